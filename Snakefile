@@ -1,0 +1,30 @@
+# Raw corpora to a released text-embedding model. Read the includes from top to bottom: that is the way of the data.
+# What is built stands in config/config.yaml and in the recipes that it names; config/README.md explains every key.
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/corpora.smk"
+include: "rules/pairs.smk"
+include: "rules/shards.smk"
+include: "rules/negatives.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/release.smk"
+
+
+localrules:
+    all,
+    write_settings,
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/{recipe}/release", recipe=RECIPES),
+        expand("results/{recipe}/report/{page}", recipe=RECIPES, page=PAGES),

@@ -1,0 +1,32 @@
+# In: training pairs and a stage's model. Out: their embeddings in shards, each with a fingerprint.
+
+
+rule encode_shard:
+    input:
+        model="results/{recipe}/{stage}/model",
+        pairs="results/pairs/{dataset}/pairs.parquet",
+    output:
+        multiext(
+            "results/{recipe}/{stage}/shards/{dataset}/queries-{shard}-of-{shards}",
+            ".npy",
+            ".ids.npy",
+        ),
+        multiext(
+            "results/{recipe}/{stage}/shards/{dataset}/documents-{shard}-of-{shards}",
+            ".npy",
+            ".ids.npy",
+        ),
+        fingerprint="results/{recipe}/{stage}/shards/{dataset}/fingerprint-{shard}-of-{shards}.json",
+    params:
+        revision=1,
+        task=lambda wildcards: recipes.datasets[wildcards.dataset].task,
+    log:
+        "logs/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.log",
+    benchmark:
+        "benchmarks/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/ascent.yaml"
+    shell:
+        "python scripts/encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "
+        "--shard {wildcards.shard} --shards {wildcards.shards} "
+        "--output $(dirname {output.fingerprint}) > {log} 2>&1"

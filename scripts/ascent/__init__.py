@@ -1,0 +1,1 @@
+"""The library that the workflow's steps call. No module of it knows Snakemake."""

@@ -1,0 +1,76 @@
+"""The prompt contract of a model folder: `ascent.json`, written by training and checked by every step that reads a model.
+
+A prompt, a pooling or a tokenizer that differs between training and evaluation is the most common cause of wrong scores
+on the leaderboard, and nothing crashes: so every folder says what it is, and a step that was told otherwise refuses.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from .errors import AscentError
+from .files import read_json, sha256_file, write_json
+from .settings import Contract, check
+
+FILE = "ascent.json"
+
+
+def tokenizer_digest(tokenizer) -> str:
+    """Return the SHA-256 of what a tokenizer does to text: its model and special tokens, not its padding or file layout."""
+    backend = tokenizer.backend_tokenizer
+    truncation, padding = backend.truncation, backend.padding
+    backend.no_truncation()
+    backend.no_padding()
+    text = backend.to_str()
+    if truncation:
+        backend.enable_truncation(**truncation)
+    if padding:
+        backend.enable_padding(**padding)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights_digest(folder: str | Path) -> str:
+    """Return the SHA-256 over the safetensors files of a model folder."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise AscentError(f"{folder}: holds no safetensors weights; pickled weights are never loaded, convert them first.")
+    return hashlib.sha256("".join(sha256_file(file) for file in files).encode()).hexdigest()
+
+
+def write_contract(folder: str | Path, contract: Contract, tokenizer, history: dict[str, Any]) -> None:
+    """Write ascent.json: the contract, the tokenizer's and the weights' digests, and how the model came about."""
+    write_json(
+        Path(folder) / FILE,
+        {
+            "contract": contract.model_dump(mode="json"),
+            "tokenizer_digest": tokenizer_digest(tokenizer),
+            "weights_digest": weights_digest(folder),
+            "history": history,
+        },
+    )
+
+
+def read_contract(folder: str | Path) -> tuple[Contract, dict[str, Any]]:
+    """Return a model folder's contract and the whole of its ascent.json.
+
+    Raises AscentError when the file is missing, or when the weights are not those that it was written for.
+    """
+    path = Path(folder) / FILE
+    if not path.exists():
+        raise AscentError(f"{folder}: has no {FILE}, so its pooling and prompts are not known; make it by a stage.")
+    document = read_json(path)
+    if document.get("weights_digest") != weights_digest(folder):
+        raise AscentError(f"{folder}: the weights are not those that {FILE} was written for; rebuild the model.")
+    return check(Contract, document.get("contract"), path), document
+
+
+def refuse_difference(found: Contract, expected: Contract, folder: str | Path, *, prompts: bool = True) -> None:
+    """Raise AscentError when two contracts disagree, naming the first key that differs."""
+    for key in Contract.model_fields:
+        if key == "prompts" and not prompts:
+            continue
+        if getattr(found, key) != getattr(expected, key):
+            raise AscentError(
+                f"{folder}: the model was made with {key} = {getattr(found, key)!r}, but the recipe says "
+                f"{getattr(expected, key)!r}; correct the recipe or rebuild the model."
+            )

@@ -1,0 +1,76 @@
+"""Texts to embeddings with a model folder, by its contract."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .batching import by_length, pad, tokenise
+from .contract import read_contract, refuse_difference
+from .errors import AscentError
+from .model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype
+from .settings import Backbone, Contract
+
+Side = Literal["query", "document"]
+
+
+class Encoder:
+    """A model folder, ready to embed. `contract` is how it was trained; `digest` names its weights.
+
+    `expected`: the contract that the recipe asks for; a folder that was made with another one is refused.
+    `precision`: see TrainStage.precision. `tokens_per_batch`: padded tokens that are embedded at a time.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        expected: Contract | None = None,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        tokens_per_batch: int | None = None,
+    ):
+        contract, document = read_contract(folder)
+        if expected is not None:
+            refuse_difference(contract, expected, folder)
+        backbone, tokenizer = load_backbone(folder, contract)
+        check_tokenizer(tokenizer, document["tokenizer_digest"], folder)
+        self._set(backbone, tokenizer, contract, document["weights_digest"], folder, precision, tokens_per_batch)
+
+    @classmethod
+    def of_backbone(cls, folder: str | Path, backbone: Backbone, precision: str = "auto") -> "Encoder":
+        """An encoder for a folder as it was retrieved, used as a recipe says: a teacher."""
+        self = cls.__new__(cls)
+        contract = Contract(**backbone.model_dump(exclude={"model"}))
+        self._set(*load_backbone(folder, contract), contract, "", folder, precision, None)
+        return self
+
+    def _set(self, backbone, tokenizer, contract, digest, folder, precision, tokens_per_batch) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # On a CPU small batches stay in cache; on a GPU large ones keep it busy.
+        self.tokens_per_batch = tokens_per_batch or (4096 if self.device.type == "cpu" else 131072)
+        dtype = precision_dtype(precision, self.device)
+        self.model = EmbeddingModel(backbone, contract, dtype).to(self.device).eval()
+        self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: bool = False) -> np.ndarray:
+        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt for the side and the task.
+
+        Texts are embedded longest first, in batches of neighbours in length, so that little is padded.
+        Raises AscentError when an embedding is not finite.
+        """
+        rows = tokenise(self.tokenizer, texts, self.contract.prompt(side, task), self.contract.max_tokens)
+        embeddings = np.zeros((len(rows), self.model.backbone.config.hidden_size), dtype=np.float32)
+        batches = by_length([len(row) for row in rows], self.tokens_per_batch)
+        with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
+            for batch in batches:
+                inputs = pad([rows[i] for i in batch], self.tokenizer.pad_token_id or 0, self.device)
+                embeddings[batch] = self.model(**inputs).float().cpu().numpy()
+                bar.update(len(batch))
+        if not np.isfinite(embeddings).all():
+            row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
+            raise AscentError(f"{self.folder}: the embedding of {texts[row][:60]!r} is not finite; train again in float32.")
+        return embeddings

@@ -1,0 +1,73 @@
+"""Evaluate one model on one task."""
+
+import math
+import warnings
+from pathlib import Path
+
+import datasets
+import mteb
+from sklearn.exceptions import UndefinedMetricWarning
+
+from ..encoder import Encoder
+from ..errors import AscentError
+from ..files import write_atomically
+from ..settings import TaskSettings
+from ..statistics import main_score
+from .model import EvaluatedModel
+from .tasks import make_task
+from .units import Units, UnitsObserver, write_units
+
+
+def evaluate_task(
+    settings: TaskSettings,
+    model: Path,
+    name: str,
+    *,
+    output: Path,
+    units: Path,
+    pairs: Path | None = None,
+    documents: Path | None = None,
+) -> None:
+    """Write mteb's own result of a task to `output`, and the scores of its single queries, pairs or texts to `units`.
+
+    `name` is the model's name on mteb's books, `organisation/name`. Raises AscentError for an unknown task, data that are
+    missing, and a main score that is NaN.
+    """
+    datasets.disable_progress_bars()
+    # The precision of a label that no classifier ever predicts: one of mteb's by-products, never the main score.
+    warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
+    task = make_task(settings, pairs, documents)
+    observer = UnitsObserver(task)
+    result = mteb.evaluate(
+        EvaluatedModel(Encoder(model), name),
+        task,
+        co2_tracker=False,
+        # Our encoder batches by tokens; this is only how many texts a data loader hands over at a time.
+        encode_kwargs={"batch_size": 1024, "show_progress_bar": False},
+        # No cache: the workflow decides what runs again, and a cache in the user's home would answer in its stead.
+        cache=None,
+        # Only switches on the observer's hook, which writes nothing; the parts of an aggregate are not observed.
+        prediction_folder=None if task.is_aggregate else Path("predictions"),
+        show_progress_bar=False,
+    ).task_results[0]
+    score = result.get_score()
+    if math.isnan(score):
+        raise AscentError(
+            f"{settings.name}: mteb's main score {task.metadata.main_score} is NaN for {name}; all similarities or labels are "
+            "the same, so look at the model and at the task's rows."
+        )
+    seen = observer.units()
+    _check(seen, score, output)
+    write_units(units, seen)
+    with write_atomically(output) as temporary:
+        result.to_disk(temporary)
+    print(f"{settings.name}: {seen.metric} {score:.4f} ({seen.table.num_rows or 'no'} units kept)")
+
+
+def _check(units: Units, score: float, output: Path) -> None:
+    # mteb rounds retrieval scores to 5 digits.
+    if units.table.num_rows and abs(main_score(units) - score) > 1e-5:
+        raise AscentError(
+            f"{output}: the units' score {main_score(units):.6f} is not mteb's {score:.6f}; this version of mteb computes "
+            f"{units.metric} in another way, so mend ascent/evaluation/units.py."
+        )

@@ -1,0 +1,15 @@
+"""Drop exact repetitions. (Near ones need another filter.)"""
+
+import polars as pl
+
+from ..settings import Dataset
+
+
+def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+    """Drop a pair that occurred before, and a pair of a text with itself, which teaches nothing."""
+    return pairs.with_columns(
+        reason=pl.when(~pl.struct("query_id", "positive_id").is_first_distinct())
+        .then(pl.lit("the pair occurred before"))
+        .when(pl.col("query_id") == pl.col("positive_id"))
+        .then(pl.lit("the positive repeats the query"))
+    )

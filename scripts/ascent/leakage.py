@@ -1,0 +1,64 @@
+"""No text that a model is tested with may be among its training texts.
+
+Texts are compared by a key that ignores HTML, case, width, white space and punctuation, so that `What is term
+life insurance?` equals `what is Term-Life insurance`. Equal text ids imply equal keys.
+"""
+
+import unicodedata
+
+import polars as pl
+
+from .errors import AscentError
+from .filters.clean import clean_text
+
+# In these tasks both texts are what is tested; in the others only the query is.
+_TWO_SIDED = ("sts", "pair-classification")
+
+
+class _Ignored(dict):
+    """A table for str.translate that removes punctuation, separators and control characters."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.category(chr(code))[0] in "PZC" else code
+        return self[code]
+
+
+_IGNORED = _Ignored()
+
+
+def leakage_key(text: str) -> str:
+    """Return what is compared of a text: the text itself when it is nothing but punctuation."""
+    text = clean_text(text)
+    return unicodedata.normalize("NFKC", text).casefold().translate(_IGNORED) or text
+
+
+def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:
+    """Return the texts that a split of a pair table tests with, by key."""
+    rows = pairs.filter(pl.col("split") == split)
+    texts = [*rows["query"], *rows.filter(pl.col("task").is_in(_TWO_SIDED))["positive"]]
+    return {leakage_key(text): text for text in dict.fromkeys(texts)}
+
+
+def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], split: str = "test") -> dict:
+    """Compare the training pairs with the texts that the evaluation pairs' split tests with.
+
+    Returns the counts of what was compared. Raises AscentError that names the first leaked text.
+    """
+    counts = {"split": split, "training": {}, "evaluation": {}, "leaked": 0}
+    tested = {}
+    for pairs in evaluation:
+        corpus, keys = pairs["dataset"][0], evaluation_keys(pairs, split)
+        counts["evaluation"][corpus] = {"texts": len(keys)}
+        tested |= {key: (corpus, text) for key, text in keys.items()}
+    for pairs in training:
+        name = pairs["dataset"][0]
+        texts = dict.fromkeys([*pairs["query"], *pairs["positive"]])
+        leaked = [text for text in texts if leakage_key(text) in tested]
+        if leaked:
+            corpus, text = tested[leakage_key(leaked[0])]
+            raise AscentError(
+                f"data set {name}: {len(leaked)} of its texts are {split} texts, first '{leaked[0][:200]}' "
+                f"('{text[:200]}' of corpus {corpus}); add {corpus} to the data set's `decontaminate`."
+            )
+        counts["training"][name] = {"pairs": len(pairs), "texts": len(texts)}
+    return counts

@@ -1,0 +1,159 @@
+"""Hard negatives: the nearest documents of each query that are not positives, each choice counted.
+
+Positive-aware selection after NV-Retriever (arXiv 2407.15831, section 3.2, TopK-PercPos): a candidate whose score comes
+close to the positive's is probably an unlabelled positive, and is dropped.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import faiss
+import numpy as np
+import polars as pl
+
+from .errors import AscentError
+from .files import write_atomically, write_json
+from .settings import Mining
+from .shards import Shards
+
+EXAMPLES = 5
+
+
+def nearest(queries: np.ndarray, documents: list[np.ndarray], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores and indexes (queries, depth) of the highest inner products, exactly, best first.
+
+    `documents` is a list of shards; only one is in memory at a time. Indexes count through all shards. Equal scores are
+    ordered by index, so that the result does not depend on how documents are cut into shards.
+    """
+    depth = min(depth, sum(len(shard) for shard in documents))
+    scores = np.empty((len(queries), 0), dtype=np.float32)
+    indexes = np.empty((len(queries), 0), dtype=np.int64)
+    start = 0
+    for shard in documents:
+        if not len(shard):
+            continue
+        index = faiss.IndexFlatIP(shard.shape[1])
+        index.add(np.ascontiguousarray(shard))
+        found, places = index.search(np.ascontiguousarray(queries), min(depth, len(shard)))
+        scores = np.concatenate([scores, found], axis=1)
+        indexes = np.concatenate([indexes, places + start], axis=1)
+        order = np.lexsort((indexes, -scores), axis=1)[:, :depth]
+        scores, indexes = np.take_along_axis(scores, order, 1), np.take_along_axis(indexes, order, 1)
+        start += len(shard)
+    return scores, indexes
+
+
+def mine(shards: Shards, pairs: pl.DataFrame, mining: Mining) -> tuple[pl.DataFrame, dict]:
+    """Choose negatives for each pair; return the negatives table and its audit.
+
+    Table: query_id, positive_id, positive_score, negative_ids, negatives (texts), scores, one row a pair in the pairs'
+    order. A pair may get fewer than `per_query` negatives, or none: the audit counts them.
+    """
+    query_ids = np.concatenate([ids for ids, _ in shards.parts("queries")]).astype(str)
+    queries = np.concatenate([embeddings for _, embeddings in shards.parts("queries")])
+    documents = [embeddings for _, embeddings in shards.parts("documents")]
+    document_ids = np.concatenate([ids for ids, _ in shards.parts("documents")]).astype(str)
+    row_of = {id: row for row, id in enumerate(query_ids)}
+    place_of = {id: place for place, id in enumerate(document_ids)}
+    missing = set(pairs["query_id"]) - row_of.keys() | set(pairs["positive_id"]) - place_of.keys()
+    if missing:
+        raise AscentError(f"{shards.folder}: {len(missing)} texts of the pairs are not in the shards; delete the folder and run again.")
+
+    known: dict[str, set[int]] = {}
+    for query_id, positive_id in pairs.select("query_id", "positive_id").iter_rows():
+        known.setdefault(query_id, set()).add(place_of[positive_id])
+    first, last = mining.ranks
+    depth = last + max(len(places) for places in known.values())
+    scores, places = nearest(queries, documents, depth)
+    text_of = dict(pairs.select("positive_id", "positive").iter_rows())
+    starts = np.cumsum([0, *(len(shard) for shard in documents)])
+
+    draw = np.random.default_rng(mining.seed)
+    counts: Counter[str] = Counter()
+    examples: dict[str, list[dict]] = {"known_positive": [], "above_share_of_positive": [], "kept": []}
+    rows = []
+    for pair in pairs.select("query_id", "positive_id", "query").iter_rows(named=True):
+        row = row_of[pair["query_id"]]
+        place = place_of[pair["positive_id"]]
+        shard = int(np.searchsorted(starts, place, side="right")) - 1
+        positive_score = float(queries[row] @ documents[shard][place - starts[shard]])
+        ranked = [(float(s), int(p)) for s, p in zip(scores[row], places[row], strict=True)]
+        others = [(s, p) for s, p in ranked if p not in known[pair["query_id"]]]
+        window = others[first:last]
+        safe = [(s, p) for s, p in window if s <= mining.max_share_of_positive * positive_score]
+        if mining.sampling == "random" and len(safe) > mining.per_query:
+            chosen = sorted(draw.choice(len(safe), mining.per_query, replace=False).tolist())
+            kept = [safe[i] for i in chosen]
+        else:
+            kept = safe[: mining.per_query]
+
+        counts["ranked"] += len(ranked)
+        counts["known_positive"] += len(ranked) - len(others)
+        counts["outside_ranks"] += len(others) - len(window)
+        counts["above_share_of_positive"] += len(window) - len(safe)
+        counts["not_needed"] += len(safe) - len(kept)
+        counts["kept"] += len(kept)
+        counts["pairs"] += 1
+        counts["pairs_with_fewer_than_asked"] += len(kept) < mining.per_query
+        counts["pairs_without_negatives"] += not kept
+        dropped = [(s, p) for s, p in window if s > mining.max_share_of_positive * positive_score]
+        for reason, chosen in (("above_share_of_positive", dropped), ("kept", kept)):
+            if chosen and len(examples[reason]) < EXAMPLES:
+                examples[reason].append(_example(pair, text_of, document_ids, positive_score, *chosen[0]))
+        rows.append(
+            {
+                "query_id": pair["query_id"],
+                "positive_id": pair["positive_id"],
+                "positive_score": positive_score,
+                "negative_ids": [str(document_ids[p]) for _, p in kept],
+                "negatives": [text_of[str(document_ids[p])] for _, p in kept],
+                "scores": [s for s, _ in kept],
+            }
+        )
+    schema = {
+        "query_id": pl.String, "positive_id": pl.String, "positive_score": pl.Float64,
+        "negative_ids": pl.List(pl.String), "negatives": pl.List(pl.String), "scores": pl.List(pl.Float64),
+    }  # fmt: skip
+    table = pl.DataFrame(rows, schema=schema)
+    if not counts["kept"]:
+        raise AscentError("no pair got a negative: every candidate was dropped; raise mining.max_share_of_positive or ranks.")
+    return table, _audit(table, mining, counts, examples)
+
+
+def _example(pair: dict, text_of: dict, document_ids: np.ndarray, positive_score: float, score: float, place: int) -> dict:
+    return {
+        "query": pair["query"][:200],
+        "positive": text_of[pair["positive_id"]][:200],
+        "candidate": text_of[str(document_ids[place])][:200],
+        "positive_score": round(positive_score, 4),
+        "candidate_score": round(score, 4),
+    }
+
+
+def _audit(table: pl.DataFrame, mining: Mining, counts: Counter, examples: dict) -> dict:
+    drops = ("known_positive", "outside_ranks", "above_share_of_positive", "not_needed")
+    if counts["ranked"] != counts["kept"] + sum(counts[reason] for reason in drops):
+        raise AssertionError(f"the audit of the negatives does not add up: {dict(counts)}")
+    flat = table.filter(pl.col("scores").list.len() > 0).explode("negative_ids", "negatives", "scores")
+    margin = (flat["positive_score"] - flat["scores"]).to_numpy()
+    quantiles = {f"p{q}": round(float(np.percentile(margin, q)), 4) for q in (5, 25, 50, 75, 95)}
+    return {
+        "settings": mining.model_dump(mode="json"),
+        "counts": {key: counts[key] for key in ("pairs", "ranked", *drops, "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives")},
+        "margin_of_positive_over_negative": quantiles,
+        "distinct_negatives": flat["negative_ids"].n_unique(),
+        "examples": {reason: found for reason, found in examples.items() if found},
+    }
+
+
+def write_negatives(table: pl.DataFrame, audit: dict, table_path: Path, audit_path: Path) -> None:
+    """Write a negatives table and its audit."""
+    with write_atomically(table_path) as temporary:
+        table.write_parquet(temporary)
+    write_json(audit_path, audit)
+
+
+def read_negatives(path: Path) -> dict[tuple[str, str], list[str]]:
+    """Return the negatives' texts by (query_id, positive_id)."""
+    table = pl.read_parquet(path, columns=["query_id", "positive_id", "negatives"])
+    return {(query, positive): texts for query, positive, texts in table.iter_rows()}

@@ -1,0 +1,182 @@
+"""The pair table: the one form in which every corpus, data set and evaluation is kept.
+
+A text's id is a hash of the text itself, so that the same text has the same id everywhere. Tables are parquet
+files; in memory they are polars frames with the columns of SCHEMA and DOCUMENT_SCHEMA, in that order.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .errors import AscentError
+from .files import write_atomically
+from .settings import TaskType
+
+TASKS = get_args(TaskType)
+SPLITS = ("train", "validation", "test")
+
+SCHEMA = pa.schema(
+    {
+        "query": pa.string(),
+        "positive": pa.string(),
+        "negatives": pa.list_(pa.string()),
+        "query_id": pa.string(),
+        "positive_id": pa.string(),
+        "label": pa.float64(),  # the human score of a graded pair; null elsewhere
+        "task": pa.string(),
+        "dataset": pa.string(),
+        "language": pa.string(),
+        "split": pa.string(),
+    }
+)
+DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string()})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row of a corpus. In classification rows the positive is the label's text."""
+
+    query: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    label: float | None = None
+    task: str = "retrieval"
+    split: str = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text that queries of a split are searched in."""
+
+    text: str
+    split: str
+
+
+def normalise_text(text: str) -> str:
+    """Return the text in Unicode NFC, each run of white space made one space, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def text_id(text: str) -> str:
+    """Return the text's id: the first 32 hex digits of the SHA-256 of the normalised text in UTF-8."""
+    return hashlib.sha256(normalise_text(text).encode()).hexdigest()[:32]
+
+
+def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFrame:
+    """Return pairs as a frame in the form of SCHEMA, with ids."""
+    rows = [
+        [p.query, p.positive, list(p.negatives), text_id(p.query), text_id(p.positive)]
+        + [p.label, p.task, dataset, language, p.split]
+        for p in pairs
+    ]
+    return pl.DataFrame(rows, schema=_polars(SCHEMA), orient="row")
+
+
+def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
+    """Return documents as a frame in the form of DOCUMENT_SCHEMA; a text comes once in a split."""
+    rows = [(text_id(document.text), document.text, document.split) for document in documents]
+    frame = pl.DataFrame(rows, schema=_polars(DOCUMENT_SCHEMA), orient="row")
+    return frame.unique(["document_id", "split"], keep="first", maintain_order=True)
+
+
+def write_pairs(path: str | Path, pairs: pl.DataFrame) -> None:
+    """Write a pair table: same rows, same bytes."""
+    _write(path, pairs, SCHEMA)
+
+
+def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
+    """Write a document table: same rows, same bytes."""
+    _write(path, documents, DOCUMENT_SCHEMA)
+
+
+def read_pairs(path: str | Path) -> pl.DataFrame:
+    """Read a pair table.
+
+    Raises AscentError when the file is missing or has no rows, a column is missing or of another type, a text
+    is empty, a label is NaN, or a task or split is unknown.
+    """
+    pairs = _read(path, SCHEMA, may_be_null={"label"})
+    if pairs.is_empty():
+        raise AscentError(f"{path}: has no rows; check the step that wrote it.")
+    _refuse(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query")
+    _refuse(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive")
+    _refuse(path, pairs, pl.col("label").is_nan(), "a label that is NaN")
+    _refuse(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}")
+    _refuse(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}")
+    return pairs
+
+
+def read_documents(path: str | Path) -> pl.DataFrame:
+    """Read a document table, which may have no rows. Raises AscentError as read_pairs does."""
+    documents = _read(path, DOCUMENT_SCHEMA)
+    _refuse(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text")
+    return documents
+
+
+def read_columns(path: str | Path, schema: pa.Schema) -> pa.Table:
+    """Read these columns of a parquet file. Raises AscentError when one is missing or of another type."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise AscentError(f"{path}: no such file; run the step that makes it.") from None
+    except (OSError, pa.ArrowInvalid):
+        raise AscentError(
+            f"{path}: not a whole parquet file; remove it and run the step that makes it."
+        ) from None
+    for field in schema:
+        if field.name not in table.column_names:
+            raise AscentError(
+                f"{path}: column '{field.name}' is missing "
+                f"(there are: {', '.join(table.column_names)}); add it."
+            )
+        found = table.schema.field(field.name).type
+        if _plain(found) != field.type:
+            raise AscentError(
+                f"{path}: column '{field.name}' is {found}, but must be {field.type}; convert it."
+            )
+    return table.select(schema.names).cast(schema)
+
+
+def _read(path: str | Path, schema: pa.Schema, may_be_null: set[str] = frozenset()) -> pl.DataFrame:
+    table = read_columns(path, schema)
+    for name in schema.names:
+        column = table[name]
+        inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        if (column.null_count or inner.null_count) and name not in may_be_null:
+            raise AscentError(
+                f"{path}: column '{name}' has empty cells (null); fill them or remove the rows."
+            )
+    return pl.from_arrow(table)
+
+
+def _write(path: str | Path, frame: pl.DataFrame, schema: pa.Schema) -> None:
+    table = frame.select(schema.names).to_arrow().cast(schema)
+    with write_atomically(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _refuse(path: str | Path, frame: pl.DataFrame, wrong: pl.Expr, what: str) -> None:
+    rows = frame.select(wrong.fill_null(False).arg_true()).to_series()
+    if len(rows):
+        raise AscentError(f"{path}: row {rows[0]} (of {len(rows)} such, counted from 0) has {what}; mend it.")
+
+
+def _polars(schema: pa.Schema) -> pl.Schema:
+    return pl.from_arrow(schema.empty_table()).schema
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Take other forms of a type, which other writers prefer, for the type: large, view, half precision."""
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    return pa.float64() if pa.types.is_floating(kind) else kind

@@ -1,0 +1,227 @@
+"""Recipes, loaded and checked as a whole, and the settings of each step that follow from them.
+
+Nothing here imports torch or touches a network: every cluster job parses the workflow again.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import yaml
+
+from .errors import AscentError, did_you_mean
+from .files import read_json, read_yaml
+from .settings import Config, Contract, Dataset, LocalTask, MergeStage, Recipe, ReleaseSettings, StageSettings, TaskSettings, TrainStage, check, dump
+
+MTEB = Path(__file__).with_name("mteb_tasks.json")
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The configuration and its recipes. All that other parts ask of them is asked here."""
+
+    config: Config
+    recipes: dict[str, Recipe]
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """Data sets of all recipes, by name."""
+        return {name: dataset for recipe in self.recipes.values() for name, dataset in recipe.data.items()}
+
+    @cached_property
+    def stage_names(self) -> list[str]:
+        """Names of the stages of all recipes."""
+        return sorted({name for recipe in self.recipes.values() for name in recipe.stages})
+
+    def stages(self, kind: str) -> list[str]:
+        """Return the names of the stages of a kind, in all recipes: contrastive, finetune or merge."""
+        stages = [item for recipe in self.recipes.values() for item in recipe.stages.items()]
+        return sorted({name for name, stage in stages if kind_of(stage) == kind})
+
+    def contract(self, recipe: str, stage: str) -> Contract:
+        """Return the contract of a stage's model: the base's, with the prompts of the nearest stage that sets them.
+
+        Raises AscentError when parents disagree and the stage does not decide.
+        """
+        base = Contract(**self.recipes[recipe].base.model_dump(exclude={"model"}))
+        if stage == "base":
+            return base
+        settings = self.recipes[recipe].stages[stage]
+        if settings.prompts is not None:
+            return base.model_copy(update={"prompts": settings.prompts})
+        first, *others = [self.contract(recipe, parent) for parent in settings.parents]
+        if any(other != first for other in others):
+            raise AscentError(
+                f"{self._path(recipe)}: the parents of stage '{stage}' ({', '.join(settings.parents)}) have different "
+                "prompts; give the stage its own prompts."
+            )
+        return first
+
+    def stage_settings(self, recipe: str, stage: str) -> str:
+        """Return stage.yaml's text."""
+        settings = self.recipes[recipe].stages[stage]
+        tasks = {name: self.datasets[name].task for name in settings.data} if isinstance(settings, TrainStage) else {}
+        contract = self.contract(recipe, stage)
+        return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
+
+    def tasks(self, recipe: str) -> dict[str, LocalTask | None]:
+        """Return the recipe's evaluation tasks by name; None for those that mteb knows by name."""
+        evaluate = self.recipes[recipe].evaluate
+        names = list(evaluate.mteb_tasks)
+        for benchmark in evaluate.benchmarks:
+            names += read_json(MTEB)["benchmarks"][benchmark]
+        return {**evaluate.tasks, **dict.fromkeys(names)}
+
+    def evaluation_corpora(self, recipe: str) -> list[str]:
+        """Return the corpora that the recipe's local tasks are made of."""
+        return sorted({task.corpus for task in self.recipes[recipe].evaluate.tasks.values()})
+
+    def training_data(self, recipe: str) -> list[str]:
+        """Return the data sets that the recipe's stages train on."""
+        stages = self.recipes[recipe].stages
+        return sorted({name for stage in self.trained(recipe) for name in stages[stage].data})
+
+    def trained(self, recipe: str) -> list[str]:
+        """Return the recipe's stages that train, in its order."""
+        return [name for name, stage in self.recipes[recipe].stages.items() if isinstance(stage, TrainStage)]
+
+    def audits(self, recipe: str) -> list[str]:
+        """Return the paths of all audits of a recipe: its data sets', its negatives'."""
+        stages = self.recipes[recipe].stages
+        paths = [f"results/pairs/{name}/audit.json" for name in self.training_data(recipe)]
+        for stage in self.trained(recipe):
+            if stages[stage].mining:
+                paths += [f"results/{recipe}/{stage}/negatives/{name}.audit.json" for name in stages[stage].data]
+        return paths
+
+    def _path(self, recipe: str) -> Path:
+        return Path(self.config.recipe_folder) / f"{recipe}.yaml"
+
+
+def kind_of(stage: TrainStage | MergeStage) -> str:
+    """Return a stage's kind, which is also the name of the rule that makes it."""
+    if isinstance(stage, MergeStage):
+        return "merge"
+    return "finetune" if stage.mining else "contrastive"
+
+
+def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Recipes:
+    """Load and check the configuration and every recipe that it names."""
+    checked = check(Config, config, where)
+    recipes = {}
+    for name in checked.recipes:
+        path = Path(checked.recipe_folder) / f"{name}.yaml"
+        if not path.exists():
+            known = sorted(file.stem for file in Path(checked.recipe_folder).glob("*.yaml"))
+            raise AscentError(f"{where}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
+        recipes[name] = check(Recipe, read_yaml(path), path)
+        _check_recipe(checked, recipes[name], path)
+    _check_shared_names(recipes)
+    loaded = Recipes(checked, recipes)
+    for name, recipe in recipes.items():
+        for stage in recipe.stages:
+            loaded.contract(name, stage)
+    return loaded
+
+
+def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
+    def known(word: str, words, what: str, key: str) -> None:
+        if word not in words:
+            raise AscentError(f"{path}: '{key}' names {what} '{word}', which is not there; {did_you_mean(word, list(words))}")
+
+    stages = {"base": None, **recipe.stages}
+    if "base" in recipe.stages:
+        raise AscentError(f"{path}: 'stages.base' is the untrained model's name; call the stage something else.")
+    known(recipe.base.model, config.models, "the model", "base.model")
+    for name, dataset in recipe.data.items():
+        known(dataset.corpus, config.corpora, "the corpus", f"data.{name}.corpus")
+        for corpus in dataset.decontaminate:
+            known(corpus, config.corpora, "the corpus", f"data.{name}.decontaminate")
+        if dataset.teacher:
+            known(dataset.teacher.model, config.models, "the model", f"data.{name}.teacher.model")
+    graph = {}
+    for name, stage in recipe.stages.items():
+        for parent in stage.parents:
+            known(parent, stages, "the stage", f"stages.{name}.from")
+        graph[name] = set(stage.parents)
+        if isinstance(stage, TrainStage):
+            if len(stage.parents) != 1:
+                raise AscentError(f"{path}: 'stages.{name}.from' has {len(stage.parents)} parents, training starts from one; merge them first.")
+            for dataset in stage.data:
+                known(dataset, recipe.data, "the data set", f"stages.{name}.data")
+            if stage.mining:
+                known(stage.mining.model, stages, "the stage", f"stages.{name}.mining.model")
+                graph[name].add(stage.mining.model)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AscentError(f"{path}: the stages go in a circle ({' <- '.join(error.args[1])}); change a 'from'.") from None
+    for stage in recipe.evaluate.stages:
+        known(stage, stages, "the stage", "evaluate.stages")
+    for name, task in recipe.evaluate.tasks.items():
+        known(task.corpus, config.corpora, "the corpus", f"evaluate.tasks.{name}.corpus")
+    if recipe.evaluate.mteb_tasks or recipe.evaluate.benchmarks:
+        mteb = read_json(MTEB)
+        for name in recipe.evaluate.mteb_tasks:
+            known(name, mteb["tasks"], "the task", "evaluate.mteb_tasks")
+        for name in recipe.evaluate.benchmarks:
+            known(name, mteb["benchmarks"], "the benchmark", "evaluate.benchmarks")
+    known(recipe.release.stage, recipe.evaluate.stages, "the evaluated stage", "release.stage")
+
+
+def _check_shared_names(recipes: dict[str, Recipe]) -> None:
+    """A data set's rows and a stage's rule are found by name, so a name means the same in all recipes of one run."""
+    datasets: dict[str, tuple[str, Dataset]] = {}
+    kinds: dict[str, tuple[str, str]] = {}
+    for recipe_name, recipe in recipes.items():
+        for name, dataset in recipe.data.items():
+            other, same = datasets.setdefault(name, (recipe_name, dataset))
+            if same != dataset:
+                raise AscentError(f"recipes '{other}' and '{recipe_name}' define the data set '{name}' differently; rename one.")
+        for name, stage in recipe.stages.items():
+            other, kind = kinds.setdefault(name, (recipe_name, kind_of(stage)))
+            if kind != kind_of(stage):
+                raise AscentError(
+                    f"stage '{name}' is of kind {kind} in recipe '{other}' and {kind_of(stage)} in '{recipe_name}'; rename one."
+                )
+
+
+def settings_files(recipes: Recipes) -> dict[str, str]:
+    """Return every step's settings file: its path, and its text. A step is given nothing else of the configuration."""
+    files = {}
+    for kind in ("corpora", "models"):
+        for name, resource in getattr(recipes.config, kind).items():
+            files[f"resources/{kind}/{name}.yaml"] = _yaml({"source": resource.source.model_dump(mode="json")})
+    for name, corpus in recipes.config.corpora.items():
+        files[f"results/corpora/{name}/corpus.yaml"] = dump(corpus)
+    for name, dataset in recipes.datasets.items():
+        files[f"results/pairs/{name}/dataset.yaml"] = dump(dataset)
+    for name, recipe in recipes.recipes.items():
+        files[f"results/{name}/base/stage.yaml"] = dump(recipes.contract(name, "base"))
+        for stage in recipe.stages:
+            files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
+        for task, settings in recipes.tasks(name).items():
+            files[f"results/{name}/tasks/{task}.yaml"] = _task(task, settings, recipes)
+        files[f"results/{name}/release.yaml"] = dump(_release(name, recipe, recipes))
+    return files
+
+
+def _task(name: str, task: LocalTask | None, recipes: Recipes) -> str:
+    language = recipes.config.corpora[task.corpus].language if task else "eng-Latn"
+    return dump(TaskSettings(name=name, task=task, language=language))
+
+
+def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
+    corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(recipes.evaluation_corpora(name))
+    models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
+    return ReleaseSettings(
+        name=name,
+        recipe=recipe,
+        corpora={corpus: recipes.config.corpora[corpus] for corpus in sorted(corpora)},
+        models={model: recipes.config.models[model] for model in sorted(models)},
+    )
+
+
+def _yaml(values: dict) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

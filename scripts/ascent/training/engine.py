@@ -1,0 +1,132 @@
+"""One training step whose gradient is that of one process holding the whole batch.
+
+Why it is right. Let a batch of B rows lie on W processes, and L = 1/B * sum over all rows of the row's loss. Each process
+computes l_r = W/B * sum over its own rows, against the embeddings of the whole batch. DeepSpeed averages gradients over
+processes, so the step's gradient is 1/W * sum_r dl_r/dw, the row losses' sum divided by B: dL/dw, provided that a
+process's embeddings also receive what the other processes' rows say of them. The gather's backward sees to that
+(training/collectives.py).
+
+The gradient cache (Gao et al. 2021, arXiv 2101.06983) splits the chain at the embeddings: embed the mini-batches without
+a graph, take the loss's gradient at the embeddings, embed again with a graph and send each mini-batch's piece backward.
+Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second pass repeats the first exactly, and so
+does a resumed run. Only the last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import deepspeed
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from ..batching import by_length, pad
+from ..objectives import Embedded
+from ..settings import TrainStage
+from .collectives import gather, largest
+from .data import Batch
+
+Objective = Callable[[Embedded, Embedded], torch.Tensor]
+# A forward pass of this many padded tokens keeps a processor's caches warm; a GPU takes the whole budget at once.
+CPU_FORWARD_TOKENS = 3072
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What a step reports: the whole batch's mean loss, the norm of its gradient before clipping, real tokens embedded."""
+
+    loss: float
+    gradient_norm: float
+    tokens: int
+
+
+def start_engine(model: torch.nn.Module, stage: TrainStage, steps: int):
+    """Return a DeepSpeed engine with AdamW and the stage's schedule over `steps` steps."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=stage.learning_rate)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, stage.warmup, stage.schedule))
+    engine, *_ = deepspeed.initialize(
+        model=model, optimizer=optimizer, lr_scheduler=scheduler, config=deepspeed_config(stage), dist_init_required=False
+    )
+    engine.train()
+    return engine
+
+
+def deepspeed_config(stage: TrainStage) -> dict:
+    """Return DeepSpeed's configuration for a stage. Batches and accumulation are ours, so its own are set to one."""
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": stage.gradient_clipping,
+        "zero_optimization": {"stage": stage.zero},
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 10**9,
+    }
+
+
+def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
+    """Return the share of the highest learning rate in step `step` (from 0): linear warm-up, then the schedule."""
+    warm = round(warmup * steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    done = (step - warm) / max(1, steps - warm)
+    return {"linear": 1 - done, "cosine": 0.5 * (1 + np.cos(np.pi * done)), "constant": 1.0}[schedule]
+
+
+def train_step(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> StepResult:
+    """Take one optimizer step on a batch, of which this process holds a share (at least one row)."""
+    device = engine.device
+    chunk_tokens = min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
+    chunks = by_length([len(row) for row in batch.tokens], chunk_tokens)
+    padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in chunks)
+    padded, count = largest(padded, len(chunks), device=device)
+    # Every process makes the same number of passes, else ZeRO's collectives would wait for ever: the extra ones embed
+    # one row whose gradient is zero.
+    chunks += [chunks[0][:1]] * (count - len(chunks))
+    order = torch.from_numpy(np.concatenate(chunks))
+    real = torch.zeros(len(order), dtype=torch.bool)
+    real[: len(batch.tokens)] = True
+
+    def embed(index: int) -> torch.Tensor:
+        seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
+        torch.manual_seed(int(seed))
+        return engine(**pad([batch.tokens[row] for row in chunks[index]], pad_id, device))
+
+    def loss_of(rows: torch.Tensor) -> torch.Tensor:
+        place = torch.empty(len(batch.tokens), dtype=torch.long)
+        place[order[real]] = torch.arange(len(batch.tokens))
+        rows = rows[place.to(device)]
+        local = Embedded(
+            queries=rows[: batch.rows],
+            documents=rows[batch.rows :],
+            positives=torch.arange(batch.rows, device=device),
+            query_ids=batch.query_ids.to(device),
+            document_ids=batch.document_ids.to(device),
+        )
+        return objective(local, gather(local)) * (dist.get_world_size() / batch.global_rows)
+
+    if padded <= stage.mini_batch_tokens:
+        embeddings = torch.cat([embed(index) for index in range(count)])
+        loss = loss_of(embeddings) + 0.0 * embeddings[~real.to(device)].sum()
+        engine.set_gradient_accumulation_boundary(True)
+        engine.backward(loss)
+    else:
+        with torch.no_grad():
+            embeddings = torch.cat([embed(index) for index in range(count)])
+        embeddings.requires_grad_()
+        loss = loss_of(embeddings)
+        (gradient,) = torch.autograd.grad(loss, embeddings)
+        for index, piece in enumerate(gradient.split([len(chunk) for chunk in chunks])):
+            engine.set_gradient_accumulation_boundary(index == count - 1)
+            engine.backward((embed(index) * piece).sum())
+    engine.step()
+    total = loss.detach().clone()
+    dist.all_reduce(total)
+    tokens = torch.tensor(sum(len(row) for row in batch.tokens), device=device)
+    dist.all_reduce(tokens)
+    norm = engine.get_global_grad_norm()
+    return StepResult(
+        loss=float(total) / dist.get_world_size(), gradient_norm=float(norm) if norm is not None else 0.0, tokens=int(tokens)
+    )

@@ -1,0 +1,29 @@
+"""Check that no text that a model is tested with is among its training texts."""
+
+import argparse
+
+from ascent.errors import reports_errors
+from ascent.files import write_json
+from ascent.leakage import check_leakage
+from ascent.pairs import SPLITS, read_pairs
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", nargs="+", required=True, help="training pairs")
+    parser.add_argument(
+        "--evaluation", nargs="+", required=True, help="pairs of the corpora that tasks are made of"
+    )
+    parser.add_argument("--split", default="test", choices=SPLITS, help="the split that is evaluated")
+    parser.add_argument("--output", required=True, help="JSON file to write")
+    options = parser.parse_args()
+
+    counts = check_leakage(
+        [*map(read_pairs, options.pairs)], [*map(read_pairs, options.evaluation)], options.split
+    )
+    write_json(options.output, counts)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,26 @@
+"""Draw the training curves of a recipe's stages."""
+
+import argparse
+from pathlib import Path
+
+from ascent.errors import reports_errors
+from ascent.figures import draw_curves
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--metrics",
+        type=Path,
+        nargs="+",
+        required=True,
+        help=".../<stage>/metrics.jsonl, in order of training",
+    )
+    parser.add_argument("--output", type=Path, nargs="+", required=True, help="pictures to write, .svg or .png")
+    options = parser.parse_args()
+    draw_curves(options.metrics, options.output)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

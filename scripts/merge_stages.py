@@ -1,0 +1,22 @@
+"""Merge the models of a stage's parents."""
+
+import argparse
+from pathlib import Path
+
+from ascent.errors import reports_errors
+from ascent.merge import merge
+from ascent.settings import StageSettings, load
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="stage.yaml")
+    parser.add_argument("--parents", type=Path, nargs="+", required=True, help="model folders, in the order of 'from'")
+    parser.add_argument("--output", type=Path, required=True, help="model folder to make")
+    arguments = parser.parse_args()
+    merge(load(StageSettings, arguments.settings), arguments.parents, arguments.output)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,30 @@
+"""Read a retrieved corpus into the pair table: pairs, documents, and an audit of the rows set aside."""
+
+import argparse
+
+from ascent.errors import reports_errors
+from ascent.files import write_json
+from ascent.pairs import write_documents, write_pairs
+from ascent.readers import normalise
+from ascent.settings import Corpus, load
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="the corpus's name")
+    parser.add_argument("--settings", required=True, help="YAML with the corpus's settings")
+    parser.add_argument("--resource", required=True, help="folder of the retrieved corpus")
+    parser.add_argument("--pairs", required=True, help="parquet file to write")
+    parser.add_argument("--documents", required=True, help="parquet file to write")
+    parser.add_argument("--audit", required=True, help="JSON file to write")
+    options = parser.parse_args()
+
+    pairs, documents, audit = normalise(options.name, load(Corpus, options.settings), options.resource)
+    write_pairs(options.pairs, pairs)
+    write_documents(options.documents, documents)
+    write_json(options.audit, audit)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,35 @@
+"""Pass a corpus's pairs through the text filters; count every drop."""
+
+import argparse
+
+import polars as pl
+
+from ascent.errors import reports_errors
+from ascent.files import write_json
+from ascent.filters import prepare
+from ascent.pairs import read_pairs, write_pairs
+from ascent.settings import Dataset, load
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="the data set's name")
+    parser.add_argument("--settings", required=True, help="YAML with the data set's settings")
+    parser.add_argument("--pairs", required=True, help="the corpus's pairs")
+    parser.add_argument(
+        "--against", nargs="*", default=[], help="pairs of the corpora named in `decontaminate`"
+    )
+    parser.add_argument("--output", required=True, help="parquet file to write")
+    parser.add_argument("--audit", required=True, help="JSON file to write")
+    options = parser.parse_args()
+
+    pairs = read_pairs(options.pairs)
+    against = pl.concat([pairs.clear(), *map(read_pairs, options.against)])
+    prepared, audit = prepare(options.name, load(Dataset, options.settings), pairs, against)
+    write_pairs(options.output, prepared)
+    write_json(options.audit, audit)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,49 @@
+"""Print a recipe's scores, and where its card and its report are."""
+
+import argparse
+from pathlib import Path
+
+from ascent.errors import reports_errors
+from ascent.figures import metric_name
+from ascent.report import number, score_table, verdict
+from ascent.statistics import read_table
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, help="results/<recipe>")
+    parser.add_argument("--report", type=Path, help="the report's file, when there is one")
+    options = parser.parse_args()
+    rows = read_table(options.results / "scores.tsv")
+    clear = {(row["task"], row["stage"]): verdict(row) for row in read_table(options.results / "significance.tsv")}
+    marks = {"better": "+", "worse": "\u2212"}
+
+    table = score_table(rows)
+    lines = [["task", "metric", *table["stages"]]]
+    for line in table["lines"]:
+        scores = [
+            f"{number(cell['score'])}{marks.get(clear.get((cell['task'], cell['stage'])), ' ')}" if cell else ""
+            for cell in line["cells"]
+        ]
+        lines.append([line["task"], metric_name(line["metric"]), *scores])
+    if table["means"]:
+        lines.append(["mean over tasks", "", *(f"{number(mean)} " for mean in table["means"])])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for i, line in enumerate(lines):
+        texts = [
+            text.ljust(width) if n < 2 else text.rjust(width) for n, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(texts).rstrip())
+        if i == 0:
+            print("  ".join("-" * width for width in widths))
+    print(
+        f"\n+ better, {marks['worse']} worse than the baseline (Holm-adjusted p < 0.05); intervals: {options.results}/scores.tsv"
+    )
+    for what, path in (("card", options.results / "release" / "README.md"), ("report", options.report)):
+        if path and path.exists():
+            print(f"{what}: {path}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,28 @@
+"""Assemble a release: model, card, radar, and mteb's results as its results repository keeps them."""
+
+import argparse
+from pathlib import Path
+
+from ascent.card import release_model
+from ascent.errors import reports_errors
+from ascent.settings import ReleaseSettings, load
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="release.yaml")
+    parser.add_argument("--model", type=Path, required=True, help="model folder of the stage to release")
+    parser.add_argument("--scores", type=Path, required=True, help="scores.tsv")
+    parser.add_argument("--significance", type=Path, required=True, help="significance.tsv")
+    parser.add_argument("--audits", type=Path, nargs="+", required=True, help="audits of pairs and negatives, JSON")
+    parser.add_argument("--leakage", type=Path, required=True, help="leakage.json")
+    parser.add_argument("--radar", type=Path, required=True, help="picture of the scores, .png")
+    parser.add_argument("--results", type=Path, nargs="+", required=True, help="the stage's <Task>.json, as mteb wrote them")
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    options = vars(parser.parse_args())
+    release_model(load(ReleaseSettings, options.pop("settings")), options.pop("model"), options.pop("output"), **options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,184 @@
+"""The release: a card that the hub's own parser reads, numbers from their files, and a model that loads plainly."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+
+from ascent.card import check_embeddings, release_model
+from ascent.encoder import Encoder
+from ascent.errors import AscentError
+from ascent.model import save_like
+from ascent.settings import Contract, ReleaseSettings, check
+
+PROMPTS = {"query": {"default": "", "retrieval": "find | the answer: "}}
+SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh
+toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.661300\t0.620000\t0.700000
+toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.771200\t0.733000\t0.801000
+toy\tmerge\tGroups\tClustering\tv_measure\t0.500000\t\t
+"""
+SIGNIFICANCE = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tp_value\tp_adjusted\tunits
+toy\tmerge\tbase\tSearch\tndcg_at_10\t0.109900\t0.080000\t0.140000\t0.000200\t0.000400\t400
+"""
+SETTINGS = {
+    "name": "toy",
+    "recipe": {
+        "base": {"model": "tiny", "max_tokens": 32},
+        "data": {"pairs": {"corpus": "letters"}, "unused": {"corpus": "letters"}},
+        "stages": {
+            "contrastive": {"objective": "infonce", "data": ["pairs"], "temperature": 0.0375},
+            "other": {"objective": "infonce", "data": ["unused"], "temperature": 0.0475},
+            "merge": {"from": ["base", "contrastive"], "method": "linear", "weights": [1, 3]},
+        },
+        "evaluate": {
+            "stages": ["base", "merge"],
+            "tasks": {"Search": {"type": "retrieval", "corpus": "letters"}},
+        },
+        "release": {
+            "stage": "merge",
+            "name": "team/toy",
+            "licence": "apache-2.0",
+            "languages": ["en"],
+            "summary": "A toy.",
+        },
+    },
+    "corpora": {"letters": {"source": {"type": "files", "paths": ["x"]}, "licence": "CC | BY", "language": "eng-Latn"}},
+    "models": {
+        "tiny": {
+            "source": {"type": "files", "paths": ["x"]},
+            "licence": "mit",
+            "upstream": "sentence-transformers/tiny",
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card") / "model"
+    state = load_file(tiny_model / "model.safetensors")
+    save_like(tiny_model, state, Contract(max_tokens=32, prompts=PROMPTS), {}, folder)
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path):
+    step = {
+        "filter": "length",
+        "in": 2100,
+        "changed": 0,
+        "dropped": {"query too long": 87},
+        "kept": 2013,
+        "examples": {},
+    }
+    audit = {"dataset": "pairs", "corpus": "letters", "filters": [step], "in": 2100, "kept": 2013}
+    task = {
+        "task_name": "Search",
+        "dataset_revision": "abc",
+        "scores": {"test": [{"main_score": 0.7712, "hf_subset": "default"}]},
+    }
+    leakage = {"split": "test", "training": {}, "evaluation": {"letters": {"texts": 400}}, "leaked": 0}
+    for name, value in {
+        "audit": audit | {"dropped": {"query too long": 87}},
+        "Search": task,
+        "leakage": leakage,
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    (tmp_path / "scores.tsv").write_text(SCORES)
+    (tmp_path / "significance.tsv").write_text(SIGNIFICANCE)
+    (tmp_path / "radar.png").write_bytes(b"png")
+    return tmp_path
+
+
+def release(files, model):
+    release_model(
+        check(ReleaseSettings, SETTINGS, "release.yaml"),
+        model,
+        files / "release",
+        radar=files / "radar.png",
+        results=[files / "Search.json"],
+        scores=files / "scores.tsv",
+        significance=files / "significance.tsv",
+        audits=[files / "audit.json"],
+        leakage=files / "leakage.json",
+    )
+    return files / "release"
+
+
+def test_front_matter_is_read_by_the_hub(files, model):
+    card = ModelCard.load(release(files, model) / "README.md")
+    assert (card.data.language, card.data.license, card.data.base_model) == (
+        ["en"],
+        "apache-2.0",
+        "sentence-transformers/tiny",
+    )
+    assert {"mteb", "sentence-transformers"} <= set(card.data.tags)
+    (result,) = card.data.eval_results
+    assert (result.task_type, result.dataset_type, result.dataset_split) == (
+        "Retrieval",
+        "local/letters",
+        "test",
+    )
+    assert (result.metric_type, result.metric_value, result.dataset_revision) == ("ndcg_at_10", 0.7712, "abc")
+    assert card.data.model_name == "team/toy"
+
+
+def test_card_tells_scores_data_prompts_and_settings(files, model):
+    text = (release(files, model) / "README.md").read_text()
+    row = "| Search | Retrieval | nDCG@10 | 0.661 | 0.771 (0.733 to 0.801) | +0.110 (+0.080 to +0.140) | < 0.001 | better |"
+    assert row in text
+    assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
+    assert "| pairs | letters | eng-Latn | CC \\| BY | 2,013 |" in text
+    assert "2,100 rows came in, 2,013 were kept; 87 dropped (query too long)" in text
+    assert "| query | retrieval | `find \\| the answer: ` | `query-retrieval` |" in text
+    assert 'prompt_name="query-retrieval"' in text
+    assert 'prompt_name="document"' in text
+    assert "temperature: 0.0375" in text
+    assert "temperature: 0.0475" not in text
+    for file in ("scores.tsv", "significance.tsv", "audit.json", "leakage.json"):
+        assert str(files / file) in text
+    assert "letters (400 texts)" in text
+    assert "![" in text
+
+
+def test_released_folder_loads_plainly_and_embeds_the_same(files, model):
+    from sentence_transformers import SentenceTransformer
+
+    folder = release(files, model)
+    plain = SentenceTransformer(str(folder), device="cpu")
+    ours = Encoder(model, precision="float32").encode(["a b"], side="query", task="retrieval")
+    assert np.abs(plain.encode(["a b"], prompt_name="query-retrieval") - ours).max() < 1e-5
+    assert plain.similarity_fn_name == "cosine"
+
+
+def test_results_lie_as_in_mtebs_repository(files, model):
+    from mteb.models.model_meta import ModelMeta
+
+    folder = release(files, model)
+    (meta,) = (folder / "results" / "team__toy").glob("*/model_meta.json")
+    found = json.loads(meta.read_text())
+    assert (found["name"], found["revision"]) == ("team/toy", meta.parent.name)
+    assert found["revision"] == Encoder(model).digest[:40]
+    assert set(found) == set(ModelMeta.create_empty().to_dict())
+    assert (meta.parent / "Search.json").read_bytes() == (files / "Search.json").read_bytes()
+
+
+def test_other_embeddings_are_refused(model, tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(model, folder)
+    encoder = Encoder(model, precision="float32")
+    settings = json.loads((folder / "config_sentence_transformers.json").read_text())
+    settings["prompts"]["query-retrieval"] = "another prompt: "
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    with pytest.raises(AscentError, match=r"embeddings \(query-retrieval\) differ by .* build the model again"):
+        check_embeddings(folder, encoder)
+
+
+def test_stage_without_scores_is_refused(files, model):
+    (files / "scores.tsv").write_text("\n".join(SCORES.splitlines()[:2]) + "\n")
+    with pytest.raises(AscentError, match=r"scores.tsv: has no row of the stage 'merge'"):
+        release(files, model)
+    assert not (files / "release").exists()
