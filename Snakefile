@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/settings.smk"
 include: "rules/corpora.smk"
 include: "rules/pairs.smk"
 include: "rules/shards.smk"

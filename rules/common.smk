@@ -1,4 +1,4 @@
-# In: config/config.yaml and the recipes. Out: each step's settings file, and the few names that rules share.
+# In: config/config.yaml and the recipes. Out: the nouns that rules name, in the order in which rules use them.
 import re
 from os.path import dirname
 
@@ -41,14 +41,129 @@ wildcard_constraints:
     shards=r"\d{5}",
 
 
-rule write_settings:
-    output:
-        "{settings}.yaml",
-    wildcard_constraints:
-        settings=any_of(path.removesuffix(".yaml") for path in SETTINGS),
-    params:
-        text=lambda wildcards: SETTINGS[f"{wildcards.settings}.yaml"],
-    log:
-        "logs/write_settings/{settings}.log",
-    shell:
-        "printf '%s' {params.text:q} > {output} 2> {log}"
+def files_of_source(wildcards):
+    """The files of this machine that a source reads, so that an edit of one is seen."""
+    source = getattr(recipes.config, wildcards.kind)[wildcards.name].source
+    return source.paths if source.type == "files" else []
+
+
+def corpus_pairs(wildcards):
+    """The corpus of a data set."""
+    return CORPUS_PAIRS.format(corpus=recipes.datasets[wildcards.dataset].corpus)
+
+
+def decontamination_pairs(wildcards):
+    """The corpora whose test texts are kept out of a data set."""
+    return [
+        CORPUS_PAIRS.format(corpus=corpus) for corpus in recipes.datasets[wildcards.dataset].decontaminate
+    ]
+
+
+def teacher_model(wildcards):
+    """The model that scores a data set's pairs."""
+    return f"resources/models/{recipes.datasets[wildcards.dataset].teacher.model}"
+
+
+def pair_scores(wildcards):
+    """A data set's scores; none when it has no teacher."""
+    return SCORES.format(dataset=wildcards.dataset) if recipes.datasets[wildcards.dataset].teacher else []
+
+
+def shards_of_miner(wildcards):
+    """All shards of a data set by the model that the stage mines with."""
+    mining = recipes.recipes[wildcards.recipe].stages[wildcards.stage].mining
+    count = recipes.recipes[wildcards.recipe].shards
+    folder = f"results/{wildcards.recipe}/{mining.model}/shards/{wildcards.dataset}"
+    return [f"{folder}/fingerprint-{shard:05d}-of-{count:05d}.json" for shard in range(count)]
+
+
+def stage_of(wildcards):
+    """A stage as its recipe has it."""
+    return recipes.recipes[wildcards.recipe].stages[wildcards.stage]
+
+
+def parent_models(wildcards):
+    """The models that a stage starts from."""
+    return [MODEL.format(recipe=wildcards.recipe, stage=parent) for parent in stage_of(wildcards).parents]
+
+
+def training_pairs(wildcards):
+    """The pairs of each of a stage's data sets."""
+    return [PAIRS.format(dataset=dataset) for dataset in stage_of(wildcards).data]
+
+
+def mined_negatives(wildcards):
+    """The negatives of each of a stage's data sets."""
+    return [
+        NEGATIVES.format(recipe=wildcards.recipe, stage=wildcards.stage, dataset=dataset)
+        for dataset in stage_of(wildcards).data
+    ]
+
+
+def task_pairs(wildcards):
+    """The rows that a local task is made of; none for a task that mteb knows."""
+    task = recipes.tasks(wildcards.recipe)[wildcards.task]
+    return CORPUS_PAIRS.format(corpus=task.corpus) if task else []
+
+
+def task_documents(wildcards):
+    """The documents that a local task searches in; none for a task that mteb knows."""
+    task = recipes.tasks(wildcards.recipe)[wildcards.task]
+    return CORPUS_DOCUMENTS.format(corpus=task.corpus) if task else []
+
+
+def task_results(wildcards):
+    """Every evaluated stage's result of every task."""
+    return expand(
+        RESULT,
+        recipe=wildcards.recipe,
+        stage=recipes.recipes[wildcards.recipe].evaluate.stages,
+        task=recipes.tasks(wildcards.recipe),
+    )
+
+
+def recipe_pairs(wildcards):
+    """The training pairs of a recipe."""
+    return expand(PAIRS, dataset=recipes.training_data(wildcards.recipe))
+
+
+def evaluation_pairs(wildcards):
+    """The rows of the corpora that a recipe's local tasks are made of."""
+    return expand(CORPUS_PAIRS, corpus=recipes.evaluation_corpora(wildcards.recipe))
+
+
+def stage_metrics(wildcards):
+    """The metrics of each stage that trains, in the order of the recipe."""
+    return [
+        METRICS.format(recipe=wildcards.recipe, stage=stage) for stage in recipes.trained(wildcards.recipe)
+    ]
+
+
+def recipe_audits(wildcards):
+    """The audits of a recipe's data sets and of its negatives."""
+    return recipes.audits(wildcards.recipe)
+
+
+def released_model(wildcards):
+    """The model of the stage that is released."""
+    return MODEL.format(recipe=wildcards.recipe, stage=recipes.recipes[wildcards.recipe].release.stage)
+
+
+def released_results(wildcards):
+    """The results of the stage that is released."""
+    return expand(
+        RESULT,
+        recipe=wildcards.recipe,
+        stage=recipes.recipes[wildcards.recipe].release.stage,
+        task=recipes.tasks(wildcards.recipe),
+    )
+
+
+def base_model(wildcards):
+    """The retrieved model that a recipe starts from."""
+    return f"resources/models/{recipes.recipes[wildcards.recipe].base.model}"
+
+
+def task_of_dataset(wildcards):
+    """The task type of a data set, which chooses the prompts."""
+    return recipes.datasets[wildcards.dataset].task

@@ -1,64 +1,22 @@
 # In: each stage's model and the tasks. Out: mteb's results, scores with intervals, and the figures and pages of the report.
 
 
-def task_pairs(wildcards):
-    """The rows that a local task is made of; none for a task that mteb knows."""
-    task = recipes.tasks(wildcards.recipe)[wildcards.task]
-    return CORPUS_PAIRS.format(corpus=task.corpus) if task else []
-
-
-def task_documents(wildcards):
-    """The documents that a local task searches in; none for a task that mteb knows."""
-    task = recipes.tasks(wildcards.recipe)[wildcards.task]
-    return CORPUS_DOCUMENTS.format(corpus=task.corpus) if task else []
-
-
-def task_results(wildcards):
-    """Every evaluated stage's result of every task."""
-    return expand(
-        RESULT,
-        recipe=wildcards.recipe,
-        stage=recipes.recipes[wildcards.recipe].evaluate.stages,
-        task=recipes.tasks(wildcards.recipe),
-    )
-
-
-def recipe_pairs(wildcards):
-    """The training pairs of a recipe."""
-    return expand(PAIRS, dataset=recipes.training_data(wildcards.recipe))
-
-
-def evaluation_pairs(wildcards):
-    """The rows of the corpora that a recipe's local tasks are made of."""
-    return expand(CORPUS_PAIRS, corpus=recipes.evaluation_corpora(wildcards.recipe))
-
-
-def stage_metrics(wildcards):
-    """The metrics of each stage that trains, in the order of the recipe."""
-    return [METRICS.format(recipe=wildcards.recipe, stage=stage) for stage in recipes.trained(wildcards.recipe)]
-
-
-def recipe_audits(wildcards):
-    """The audits of a recipe's data sets and of its negatives."""
-    return recipes.audits(wildcards.recipe)
-
-
 rule check_leakage:
     input:
         pairs=recipe_pairs,
         evaluation=evaluation_pairs,
     output:
         "results/{recipe}/leakage.json",
-    params:
-        revision=1,
-    # A leak is found before days of training, not after.
-    priority: 100
     log:
         "logs/{recipe}/check_leakage.log",
     benchmark:
         "benchmarks/{recipe}/check_leakage.tsv"
+    # A leak is found before days of training, not after.
+    priority: 100
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
     shell:
         "python scripts/check_leakage.py --pairs {input.pairs} --evaluation {input.evaluation} "
         "--output {output} > {log} 2>&1"
@@ -73,14 +31,14 @@ rule evaluate_task:
     output:
         result="results/{recipe}/{stage}/mteb/{task}.json",
         units="results/{recipe}/{stage}/mteb/{task}.units.parquet",
-    params:
-        revision=1,
     log:
         "logs/{recipe}/{stage}/evaluate_task/{task}.log",
     benchmark:
         "benchmarks/{recipe}/{stage}/evaluate_task/{task}.tsv"
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
     shell:
         "python scripts/evaluate_task.py --settings {input.settings} --model {input.model} "
         "--name ascent/{wildcards.recipe}-{wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
@@ -93,14 +51,14 @@ rule score_stages:
     output:
         scores="results/{recipe}/scores.tsv",
         significance="results/{recipe}/significance.tsv",
-    params:
-        revision=1,
     log:
         "logs/{recipe}/score_stages.log",
     benchmark:
         "benchmarks/{recipe}/score_stages.tsv"
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
     shell:
         "python scripts/score_stages.py --recipe {wildcards.recipe} --results {input} "
         "--scores {output.scores} --significance {output.significance} > {log} 2>&1"
@@ -115,14 +73,14 @@ rule draw_curves:
             category="{recipe}",
             caption="../docs/report/curves.rst",
         ),
-    params:
-        revision=1,
     log:
         "logs/{recipe}/draw_curves.log",
     benchmark:
         "benchmarks/{recipe}/draw_curves.tsv"
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
     shell:
         "python scripts/draw_curves.py --metrics {input} --output {output} > {log} 2>&1"
 
@@ -137,14 +95,14 @@ rule draw_radar:
             caption="../docs/report/radar.rst",
         ),
         "results/{recipe}/report/radar.png",
-    params:
-        revision=1,
     log:
         "logs/{recipe}/draw_radar.log",
     benchmark:
         "benchmarks/{recipe}/draw_radar.tsv"
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
     shell:
         "python scripts/draw_radar.py --scores {input} --output {output} > {log} 2>&1"
 
@@ -170,14 +128,14 @@ rule render_tables:
             category="{recipe}",
             caption="../docs/report/audits.rst",
         ),
-    params:
-        revision=1,
     log:
         "logs/{recipe}/render_tables.log",
     benchmark:
         "benchmarks/{recipe}/render_tables.tsv"
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
     shell:
         "python scripts/render_tables.py --scores {input.scores} --significance {input.significance} "
         "--audits {input.audits} --scores-page {output.scores} --significance-page {output.significance} "

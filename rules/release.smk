@@ -1,21 +1,6 @@
 # In: the chosen stage's model, scores, audits. Out: the released folder: model, card, results for the leaderboard.
 
 
-def released_model(wildcards):
-    """The model of the stage that is released."""
-    return MODEL.format(recipe=wildcards.recipe, stage=recipes.recipes[wildcards.recipe].release.stage)
-
-
-def released_results(wildcards):
-    """The results of the stage that is released."""
-    return expand(
-        RESULT,
-        recipe=wildcards.recipe,
-        stage=recipes.recipes[wildcards.recipe].release.stage,
-        task=recipes.tasks(wildcards.recipe),
-    )
-
-
 rule release_model:
     input:
         settings="results/{recipe}/release.yaml",
@@ -28,14 +13,14 @@ rule release_model:
         results=released_results,
     output:
         directory("results/{recipe}/release"),
-    params:
-        revision=1,
     log:
         "logs/{recipe}/release_model.log",
     benchmark:
         "benchmarks/{recipe}/release_model.tsv"
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
     shell:
         "python scripts/release_model.py --settings {input.settings} --model {input.model} "
         "--scores {input.scores} --significance {input.significance} --audits {input.audits} "

@@ -17,15 +17,15 @@ rule encode_shard:
             ".ids.npy",
         ),
         fingerprint="results/{recipe}/{stage}/shards/{dataset}/fingerprint-{shard}-of-{shards}.json",
-    params:
-        revision=1,
-        task=lambda wildcards: recipes.datasets[wildcards.dataset].task,
     log:
         "logs/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.log",
     benchmark:
         "benchmarks/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/ascent.yaml"
+    params:
+        revision=1,
+        task=task_of_dataset,
     shell:
         "python scripts/encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "
         "--shard {wildcards.shard} --shards {wildcards.shards} "

@@ -18,10 +18,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="model folder to make")
     arguments = parser.parse_args()
     contract = load(Contract, arguments.settings)
-    backbone, _ = load_backbone(arguments.resource, contract)
+    load_backbone(arguments.resource, contract)  # refuses what training could not use
     with folder_atomically(arguments.output) as folder:
         history = {"retrieved": weights_digest(arguments.resource)}
-        save_new(backbone, arguments.resource, contract, history, folder)
+        save_new(arguments.resource, contract, history, folder)
 
 
 if __name__ == "__main__":

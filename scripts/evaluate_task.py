@@ -13,8 +13,9 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="<Task>.yaml: the task")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--name", required=True, help="the model's name for mteb, organisation/name")
-    parser.add_argument("--pairs", type=Path, help="pairs.parquet of a local task's corpus")
-    parser.add_argument("--documents", type=Path, help="documents.parquet of a local task's corpus")
+    # Without a value, as the workflow calls it for a task that mteb knows, the same as not given.
+    parser.add_argument("--pairs", type=Path, nargs="?", help="pairs.parquet of a local task's corpus")
+    parser.add_argument("--documents", type=Path, nargs="?", help="documents.parquet of a local task's corpus")
     parser.add_argument("--output", type=Path, required=True, help="<Task>.json, as mteb writes it")
     parser.add_argument(
         "--units",

@@ -28,12 +28,11 @@ def tiny_resource(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tiny_resource, tmp_path_factory) -> Path:
     """The same as a stage's model folder, with its contract."""
-    from ascent.model import load_backbone, save_new
+    from ascent.model import save_new
     from ascent.settings import Contract
 
     contract = Contract(max_tokens=32)
     folder = tmp_path_factory.mktemp("model") / "model"
     folder.mkdir()
-    backbone, _ = load_backbone(tiny_resource, contract)
-    save_new(backbone, tiny_resource, contract, {}, folder)
+    save_new(tiny_resource, contract, {}, folder)
     return folder

@@ -133,9 +133,9 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
     assert "| pairs | letters | eng-Latn | CC \\| BY | 2,013 |" in text
     assert "2,100 rows came in, 2,013 were kept; 87 dropped (query too long)" in text
-    assert "| query | retrieval | `find \\| the answer: ` | `query-retrieval` |" in text
-    assert 'prompt_name="query-retrieval"' in text
-    assert 'prompt_name="document"' in text
+    assert "| query | retrieval | `find \\| the answer: ` | `query` |" in text
+    assert "model.encode_query(" in text
+    assert "model.encode_document(" in text
     assert "temperature: 0.0375" in text
     assert "temperature: 0.0475" not in text
     for file in ("scores.tsv", "significance.tsv", "audit.json", "leakage.json"):
@@ -150,7 +150,7 @@ def test_released_folder_loads_plainly_and_embeds_the_same(files, model):
     folder = release(files, model)
     plain = SentenceTransformer(str(folder), device="cpu")
     ours = Encoder(model, precision="float32").encode(["a b"], side="query", task="retrieval")
-    assert np.abs(plain.encode(["a b"], prompt_name="query-retrieval") - ours).max() < 1e-5
+    assert np.abs(plain.encode(["a b"], prompt_name="query") - ours).max() < 1e-5
     assert plain.similarity_fn_name == "cosine"
 
 
@@ -171,9 +171,9 @@ def test_other_embeddings_are_refused(model, tmp_path):
     shutil.copytree(model, folder)
     encoder = Encoder(model, precision="float32")
     settings = json.loads((folder / "config_sentence_transformers.json").read_text())
-    settings["prompts"]["query-retrieval"] = "another prompt: "
+    settings["prompts"]["query"] = "another prompt: "
     (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
-    with pytest.raises(AscentError, match=r"embeddings \(query-retrieval\) differ by .* build the model again"):
+    with pytest.raises(AscentError, match=r"embeddings \(query\) differ by .* build the model again"):
         check_embeddings(folder, encoder)
 
 

@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from .contract import read_contract
 from .errors import AscentError
 from .files import folder_atomically, read_json
+from .model import prompt_name
 from .report import environment, read_audits, verdict
 from .settings import MergeStage, ReleaseSettings, TrainStage, dump
 from .statistics import read_table
@@ -80,6 +81,7 @@ def make_card(
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},
             verdict=verdict,
+            prompt_name=prompt_name,
         )
     )
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
@@ -121,7 +123,7 @@ def check_embeddings(folder: Path, encoder) -> None:
 
     plain = SentenceTransformer(str(folder), device=str(encoder.device))
     prompts = {(side, task) for side, tasks in encoder.contract.prompts.items() for task in tasks}
-    for side, task in sorted(prompts | {("query", "default"), ("document", "default")}):
+    for side, task in sorted(prompts | {("query", "retrieval"), ("document", "retrieval")}):
         ours = encoder.encode(PROBES, side=side, task=task)
         theirs = plain.encode(list(PROBES), prompt_name=prompt_name(side, task))
         difference = float(np.abs(ours - theirs).max())
@@ -130,11 +132,6 @@ def check_embeddings(folder: Path, encoder) -> None:
                 f"{folder}: sentence-transformers' embeddings ({prompt_name(side, task)}) differ by {difference:.1e} from those "
                 "that were evaluated; its modules or prompts do not say what ascent.json says, so build the model again."
             )
-
-
-def prompt_name(side: str, task: str) -> str:
-    """Return the name by which sentence-transformers finds a prompt of the contract."""
-    return side if task == "default" else f"{side}-{task}"
 
 
 def _lineage(settings: ReleaseSettings) -> dict[str, TrainStage | MergeStage]:

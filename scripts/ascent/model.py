@@ -49,17 +49,22 @@ class EmbeddingModel(torch.nn.Module):
         return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings
 
 
-def load_backbone(folder: str | Path, contract: Contract, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:
-    """Load a backbone (float32) and its tokenizer. Only safetensors are read, and no code of the folder is run."""
+def load_backbone(
+    folder: str | Path, contract: Contract, *, dropout: float | None = None, kernel: str | None = None
+) -> tuple[torch.nn.Module, Any]:
+    """Load a backbone (float32) and its tokenizer. Only safetensors are read, and no code of the folder is run.
+
+    dropout: replaces the backbone's own. kernel: transformers' attention implementation, its own choice when absent.
+    """
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise AscentError(f"{folder}: holds no config.json, so it is no model folder; check the model's source.")
-    options = {}
+    options = {"attn_implementation": kernel} if kernel else {}
     if dropout is not None:
         known = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
                  "embedding_dropout", "mlp_dropout")  # fmt: skip
         config = json.loads((folder / "config.json").read_text())
-        options = {key: dropout for key in known if key in config}
+        options |= {key: dropout for key in known if key in config}
     weights_digest(folder)  # refuses a folder without safetensors
     backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
     if contract.attention != natural_attention(backbone):
@@ -90,21 +95,26 @@ def precision_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
 
 
+def prompt_name(side: str, task: str) -> str:
+    """Return the name of a prompt in sentence-transformers: retrieval's is what `encode_query` and `encode_document` use."""
+    return side if task == "retrieval" else f"{side}-{task}"
+
+
 def sentence_transformers_prompts(contract: Contract) -> dict[str, str]:
-    """Name the contract's prompts for sentence-transformers: `query`, `document`, and `<side>-<task>` where they differ."""
-    prompts = {side: contract.prompt(side, "default") for side in ("query", "document")}
-    for side, tasks in contract.prompts.items():
-        prompts |= {f"{side}-{task}": text for task, text in tasks.items() if task != "default"}
-    return prompts
+    """Return the contract's prompts by the names that sentence-transformers finds them by."""
+    named = {(side, task) for side, tasks in contract.prompts.items() for task in tasks}
+    wanted = sorted(named | {("query", "retrieval"), ("document", "retrieval")})
+    return {prompt_name(side, task): contract.prompt(side, task) for side, task in wanted}
 
 
-def save_new(backbone: torch.nn.Module, tokenizer_folder: Path, contract: Contract, history: dict, folder: Path) -> None:
-    """Write a model folder for a backbone that has none yet, by sentence-transformers' own modules."""
+def save_new(resource: Path, contract: Contract, history: dict, folder: Path) -> None:
+    """Write a model folder for a backbone as it was retrieved, by sentence-transformers' own modules."""
     from sentence_transformers import SentenceTransformer  # 2 s of imports that only this step needs
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    transformer = Transformer(str(tokenizer_folder), max_seq_length=contract.max_tokens)
-    modules = [transformer, Pooling(backbone.config.hidden_size, {"last": "lasttoken"}.get(contract.pooling, contract.pooling))]
+    transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
+    pooling = {"last": "lasttoken"}.get(contract.pooling, contract.pooling)
+    modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling)]
     if contract.normalise:
         modules.append(Normalize())
     model = SentenceTransformer(

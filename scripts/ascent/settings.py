@@ -133,8 +133,13 @@ class Contract(Settings):
     """Text put before a query or a document, by task type; `default` serves the types that are not named."""
 
     def prompt(self, side: Literal["query", "document"], task: str) -> str:
-        """Return the prompt of a side for a task type; the empty string when none is set."""
+        """Return the prompt of a side for a task type; the empty string when none is set.
+
+        Reranking asks what retrieval asks, so it takes retrieval's prompt when it has none of its own.
+        """
         prompts = self.prompts.get(side, {})
+        if task == "reranking" and task not in prompts:
+            task = "retrieval"
         return prompts.get(task, prompts.get("default", ""))
 
 
@@ -166,6 +171,14 @@ class Dataset(Settings):
     """Pairs that the teacher scores lower are dropped."""
 
     @model_validator(mode="after")
+    def _some_lengths(self):
+        for key in ("query_characters", "positive_characters"):
+            shortest, longest = getattr(self, key)
+            if shortest > longest:
+                raise ValueError(f"{key} [{shortest}, {longest}] admit no text: give the shorter length first")
+        return self
+
+    @model_validator(mode="after")
     def _threshold_needs_teacher(self):
         if (self.min_score is None) != (self.teacher is None):
             raise ValueError("min_score and teacher go together: give both or neither")
@@ -188,6 +201,12 @@ class Mining(Settings):
     """Take the highest candidates, or draw from them at random."""
     seed: int = 0
     """Seed of the draw."""
+
+    @model_validator(mode="after")
+    def _some_ranks(self):
+        if not 0 <= self.ranks[0] < self.ranks[1]:
+            raise ValueError(f"ranks {list(self.ranks)} hold no document: give two numbers from 0, the lower first")
+        return self
 
 
 class Stage(Settings):
@@ -398,16 +417,16 @@ def _sentence(kind: type[Settings], error: ValidationError, where: str | Path) -
     # An unknown key is named before anything else: it is often the cause of a missing one.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = _keys_of(kind, first["loc"])
-    key = ".".join(path)
+    key = f"'{'.'.join(path)}'" if path else "the whole"
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{key}'; {did_you_mean(path[-1], _known_keys(kind, first['loc'][:-1]))}"
+        return f"{where}: unknown key {key}; {did_you_mean(path[-1], _known_keys(kind, first['loc'][:-1]))}"
     if first["type"] == "missing":
-        return f"{where}: '{key}' is missing; add it."
+        return f"{where}: {key} is missing; add it."
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if first["type"] == "value_error":
-        return f"{where}: '{key}': {message}."
-    return f"{where}: '{key}' is {first['input']!r}, but {message.replace('input should', 'it should')}."
+        return f"{where}: {key}: {message}."
+    return f"{where}: {key} is {first['input']!r}, but {message.replace('input should', 'it should')}."
 
 
 def _keys_of(kind: type[Settings], location: tuple) -> list[str]:
@@ -415,6 +434,8 @@ def _keys_of(kind: type[Settings], location: tuple) -> list[str]:
     keys, node = [], kind.model_json_schema(by_alias=True)
     definitions = node.get("$defs", {})
     for part in location:
+        if part == "[key]":  # the key itself is wrong; what follows names the types that it could have been
+            break
         node, is_branch = _descend(node, part, definitions)
         if not is_branch:
             keys.append(str(part))

@@ -77,27 +77,38 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
 
 def train_step(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> StepResult:
     """Take one optimizer step on a batch, of which this process holds a share (at least one row)."""
+    loss = backward(engine, batch, objective, stage, step, pad_id)
+    engine.step()
+    totals = torch.stack([loss.double(), loss.new_tensor(sum(len(row) for row in batch.tokens)).double()])
+    dist.all_reduce(totals)
+    norm = engine.get_global_grad_norm()
+    return StepResult(
+        loss=float(totals[0]) / dist.get_world_size(),
+        gradient_norm=float(norm) if norm is not None else 0.0,
+        tokens=int(totals[1]),
+    )
+
+
+def backward(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> torch.Tensor:
+    """Leave the whole batch's gradient with the engine; return this process's share of the loss, whose mean over the
+    processes is the batch's loss."""
     device = engine.device
     chunk_tokens = min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
     chunks = by_length([len(row) for row in batch.tokens], chunk_tokens)
     padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in chunks)
     padded, count = largest(padded, len(chunks), device=device)
+    order = torch.from_numpy(np.concatenate(chunks))
     # Every process makes the same number of passes, else ZeRO's collectives would wait for ever: the extra ones embed
     # one row whose gradient is zero.
-    chunks += [chunks[0][:1]] * (count - len(chunks))
-    order = torch.from_numpy(np.concatenate(chunks))
-    real = torch.zeros(len(order), dtype=torch.bool)
-    real[: len(batch.tokens)] = True
+    chunks += [chunks[-1][:1]] * (count - len(chunks))
 
     def embed(index: int) -> torch.Tensor:
         seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
         torch.manual_seed(int(seed))
         return engine(**pad([batch.tokens[row] for row in chunks[index]], pad_id, device))
 
-    def loss_of(rows: torch.Tensor) -> torch.Tensor:
-        place = torch.empty(len(batch.tokens), dtype=torch.long)
-        place[order[real]] = torch.arange(len(batch.tokens))
-        rows = rows[place.to(device)]
+    def loss_of(embedded: torch.Tensor) -> torch.Tensor:
+        rows = embedded[: len(order)][torch.argsort(order).to(device)]
         local = Embedded(
             queries=rows[: batch.rows],
             documents=rows[batch.rows :],
@@ -105,28 +116,20 @@ def train_step(engine, batch: Batch, objective: Objective, stage: TrainStage, st
             query_ids=batch.query_ids.to(device),
             document_ids=batch.document_ids.to(device),
         )
-        return objective(local, gather(local)) * (dist.get_world_size() / batch.global_rows)
+        loss = objective(local, gather(local)) * (dist.get_world_size() / batch.global_rows)
+        return loss + 0.0 * embedded[len(order) :].sum()
 
     if padded <= stage.mini_batch_tokens:
-        embeddings = torch.cat([embed(index) for index in range(count)])
-        loss = loss_of(embeddings) + 0.0 * embeddings[~real.to(device)].sum()
+        loss = loss_of(torch.cat([embed(index) for index in range(count)]))
         engine.set_gradient_accumulation_boundary(True)
         engine.backward(loss)
-    else:
-        with torch.no_grad():
-            embeddings = torch.cat([embed(index) for index in range(count)])
-        embeddings.requires_grad_()
-        loss = loss_of(embeddings)
-        (gradient,) = torch.autograd.grad(loss, embeddings)
-        for index, piece in enumerate(gradient.split([len(chunk) for chunk in chunks])):
-            engine.set_gradient_accumulation_boundary(index == count - 1)
-            engine.backward((embed(index) * piece).sum())
-    engine.step()
-    total = loss.detach().clone()
-    dist.all_reduce(total)
-    tokens = torch.tensor(sum(len(row) for row in batch.tokens), device=device)
-    dist.all_reduce(tokens)
-    norm = engine.get_global_grad_norm()
-    return StepResult(
-        loss=float(total) / dist.get_world_size(), gradient_norm=float(norm) if norm is not None else 0.0, tokens=int(tokens)
-    )
+        return loss.detach()
+    with torch.no_grad():
+        embedded = torch.cat([embed(index) for index in range(count)])
+    embedded.requires_grad_()
+    loss = loss_of(embedded)
+    (gradient,) = torch.autograd.grad(loss, embedded)
+    for index, piece in enumerate(gradient.split([len(chunk) for chunk in chunks])):
+        engine.set_gradient_accumulation_boundary(index == count - 1)
+        engine.backward((embed(index) * piece).sum())
+    return loss.detach()

@@ -1,0 +1,38 @@
+"""Write the names of the installed mteb's tasks and benchmarks, which recipes are checked against without importing mteb."""
+
+import argparse
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ascent.errors import reports_errors
+from ascent.files import write_json
+from ascent.recipes import MTEB
+
+
+def mteb_tasks() -> dict[str, Any]:
+    """Return mteb's version, the sorted names of all its registered tasks, and the sorted task names of each benchmark."""
+    warnings.simplefilter("ignore", UserWarning)  # one for each task that mteb calls beta
+    logging.disable(logging.WARNING)
+    import mteb
+
+    # A task may be called by name whether or not mteb lists it by default, and benchmarks hold some that it does not list.
+    tasks = mteb.get_tasks(exclude_superseded=False, exclude_private=False, exclude_beta=False)
+    benchmarks = mteb.get_benchmarks()
+    return {
+        "mteb": mteb.__version__,
+        "tasks": sorted(task.metadata.name for task in tasks),
+        "benchmarks": {benchmark.name: sorted(task.metadata.name for task in benchmark.tasks) for benchmark in benchmarks},
+    }
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=MTEB, help="JSON file to write")
+    write_json(parser.parse_args().output, mteb_tasks())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

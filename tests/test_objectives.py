@@ -1,0 +1,138 @@
+"""InfoNCE against sentence-transformers' own loss, against a double loop in float64, and its gradient by differences."""
+
+import math
+
+import pytest
+import torch
+from sentence_transformers.sentence_transformer.losses import (
+    MultipleNegativesRankingLoss,
+    MultipleNegativesSymmetricRankingLoss,
+)
+
+from ascent.objectives import Embedded
+from ascent.objectives.infonce import infonce
+
+ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
+
+
+def embeddings(rows: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.randn(rows, DIMENSION, generator=draw, dtype=dtype), dim=-1)
+
+
+def batch_of(queries: torch.Tensor, documents: torch.Tensor, query_ids=None, document_ids=None) -> Embedded:
+    """A batch whose first documents are the positives; all texts differ unless ids are given."""
+    return Embedded(
+        queries=queries,
+        documents=documents,
+        positives=torch.arange(len(queries)),
+        query_ids=torch.arange(len(queries)) if query_ids is None else torch.tensor(query_ids),
+        document_ids=torch.arange(len(documents)) if document_ids is None else torch.tensor(document_ids),
+    )
+
+
+def loss_of(batch: Embedded, symmetric: bool = False) -> torch.Tensor:
+    return infonce(batch, batch, temperature=TEMPERATURE, symmetric=symmetric)
+
+
+@pytest.mark.parametrize("negatives", [0, 1, 3])
+def test_it_is_sentence_transformers_loss(negatives):
+    queries, documents = embeddings(ROWS, 1), [embeddings(ROWS, 2 + i) for i in range(1 + negatives)]
+    theirs = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=1 / TEMPERATURE)
+    expected = theirs.compute_loss_from_embeddings([queries, *documents], None)
+    ours = loss_of(batch_of(queries, torch.cat(documents))) / ROWS
+    assert float(ours) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_symmetric_is_sentence_transformers_symmetric_loss():
+    queries, documents = embeddings(ROWS, 1), embeddings(ROWS, 2)
+    theirs = MultipleNegativesSymmetricRankingLoss(torch.nn.Identity(), scale=1 / TEMPERATURE)
+    expected = theirs.compute_loss_from_embeddings([queries, documents], None)
+    ours = loss_of(batch_of(queries, documents), symmetric=True) / ROWS
+    assert float(ours) == pytest.approx(float(expected), abs=1e-5)
+
+
+# Rows 0 and 3 ask the same; rows 1 and 4 share a positive; row 2's negative (document 6) is row 0's positive, and row 5's
+# negative (document 9) is its own positive.
+QUERY_IDS = [0, 1, 2, 0, 4, 5]
+DOCUMENT_IDS = [10, 11, 12, 13, 11, 15, 10, 17, 18, 15]
+
+
+def by_double_loop(queries, documents, query_ids, document_ids, symmetric: bool) -> float:
+    """The definition in words: a row's positive against every text that is not a known answer to its query."""
+
+    def score(q: int, d: int) -> float:
+        return sum(a * b for a, b in zip(queries[q].tolist(), documents[d].tolist(), strict=True)) / TEMPERATURE
+
+    total = 0.0
+    for row, query in enumerate(query_ids):
+        own = document_ids[row]
+        answers = {document_ids[other] for other in range(len(query_ids)) if query_ids[other] == query}
+        # A column is left out by text when it has the positive's text, by row when it is the positive of the same query.
+        columns = [
+            d
+            for d, text in enumerate(document_ids)
+            if text != own and not (d < len(query_ids) and query_ids[d] == query)
+        ]
+        assert all(document_ids[d] not in answers for d in columns)  # so in this batch both rules come to the same
+        forward = math.log(math.exp(score(row, row)) + sum(math.exp(score(row, d)) for d in columns)) - score(row, row)
+        if symmetric:
+            others = [q for q, text in enumerate(query_ids) if text != query and document_ids[q] != own]
+            back = math.log(math.exp(score(row, row)) + sum(math.exp(score(q, row)) for q in others)) - score(row, row)
+            forward = (forward + back) / 2
+        total += forward
+    return total
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_known_answers_are_no_negatives(symmetric):
+    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(len(DOCUMENT_IDS), 2, torch.float64)
+    for copy, original in ((3, 0),):
+        queries[copy] = queries[original]
+    for copy, original in ((4, 1), (6, 0), (9, 5)):
+        documents[copy] = documents[original]
+    # Row 2's negative is an answer to row 0's and row 3's question: row 3 has another positive, so the texts decide.
+    document_ids = [id if place != 6 else 16 for place, id in enumerate(DOCUMENT_IDS)]
+    for ids in (document_ids,):
+        expected = by_double_loop(queries, documents, QUERY_IDS, ids, symmetric)
+        ours = loss_of(batch_of(queries, documents, QUERY_IDS, ids), symmetric)
+        assert float(ours) == pytest.approx(expected, abs=1e-10)
+    # The same batch with every text taken as new has more negatives, so a higher loss.
+    assert float(loss_of(batch_of(queries, documents), symmetric)) > expected + 0.1
+
+
+def test_a_row_of_the_only_question_has_no_loss():
+    """Nothing is left to be told apart from the positive when every other text is an answer too."""
+    queries, documents = embeddings(2, 1), embeddings(2, 2)
+    batch = batch_of(queries[[0, 0]], documents, query_ids=[7, 7])
+    assert float(loss_of(batch, symmetric=True)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_shares_of_two_processes_add_up_to_the_whole(symmetric):
+    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(len(DOCUMENT_IDS), 2, torch.float64)
+    whole = batch_of(queries, documents, QUERY_IDS, DOCUMENT_IDS)
+    total = 0.0
+    for rows, places in (([0, 1, 2], [0, 1, 2, 6, 7]), ([3, 4, 5], [3, 4, 5, 8, 9])):
+        ids = [QUERY_IDS[i] for i in rows], [DOCUMENT_IDS[i] for i in places]
+        local = batch_of(queries[rows], documents[places], *ids)
+        total += float(infonce(local, whole, temperature=TEMPERATURE, symmetric=symmetric))
+    assert total == pytest.approx(float(loss_of(whole, symmetric)), abs=1e-10)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_gradient_is_that_of_finite_differences(symmetric):
+    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(len(DOCUMENT_IDS), 2, torch.float64)
+
+    def loss(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+        return loss_of(batch_of(queries, documents, QUERY_IDS, DOCUMENT_IDS), symmetric)
+
+    assert torch.autograd.gradcheck(loss, (queries.requires_grad_(), documents.requires_grad_()))
+
+
+def test_a_low_temperature_stays_finite():
+    queries, documents = embeddings(ROWS, 1).requires_grad_(), embeddings(ROWS, 2)
+    loss = infonce(*[batch_of(queries, documents)] * 2, temperature=1e-4, symmetric=True)
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
+    assert bool(queries.grad.isfinite().all())

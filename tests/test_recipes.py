@@ -1,0 +1,254 @@
+"""Recipes checked as a whole, and the settings files that follow from them."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ascent.errors import AscentError
+from ascent.recipes import MTEB, kind_of, load_recipes, settings_files
+from ascent.settings import Contract, Corpus, Dataset, ReleaseSettings, StageSettings, TaskSettings, load
+
+SMALL = yaml.safe_load((Path(__file__).parent / "small.yaml").read_text())
+SOURCE = {"type": "files", "paths": ["a.jsonl"]}
+CORPUS = {"source": SOURCE, "licence": "mit", "language": "eng-Latn"}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write recipes by name, and return a configuration that builds them."""
+
+    def _write(**recipes) -> dict:
+        for name, recipe in recipes.items():
+            (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+        return {
+            "recipes": list(recipes),
+            "recipe_folder": str(tmp_path),
+            "corpora": {name: CORPUS for name in ("library", "modules", "similar")},
+            "models": {"tiny": {"source": {"type": "files", "paths": ["model"]}, "licence": "mit"}},
+        }
+
+    return _write
+
+
+def changed(**changes) -> dict:
+    """The small recipe with values set by dotted key, dots written as double underscores."""
+    recipe = copy.deepcopy(SMALL)
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        node = recipe
+        for part in path:
+            node = node[part]
+        node[last] = value
+    return recipe
+
+
+def test_the_small_recipe_is_right(write):
+    recipes = load_recipes(write(small=SMALL))
+    assert {name: kind_of(stage) for name, stage in recipes.recipes["small"].stages.items()} == {
+        "contrastive": "contrastive",
+        "finetune": "finetune",
+        "merge": "merge",
+    }
+    assert recipes.trained("small") == ["contrastive", "finetune"]
+    assert recipes.evaluation_corpora("small") == ["library", "modules", "similar"]
+    assert recipes.audits("small") == [
+        "results/pairs/questions/audit.json",
+        "results/small/finetune/negatives/questions.audit.json",
+    ]
+
+
+def test_the_repository_s_own_configuration_is_right(monkeypatch):
+    root = Path(__file__).parent.parent
+    monkeypatch.chdir(root)
+    files = settings_files(load_recipes(yaml.safe_load((root / "config" / "config.yaml").read_text())))
+    assert "results/demo/contrastive/stage.yaml" in files
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages__finetune__learning_rat": 1}, "unknown key 'stages.finetune.learning_rat'; did you mean 'learning_rate'?"),
+        ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
+        (
+            {"stages__finetune__from": ["contrastve"]},
+            "'stages.finetune.from' names the stage 'contrastve', which is not there; did you mean 'contrastive'?",
+        ),
+        ({"stages__contrastive__from": ["finetune"]}, "the stages go in a circle (contrastive <- finetune <- contrastive)"),
+        ({"stages__contrastive__from": ["contrastive"]}, "the stages go in a circle"),
+        (
+            {"stages__finetune__mining__model": "merge"},
+            "the stages go in a circle",
+        ),
+        ({"stages__contrastive__from": ["base", "base"]}, "'stages.contrastive.from' has 2 parents, training starts from one"),
+        ({"stages__base": {"objective": "infonce", "data": ["questions"]}}, "'stages.base' is the untrained model's name"),
+        (
+            {"stages__finetune__data": ["question"]},
+            "'stages.finetune.data' names the data set 'question', which is not there; did you mean 'questions'?",
+        ),
+        (
+            {"stages__finetune__mining__model": "contrast"},
+            "'stages.finetune.mining.model' names the stage 'contrast', which is not there; did you mean 'contrastive'?",
+        ),
+        ({"base__model": "tny"}, "'base.model' names the model 'tny', which is not there; did you mean 'tiny'?"),
+        (
+            {"data__questions__corpus": "libary"},
+            "'data.questions.corpus' names the corpus 'libary', which is not there; did you mean 'library'?",
+        ),
+        (
+            {"data__questions__decontaminate": ["libary"]},
+            "'data.questions.decontaminate' names the corpus 'libary', which is not there; did you mean 'library'?",
+        ),
+        (
+            {"data__questions__teacher": {"model": "big"}},
+            "'data.questions.teacher.model' names the model 'big', which is not there; known are: tiny.",
+        ),
+        (
+            {"evaluate__tasks__Similar__type": "stz"},
+            "'evaluate.tasks.Similar.type' is 'stz', but it should be 'retrieval', 'reranking', ",
+        ),
+        (
+            {"evaluate__tasks__Similar__corpus": "simlar"},
+            "'evaluate.tasks.Similar.corpus' names the corpus 'simlar', which is not there; did you mean 'similar'?",
+        ),
+        (
+            {"evaluate__stages": ["base", "merged"]},
+            "'evaluate.stages' names the stage 'merged', which is not there; did you mean 'merge'?",
+        ),
+        (
+            {"release__stage": "merged"},
+            "'release.stage' names the evaluated stage 'merged', which is not there; did you mean 'merge'?",
+        ),
+        ({"stages__merge__weights": [1]}, "weights has 1 numbers for 2 parents"),
+        ({"stages__merge__prompts": None}, "the parents of stage 'merge' (contrastive, finetune) have different prompts"),
+        ({"release__name": "small"}, "'release.name' is 'small', but "),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(write, changes, message):
+    with pytest.raises(AscentError) as error:
+        load_recipes(write(small=changed(**changes)))
+    text = str(error.value)
+    assert message in text
+    assert "small.yaml" in text.split(": ")[0]
+    assert "\n" not in text
+
+
+@pytest.mark.skipif(not MTEB.exists(), reason="mteb_tasks.json is not there yet")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"evaluate__mteb_tasks": ["NFCorpu"]},
+            "'evaluate.mteb_tasks' names the task 'NFCorpu', which is not there; did you mean 'NFCorpus'?",
+        ),
+        (
+            {"evaluate__benchmarks": ["MTEB(eng, v3)"]},
+            "'evaluate.benchmarks' names the benchmark 'MTEB(eng, v3)', which is not there; did you mean 'MTEB(eng, v2)'?",
+        ),
+    ],
+)
+def test_an_unknown_task_of_mteb_is_named(write, changes, message):
+    with pytest.raises(AscentError, match=r"small\.yaml: ") as error:
+        load_recipes(write(small=changed(**changes)))
+    assert message in str(error.value)
+
+
+@pytest.mark.skipif(not MTEB.exists(), reason="mteb_tasks.json is not there yet")
+def test_a_benchmark_stands_for_its_tasks(write):
+    recipes = load_recipes(write(small=changed(evaluate__benchmarks=["MTEB(eng, v2)"], evaluate__mteb_tasks=["SciFact"])))
+    tasks = recipes.tasks("small")
+    assert tasks["LibraryRetrieval"] is not None
+    assert tasks["SciFact"] is None
+    assert len(tasks) == 3 + 1 + 41  # MTEB(eng, v2) has 41 tasks (arXiv 2502.13595, table 8), SciFact not among them
+
+
+def test_a_missing_recipe_is_named(write):
+    config = write(small=SMALL)
+    config["recipes"] = ["smal"]
+    with pytest.raises(AscentError, match=r"config\.yaml: there is no recipe 'smal' \(.*smal\.yaml\); did you mean 'small'\?"):
+        load_recipes(config)
+
+
+def test_a_typo_in_the_configuration_names_its_file(write):
+    config = write(small=SMALL)
+    config["copora"] = config.pop("corpora")
+    with pytest.raises(AscentError, match=r"^here\.yaml: unknown key 'copora'; did you mean 'corpora'\?$"):
+        load_recipes(config, "here.yaml")
+
+
+def test_recipes_must_agree_on_a_name(write):
+    other = changed(data__questions__min_score=0.5)
+    with pytest.raises(AscentError, match="recipes 'small' and 'other' define the data set 'questions' differently"):
+        load_recipes(write(small=SMALL, other=other))
+    other = changed(stages__finetune__mining=None)
+    with pytest.raises(AscentError, match="stage 'finetune' is of kind finetune in recipe 'small' and contrastive in 'other'"):
+        load_recipes(write(small=SMALL, other=other))
+    both = load_recipes(write(small=SMALL, other=changed(stages__finetune__learning_rate=1.0)))
+    assert list(both.datasets) == ["questions"]
+
+
+def test_prompts_are_inherited_from_the_nearest_stage_that_sets_them(write):
+    recipe = changed(base__prompts={"query": {"default": "base: "}}, stages__merge__from=["finetune", "last"])
+    recipe["stages"]["last"] = {"from": ["finetune"], "objective": "infonce", "data": ["questions"]}
+    recipe["stages"]["merge"].pop("prompts")
+    recipes = load_recipes(write(small=recipe))
+    prompts = {stage: recipes.contract("small", stage).prompt("query", "retrieval") for stage in recipe["stages"]}
+    assert prompts == {"contrastive": "base: ", "finetune": "question: ", "merge": "question: ", "last": "question: "}
+    # All else is the base's.
+    assert recipes.contract("small", "merge") == Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}})
+
+
+def test_each_step_has_its_settings_file(write, tmp_path):
+    recipes = load_recipes(write(small=SMALL))
+    files = settings_files(recipes)
+    kinds = {
+        **{f"results/corpora/{name}/corpus.yaml": Corpus for name in ("library", "modules", "similar")},
+        "results/pairs/questions/dataset.yaml": Dataset,
+        "results/small/base/stage.yaml": Contract,
+        **{f"results/small/{name}/stage.yaml": StageSettings for name in ("contrastive", "finetune", "merge")},
+        **{f"results/small/tasks/{name}.yaml": TaskSettings for name in SMALL["evaluate"]["tasks"]},
+        "results/small/release.yaml": ReleaseSettings,
+    }
+    resources = {f"resources/corpora/{name}.yaml" for name in ("library", "modules", "similar")} | {"resources/models/tiny.yaml"}
+    assert files.keys() >= kinds.keys() | resources
+    for path, kind in kinds.items():
+        (tmp_path / "settings.yaml").write_text(files[path])
+        load(kind, tmp_path / "settings.yaml")
+    (tmp_path / "settings.yaml").write_text(files["results/small/finetune/stage.yaml"])
+    stage = load(StageSettings, tmp_path / "settings.yaml")
+    assert stage.stage == recipes.recipes["small"].stages["finetune"]
+    assert stage.contract == recipes.contract("small", "finetune")
+    assert stage.tasks == {"questions": "retrieval"}
+
+
+def edited(write, recipe: dict) -> set[str]:
+    """The settings files that differ from those of the small recipe."""
+    before, after = settings_files(load_recipes(write(small=SMALL))), settings_files(load_recipes(write(small=recipe)))
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+
+
+def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
+    release = "results/small/release.yaml"
+    assert edited(write, SMALL) == set()
+    assert edited(write, changed(stages__finetune__learning_rate=0.5)) == {"results/small/finetune/stage.yaml", release}
+    assert edited(write, changed(base__max_tokens=16)) == {
+        release,
+        *(f"results/small/{stage}/stage.yaml" for stage in ("base", "contrastive", "finetune", "merge")),
+    }
+    tasks = {name: task for name, task in SMALL["evaluate"]["tasks"].items() if name != "Similar"}
+    assert edited(write, changed(evaluate__tasks=tasks)) == {"results/small/tasks/Similar.yaml", release}
+    # A key that is given its default is no change; nor is the order of the keys.
+    same = changed(stages__finetune__temperature=0.05)
+    same["stages"]["finetune"] = dict(reversed(same["stages"]["finetune"].items()))
+    assert edited(write, same) == set()
+
+
+def test_a_comment_in_a_recipe_changes_no_settings_file(write, tmp_path):
+    config = write(small=SMALL)
+    before = settings_files(load_recipes(config))
+    shutil.copy(Path(__file__).parent / "small.yaml", tmp_path / "small.yaml")
+    with (tmp_path / "small.yaml").open("a") as handle:
+        handle.write("# A word more.\n")
+    assert settings_files(load_recipes(config)) == before

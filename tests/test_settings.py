@@ -1,0 +1,129 @@
+"""Settings: every wrong value becomes one sentence that names the file, the key and the mend."""
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from ascent import settings as module
+from ascent.errors import AscentError, did_you_mean
+from ascent.settings import Config, Contract, Corpus, MergeStage, Settings, TrainStage, check, dump, load
+
+SOURCE = {"type": "files", "paths": ["a.jsonl"]}
+CORPUS = {"source": SOURCE, "licence": "mit", "language": "eng-Latn"}
+TRAIN = {"objective": "infonce", "data": ["questions"]}
+PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": ["*"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (TrainStage, TRAIN | {"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        (TrainStage, TRAIN | {"parents": ["a"], "form": ["a"]}, "unknown key 'form'; did you mean 'from'?"),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
+        (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
+        (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
+        (Config, {"corpora": {}, "models": {}, "recipe": ["a"]}, "unknown key 'recipe'; did you mean 'recipes'?"),
+        (Config, {"corpora": {}, "models": {}}, "'recipes' is missing; add it."),
+        (Config, {"recipes": [], "corpora": {"a": CORPUS | {"licence": 3}}, "models": {}}, "'corpora.a.licence' is 3, but "),
+        # A user's name that is also the name of a branch stays in the path.
+        (Config, {"recipes": [], "corpora": {"files": CORPUS | {"x": 1}}, "models": {}}, "unknown key 'corpora.files.x'; "),
+        (TrainStage, TRAIN | {"data": []}, "'data' is [], but "),
+        (TrainStage, TRAIN | {"temperature": 0}, "'temperature' is 0, but it should be greater than 0."),
+        (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
+        (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
+        (TrainStage, {"objective": "triplet", "data": ["a"]}, "'objective' is 'triplet', but it should be 'infonce'."),
+        (
+            TrainStage,
+            TRAIN | {"prompts": {"query": {"retreival": "q"}}},
+            "'prompts.query.retreival' is 'retreival', but it should be 'retrieval', 'reranking', ",
+        ),
+        (TrainStage, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document: give "),
+        (module.Dataset, {"corpus": "a", "query_characters": [9, 2]}, "query_characters [9, 2] admit no text: give "),
+        (Contract, [1, 2], "the whole is [1, 2], but it should be a valid dictionary"),
+        (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
+        (module.Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),
+        (module.Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
+        (module.HubSource, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(kind, values, message):
+    with pytest.raises(AscentError) as error:
+        check(kind, values, "the.yaml")
+    text = str(error.value)
+    assert text.startswith("the.yaml: ")
+    assert message in text
+    assert "\n" not in text
+
+
+def test_an_unknown_word_gets_the_nearest_or_the_list():
+    assert did_you_mean("meam", ["mean", "cls"]) == "did you mean 'mean'?"
+    assert did_you_mean("zzz", ["mean", "cls"]) == "known are: cls, mean."
+    assert did_you_mean("zzz", []) == "known are: none."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"pooling: [mean", "not valid YAML"),
+        (b"pooling: \xff", "byte 9 is not UTF-8"),
+        (b"- 1\n- 2\n", "the whole is "),
+        (b"", "the whole is None, but "),
+        (b"!!python/object/apply:os.system [echo]", "not valid YAML"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, message):
+    (tmp_path / "the.yaml").write_bytes(text)
+    with pytest.raises(AscentError, match=message) as error:
+        load(Contract, tmp_path / "the.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(AscentError, match=r"nowhere\.yaml: no such file"):
+        load(Contract, tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (Corpus, CORPUS | {"options": {"columns": {"query": "q"}}}),
+        (Corpus, CORPUS | {"source": PYPI}),
+        (Contract, {"pooling": "cls", "prompts": {"query": {"retrieval": "Frage: ü\n", "default": ""}}}),
+        (TrainStage, TRAIN | {"from": ["a"], "mining": {"model": "a", "ranks": [2, 40]}, "learning_rate": 1.0e-5}),
+        (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [0.3, 0.7]}),
+    ],
+)
+def test_what_is_dumped_is_loaded_again(tmp_path, kind, values):
+    settings = check(kind, values, "x")
+    (tmp_path / "settings.yaml").write_text(dump(settings), encoding="utf-8")
+    again = load(kind, tmp_path / "settings.yaml")
+    assert again == settings
+    assert dump(again) == dump(settings)
+
+
+def test_a_dump_is_complete():
+    """Every default is written out: a step reads nothing else, and a changed default is a changed file."""
+    dumped = yaml.safe_load(dump(check(TrainStage, TRAIN, "x")))
+    names = {field.alias or name for name, field in TrainStage.model_fields.items()}
+    assert dumped.keys() == names
+    assert dumped["from"] == ["base"]
+    assert dumped["learning_rate"] == 2e-5
+
+
+def test_settings_are_frozen_and_every_field_is_described():
+    kinds = [k for k in vars(module).values() if isinstance(k, type) and issubclass(k, Settings) and k is not Settings]
+    assert len(kinds) > 10
+    for kind in kinds:
+        assert issubclass(kind, BaseModel)
+        assert kind.model_config["frozen"]
+        for name, field in kind.model_fields.items():
+            assert field.description, f"{kind.__name__}.{name}"
+
+
+def test_prompts_are_chosen_by_task():
+    contract = Contract(prompts={"query": {"retrieval": "search: ", "default": "text: "}})
+    assert contract.prompt("query", "retrieval") == "search: "
+    assert contract.prompt("query", "reranking") == "search: "
+    assert contract.prompt("query", "sts") == "text: "
+    assert contract.prompt("document", "retrieval") == ""
