@@ -140,7 +140,7 @@ def stage_metrics(wildcards):
 
 
 def recipe_audits(wildcards):
-    """The audits of a recipe's data sets and of its negatives."""
+    """The audits of a recipe: its corpora, its data sets, its negatives."""
     return recipes.audits(wildcards.recipe)
 
 

@@ -3,7 +3,7 @@
 
 rule mine_negatives:
     input:
-        settings="results/{recipe}/{stage}/stage.yaml",
+        settings="results/{recipe}/{stage}/mining.yaml",
         pairs="results/pairs/{dataset}/pairs.parquet",
         shards=shards_of_miner,
     output:

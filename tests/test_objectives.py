@@ -52,10 +52,10 @@ def test_symmetric_is_sentence_transformers_symmetric_loss():
     assert float(ours) == pytest.approx(float(expected), abs=1e-5)
 
 
-# Rows 0 and 3 ask the same; rows 1 and 4 share a positive; row 2's negative (document 6) is row 0's positive, and row 5's
-# negative (document 9) is its own positive.
+# Rows 0 and 3 ask the same; rows 1 and 4 share a positive; row 2's negative (document 8) is row 4's positive too, and
+# row 5's negative (document 9) is its own positive.
 QUERY_IDS = [0, 1, 2, 0, 4, 5]
-DOCUMENT_IDS = [10, 11, 12, 13, 11, 15, 10, 17, 18, 15]
+DOCUMENT_IDS = [10, 11, 12, 13, 11, 15, 16, 17, 11, 15]
 
 
 def by_double_loop(queries, documents, query_ids, document_ids, symmetric: bool) -> float:
@@ -87,18 +87,14 @@ def by_double_loop(queries, documents, query_ids, document_ids, symmetric: bool)
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_known_answers_are_no_negatives(symmetric):
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(len(DOCUMENT_IDS), 2, torch.float64)
-    for copy, original in ((3, 0),):
-        queries[copy] = queries[original]
-    for copy, original in ((4, 1), (6, 0), (9, 5)):
+    queries[3] = queries[0]
+    for copy, original in ((4, 1), (8, 1), (9, 5)):
         documents[copy] = documents[original]
-    # Row 2's negative is an answer to row 0's and row 3's question: row 3 has another positive, so the texts decide.
-    document_ids = [id if place != 6 else 16 for place, id in enumerate(DOCUMENT_IDS)]
-    for ids in (document_ids,):
-        expected = by_double_loop(queries, documents, QUERY_IDS, ids, symmetric)
-        ours = loss_of(batch_of(queries, documents, QUERY_IDS, ids), symmetric)
-        assert float(ours) == pytest.approx(expected, abs=1e-10)
+    expected = by_double_loop(queries, documents, QUERY_IDS, DOCUMENT_IDS, symmetric)
+    ours = loss_of(batch_of(queries, documents, QUERY_IDS, DOCUMENT_IDS), symmetric)
+    assert float(ours) == pytest.approx(expected, abs=1e-10)
     # The same batch with every text taken as new has more negatives, so a higher loss.
-    assert float(loss_of(batch_of(queries, documents), symmetric)) > expected + 0.1
+    assert float(loss_of(batch_of(queries, documents), symmetric)) > expected + 0.01
 
 
 def test_a_row_of_the_only_question_has_no_loss():

@@ -43,8 +43,8 @@ CURVES = (("loss", "loss (nats)"), ("learning_rate", "learning rate"), ("gradien
 
 
 def stage_colours(stages: list[str], baseline: str = "base") -> dict[str, str]:
-    """Return a colour for each stage, the same in every figure; after six stages colours repeat."""
-    trained = [stage for stage in stages if stage != baseline]
+    """Return a colour for each distinct stage, the same in every figure; after six stages colours repeat."""
+    trained = dict.fromkeys(stage for stage in stages if stage != baseline)
     return {baseline: BASELINE} | {stage: PALETTE[i % len(PALETTE)] for i, stage in enumerate(trained)}
 
 

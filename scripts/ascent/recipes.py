@@ -87,9 +87,12 @@ class Recipes:
         return [name for name, stage in self.recipes[recipe].stages.items() if isinstance(stage, TrainStage)]
 
     def audits(self, recipe: str) -> list[str]:
-        """Return the paths of all audits of a recipe: its data sets', its negatives'."""
+        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives'."""
         stages = self.recipes[recipe].stages
-        paths = [f"results/pairs/{name}/audit.json" for name in self.training_data(recipe)]
+        trained = {self.datasets[name].corpus for name in self.training_data(recipe)}
+        corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
+        paths = [f"results/corpora/{name}/audit.json" for name in corpora]
+        paths += [f"results/pairs/{name}/audit.json" for name in self.training_data(recipe)]
         for stage in self.trained(recipe):
             if stages[stage].mining:
                 paths += [f"results/{recipe}/{stage}/negatives/{name}.audit.json" for name in stages[stage].data]
@@ -199,8 +202,11 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         files[f"results/pairs/{name}/dataset.yaml"] = dump(dataset)
     for name, recipe in recipes.recipes.items():
         files[f"results/{name}/base/stage.yaml"] = dump(recipes.contract(name, "base"))
-        for stage in recipe.stages:
+        for stage, settings in recipe.stages.items():
             files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
+            if isinstance(settings, TrainStage) and settings.mining:
+                # A file of its own: another learning rate must not mine again.
+                files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)
         for task, settings in recipes.tasks(name).items():
             files[f"results/{name}/tasks/{task}.yaml"] = _task(task, settings, recipes)
         files[f"results/{name}/release.yaml"] = dump(_release(name, recipe, recipes))

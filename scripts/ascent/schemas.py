@@ -79,6 +79,10 @@ def _schema(model: type[Settings], prefix: str = "") -> dict[str, Any]:
     definitions = {prefix + name: definition for name, definition in schema.pop("$defs", {}).items()}
     for definition in (schema, *definitions.values()):
         definition.pop("title", None)
+        for node in definition.get("properties", {}).values():
+            # Pydantic leaves out a description that only repeats that of the model it refers to.
+            if "description" not in node and "$ref" in node:
+                node["description"] = definitions[_target(node)]["description"]
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return _one_line(schema | ({"$defs": definitions} if definitions else {}))
 
@@ -137,7 +141,7 @@ def _table(model: dict[str, Any]) -> str:
     lines = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"]
     for name, node in keys:
         default = "required" if name in required else _default(node)
-        lines.append(f"| `{name}` | {_type(node)} | {default} | {node['description'].replace('|', '\\|')} |")
+        lines.append(f"| `{name}` | {_type(node)} | {default} | {node['description']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +151,8 @@ def _default(node: dict[str, Any]) -> str:
         return "none"
     if "$ref" in node:
         return "its defaults"
-    return f"`{yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix('...\n').strip()}`"
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return f"`{text.strip().removesuffix('...').strip()}`"
 
 
 def _type(node: dict[str, Any]) -> str:
@@ -164,7 +169,7 @@ def _type(node: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in node["enum"])
     match node.get("type"):
         case "array" if "prefixItems" in node:
-            return f"list: {', '.join(_type(item) for item in node['prefixItems'])}"
+            return f"list of {len(node['prefixItems'])} ({' and '.join(dict.fromkeys(map(_type, node['prefixItems'])))})"
         case "array":
             return f"list of {_type(node['items'])}" + (", not empty" if node.get("minItems") else "")
         case "object" if isinstance(node.get("additionalProperties"), dict):

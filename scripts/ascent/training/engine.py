@@ -78,15 +78,15 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
 def train_step(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> StepResult:
     """Take one optimizer step on a batch, of which this process holds a share (at least one row)."""
     loss = backward(engine, batch, objective, stage, step, pad_id)
-    engine.step()
+    if stage.zero:
+        engine.step()
+        norm = engine.get_global_grad_norm()
+    else:  # every process holds the whole gradient, and DeepSpeed does not report its norm
+        norm = torch.nn.utils.get_total_norm([p.grad for p in engine.module.parameters() if p.grad is not None])
+        engine.step()
     totals = torch.stack([loss.double(), loss.new_tensor(sum(len(row) for row in batch.tokens)).double()])
     dist.all_reduce(totals)
-    norm = engine.get_global_grad_norm()
-    return StepResult(
-        loss=float(totals[0]) / dist.get_world_size(),
-        gradient_norm=float(norm) if norm is not None else 0.0,
-        tokens=int(totals[1]),
-    )
+    return StepResult(loss=float(totals[0]) / dist.get_world_size(), gradient_norm=float(norm), tokens=int(totals[1]))
 
 
 def backward(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> torch.Tensor:
