@@ -69,11 +69,7 @@ def by_double_loop(queries, documents, query_ids, document_ids, symmetric: bool)
         own = document_ids[row]
         answers = {document_ids[other] for other in range(len(query_ids)) if query_ids[other] == query}
         # A column is left out by text when it has the positive's text, by row when it is the positive of the same query.
-        columns = [
-            d
-            for d, text in enumerate(document_ids)
-            if text != own and not (d < len(query_ids) and query_ids[d] == query)
-        ]
+        columns = [d for d, text in enumerate(document_ids) if text != own and not (d < len(query_ids) and query_ids[d] == query)]
         assert all(document_ids[d] not in answers for d in columns)  # so in this batch both rules come to the same
         forward = math.log(math.exp(score(row, row)) + sum(math.exp(score(row, d)) for d in columns)) - score(row, row)
         if symmetric:

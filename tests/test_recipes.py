@@ -26,7 +26,7 @@ def write(tmp_path):
         return {
             "recipes": list(recipes),
             "recipe_folder": str(tmp_path),
-            "corpora": {name: CORPUS for name in ("library", "modules", "similar")},
+            "corpora": dict.fromkeys(("library", "modules", "similar"), CORPUS),
             "models": {"tiny": {"source": {"type": "files", "paths": ["model"]}, "licence": "mit"}},
         }
 

@@ -80,7 +80,7 @@ def test_a_truncated_shard_is_refused(pairs, tmp_path, suffix):
     encode(pairs[0], folder, 2)
     file = folder / f"{shard_name('documents', 1, 2)}{suffix}"
     file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(AscentError, match=f"^{file}: the shard is truncated or changed since it was written; delete it and"):
+    with pytest.raises(AscentError, match=f"^{file}: the shard is missing, truncated or changed; delete {folder} and run again"):
         open_shards(folder, 2)
 
 
@@ -88,7 +88,7 @@ def test_a_missing_shard_is_refused(pairs, tmp_path):
     folder = tmp_path / "shards"
     encode(pairs[0], folder, 2)
     (folder / f"{shard_name('queries', 0, 2)}.npy").unlink()
-    with pytest.raises(AscentError, match=r"queries-00000-of-00002\.npy: the shard is missing; delete"):
+    with pytest.raises(AscentError, match=r"queries-00000-of-00002\.npy: the shard is missing, truncated or changed; delete"):
         open_shards(folder, 2)
     (folder / "fingerprint-00001-of-00002.json").unlink()
     encode_shard(LengthEncoder(), pairs[0], "retrieval", 0, 2, folder)

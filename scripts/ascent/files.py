@@ -3,10 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +18,70 @@ from .errors import AscentError
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success it is synced and renamed to `path`, on failure removed."""
+    """Yield a temporary path in the same folder; on success it is synced and renamed to `path`, on failure removed.
+
+    Raises AscentError when the disk is full, or the path cannot be written for another reason.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: numpy, pyarrow and matplotlib choose their format by it.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise AscentError(f"{path}: could not be written ({error.strerror}); free some space or mend the path.") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _errors_of_writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 @contextmanager
 def folder_atomically(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed."""
+    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    Raises AscentError as write_atomically does.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    temporary.mkdir()
+    with _errors_of_writing(path):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as handle:
+                        os.fsync(handle.fileno())
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _errors_of_writing(path: Path) -> Iterator[None]:
+    def sentence(reason: object) -> AscentError:
+        return AscentError(f"{path}: could not be written ({reason}); free some space or mend the path.")
+
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise AscentError(f"{path}: could not be written ({error.strerror}); free some space or mend the path.") from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        raise sentence(error.strerror or error) from error
+    except Exception as error:
+        # The errors of polars and safetensors are none of the system's, but tell its number.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None or isinstance(error, AscentError):
+            raise
+        raise sentence(os.strerror(int(number[1]))) from error
 
 
 def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
-    with open(path, "rb") as handle:
+    with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 

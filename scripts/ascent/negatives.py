@@ -32,15 +32,30 @@ def nearest(queries: np.ndarray, documents: list[np.ndarray], depth: int) -> tup
     for shard in documents:
         if not len(shard):
             continue
-        index = faiss.IndexFlatIP(shard.shape[1])
-        index.add(np.ascontiguousarray(shard))
-        found, places = index.search(np.ascontiguousarray(queries), min(depth, len(shard)))
-        scores = np.concatenate([scores, found], axis=1)
-        indexes = np.concatenate([indexes, places + start], axis=1)
-        order = np.lexsort((indexes, -scores), axis=1)[:, :depth]
-        scores, indexes = np.take_along_axis(scores, order, 1), np.take_along_axis(indexes, order, 1)
+        found, places = _nearest_of_shard(np.ascontiguousarray(queries), np.ascontiguousarray(shard), min(depth, len(shard)))
+        scores, indexes = _best(np.hstack([scores, found]), np.hstack([indexes, places + start]), depth)
         start += len(shard)
     return scores, indexes
+
+
+def _nearest_of_shard(queries: np.ndarray, shard: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    index = faiss.IndexFlatIP(shard.shape[1])
+    index.add(shard)
+    scores = np.empty((len(queries), depth), dtype=np.float32)
+    indexes = np.empty((len(queries), depth), dtype=np.int64)
+    rows, wide = np.arange(len(queries)), depth + 1
+    while len(rows):
+        found, places = index.search(queries[rows], min(wide, len(shard)))
+        scores[rows], indexes[rows] = _best(found, places, depth)
+        # Of the documents that tie for the last place faiss takes any: look further until the tie ends.
+        rows = rows[found[:, -1] == scores[rows, -1]] if wide < len(shard) else rows[:0]
+        wide *= 2
+    return scores, indexes
+
+
+def _best(scores: np.ndarray, indexes: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.lexsort((indexes, -scores), axis=1)[:, :depth]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(indexes, order, 1)
 
 
 def mine(shards: Shards, pairs: pl.DataFrame, mining: Mining) -> tuple[pl.DataFrame, dict]:

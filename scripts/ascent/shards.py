@@ -74,7 +74,7 @@ def open_shards(folder: Path, count: int) -> Shards:
                 continue
             file = folder / name
             if not file.exists() or sha256_file(file) != content["sha256"]:
-                raise AscentError(f"{file}: the shard is truncated or changed since it was written; delete it and run again.")
+                raise AscentError(f"{file}: the shard is missing, truncated or changed; delete {folder} and run again.")
     if len(kinds) > 1:
         raise AscentError(
             f"{folder}: shards of {len(kinds)} kinds lie here ({', '.join(str(path.name) for path in kinds.values())} differ in "

@@ -60,6 +60,6 @@ def gather(local: Embedded) -> Embedded:
 
 def largest(*values: int, device: torch.device) -> list[int]:
     """Return the largest of each value over all processes."""
-    tensor = torch.tensor(values, device=device)
+    tensor = torch.tensor([int(value) for value in values], device=device)
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return tensor.tolist()

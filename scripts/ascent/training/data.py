@@ -79,7 +79,7 @@ class TrainingPairs:
 
     def steps(self, batch_size: int, epochs: float) -> int:
         """Return how many batches `epochs` passes make."""
-        return math.ceil(len(self) * epochs / batch_size)
+        return math.ceil(self._rows(epochs) / batch_size)
 
     def batch(self, step: int, *, batch_size: int, epochs: float, seed: int, rank: int, world: int) -> Batch:
         """Return a process's share of batch `step`.
@@ -87,7 +87,7 @@ class TrainingPairs:
         Passes follow one another in one stream, each in an order of its own, and a batch is the next `batch_size` rows of
         it: so which rows make a batch depends on neither the number of processes nor what ran before.
         """
-        end = min((step + 1) * batch_size, math.ceil(len(self) * epochs))
+        end = min((step + 1) * batch_size, self._rows(epochs))
         positions = range(step * batch_size, end)
         orders = {epoch: self._order(seed, epoch) for epoch in {position // len(self) for position in positions}}
         rows = [int(orders[position // len(self)][position % len(self)]) for position in positions]
@@ -103,6 +103,9 @@ class TrainingPairs:
             query_ids=torch.tensor([self._ids[index] for index in queries]),
             document_ids=torch.tensor([self._ids[index] for index in documents]),
         )
+
+    def _rows(self, epochs: float) -> int:
+        return math.ceil(round(len(self) * epochs, 6))  # 100 * 1.1 is a hair above 110
 
     def _order(self, seed: int, epoch: int) -> Sequence[int]:
         return np.random.default_rng([seed, epoch]).permutation(len(self))

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dt
 from ..objectives.infonce import infonce
 from ..settings import StageSettings, TrainStage
 from .checkpoints import Checkpoints
+from .collectives import largest
 from .data import TrainingPairs
 from .engine import start_engine, train_step
 
@@ -75,6 +77,8 @@ def train(
     check_tokenizer(tokenizer, document["tokenizer_digest"], parent)
     data = TrainingPairs(pairs, negatives, dict(settings.tasks), tokenizer, settings.contract)
     steps = data.steps(stage.batch_size, stage.epochs)
+    share = partial(data.batch, batch_size=stage.batch_size, epochs=stage.epochs, seed=stage.seed, rank=rank, world=world)
+    share(steps - 1)  # the last batch, the smallest, is refused now rather than after days of training
 
     model = EmbeddingModel(backbone, settings.contract, precision_dtype(stage.precision, device)).to(device)
     engine = start_engine(model, stage, steps)
@@ -95,7 +99,7 @@ def train(
     bar = tqdm(total=steps, initial=start, unit="step", disable=None if rank == 0 else True)
     for step in range(start, steps):
         began = time.perf_counter()
-        batch = data.batch(step, batch_size=stage.batch_size, epochs=stage.epochs, seed=stage.seed, rank=rank, world=world)
+        batch = share(step)
         learning_rate = engine.optimizer.param_groups[0]["lr"]
         result = train_step(engine, batch, objective, stage, step, tokenizer.pad_token_id or 0)
         seconds = time.perf_counter() - began
@@ -116,12 +120,14 @@ def train(
         bar.set_postfix(loss=f"{result.loss:.3f}", refresh=False)
         if rank == 0 and bar.disable and (step + 1) % max(1, steps // 10) == 0:
             print(f"step {step + 1}/{steps}  loss {result.loss:.3f}  {batch.global_rows / seconds:.1f} pairs/s", flush=True)
-        if step + 1 < steps and (stop.asked or time.monotonic() - saved > 60 * stage.checkpoint_minutes):
+        # A signal may reach one process first, and clocks differ: all must come to the same checkpoint.
+        stopping, due = largest(stop.asked, time.monotonic() - saved > 60 * stage.checkpoint_minutes, device=device)
+        if step + 1 < steps and (stopping or due):
             _write_lines(metrics.with_suffix(".partial"), lines)
             checkpoints.save(engine, step + 1)
             saved = time.monotonic()
-            if stop.asked:
-                raise AscentError(f"{folder}: stopped by a signal after step {step + 1} of {steps}; run again to go on from there.")
+            if stopping:
+                raise AscentError(f"{folder}: stopped by a signal after step {step + 1} of {steps}; run again to go on.")
     bar.close()
     state = whole_state(engine)
     if rank == 0:

@@ -1,0 +1,227 @@
+"""Nothing half-written is taken for finished: not after an error, a full disk or a kill."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ascent import files
+from ascent.errors import AscentError, reports_errors
+from ascent.files import (
+    digest_of,
+    folder_atomically,
+    read_json,
+    read_yaml,
+    sha256_file,
+    write_atomically,
+    write_json,
+)
+
+SCRIPTS = Path(files.__file__).parent.parent
+
+
+class Interrupt(Exception):
+    pass
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with write_atomically(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["a.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail():
+        with write_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "a.txt").write_text("old")
+
+    def fail():
+        with folder_atomically(path) as temporary:
+            (temporary / "a.txt").write_text("half")
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        fail()
+    assert (path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path):
+    path = tmp_path / "model"
+    for name in ("old", "new"):
+        with folder_atomically(path) as temporary:
+            (temporary / "below").mkdir()
+            (temporary / "below" / f"{name}.txt").write_text(name)
+    assert names(path / "below") == ["new.txt"]
+    assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, call):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "a.json").write_text("[1]\n")
+    monkeypatch.setattr(os, call, full)
+    message = r"a\.json: could not be written \(No space left on device\); free some space or mend the path\.$"
+    with pytest.raises(AscentError, match=message):
+        write_json(tmp_path / "a.json", [2])
+    message = r"model: could not be written \(No space left on device\); free some space or mend the path\.$"
+    with pytest.raises(AscentError, match=message), folder_atomically(tmp_path / "model") as temporary:
+        (temporary / "weights").write_text("x")
+    assert names(tmp_path) == ["a.json"]
+    assert read_json(tmp_path / "a.json") == [1]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 256 KiB; skipped where none may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder]
+    if os.getuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_really_full(tiny_disk):
+    write_json(tiny_disk / "a.json", "old")
+    with pytest.raises(AscentError, match=r"a\.json: could not be written \(No space left on device\)"):
+        write_json(tiny_disk / "a.json", "x" * 2**19)
+    assert read_json(tiny_disk / "a.json") == "old"
+    with (
+        pytest.raises(AscentError, match=r"model: could not be written \(No space left on device\)"),
+        folder_atomically(tiny_disk / "model") as temporary,
+    ):
+        (temporary / "weights").write_bytes(bytes(2**19))
+    assert names(tiny_disk) == ["a.json"]
+    assert write_json(tiny_disk / "b.json", "there is room again") is None
+
+
+def test_writers_of_tables_and_weights_report_a_full_disk_too(tiny_disk):
+    """They write by other means than Python's own files, and with errors of their own."""
+    import numpy as np
+    import polars as pl
+    import torch
+    from safetensors.torch import save_file
+
+    from ascent.pairs import Pair, pair_frame, write_pairs
+
+    noise = np.random.default_rng(0).integers(0, 2**62, size=2**16)
+    pairs = pair_frame([Pair(str(a), str(b)) for a, b in noise.reshape(-1, 2)], "x", "eng-Latn")
+
+    def polars(path):
+        pl.DataFrame({"a": noise}).write_parquet(path)
+
+    def numpy(path):
+        np.save(path, noise)
+
+    def safetensors(path):
+        save_file({"a": torch.from_numpy(noise)}, path)
+
+    for write in (polars, numpy, safetensors):
+        with pytest.raises(AscentError, match=r"could not be written \("), write_atomically(tiny_disk / "a.npy") as temporary:
+            write(temporary)
+        assert names(tiny_disk) == [], write.__name__
+    with pytest.raises(AscentError, match=r"could not be written \("):
+        write_pairs(tiny_disk / "pairs.parquet", pairs)
+    assert names(tiny_disk) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(AscentError, match=r"taken/a\.json: could not be written \(File exists\)"):
+        write_json(tmp_path / "taken" / "a.json", 1)
+
+
+def test_a_killed_writer_leaves_no_file_of_the_name(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from ascent.files import write_atomically\n"
+        "with write_atomically(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"], env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "a.txt").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [1, float("-inf")]}])
+def test_nan_is_refused(tmp_path, value):
+    with pytest.raises(AscentError, match=r"a\.json: a value is NaN or infinite; find the step that computed it\."):
+        write_json(tmp_path / "a.json", value)
+    assert names(tmp_path) == []
+
+
+def test_json_is_the_same_bytes_whatever_the_order(tmp_path):
+    write_json(tmp_path / "a.json", {"b": "ü", "a": 1})
+    write_json(tmp_path / "b.json", {"a": 1, "b": "ü"})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert read_json(tmp_path / "a.json") == {"a": 1, "b": "ü"}
+    assert digest_of({"b": 1, "a": 2}) == digest_of({"a": 2, "b": 1})
+
+
+def test_a_digest_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1
+    assert sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("read", "content", "message"),
+    [
+        (read_json, b'{"a": 1', r"not valid JSON \(.*\); mend the file"),
+        (read_json, b"\xff", "byte 0 is not UTF-8; save the file as UTF-8"),
+        (read_yaml, b"a: [1", r"not valid YAML \(.*\); mend the file"),
+        (read_yaml, b"a: \x00", "not valid YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, read, content, message):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(AscentError, match=message) as error:
+        read(tmp_path / "file")
+    assert str(error.value).startswith(f"{tmp_path / 'file'}: ")
+    assert "\n" not in str(error.value)
+    with pytest.raises(AscentError, match="nowhere: no such file"):
+        read(tmp_path / "nowhere")
+
+
+def test_a_command_line_reports_an_error_in_one_line(capsys):
+    @reports_errors
+    def main():
+        raise AscentError("a.json: broken; mend it.")
+
+    assert main() == 1
+    assert capsys.readouterr().err == "error: a.json: broken; mend it.\n"
+    assert reports_errors(lambda: None)() == 0
+    assert json.loads("1") == 1

@@ -1,0 +1,355 @@
+"""The whole Snakefile on the small recipe: what it makes, what it makes anew after an edit, and how it fails."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from ascent.encoder import Encoder
+from small import make_workspace
+
+pytestmark = pytest.mark.workflow
+
+ROOT = Path(__file__).parent.parent
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+STAGES = ("base", "contrastive", "finetune", "merge")
+TASKS = ("LibraryRetrieval", "Modules", "Similar")
+PAGES = ("curves.svg", "radar.svg", "scores.html", "significance.html", "audits.html")
+# What follows from any new score.
+TOLD = {"score_stages small", "draw_radar small", "render_tables small", "release_model small"}
+
+# Imported by every Python below it: kills the process that is about to give a finished file its name.
+DEADLY = """
+import os, signal
+replace = os.replace
+def deadly(source, target, **options):
+    if str(target).endswith(os.environ["KILL_BEFORE"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(source, target, **options)
+os.replace = deadly
+"""
+
+
+class Copy:
+    """A copy of the repository, so that a run's files are its own; all copies build one recipe of one material."""
+
+    def __init__(self, folder: Path, config: Path):
+        self.folder, self.config = folder, config
+        ignore = shutil.ignore_patterns("__pycache__")
+        for name in ("Snakefile", "rules", "scripts", "config", "profiles", "envs", "docs"):
+            source = ROOT / name
+            copy = shutil.copyfile if source.is_file() else lambda a, b: shutil.copytree(a, b, ignore=ignore)
+            folder.mkdir(parents=True, exist_ok=True)
+            copy(source, folder / name)
+
+    def snakemake(self, *arguments: str, launcher=(sys.executable, "-m"), **environment: str) -> subprocess.CompletedProcess:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
+        return subprocess.run(
+            [*launcher, "snakemake", "--cores", str(CORES), *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return self.snakemake(*arguments, "--configfile", str(self.config), **environment)
+
+    def jobs(self) -> set[str]:
+        """The jobs that a dry run names: rule and wildcards, such as `train_finetune small finetune`; `all` left out."""
+        done = self.build("--dry-run")
+        assert done.returncode == 0, done.stdout
+        found = set()
+        for block in re.split(r"\n\s*\n|\n(?=\[)", done.stdout):
+            if rule := re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE):
+                wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+                values = [pair.split("=", 1)[1] for pair in wildcards[1].split(", ")] if wildcards else []
+                found.add(" ".join([rule[1], *values]))
+        assert bool(found) != ("Nothing to be done" in done.stdout), done.stdout
+        return found - {"all"}
+
+    def __truediv__(self, path: str) -> Path:
+        return self.folder / path
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    return make_workspace(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def finished(material, tmp_path_factory):
+    """The small recipe, built once."""
+    copy = Copy(tmp_path_factory.mktemp("first") / "ascent", material)
+    done = copy.build()
+    assert done.returncode == 0, done.stdout
+    return copy
+
+
+@pytest.fixture(scope="module")
+def killed(material, tmp_path_factory):
+    """A second build, whose training was killed while it wrote its model."""
+    copy = Copy(tmp_path_factory.mktemp("second") / "ascent", material)
+    (copy / "deadly").mkdir()
+    (copy / "deadly" / "sitecustomize.py").write_text(DEADLY)
+    done = copy.build("results/small/contrastive/model", PYTHONPATH="deadly", KILL_BEFORE="results/small/contrastive/model")
+    assert done.returncode != 0
+    assert "rule train_contrastive" in done.stdout
+    return copy
+
+
+@contextmanager
+def edited(path: Path, change):
+    """A file whose text is changed; afterwards it is as it was, its time too."""
+    text, times = path.read_text(), path.stat()
+    after = change(text)
+    assert after != text
+    path.write_text(after)
+    try:
+        yield
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def recipe_of(copy: Copy) -> Path:
+    return copy.config.with_name("small.yaml")
+
+
+def evaluations(stages, tasks) -> set[str]:
+    return {f"evaluate_task small {stage} {task}" for stage in stages for task in tasks}
+
+
+def write(*names: str) -> set[str]:
+    return {f"write_settings results/small/{name}" for name in names}
+
+
+# ---------------------------------------------------------------- what it makes
+
+
+def test_everything_is_there(finished):
+    assert (finished / "results/small/release").is_dir()
+    for page in PAGES:
+        assert (finished / f"results/small/report/{page}").stat().st_size > 500, page
+    with (finished / "results/small/scores.tsv").open() as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    assert {(row["stage"], row["task"]) for row in rows} == {(stage, task) for stage in STAGES for task in TASKS}
+    for row in rows:
+        assert float(row["low"]) <= float(row["score"]) <= float(row["high"]), row
+    for stage in ("contrastive", "finetune"):
+        lines = (finished / f"results/small/{stage}/metrics.jsonl").read_text().splitlines()
+        assert len(lines) == 7  # 200 pairs in batches of 32
+        assert not (finished / f"results/small/{stage}/checkpoints").exists()
+    hidden = [path for path in (finished / "results").rglob(".*") if path.name != ".snakemake_timestamp"]
+    assert hidden == []  # no temporary file is left
+
+
+def test_the_release_is_loaded_by_sentence_transformers_alone(finished, corpus_rows):
+    from sentence_transformers import SentenceTransformer
+
+    texts = [row["positive"] for row in corpus_rows[:20]]
+    released = SentenceTransformer(str(finished / "results/small/release"), device="cpu")
+    ours = Encoder(finished / "results/small/merge/model", precision="float32")
+    for side, encode in (("query", released.encode_query), ("document", released.encode_document)):
+        expected = ours.encode(texts, side=side, task="retrieval")
+        np.testing.assert_allclose(encode(texts), expected, rtol=0, atol=1e-5)
+    assert np.abs(released.encode_query(texts) - released.encode_document(texts)).max() > 1e-3  # the prompt matters
+
+
+def test_the_card_s_front_matter_parses(finished):
+    card = (finished / "results/small/release/README.md").read_text()
+    _, front, text = card.split("---\n", 2)
+    front = yaml.safe_load(front)
+    assert front["license"] == "apache-2.0"
+    assert front["language"] in ("en", ["en"])
+    assert {"sentence-transformers"} <= set(front["tags"])
+    results = front["model-index"][0]["results"]
+    assert {result["dataset"]["name"].split()[0] for result in results} == set(TASKS)
+    assert "question: " in text
+
+
+def test_mined_negatives_are_no_answers(finished):
+    import polars as pl
+
+    pairs = pl.read_parquet(finished / "results/pairs/questions/pairs.parquet")
+    table = pl.read_parquet(finished / "results/small/finetune/negatives/questions.parquet")
+    answers = {}
+    for query, positive in pairs.select("query_id", "positive_id").iter_rows():
+        answers.setdefault(query, set()).add(positive)
+    assert table["negative_ids"].list.len().sum() > 100
+    for query, negatives in table.select("query_id", "negative_ids").iter_rows():
+        assert not answers[query] & set(negatives)
+
+
+# ---------------------------------------------------------------- what is made anew
+
+
+def test_nothing_is_left_to_do(finished):
+    assert finished.jobs() == set()
+
+
+def test_an_edited_row_of_the_corpus_reruns_what_is_made_of_it(finished):
+    with edited(finished.config.parent / "data" / "train.jsonl", lambda text: text.replace("what does", "what may", 1)):
+        assert finished.jobs() == {
+            "retrieve_resource corpora library",
+            "normalise_corpus library",
+            "prepare_pairs questions",
+            "score_pairs questions",
+            "filter_pairs questions",
+            "check_leakage small",
+            "train_contrastive small contrastive",
+            "encode_shard small contrastive questions 00000 00002",
+            "encode_shard small contrastive questions 00001 00002",
+            "mine_negatives small finetune questions",
+            "train_finetune small finetune",
+            "merge_stages small merge",
+            "draw_curves small",
+            # The base has not changed, but the corpus of one of its tasks has.
+            *evaluations(["base"], ["LibraryRetrieval"]),
+            *evaluations(["contrastive", "finetune", "merge"], TASKS),
+            *TOLD,
+        }
+
+
+def test_a_learning_rate_reruns_its_stage_and_what_follows(finished):
+    def change(text: str) -> str:
+        head, tail = text.split("  finetune:\n", 1)
+        return f"{head}  finetune:\n{tail.replace('learning_rate: 1.0e-3', 'learning_rate: 2.0e-3', 1)}"
+
+    with edited(recipe_of(finished), change):
+        assert finished.jobs() == {
+            "train_finetune small finetune",
+            "merge_stages small merge",
+            "draw_curves small",
+            *write("finetune/stage", "release"),
+            *evaluations(["finetune", "merge"], TASKS),
+            *TOLD,
+        }
+
+
+def test_a_task_that_is_removed_reruns_no_other(finished):
+    with edited(recipe_of(finished), lambda text: re.sub(r"    Similar: .*\n", "", text)):
+        # Its corpus is no longer tested with, so training texts need not be compared with it.
+        assert finished.jobs() == {"check_leakage small", *write("release"), *TOLD}
+
+
+def test_a_task_that_is_added_runs_alone(finished):
+    line = "    Similar: {type: sts, corpus: similar}\n"
+    with edited(recipe_of(finished), lambda text: text.replace(line, line + line.replace("Similar", "Alike"))):
+        assert finished.jobs() == {*write("tasks/Alike", "release"), *evaluations(STAGES, ["Alike"]), *TOLD}
+
+
+def test_a_comment_reruns_nothing(finished):
+    with edited(recipe_of(finished), lambda text: f"# A word more.\n{text}# And another.\n"):
+        assert finished.jobs() == set()
+    with edited(finished / "scripts/ascent/merge.py", lambda text: f"{text}# A word more.\n"):
+        assert finished.jobs() == set()
+
+
+def test_a_raised_revision_reruns_its_step(finished):
+    def change(text: str) -> str:
+        return re.sub(r"(rule merge_stages:.*?revision=)1", r"\g<1>2", text, flags=re.DOTALL)
+
+    with edited(finished / "rules/training.smk", change):
+        assert finished.jobs() == {"merge_stages small merge", *evaluations(["merge"], TASKS), *TOLD}
+
+
+# ---------------------------------------------------------------- killed, and built a second time
+
+
+def test_a_killed_step_leaves_nothing_that_is_taken_for_finished(killed):
+    stage = killed / "results/small/contrastive"
+    assert not (stage / "model").exists()
+    assert not (stage / "metrics.jsonl").exists()
+    jobs = killed.jobs()
+    assert "train_contrastive small contrastive" in jobs
+    assert "adopt_base small base" not in jobs  # what was finished stays
+
+
+def test_two_runs_are_the_same_bytes_though_one_was_killed(finished, killed):
+    done = killed.build()
+    assert done.returncode == 0, done.stdout
+    assert killed.jobs() == set()
+    results = [f"results/small/{stage}/model/model.safetensors" for stage in STAGES]
+    results += ["results/small/release/model.safetensors", "results/small/scores.tsv", "results/small/significance.tsv"]
+    results += ["results/small/finetune/negatives/questions.parquet", "results/pairs/questions/pairs.parquet"]
+    for path in results:
+        assert (killed / path).read_bytes() == (finished / path).read_bytes(), path
+
+
+# ---------------------------------------------------------------- how it fails
+
+
+@pytest.fixture
+def fresh(material, tmp_path):
+    """A copy in which nothing is built, and a configuration that a test may spoil."""
+    for name in ("config.yaml", "small.yaml"):
+        shutil.copy(material.with_name(name), tmp_path / name)
+    config = yaml.safe_load(material.read_text()) | {"recipe_folder": str(tmp_path)}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    return Copy(tmp_path / "ascent", tmp_path / "config.yaml")
+
+
+def test_the_workflow_is_parsed_without_heavy_imports(fresh):
+    done = fresh.snakemake("--dry-run", launcher=(sys.executable, "-X", "importtime", "-m"))
+    assert done.returncode == 0, done.stdout
+    modules = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stdout.splitlines() if "import time:" in line}
+    assert "snakemake" in modules
+    assert "pydantic" in modules
+    # pyarrow is not ours: pandas, which Snakemake imports, looks for it.
+    heavy = {"torch", "transformers", "datasets", "mteb", "deepspeed", "sentence_transformers", "faiss", "polars"}
+    assert modules & heavy == set()
+
+
+def one_clear_line(done: subprocess.CompletedProcess, message: str) -> None:
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    lines = [line for line in done.stdout.splitlines() if re.search(message, line)]
+    assert len(lines) == 1, done.stdout
+
+
+def test_an_unknown_parent_is_one_clear_line(fresh):
+    path = recipe_of(fresh)
+    path.write_text(path.read_text().replace("from: [contrastive]", "from: [contrastve]"))
+    message = (
+        r"small\.yaml: 'stages\.finetune\.from' names the stage 'contrastve', which is not there; did you mean 'contrastive'"
+    )
+    one_clear_line(fresh.build("--dry-run"), message)
+
+
+def test_a_wrong_checksum_is_one_clear_line(fresh):
+    config = yaml.safe_load(fresh.config.read_text())
+    config["corpora"]["similar"]["source"]["sha256"] = {"similar.tsv": "0" * 64}
+    fresh.config.write_text(yaml.safe_dump(config))
+    done = fresh.build("results/corpora/similar/pairs.parquet")
+    one_clear_line(
+        done, r"^\s*error: similar\.tsv: its SHA-256 is [0-9a-f]{64}, but 0{64} is pinned; restore the file or pin anew"
+    )
+    assert not (fresh / "resources/corpora/similar").exists()
+
+
+def test_a_missing_file_is_one_clear_line(fresh):
+    config = yaml.safe_load(fresh.config.read_text())
+    config["corpora"]["similar"]["source"]["paths"] = ["data/simlar.tsv"]
+    fresh.config.write_text(yaml.safe_dump(config))
+    one_clear_line(fresh.build("--dry-run"), r"data/simlar\.tsv")
+
+
+def test_an_empty_corpus_is_one_clear_line(fresh, tmp_path):
+    (tmp_path / "similar.tsv").write_text("first\tsecond\tscore\n")
+    config = yaml.safe_load(fresh.config.read_text())
+    config["corpora"]["similar"]["source"]["paths"] = [str(tmp_path / "similar.tsv")]
+    fresh.config.write_text(yaml.safe_dump(config))
+    done = fresh.build("results/corpora/similar/pairs.parquet")
+    one_clear_line(done, r"^\s*error: corpus similar: no usable row")
+    assert json.loads((fresh / "resources/corpora/similar/provenance.json").read_text())["files"].keys() == {"similar.tsv"}
