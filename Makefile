@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
-RECIPE ?= demo
 # Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time.
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 # Steps call `python`; this one comes first.
@@ -11,10 +10,10 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
 .PHONY: demo test lint format unit workflow schemas lock clean
 
-demo: $(VENV)/.ready  ## build the default recipe, its card and its report
-	$(SNAKEMAKE) --quiet rules
-	$(VENV)/bin/snakemake --report report.html --quiet all
-	$(VENV)/bin/python scripts/print_scores.py results/$(RECIPE) --report report.html
+demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
+	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet rules
+	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet all
+	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
 
 test: lint unit workflow  ## all that CI runs
 
@@ -37,6 +36,7 @@ workflow: $(VENV)/.ready-dev
 
 schemas: $(VENV)/.ready  ## write config/schemas and config/README.md anew from scripts/ascent/settings.py
 	$(VENV)/bin/python scripts/generate_schemas.py
+	$(VENV)/bin/python scripts/list_mteb_tasks.py
 
 lock:  ## resolve envs/*.in anew into envs/*.txt, in an environment of its own
 	rm -rf $(VENV)-lock

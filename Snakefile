@@ -28,4 +28,4 @@ rule all:
     default_target: True
     input:
         expand("results/{recipe}/release", recipe=RECIPES),
-        expand("results/{recipe}/report/{page}", recipe=RECIPES, page=PAGES),
+        REPORT,

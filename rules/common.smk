@@ -14,7 +14,6 @@ except AscentError as error:
     raise WorkflowError(str(error)) from None
 
 RECIPES = list(recipes.recipes)
-PAGES = ["curves.svg", "radar.svg", "scores.html", "significance.html", "audits.html"]
 CORPUS_PAIRS = "results/corpora/{corpus}/pairs.parquet"
 CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
 SCORES = "results/pairs/{dataset}/scores.parquet"
@@ -23,6 +22,9 @@ NEGATIVES = "results/{recipe}/{stage}/negatives/{dataset}.parquet"
 MODEL = "results/{recipe}/{stage}/model"
 METRICS = "results/{recipe}/{stage}/metrics.jsonl"
 RESULT = "results/{recipe}/{stage}/mteb/{task}.json"
+
+
+REPORT = [f"results/{recipe}/report/{page}" for recipe in RECIPES for page in recipes.pages(recipe)]
 
 
 def any_of(names):
@@ -43,8 +45,7 @@ wildcard_constraints:
 
 def files_of_source(wildcards):
     """The files of this machine that a source reads, so that an edit of one is seen."""
-    source = getattr(recipes.config, wildcards.kind)[wildcards.name].source
-    return source.paths if source.type == "files" else []
+    return recipes.source_files(wildcards.kind, wildcards.name)
 
 
 def corpus_pairs(wildcards):
@@ -102,13 +103,13 @@ def mined_negatives(wildcards):
 
 def task_pairs(wildcards):
     """The rows that a local task is made of; none for a task that mteb knows."""
-    task = recipes.tasks(wildcards.recipe)[wildcards.task]
+    task = recipes.tasks(wildcards.recipe)[wildcards.task].task
     return CORPUS_PAIRS.format(corpus=task.corpus) if task else []
 
 
 def task_documents(wildcards):
     """The documents that a local task searches in; none for a task that mteb knows."""
-    task = recipes.tasks(wildcards.recipe)[wildcards.task]
+    task = recipes.tasks(wildcards.recipe)[wildcards.task].task
     return CORPUS_DOCUMENTS.format(corpus=task.corpus) if task else []
 
 
@@ -167,3 +168,8 @@ def base_model(wildcards):
 def task_of_dataset(wildcards):
     """The task type of a data set, which chooses the prompts."""
     return recipes.datasets[wildcards.dataset].task
+
+
+def evaluation_splits(wildcards):
+    """The splits that a recipe's local tasks evaluate."""
+    return recipes.evaluation_splits(wildcards.recipe)

@@ -17,9 +17,10 @@ rule check_leakage:
         "../envs/ascent.yaml"
     params:
         revision=1,
+        splits=evaluation_splits,
     shell:
         "python scripts/check_leakage.py --pairs {input.pairs} --evaluation {input.evaluation} "
-        "--output {output} > {log} 2>&1"
+        "--splits {params.splits} --output {output} > {log} 2>&1"
 
 
 rule evaluate_task:

@@ -3,7 +3,7 @@
 
 rule prepare_pairs:
     input:
-        settings="results/pairs/{dataset}/dataset.yaml",
+        settings="results/pairs/{dataset}/preparation.yaml",
         pairs=corpus_pairs,
         against=decontamination_pairs,
     output:
@@ -24,7 +24,7 @@ rule prepare_pairs:
 
 rule score_pairs:
     input:
-        settings="results/pairs/{dataset}/dataset.yaml",
+        settings="results/pairs/{dataset}/scoring.yaml",
         pairs="results/pairs/{dataset}/prepared.parquet",
         teacher=teacher_model,
     output:
@@ -45,7 +45,7 @@ rule score_pairs:
 
 rule filter_pairs:
     input:
-        settings="results/pairs/{dataset}/dataset.yaml",
+        settings="results/pairs/{dataset}/threshold.yaml",
         prepared="results/pairs/{dataset}/prepared.parquet",
         audit="results/pairs/{dataset}/prepared.json",
         scores=pair_scores,

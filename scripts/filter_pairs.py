@@ -9,7 +9,7 @@ from ascent.errors import reports_errors
 from ascent.files import read_json, write_json
 from ascent.filters import keep_scored
 from ascent.pairs import read_columns, read_pairs, write_pairs
-from ascent.settings import Dataset, load
+from ascent.settings import Threshold, load
 
 SCORES = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
 
@@ -20,16 +20,14 @@ def main() -> None:
     parser.add_argument("--settings", required=True, help="YAML with the data set's settings")
     parser.add_argument("--prepared", required=True, help="pairs that passed the text filters")
     parser.add_argument("--prepared-audit", required=True, help="their audit")
-    parser.add_argument(
-        "--scores", nargs="?", help="parquet with query_id, positive_id, score; if there is a teacher"
-    )
+    parser.add_argument("--scores", nargs="?", help="parquet with query_id, positive_id, score; if there is a teacher")
     parser.add_argument("--output", required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()
 
     scores = pl.from_arrow(read_columns(options.scores, SCORES)) if options.scores else None
     pairs, audit = keep_scored(
-        load(Dataset, options.settings),
+        load(Threshold, options.settings),
         read_pairs(options.prepared),
         read_json(options.prepared_audit),
         scores,

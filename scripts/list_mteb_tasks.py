@@ -12,7 +12,10 @@ from ascent.recipes import MTEB
 
 
 def mteb_tasks() -> dict[str, Any]:
-    """Return mteb's version, the sorted names of all its registered tasks, and the sorted task names of each benchmark."""
+    """Return mteb's version, the sorted names of all its registered tasks, and each benchmark's tasks by name.
+
+    Where a benchmark takes only some of a task's subsets or splits, the task's entry names them.
+    """
     warnings.simplefilter("ignore", UserWarning)  # one for each task that mteb calls beta
     logging.disable(logging.WARNING)
     import mteb
@@ -23,8 +26,17 @@ def mteb_tasks() -> dict[str, Any]:
     return {
         "mteb": mteb.__version__,
         "tasks": sorted(task.metadata.name for task in tasks),
-        "benchmarks": {benchmark.name: sorted(task.metadata.name for task in benchmark.tasks) for benchmark in benchmarks},
+        "benchmarks": {benchmark.name: {task.metadata.name: _part(task) for task in benchmark.tasks} for benchmark in benchmarks},
     }
+
+
+def _part(task) -> dict[str, list[str]]:
+    part = {}
+    if set(task.hf_subsets) != set(task.metadata.hf_subsets):
+        part["subsets"] = sorted(task.hf_subsets)
+    if set(task.eval_splits) != set(task.metadata.eval_splits):
+        part["splits"] = sorted(task.eval_splits)
+    return part
 
 
 @reports_errors

@@ -6,7 +6,7 @@ from ascent.errors import reports_errors
 from ascent.files import write_json
 from ascent.pairs import write_documents, write_pairs
 from ascent.readers import normalise
-from ascent.settings import Corpus, load
+from ascent.settings import Reading, load
 
 
 @reports_errors
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()
 
-    pairs, documents, audit = normalise(options.name, load(Corpus, options.settings), options.resource)
+    pairs, documents, audit = normalise(options.name, load(Reading, options.settings), options.resource)
     write_pairs(options.pairs, pairs)
     write_documents(options.documents, documents)
     write_json(options.audit, audit)

@@ -8,7 +8,7 @@ from ascent.errors import reports_errors
 from ascent.files import write_json
 from ascent.filters import prepare
 from ascent.pairs import read_pairs, write_pairs
-from ascent.settings import Dataset, load
+from ascent.settings import Preparation, load
 
 
 @reports_errors
@@ -17,16 +17,14 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the data set's name")
     parser.add_argument("--settings", required=True, help="YAML with the data set's settings")
     parser.add_argument("--pairs", required=True, help="the corpus's pairs")
-    parser.add_argument(
-        "--against", nargs="*", default=[], help="pairs of the corpora named in `decontaminate`"
-    )
+    parser.add_argument("--against", nargs="*", default=[], help="pairs of the corpora named in `decontaminate`")
     parser.add_argument("--output", required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()
 
     pairs = read_pairs(options.pairs)
     against = pl.concat([pairs.clear(), *map(read_pairs, options.against)])
-    prepared, audit = prepare(options.name, load(Dataset, options.settings), pairs, against)
+    prepared, audit = prepare(options.name, load(Preparation, options.settings), pairs, against)
     write_pairs(options.output, prepared)
     write_json(options.audit, audit)
 

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder of the stage to release")
     parser.add_argument("--scores", type=Path, required=True, help="scores.tsv")
     parser.add_argument("--significance", type=Path, required=True, help="significance.tsv")
-    parser.add_argument("--audits", type=Path, nargs="+", required=True, help="audits of pairs and negatives, JSON")
+    parser.add_argument("--audits", type=Path, nargs="*", default=[], help="audits of pairs and negatives, JSON")
     parser.add_argument("--leakage", type=Path, required=True, help="leakage.json")
     parser.add_argument("--radar", type=Path, required=True, help="picture of the scores, .png")
     parser.add_argument("--results", type=Path, nargs="+", required=True, help="the stage's <Task>.json, as mteb wrote them")

@@ -12,13 +12,9 @@ from ascent.sources import Resource, retrieve
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", required=True, choices=["corpora", "models"])
-    parser.add_argument(
-        "--settings", required=True, help="YAML with the corpus or model; only its `source` is read"
-    )
+    parser.add_argument("--settings", required=True, help="YAML with the corpus or model; only its `source` is read")
     parser.add_argument("--output", required=True, help="folder to make")
-    parser.add_argument(
-        "--cache", default="resources/.cache", help="folder for downloads that resources share"
-    )
+    parser.add_argument("--cache", default="resources/.cache", help="folder for downloads that resources share")
     options = parser.parse_args()
 
     values = read_yaml(options.settings)

@@ -80,7 +80,7 @@ def files(tmp_path):
         "dataset_revision": "abc",
         "scores": {"test": [{"main_score": 0.7712, "hf_subset": "default"}]},
     }
-    leakage = {"split": "test", "training": {}, "evaluation": {"letters": {"texts": 400}}, "leaked": 0}
+    leakage = {"splits": ["test"], "training": {}, "evaluation": {"letters": {"texts": 400}}, "leaked": 0}
     for name, value in {
         "audit": audit | {"dropped": {"query too long": 87}},
         "Search": task,

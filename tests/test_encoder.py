@@ -39,7 +39,8 @@ def copied(tiny_model, tmp_path):
 
 @pytest.mark.parametrize(("pooling", "normalise"), [("mean", True), ("mean", False), ("cls", True), ("last", True)])
 def test_embeddings_are_those_of_sentence_transformers(tiny_resource, tmp_path, texts, pooling, normalise):
-    contract = Contract(pooling=pooling, normalise=normalise, max_tokens=32, prompts=PROMPTS)
+    similarity = "cosine" if normalise else "dot"
+    contract = Contract(pooling=pooling, normalise=normalise, similarity=similarity, max_tokens=32, prompts=PROMPTS)
     folder = folder_of(tiny_resource, tmp_path, contract)
     encoder = Encoder(folder, precision="float32", tokens_per_batch=256)
     reference = SentenceTransformer(str(folder), device="cpu")

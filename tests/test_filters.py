@@ -68,9 +68,7 @@ def test_a_change_of_a_negative_alone_is_counted():
 
 
 def test_rows_of_other_splits_and_tasks_are_left_out():
-    pairs, audit = prepared(
-        Pair("a", "b"), Pair("c", "d", split="test"), Pair("e", "f", task="sts", label=1.0)
-    )
+    pairs, audit = prepared(Pair("a", "b"), Pair("c", "d", split="test"), Pair("e", "f", task="sts", label=1.0))
     assert pairs["query"].to_list() == ["a"] and pairs["dataset"].to_list() == ["faq"]
     assert dropped(audit) == {"select": {"split is test, not train": 1, "task is sts, not retrieval": 1}}
 
@@ -82,9 +80,7 @@ def test_what_is_empty_after_cleaning_is_dropped():
 
 
 def test_length_is_in_characters_with_its_bounds_kept():
-    rows = [
-        Pair("é" * n, "p" * m) for n, m in [(1, 5), (2, 5), (4, 5), (5, 5), (3, 2), (3, 3), (3, 9), (3, 10)]
-    ]
+    rows = [Pair("é" * n, "p" * m) for n, m in [(1, 5), (2, 5), (4, 5), (5, 5), (3, 2), (3, 3), (3, 9), (3, 10)]]
     pairs, audit = prepared(*rows, query_characters=(2, 4), positive_characters=(3, 9))
     assert [(len(q), len(p)) for q, p in pairs.select("query", "positive").iter_rows()] == [
         (2, 5),
@@ -101,14 +97,10 @@ def test_length_is_in_characters_with_its_bounds_kept():
 
 
 def test_duplicates_are_found_after_cleaning_and_the_first_is_kept():
-    pairs, audit = prepared(
-        Pair("a", "b", ("1",)), Pair("a", "c"), Pair("<p>a</p>", "b  ", ("2",)), Pair("d", "d")
-    )
+    pairs, audit = prepared(Pair("a", "b", ("1",)), Pair("a", "c"), Pair("<p>a</p>", "b  ", ("2",)), Pair("d", "d"))
     assert list(pairs.select("query", "positive").iter_rows()) == [("a", "b"), ("a", "c")]
     assert pairs["negatives"].to_list() == [["1"], []]
-    assert dropped(audit) == {
-        "duplicate": {"the pair occurred before": 1, "the positive repeats the query": 1}
-    }
+    assert dropped(audit) == {"duplicate": {"the pair occurred before": 1, "the positive repeats the query": 1}}
 
 
 def test_contamination_is_found_whatever_the_case_and_punctuation():
@@ -146,9 +138,7 @@ def test_a_corpus_that_is_named_must_be_given():
 
 
 def test_an_empty_result_is_an_error():
-    message = (
-        r"data set faq: no pair is left after filter 'length' \({'query shorter than 9 characters': 1}\)"
-    )
+    message = r"data set faq: no pair is left after filter 'length' \({'query shorter than 9 characters': 1}\)"
     with pytest.raises(AscentError, match=message):
         prepared(Pair("a", "b"), query_characters=(9, 10))
     with pytest.raises(AscentError, match="no pair is left after filter 'select'"):
@@ -156,9 +146,7 @@ def test_an_empty_result_is_an_error():
 
 
 def test_at_most_five_short_examples_are_kept():
-    audit = prepared(
-        Pair("a", "b"), *(Pair("x" * 300 + str(i), "p") for i in range(9)), query_characters=(1, 10)
-    )[1]
+    audit = prepared(Pair("a", "b"), *(Pair("x" * 300 + str(i), "p") for i in range(9)), query_characters=(1, 10))[1]
     examples = audit["filters"][3]["examples"]["query longer than 10 characters"]
     assert len(examples) == 5 and examples[0] == {"query": "x" * 199 + "…", "positive": "p"}
 
@@ -197,9 +185,7 @@ def test_pairs_below_the_threshold_are_dropped_and_all_are_counted():
 def test_a_nan_or_missing_score_is_an_error(wrong):
     dataset = Dataset(corpus="insurance", teacher=TEACHER, min_score=0.4)
     pairs, audit = prepare("faq", dataset, frame(Pair("a", "1"), Pair("b", "2")), frame())
-    with pytest.raises(
-        AscentError, match="data set faq: 1 pairs have no score or NaN, first 'b'; score the pairs again"
-    ):
+    with pytest.raises(AscentError, match="data set faq: 1 pairs have no score or NaN, first 'b'; score the pairs again"):
         keep_scored(dataset, pairs, audit, scores(pairs, 0.5, wrong))
     with pytest.raises(AscentError, match="2 pairs have no score or NaN, first 'a'"):
         keep_scored(dataset, pairs, audit, scores(pairs, 0.5, 0.5).clear())
@@ -228,18 +214,14 @@ def test_an_audit_that_loses_a_row_is_refused():
 def test_the_commands(tmp_path):
     def run(script, **options):
         arguments = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
-        return subprocess.run(
-            [sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True
-        )
+        return subprocess.run([sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
 
-    write_pairs(
-        tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test"))
-    )
-    settings = {"corpus": "insurance", "decontaminate": ["insurance"], "teacher": TEACHER, "min_score": 0.5}
-    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(settings))
+    write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
+    (tmp_path / "preparation.yaml").write_text(yaml.safe_dump({"corpus": "insurance", "decontaminate": ["insurance"]}))
+    (tmp_path / "threshold.yaml").write_text(yaml.safe_dump({"min_score": 0.5}))
     given = {
         "name": "faq",
-        "settings": "dataset.yaml",
+        "settings": "preparation.yaml",
         "pairs": "corpus.parquet",
         "against": "corpus.parquet",
     }
@@ -248,7 +230,7 @@ def test_the_commands(tmp_path):
     pairs = read_pairs(tmp_path / "prepared.parquet")
     assert pairs["query"].to_list() == ["b"]
 
-    given = {"settings": "dataset.yaml", "prepared": "prepared.parquet", "prepared_audit": "prepared.json"}
+    given = {"settings": "threshold.yaml", "prepared": "prepared.parquet", "prepared_audit": "prepared.json"}
     given |= {"scores": "scores.parquet", "output": "pairs.parquet", "audit": "audit.json"}
     scores(pairs, 0.6).cast({"score": pl.Float32}).write_parquet(tmp_path / "scores.parquet")
     made = run("filter_pairs.py", **given)

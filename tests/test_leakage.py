@@ -53,11 +53,9 @@ def test_queries_are_tested_and_both_sides_of_sts():
 
 
 def test_what_was_compared_is_counted():
-    training = frame(
-        "web", Pair("How much is a car?", "Cover for a time."), Pair("How much is a car?", "A lot.")
-    )
+    training = frame("web", Pair("How much is a car?", "Cover for a time."), Pair("How much is a car?", "A lot."))
     assert check_leakage([training], [TESTED]) == {
-        "split": "test",
+        "splits": ["test"],
         "training": {"web": {"pairs": 2, "texts": 3}},
         "evaluation": {"insurance": {"texts": 3}},
         "leaked": 0,
@@ -78,15 +76,15 @@ def test_a_leaked_text_is_named(pair):
     leaked = pair.query if pair.query != "x" else pair.positive
     with pytest.raises(AscentError) as error:
         check_leakage([training], [TESTED])
-    assert str(error.value).startswith(f"data set web: 1 of its texts are test texts, first '{leaked}' ('")
+    assert str(error.value).startswith(f"data set web: 1 of its texts are texts that a model is tested with, first '{leaked}' ('")
     assert str(error.value).endswith("of corpus insurance); add insurance to the data set's `decontaminate`.")
 
 
 def test_another_split_can_be_checked():
     training = frame("web", Pair("what is whole life", "x"))
     check_leakage([training], [TESTED])
-    with pytest.raises(AscentError, match="1 of its texts are validation texts"):
-        check_leakage([training], [TESTED], split="validation")
+    with pytest.raises(AscentError, match="1 of its texts .* validation split of corpus"):
+        check_leakage([training], [TESTED], splits=["validation"])
 
 
 def test_the_command_writes_counts_or_fails(tmp_path):
@@ -103,9 +101,7 @@ def test_the_command_writes_counts_or_fails(tmp_path):
         "--pairs",
     ]
 
-    run = subprocess.run(
-        [*command, "clean.parquet", "leaked.parquet"], cwd=tmp_path, capture_output=True, text=True
-    )
+    run = subprocess.run([*command, "clean.parquet", "leaked.parquet"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1 and run.stderr.startswith("error: data set dump: 1 of its texts")
     assert not (tmp_path / "leakage.json").exists()
 

@@ -12,13 +12,13 @@ from ascent.contract import read_contract
 from ascent.errors import AscentError
 from ascent.merge import average, merge
 from ascent.model import save_like
-from ascent.settings import Contract, MergeStage, StageSettings
+from ascent.settings import Contract, MergeStage, StageSettings, check
 
 CONTRACT = Contract(max_tokens=32, prompts={"query": {"default": "q: "}})
 
 
 def settings(*weights: float) -> StageSettings:
-    stage = MergeStage(method="linear", parents=[f"s{i}" for i in range(len(weights))], weights=list(weights))
+    stage = check(MergeStage, {"method": "linear", "from": [f"s{i}" for i in range(len(weights))], "weights": list(weights)}, "x")
     return StageSettings(recipe="r", name="merge", stage=stage, contract=CONTRACT)
 
 

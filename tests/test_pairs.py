@@ -55,9 +55,7 @@ def test_the_same_rows_are_the_same_bytes(tmp_path, frame):
 
 
 def test_a_document_is_kept_once_in_each_split(tmp_path):
-    documents = document_frame(
-        Document(*row) for row in [("b", "test"), ("a", "test"), ("b ", "test"), ("b", "train")]
-    )
+    documents = document_frame(Document(*row) for row in [("b", "test"), ("a", "test"), ("b ", "test"), ("b", "train")])
     write_documents(tmp_path / "documents.parquet", documents)
     back = read_documents(tmp_path / "documents.parquet")
     assert list(back.select("text", "split").iter_rows()) == [("b", "test"), ("a", "test"), ("b", "train")]

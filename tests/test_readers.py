@@ -14,14 +14,14 @@ import zstandard
 from ascent.errors import AscentError
 from ascent.pairs import read_documents, read_pairs, text_id
 from ascent.readers import normalise
-from ascent.settings import Corpus
+from ascent.settings import Reading
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "normalise_corpus.py"
 
 
-def corpus(reader="table", **options) -> Corpus:
-    values = {"source": {"type": "files", "paths": ["."]}, "licence": "CC0", "language": "eng-Latn"}
-    return Corpus(reader=reader, options=options, **values)
+def corpus(reader="table", **options) -> Reading:
+    values = {"language": "eng-Latn"}
+    return Reading(reader=reader, options=options, **values)
 
 
 def table(folder, file="train.jsonl", **options):
@@ -39,11 +39,7 @@ CSV = (
     'Say “when”,"A ""quoted"", text"\n'
     '三 年,"是的\n"\n'  # a cell may hold a line's end
 )
-TSV = (
-    "\ufeffquery\tpositive\r\nWhat is  term life?\tCover for a time.\r\n"
-    'Say “when”\tA "quoted", text\r\n'
-    "三 年\t是的"
-)
+TSV = '\ufeffquery\tpositive\r\nWhat is  term life?\tCover for a time.\r\nSay “when”\tA "quoted", text\r\n三 年\t是的'
 
 
 def jsonl(rows):
@@ -213,9 +209,7 @@ def test_a_missing_file_is_named_with_the_nearest(tmp_path):
 def test_unknown_readers_and_options_are_named(tmp_path):
     with pytest.raises(AscentError, match="corpus insurance: unknown reader 'tabel'; did you mean 'table'"):
         normalise("insurance", corpus("tabel"), tmp_path)
-    with pytest.raises(
-        AscentError, match="options of reader table: unknown key 'colums'; did you mean 'columns'"
-    ):
+    with pytest.raises(AscentError, match="options of reader table: unknown key 'colums'; did you mean 'columns'"):
         table(tmp_path, colums={})
 
 
@@ -247,9 +241,7 @@ def insuranceqa(tmp_path):
 
 def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
     folder, parts, answers = insuranceqa
-    settings = corpus(
-        "insuranceqa", slice={"train": 50, "test": 20, "validation": 20, "pool": 100, "seed": 0}
-    )
+    settings = corpus("insuranceqa", slice={"train": 50, "test": 20, "validation": 20, "pool": 100, "seed": 0})
     pairs, documents, audit = normalise("insurance", settings, folder)
 
     # The recipe of the slice, word for word, with the global random state.
@@ -270,20 +262,14 @@ def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
     assert [(r["query"], r["positive"]) for r in rows("test")] == [
         (f"test question {q}?", f"Answer {a}.") for q in questions for a in parts["test"][q]["answers"]
     ]
-    assert [r["text"] for r in documents.iter_rows(named=True) if r["split"] == "test"] == [
-        f"Answer {a}." for a in pool
-    ]
-    assert rows("test")[0]["negatives"] == [
-        f"Answer {a}." for a in parts["test"][questions[0]]["negatives"][:20]
-    ]
+    assert [r["text"] for r in documents.iter_rows(named=True) if r["split"] == "test"] == [f"Answer {a}." for a in pool]
+    assert rows("test")[0]["negatives"] == [f"Answer {a}." for a in parts["test"][questions[0]]["negatives"][:20]]
     assert rows("train")[0]["negatives"] == []
     assert [(r["query"], r["positive"]) for r in rows("train", "classification")] == [
         (f"train question {q}?", parts["train"][q]["domain"]) for q in training
     ]
     # The validation slice draws like the test slice: equal parts and seed give equal question numbers.
-    assert [r["query"] for r in rows("validation", "classification")] == [
-        f"valid question {q}?" for q in questions
-    ]
+    assert [r["query"] for r in rows("validation", "classification")] == [f"valid question {q}?" for q in questions]
     assert audit["documents"] == {
         "test": 100,
         "train": len({r["positive"] for r in rows("train")}),
@@ -293,7 +279,7 @@ def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
 
 def test_without_a_slice_everything_is_read_in_either_language(insuranceqa):
     folder, parts, answers = insuranceqa
-    pairs, documents, audit = normalise("insurance", corpus("insuranceqa", language="zh"), folder)
+    pairs, _, audit = normalise("insurance", corpus("insuranceqa", language="zh"), folder)
     assert audit["pairs"]["train retrieval"] == 90
     assert audit["pairs"]["test retrieval"] == sum(len(q["answers"]) for q in parts["test"].values())
     assert audit["documents"]["test"] == len(answers)
@@ -321,9 +307,7 @@ def test_a_broken_part_is_named(insuranceqa):
 
 
 def test_a_list_of_scored_pairs(tmp_path):
-    (tmp_path / "scores.txt").write_text(
-        "# Word 1\tWord 2\tScore\nold\tnew\t1.58\r\ncat\tdog\tnan\nlone\nhot\twarm\t9\n"
-    )
+    (tmp_path / "scores.txt").write_text("# Word 1\tWord 2\tScore\nold\tnew\t1.58\r\ncat\tdog\tnan\nlone\nhot\twarm\t9\n")
     pairs, documents, audit = normalise("words", corpus("similarity", scores="scores.txt"), tmp_path)
     assert texts(pairs, "query", "positive", "label", "task", "split") == [
         ("old", "new", 1.58, "sts", "test"),
@@ -352,9 +336,7 @@ def test_a_matrix_of_scores_gives_each_pair_once(tmp_path):
     assert len(pairs) == 1 and audit["set_aside"] == {"first text is not valid UTF-8": 2}
 
     (tmp_path / "matrix.txt").write_text("1\t.2\n0\t1\n")
-    with pytest.raises(
-        AscentError, match=r"matrix.txt: has 2 rows of \[2\] scores for the 3 texts of texts.cor"
-    ):
+    with pytest.raises(AscentError, match=r"matrix.txt: has 2 rows of \[2\] scores for the 3 texts of texts.cor"):
         normalise("lee", settings, tmp_path)
 
 
@@ -364,9 +346,7 @@ def test_a_matrix_of_scores_gives_each_pair_once(tmp_path):
 def test_the_command_writes_the_same_bytes_twice(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/train.jsonl").write_bytes(GOOD)
-    (tmp_path / "corpus.yaml").write_text(
-        yaml.safe_dump(corpus(pairs={"train": ["train.jsonl"]}).model_dump())
-    )
+    (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(corpus(pairs={"train": ["train.jsonl"]}).model_dump()))
     command = [sys.executable, SCRIPT, "--name", "tiny", "--settings", "corpus.yaml", "--resource", "raw"]
     for run in ("one", "two"):
         outputs = [f"--{kind}={run}/{kind}" for kind in ("pairs", "documents", "audit")]

@@ -18,7 +18,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
     ("kind", "values", "message"),
     [
         (TrainStage, TRAIN | {"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
-        (TrainStage, TRAIN | {"parents": ["a"], "form": ["a"]}, "unknown key 'form'; did you mean 'from'?"),
+        (TrainStage, TRAIN | {"form": ["a"]}, "unknown key 'form'; did you mean 'from'?"),
         (TrainStage, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
         (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
         (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
@@ -35,7 +35,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (
             TrainStage,
             TRAIN | {"prompts": {"query": {"retreival": "q"}}},
-            "'prompts.query.retreival' is 'retreival', but it should be 'retrieval', 'reranking', ",
+            "'prompts.query.retreival' is 'retreival', but it should be ",
         ),
         (TrainStage, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
         (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document: give "),

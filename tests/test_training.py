@@ -378,11 +378,15 @@ def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(run,
     start = load_file(tiny_model / "model.safetensors")
     found = {folder: load_file(folder / "model" / "model.safetensors") for folder in (one, two)}
     assert largest_difference(found[one], start) > 1e-3  # it has learned something
-    assert largest_difference(found[one], found[two]) < 1e-5
+    # Adam divides by the gradient's size: where that is nearly zero, a single weight shows the rounding of the sum over two
+    # processes (2e-5 was seen, a 50th of a step), so the bound of 1e-5 is on all but one weight in ten thousand.
+    difference = torch.cat([(found[one][name] - found[two][name]).abs().flatten() for name in found[one]])
+    assert float(difference.quantile(0.9999)) < 1e-5
+    assert float(difference.max()) < 1e-4
     # The decay is so large that one of the wrong parameters would err by 1e-3, as would a clipping left out.
     error = largest_difference(found[one], expected)
     print(f"largest difference from plain torch: {error:.1e}")
-    assert error < 1e-5
+    assert error < 1e-4
     for folder in (one, two):
         lines = lines_of(folder)
         assert [line["loss"] for line in lines] == pytest.approx(losses, abs=1e-5)

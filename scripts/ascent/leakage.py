@@ -5,6 +5,7 @@ life insurance?` equals `what is Term-Life insurance`. Equal text ids imply equa
 """
 
 import unicodedata
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -39,26 +40,29 @@ def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:
     return {leakage_key(text): text for text in dict.fromkeys(texts)}
 
 
-def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], split: str = "test") -> dict:
-    """Compare the training pairs with the texts that the evaluation pairs' split tests with.
+def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], splits: Sequence[str] = ("test",)) -> dict:
+    """Compare the training pairs with the texts that the evaluation pairs' splits test with.
 
     Returns the counts of what was compared. Raises AscentError that names the first leaked text.
     """
-    counts = {"split": split, "training": {}, "evaluation": {}, "leaked": 0}
+    counts = {"splits": list(splits), "training": {}, "evaluation": {}, "leaked": 0}
     tested = {}
     for pairs in evaluation:
-        corpus, keys = pairs["dataset"][0], evaluation_keys(pairs, split)
-        counts["evaluation"][corpus] = {"texts": len(keys)}
-        tested |= {key: (corpus, text) for key, text in keys.items()}
+        corpus, texts = pairs["dataset"][0], 0
+        for split in splits:
+            keys = evaluation_keys(pairs, split)
+            texts += len(keys)
+            tested |= {key: (corpus, split, text) for key, text in keys.items()}
+        counts["evaluation"][corpus] = {"texts": texts}
     for pairs in training:
         name = pairs["dataset"][0]
         texts = dict.fromkeys([*pairs["query"], *pairs["positive"]])
         leaked = [text for text in texts if leakage_key(text) in tested]
         if leaked:
-            corpus, text = tested[leakage_key(leaked[0])]
+            corpus, split, text = tested[leakage_key(leaked[0])]
             raise AscentError(
-                f"data set {name}: {len(leaked)} of its texts are {split} texts, first '{leaked[0][:200]}' "
-                f"('{text[:200]}' of corpus {corpus}); add {corpus} to the data set's `decontaminate`."
+                f"data set {name}: {len(leaked)} of its texts are texts that a model is tested with, first '{leaked[0][:200]}' "
+                f"('{text[:200]}', {split} split of corpus {corpus}); add {corpus} to the data set's `decontaminate`."
             )
         counts["training"][name] = {"pairs": len(pairs), "texts": len(texts)}
     return counts

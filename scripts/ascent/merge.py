@@ -21,7 +21,9 @@ def average(states: list[dict[str, torch.Tensor]], weights: list[float]) -> dict
     for shape in shapes[1:]:
         odd = sorted(set(shape.items()) ^ set(shapes[0].items()))
         if odd:
-            raise AscentError(f"models of different shape cannot be merged: '{odd[0][0]}' differs; merge stages of one base model.")
+            raise AscentError(
+                f"models of different shape cannot be merged: '{odd[0][0]}' differs; merge stages of one base model."
+            )
     total = sum(weights)
     return {
         name: sum(state[name].double() * (weight / total) for state, weight in zip(states, weights, strict=True)).to(tensor.dtype)

@@ -72,7 +72,9 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Mining) -> tuple[pl.DataFr
     place_of = {id: place for place, id in enumerate(document_ids)}
     missing = set(pairs["query_id"]) - row_of.keys() | set(pairs["positive_id"]) - place_of.keys()
     if missing:
-        raise AscentError(f"{shards.folder}: {len(missing)} texts of the pairs are not in the shards; delete the folder and run again.")
+        raise AscentError(
+            f"{shards.folder}: {len(missing)} texts of the pairs are not in the shards; delete the folder and run again."
+        )
 
     known: dict[str, set[int]] = {}
     for query_id, positive_id in pairs.select("query_id", "positive_id").iter_rows():
@@ -154,7 +156,10 @@ def _audit(table: pl.DataFrame, mining: Mining, counts: Counter, examples: dict)
     quantiles = {f"p{q}": round(float(np.percentile(margin, q)), 4) for q in (5, 25, 50, 75, 95)}
     return {
         "settings": mining.model_dump(mode="json"),
-        "counts": {key: counts[key] for key in ("pairs", "ranked", *drops, "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives")},
+        "counts": {
+            key: counts[key]
+            for key in ("pairs", "ranked", *drops, "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives")
+        },
         "margin_of_positive_over_negative": quantiles,
         "distinct_negatives": flat["negative_ids"].n_unique(),
         "examples": {reason: found for reason, found in examples.items() if found},

@@ -73,11 +73,21 @@ def text_id(text: str) -> str:
 def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFrame:
     """Return pairs as a frame in the form of SCHEMA, with ids."""
     rows = [
-        [p.query, p.positive, list(p.negatives), text_id(p.query), text_id(p.positive)]
-        + [p.label, p.task, dataset, language, p.split]
-        for p in pairs
+        {
+            "query": pair.query,
+            "positive": pair.positive,
+            "negatives": list(pair.negatives),
+            "query_id": text_id(pair.query),
+            "positive_id": text_id(pair.positive),
+            "label": pair.label,
+            "task": pair.task,
+            "dataset": dataset,
+            "language": language,
+            "split": pair.split,
+        }
+        for pair in pairs
     ]
-    return pl.DataFrame(rows, schema=_polars(SCHEMA), orient="row")
+    return pl.DataFrame(rows, schema=_polars(SCHEMA))
 
 
 def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
@@ -128,20 +138,13 @@ def read_columns(path: str | Path, schema: pa.Schema) -> pa.Table:
     except FileNotFoundError:
         raise AscentError(f"{path}: no such file; run the step that makes it.") from None
     except (OSError, pa.ArrowInvalid):
-        raise AscentError(
-            f"{path}: not a whole parquet file; remove it and run the step that makes it."
-        ) from None
+        raise AscentError(f"{path}: not a whole parquet file; remove it and run the step that makes it.") from None
     for field in schema:
         if field.name not in table.column_names:
-            raise AscentError(
-                f"{path}: column '{field.name}' is missing "
-                f"(there are: {', '.join(table.column_names)}); add it."
-            )
+            raise AscentError(f"{path}: column '{field.name}' is missing (there are: {', '.join(table.column_names)}); add it.")
         found = table.schema.field(field.name).type
         if _plain(found) != field.type:
-            raise AscentError(
-                f"{path}: column '{field.name}' is {found}, but must be {field.type}; convert it."
-            )
+            raise AscentError(f"{path}: column '{field.name}' is {found}, but must be {field.type}; convert it.")
     return table.select(schema.names).cast(schema)
 
 
@@ -151,9 +154,7 @@ def _read(path: str | Path, schema: pa.Schema, may_be_null: set[str] = frozenset
         column = table[name]
         inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column
         if (column.null_count or inner.null_count) and name not in may_be_null:
-            raise AscentError(
-                f"{path}: column '{name}' has empty cells (null); fill them or remove the rows."
-            )
+            raise AscentError(f"{path}: column '{name}' has empty cells (null); fill them or remove the rows.")
     return pl.from_arrow(table)
 
 

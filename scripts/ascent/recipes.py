@@ -4,7 +4,7 @@ Nothing here imports torch or touches a network: every cluster job parses the wo
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -12,9 +12,35 @@ import yaml
 
 from .errors import AscentError, did_you_mean
 from .files import read_json, read_yaml
-from .settings import Config, Contract, Dataset, LocalTask, MergeStage, Recipe, ReleaseSettings, StageSettings, TaskSettings, TrainStage, check, dump
+from .settings import (
+    Config,
+    Contract,
+    Dataset,
+    MergeStage,
+    Preparation,
+    Reading,
+    Recipe,
+    ReleaseSettings,
+    Scoring,
+    Settings,
+    StageSettings,
+    TaskSettings,
+    Threshold,
+    TrainStage,
+    check,
+    dump,
+)
 
 MTEB = Path(__file__).with_name("mteb_tasks.json")
+READERS = Path(__file__).with_name("readers")
+# Folders of results that belong to no recipe.
+_RESERVED = ("corpora", "pairs")
+
+
+@cache
+def mteb_tasks() -> dict:
+    """Return the tasks and benchmarks that mteb knows, from a file: importing mteb takes seconds."""
+    return read_json(MTEB)
 
 
 @dataclass(frozen=True)
@@ -28,6 +54,15 @@ class Recipes:
     def datasets(self) -> dict[str, Dataset]:
         """Data sets of all recipes, by name."""
         return {name: dataset for recipe in self.recipes.values() for name, dataset in recipe.data.items()}
+
+    def source_files(self, kind: str, name: str) -> list[str]:
+        """Return the files of this machine that a corpus or a model is retrieved from; a folder stands for its files."""
+        source = getattr(self.config, kind)[name].source
+        files = []
+        for path in source.paths if source.type == "files" else []:
+            inside = sorted(str(file) for file in Path(path).rglob("*") if file.is_file()) if Path(path).is_dir() else []
+            files += inside or [path]
+        return files
 
     @cached_property
     def stage_names(self) -> list[str]:
@@ -65,17 +100,32 @@ class Recipes:
         contract = self.contract(recipe, stage)
         return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
 
-    def tasks(self, recipe: str) -> dict[str, LocalTask | None]:
-        """Return the recipe's evaluation tasks by name; None for those that mteb knows by name."""
-        evaluate = self.recipes[recipe].evaluate
-        names = list(evaluate.mteb_tasks)
-        for benchmark in evaluate.benchmarks:
-            names += read_json(MTEB)["benchmarks"][benchmark]
-        return {**evaluate.tasks, **dict.fromkeys(names)}
+    def tasks(self, recipe: str) -> dict[str, TaskSettings]:
+        """Return the settings of the recipe's evaluation tasks, by name.
+
+        Raises AscentError when two benchmarks take different parts of one task.
+        """
+        evaluate, tasks = self.recipes[recipe].evaluate, {}
+        for name, task in evaluate.tasks.items():
+            tasks[name] = TaskSettings(name=name, task=task, language=self.config.corpora[task.corpus].language)
+        parts = [(name, {}) for name in evaluate.mteb_tasks]
+        parts += [item for benchmark in evaluate.benchmarks for item in mteb_tasks()["benchmarks"][benchmark].items()]
+        for name, part in parts:
+            settings = TaskSettings(name=name, **part)
+            if tasks.setdefault(name, settings) != settings:
+                raise AscentError(
+                    f"{self._path(recipe)}: 'evaluate' names the task '{name}' twice with different parts; "
+                    "split the benchmarks into two recipes, or rename the local task."
+                )
+        return tasks
 
     def evaluation_corpora(self, recipe: str) -> list[str]:
         """Return the corpora that the recipe's local tasks are made of."""
         return sorted({task.corpus for task in self.recipes[recipe].evaluate.tasks.values()})
+
+    def evaluation_splits(self, recipe: str) -> list[str]:
+        """Return the splits that the recipe's local tasks evaluate."""
+        return sorted({task.split for task in self.recipes[recipe].evaluate.tasks.values()})
 
     def training_data(self, recipe: str) -> list[str]:
         """Return the data sets that the recipe's stages train on."""
@@ -85,6 +135,11 @@ class Recipes:
     def trained(self, recipe: str) -> list[str]:
         """Return the recipe's stages that train, in its order."""
         return [name for name, stage in self.recipes[recipe].stages.items() if isinstance(stage, TrainStage)]
+
+    def pages(self, recipe: str) -> list[str]:
+        """Return the files of the recipe's report; curves only where something trains."""
+        pages = ["radar.svg", "scores.html", "significance.html", "audits.html"]
+        return ["curves.svg", *pages] if self.trained(recipe) else pages
 
     def audits(self, recipe: str) -> list[str]:
         """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives'."""
@@ -113,7 +168,13 @@ def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Reci
     """Load and check the configuration and every recipe that it names."""
     checked = check(Config, config, where)
     recipes = {}
+    readers = [file.stem for file in READERS.glob("*.py") if file.stem != "__init__"]
+    for name, corpus in checked.corpora.items():
+        if corpus.reader not in readers:
+            raise AscentError(f"{where}: 'corpora.{name}.reader' is '{corpus.reader}'; {did_you_mean(corpus.reader, readers)}")
     for name in checked.recipes:
+        if name in _RESERVED:
+            raise AscentError(f"{where}: a recipe cannot be called '{name}', the name of another folder of results; rename it.")
         path = Path(checked.recipe_folder) / f"{name}.yaml"
         if not path.exists():
             known = sorted(file.stem for file in Path(checked.recipe_folder).glob("*.yaml"))
@@ -135,7 +196,7 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
 
     stages = {"base": None, **recipe.stages}
     if "base" in recipe.stages:
-        raise AscentError(f"{path}: 'stages.base' is the untrained model's name; call the stage something else.")
+        raise AscentError(f"{path}: 'stages.base' is the name of the model before training; call the stage something else.")
     known(recipe.base.model, config.models, "the model", "base.model")
     for name, dataset in recipe.data.items():
         known(dataset.corpus, config.corpora, "the corpus", f"data.{name}.corpus")
@@ -150,7 +211,9 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
         graph[name] = set(stage.parents)
         if isinstance(stage, TrainStage):
             if len(stage.parents) != 1:
-                raise AscentError(f"{path}: 'stages.{name}.from' has {len(stage.parents)} parents, training starts from one; merge them first.")
+                raise AscentError(
+                    f"{path}: 'stages.{name}.from' has {len(stage.parents)} parents, training starts from one; merge them first."
+                )
             for dataset in stage.data:
                 known(dataset, recipe.data, "the data set", f"stages.{name}.data")
             if stage.mining:
@@ -165,7 +228,7 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
     for name, task in recipe.evaluate.tasks.items():
         known(task.corpus, config.corpora, "the corpus", f"evaluate.tasks.{name}.corpus")
     if recipe.evaluate.mteb_tasks or recipe.evaluate.benchmarks:
-        mteb = read_json(MTEB)
+        mteb = mteb_tasks()
         for name in recipe.evaluate.mteb_tasks:
             known(name, mteb["tasks"], "the task", "evaluate.mteb_tasks")
         for name in recipe.evaluate.benchmarks:
@@ -191,31 +254,36 @@ def _check_shared_names(recipes: dict[str, Recipe]) -> None:
 
 
 def settings_files(recipes: Recipes) -> dict[str, str]:
-    """Return every step's settings file: its path, and its text. A step is given nothing else of the configuration."""
+    """Return every step's settings file: its path, and its text. A step is given nothing else of the configuration.
+
+    A file holds what its steps use and no more, since an edit of it reruns them: another licence retrieves nothing anew,
+    another threshold scores no pair again, another learning rate mines no negative again.
+    """
     files = {}
     for kind in ("corpora", "models"):
         for name, resource in getattr(recipes.config, kind).items():
             files[f"resources/{kind}/{name}.yaml"] = _yaml({"source": resource.source.model_dump(mode="json")})
     for name, corpus in recipes.config.corpora.items():
-        files[f"results/corpora/{name}/corpus.yaml"] = dump(corpus)
+        files[f"results/corpora/{name}/corpus.yaml"] = _part(Reading, corpus)
     for name, dataset in recipes.datasets.items():
-        files[f"results/pairs/{name}/dataset.yaml"] = dump(dataset)
+        files[f"results/pairs/{name}/preparation.yaml"] = _part(Preparation, dataset)
+        files[f"results/pairs/{name}/threshold.yaml"] = _part(Threshold, dataset)
+        if dataset.teacher:
+            files[f"results/pairs/{name}/scoring.yaml"] = _part(Scoring, dataset)
     for name, recipe in recipes.recipes.items():
         files[f"results/{name}/base/stage.yaml"] = dump(recipes.contract(name, "base"))
         for stage, settings in recipe.stages.items():
             files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
             if isinstance(settings, TrainStage) and settings.mining:
-                # A file of its own: another learning rate must not mine again.
                 files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)
         for task, settings in recipes.tasks(name).items():
-            files[f"results/{name}/tasks/{task}.yaml"] = _task(task, settings, recipes)
+            files[f"results/{name}/tasks/{task}.yaml"] = dump(settings)
         files[f"results/{name}/release.yaml"] = dump(_release(name, recipe, recipes))
     return files
 
 
-def _task(name: str, task: LocalTask | None, recipes: Recipes) -> str:
-    language = recipes.config.corpora[task.corpus].language if task else "eng-Latn"
-    return dump(TaskSettings(name=name, task=task, language=language))
+def _part(kind: type[Settings], whole: Settings) -> str:
+    return dump(kind(**whole.model_dump(include=set(kind.model_fields))))
 
 
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:

@@ -14,15 +14,20 @@ from .errors import AscentError, did_you_mean
 from .files import read_yaml
 
 TaskType = Literal["retrieval", "reranking", "sts", "classification", "clustering", "pair-classification"]
+Side = Literal["query", "document"]
+PromptTask = Literal["default", TaskType]
+Split = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+# Names become parts of paths.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class Settings(BaseModel):
     """Frozen settings: unknown keys are errors, and a docstring under a field is its description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 # ---------------------------------------------------------------- config.yaml: where things come from
@@ -72,19 +77,24 @@ class HubSource(Settings):
 Source = Annotated[PypiSource | FilesSource | HubSource, Field(discriminator="type")]
 
 
-class Corpus(Settings):
-    """A raw corpus: where it comes from and how its rows are read."""
+class Reading(Settings):
+    """How the rows of a retrieved corpus are read."""
 
-    source: Source
-    """Where the files come from."""
     reader: str = "table"
     """How rows are read: a module of scripts/ascent/readers."""
     options: dict[str, Any] = {}
     """Options of the reader, checked by the reader."""
-    licence: str
-    """Licence of the texts, printed on the model card."""
     language: str
     """Language of the texts, an ISO 639-3 code with script: eng-Latn, zho-Hans."""
+
+
+class Corpus(Reading):
+    """A raw corpus: where it comes from and how its rows are read."""
+
+    source: Source
+    """Where the files come from."""
+    licence: str
+    """Licence of the texts, printed on the model card."""
     homepage: str = ""
     """Where the corpus is described, printed on the model card."""
 
@@ -103,13 +113,13 @@ class Model(Settings):
 class Config(Settings):
     """config/config.yaml: the recipes to build, and where corpora and models come from."""
 
-    recipes: list[str]
+    recipes: list[Name]
     """Names of the recipes to build; `demo` stands for config/recipes/demo.yaml."""
     recipe_folder: str = "config/recipes"
     """Where recipes are kept."""
-    corpora: dict[str, Corpus]
+    corpora: dict[Name, Corpus]
     """Corpora by name."""
-    models: dict[str, Model]
+    models: dict[Name, Model]
     """Models by name."""
 
 
@@ -129,10 +139,16 @@ class Contract(Settings):
     """Longer texts are cut here; prompt and special tokens count."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether a token sees the tokens after it."""
-    prompts: dict[Literal["query", "document"], dict[TaskType | Literal["default"], str]] = {}
+    prompts: dict[Side, dict[PromptTask, str]] = {}
     """Text put before a query or a document, by task type; `default` serves the types that are not named."""
 
-    def prompt(self, side: Literal["query", "document"], task: str) -> str:
+    @model_validator(mode="after")
+    def _cosine_is_of_unit_length(self):
+        if self.similarity == "cosine" and not self.normalise:
+            raise ValueError("similarity: cosine needs normalise: true, since scores are inner products")
+        return self
+
+    def prompt(self, side: Side, task: str) -> str:
         """Return the prompt of a side for a task type; the empty string when none is set.
 
         Reranking asks what retrieval asks, so it takes retrieval's prompt when it has none of its own.
@@ -150,12 +166,12 @@ class Backbone(Contract):
     """Name of a model in config.yaml."""
 
 
-class Dataset(Settings):
-    """Training pairs: the rows of a corpus that pass the filters. Shared by recipes: the same name means the same rows."""
+class Preparation(Settings):
+    """Which rows of a corpus become training pairs, and what their texts must be like."""
 
     corpus: str
     """Name of a corpus in config.yaml."""
-    split: Literal["train", "validation", "test"] = "train"
+    split: Split = "train"
     """Which of the corpus's splits."""
     task: TaskType = "retrieval"
     """Which of the corpus's rows, and the task type that chooses the prompt."""
@@ -165,10 +181,6 @@ class Dataset(Settings):
     """Shortest and longest positive that is kept."""
     decontaminate: list[str] = []
     """Corpora whose validation and test queries may not occur among these queries; pairs that do are dropped."""
-    teacher: Backbone | None = None
-    """A model that scores each pair by the similarity of its two texts."""
-    min_score: float | None = None
-    """Pairs that the teacher scores lower are dropped."""
 
     @model_validator(mode="after")
     def _some_lengths(self):
@@ -177,6 +189,15 @@ class Dataset(Settings):
             if shortest > longest:
                 raise ValueError(f"{key} [{shortest}, {longest}] admit no text: give the shorter length first")
         return self
+
+
+class Dataset(Preparation):
+    """Training pairs: the rows of a corpus that pass the filters. Shared by recipes: the same name means the same rows."""
+
+    teacher: Backbone | None = None
+    """A model that scores each pair by the similarity of its two texts."""
+    min_score: float | None = None
+    """Pairs that the teacher scores lower are dropped."""
 
     @model_validator(mode="after")
     def _threshold_needs_teacher(self):
@@ -212,9 +233,9 @@ class Mining(Settings):
 class Stage(Settings):
     """What every stage has."""
 
-    parents: list[str] = Field(alias="from", default=["base"])
-    """The stages that this one starts from; `base` is the untrained model."""
-    prompts: dict[Literal["query", "document"], dict[TaskType | Literal["default"], str]] | None = None
+    parents: list[str] = Field(alias="from", default=["base"], min_length=1)
+    """The stages that this one starts from; `base` is the model before training."""
+    prompts: dict[Side, dict[PromptTask, str]] | None = None
     """Prompts of this stage; the parents' when absent."""
 
 
@@ -281,9 +302,7 @@ def _kind_of_stage(stage: Any) -> str:
     return "merge" if merges else "train"
 
 
-AnyStage = Annotated[
-    Annotated[TrainStage, Tag("train")] | Annotated[MergeStage, Tag("merge")], Discriminator(_kind_of_stage)
-]
+AnyStage = Annotated[Annotated[TrainStage, Tag("train")] | Annotated[MergeStage, Tag("merge")], Discriminator(_kind_of_stage)]
 
 
 class LocalTask(Settings):
@@ -293,7 +312,7 @@ class LocalTask(Settings):
     """The task type; metrics and protocol are mteb's."""
     corpus: str
     """Name of a corpus in config.yaml."""
-    split: Literal["train", "validation", "test"] = "test"
+    split: Split = "test"
     """Which of the corpus's splits is evaluated."""
     queries: Count | None = None
     """Only the first so many queries (by id); all when absent."""
@@ -304,7 +323,7 @@ class Evaluate(Settings):
 
     stages: list[str]
     """The stages, `base` among them where a comparison is wanted."""
-    tasks: dict[str, LocalTask] = {}
+    tasks: dict[Name, LocalTask] = {}
     """Tasks made of local corpora, by name."""
     mteb_tasks: list[str] = []
     """Tasks that mteb knows by name; their data come from a hub."""
@@ -332,9 +351,9 @@ class Recipe(Settings):
 
     base: Backbone
     """The model that training starts from, and its prompt contract."""
-    data: dict[str, Dataset]
+    data: dict[Name, Dataset]
     """Training pairs by name."""
-    stages: dict[str, AnyStage]
+    stages: dict[Name, AnyStage]
     """Stages by name; `base` is given."""
     shards: Count = 1
     """Pieces in which a data set is encoded, one job each."""
@@ -345,6 +364,22 @@ class Recipe(Settings):
 
 
 # ---------------------------------------------------------------- a step's settings, resolved
+
+
+class Scoring(Settings):
+    """scoring.yaml: how a data set's pairs are scored."""
+
+    teacher: Backbone
+    """The model that scores."""
+    task: TaskType
+    """The task type, which chooses the prompts."""
+
+
+class Threshold(Settings):
+    """threshold.yaml: which scored pairs are kept."""
+
+    min_score: float | None
+    """Pairs that the teacher scores lower are dropped."""
 
 
 class StageSettings(Settings):
@@ -371,6 +406,10 @@ class TaskSettings(Settings):
     """How the task is made from a local corpus; nothing for a task that mteb knows by name."""
     language: str = "eng-Latn"
     """Language of a local task's texts, an ISO 639-3 code with script."""
+    subsets: list[str] | None = None
+    """Subsets that are evaluated of a task that mteb knows, where a benchmark takes only some; all when absent."""
+    splits: list[str] | None = None
+    """Splits that are evaluated of a task that mteb knows, where a benchmark takes only some; mteb's own when absent."""
     seed: int = 42
     """Seed of what mteb draws at random in a local task; 42 is mteb's own."""
 
@@ -469,4 +508,6 @@ def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool
     if part in node.get("properties", {}):
         return node["properties"][part], False
     below = node.get("items") if isinstance(part, int) else node.get("additionalProperties")
+    if not isinstance(below, dict):  # names that must match a pattern
+        below = next(iter(node.get("patternProperties", {}).values()), None)
     return (below if isinstance(below, dict) else {}), False

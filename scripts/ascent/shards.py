@@ -54,7 +54,10 @@ class Shards:
     def parts(self, side: str) -> Sequence[tuple[np.ndarray, np.ndarray]]:
         """Return (ids, embeddings) of each shard of `queries` or `documents`, in order."""
         return [
-            tuple(np.load(self.folder / f"{shard_name(side, i, self.count)}{suffix}", mmap_mode="r") for suffix in (".ids.npy", ".npy"))
+            tuple(
+                np.load(self.folder / f"{shard_name(side, i, self.count)}{suffix}", mmap_mode="r")
+                for suffix in (".ids.npy", ".npy")
+            )
             for i in range(self.count)
         ]
 

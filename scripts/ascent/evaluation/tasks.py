@@ -62,7 +62,7 @@ def make_task(settings: TaskSettings, pairs: Path | None = None, documents: Path
 
 def _registered_task(settings: TaskSettings) -> AbsTask:
     try:
-        task = mteb.get_task(settings.name)
+        task = mteb.get_task(settings.name, hf_subsets=settings.subsets, eval_splits=settings.splits)
     except KeyError:
         known = [known.metadata.name for known in mteb.get_tasks()]
         raise AscentError(f"mteb has no task '{settings.name}'; {did_you_mean(settings.name, known)}") from None

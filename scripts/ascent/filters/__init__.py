@@ -16,7 +16,7 @@ import polars as pl
 
 from ..errors import AscentError
 from ..pairs import SCHEMA
-from ..settings import Dataset
+from ..settings import Preparation, Threshold
 
 # In this order: texts are cleaned before they are measured and compared.
 PREPARING = ("select", "clean", "empty", "length", "duplicate", "contamination")
@@ -24,34 +24,28 @@ EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 200
 
 
-def prepare(
-    name: str, dataset: Dataset, pairs: pl.DataFrame, against: pl.DataFrame
-) -> tuple[pl.DataFrame, dict]:
+def prepare(name: str, dataset: Preparation, pairs: pl.DataFrame, against: pl.DataFrame) -> tuple[pl.DataFrame, dict]:
     """Return the corpus's pairs that pass the text filters, named after the data set, and the audit.
 
     Raises AscentError when `against` lacks a corpus that `dataset.decontaminate` names, or no pair is left.
     """
     absent = set(dataset.decontaminate) - set(against["dataset"])
     if absent:
-        raise AscentError(
-            f"data set {name}: the rows of corpus '{min(absent)}' are not given; add them to --against."
-        )
+        raise AscentError(f"data set {name}: the rows of corpus '{min(absent)}' are not given; add them to --against.")
     audit = {"dataset": name, "corpus": dataset.corpus, "filters": []}
     for filter in PREPARING:
         pairs = _apply(filter, pairs, dataset, against, audit)
     return pairs.with_columns(dataset=pl.lit(name)), audit
 
 
-def keep_scored(
-    dataset: Dataset, pairs: pl.DataFrame, audit: dict, scores: pl.DataFrame | None
-) -> tuple[pl.DataFrame, dict]:
+def keep_scored(threshold: Threshold, pairs: pl.DataFrame, audit: dict, scores: pl.DataFrame | None) -> tuple[pl.DataFrame, dict]:
     """Return the prepared pairs that the teacher scores high enough, and the complete, checked audit.
 
     `scores` has the columns query_id, positive_id and score; None when the data set has no teacher. Raises
     AscentError when a score is missing or NaN, the audit's counts do not add up, or no pair is left.
     """
     name = audit["dataset"]
-    if (scores is None) != (dataset.min_score is None):
+    if (scores is None) != (threshold.min_score is None):
         raise AscentError(f"data set {name}: give --scores if and only if `min_score` is set.")
     if scores is not None:
         scores = scores.unique(["query_id", "positive_id"], keep="first", maintain_order=True)
@@ -62,10 +56,8 @@ def keep_scored(
                 f"data set {name}: {len(unscored)} pairs have no score or NaN, "
                 f"first '{_short(unscored['query'][0])}'; score the pairs again."
             )
-        pairs = _apply("score", pairs, dataset, pairs.clear(), audit)
-        quartiles = {
-            str(share): round(scores["score"].quantile(share), 4) for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-        }
+        pairs = _apply("score", pairs, threshold, pairs.clear(), audit)
+        quartiles = {str(share): round(scores["score"].quantile(share), 4) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}
         audit["filters"][-1]["score_quantiles"] = quartiles
     check_audit(audit, len(pairs))
     dropped = Counter()
@@ -89,7 +81,7 @@ def check_audit(audit: dict, rows: int) -> None:
 
 
 def _apply(
-    filter: str, pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame, audit: dict
+    filter: str, pairs: pl.DataFrame, dataset: Preparation | Threshold, against: pl.DataFrame, audit: dict
 ) -> pl.DataFrame:
     judged = import_module(f".{filter}", __name__).judge(pairs, dataset, against)
     changed = pairs.filter(
@@ -106,10 +98,7 @@ def _apply(
             "changed": len(changed),
             "dropped": dict(sorted(dropped["reason"].value_counts().iter_rows())),
             "kept": len(kept),
-            "examples": {
-                reason: _examples(rows)
-                for (reason,), rows in sorted(dropped.group_by("reason", maintain_order=True))
-            }
+            "examples": {reason: _examples(rows) for (reason,), rows in sorted(dropped.group_by("reason", maintain_order=True))}
             | ({"changed": _examples(changed)} if len(changed) else {}),
         }
     )

@@ -6,7 +6,7 @@ import re
 import polars as pl
 
 from ..pairs import normalise_text, text_id
-from ..settings import Dataset
+from ..settings import Preparation
 
 # Only names of HTML, so that `vector<int>` and `a < b` stay.
 _TAG = re.compile(
@@ -19,13 +19,11 @@ _TAG = re.compile(
 _ENTITY = re.compile(r"&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 
 
-def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
     """Clean all texts and mend their ids. A negative of which nothing is left is removed."""
     queries = [clean_text(text) for text in pairs["query"]]
     positives = [clean_text(text) for text in pairs["positive"]]
-    negatives = [
-        [clean for text in row if (clean := clean_text(text))] for row in pairs["negatives"].to_list()
-    ]
+    negatives = [[clean for text in row if (clean := clean_text(text))] for row in pairs["negatives"].to_list()]
     return pairs.with_columns(
         query=pl.Series(queries, dtype=pl.String),
         positive=pl.Series(positives, dtype=pl.String),

@@ -3,18 +3,18 @@
 import polars as pl
 
 from ..leakage import evaluation_keys, leakage_key
-from ..settings import Dataset
+from ..settings import Preparation
 
 
-def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
     """Drop pairs with a text that is, but for case and punctuation, a query of `dataset.decontaminate`."""
     rows = against.filter(pl.col("dataset").is_in(dataset.decontaminate))
     keys = {split: set(evaluation_keys(rows, split)) for split in ("test", "validation")}
     return pairs.with_columns(
         reason=pl.coalesce(
-            pl.when(
-                pl.Series([leakage_key(text) in keys[split] for text in pairs[side]], dtype=pl.Boolean)
-            ).then(pl.lit(f"the {side} is a {split} query"))
+            pl.when(pl.Series([leakage_key(text) in keys[split] for text in pairs[side]], dtype=pl.Boolean)).then(
+                pl.lit(f"the {side} is a {split} query")
+            )
             for split in keys
             for side in ("query", "positive")
         )

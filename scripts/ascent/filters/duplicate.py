@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from ..settings import Dataset
+from ..settings import Preparation
 
 
-def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
     """Drop a pair that occurred before, and a pair of a text with itself, which teaches nothing."""
     return pairs.with_columns(
         reason=pl.when(~pl.struct("query_id", "positive_id").is_first_distinct())

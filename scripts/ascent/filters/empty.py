@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from ..settings import Dataset
+from ..settings import Preparation
 
 
-def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
     """Drop rows whose query or positive has no character."""
     return pairs.with_columns(
         reason=pl.when(pl.col("query") == "")

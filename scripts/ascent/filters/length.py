@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from ..settings import Dataset
+from ..settings import Preparation
 
 
-def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
     """Drop rows outside `query_characters` or `positive_characters`; the bounds themselves are kept."""
     reasons = []
     for side, (low, high) in {

@@ -2,11 +2,11 @@
 
 import polars as pl
 
-from ..settings import Dataset
+from ..settings import Threshold
 
 
-def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, threshold: Threshold, against: pl.DataFrame) -> pl.DataFrame:
     """Drop pairs whose column `score` is below `min_score`; the threshold itself is kept."""
     return pairs.with_columns(
-        reason=pl.when(pl.col("score") < dataset.min_score).then(pl.lit(f"score below {dataset.min_score}"))
+        reason=pl.when(pl.col("score") < threshold.min_score).then(pl.lit(f"score below {threshold.min_score}"))
     )

@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from ..settings import Dataset
+from ..settings import Preparation
 
 
-def judge(pairs: pl.DataFrame, dataset: Dataset, against: pl.DataFrame) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
     """Drop rows of other splits and of other task types."""
     return pairs.with_columns(
         reason=pl.when(pl.col("split") != dataset.split)

@@ -1,8 +1,17 @@
-"""Losses, one module each. A loss sees the embeddings of the whole batch and is summed over this process's rows."""
+"""Losses, one module each, named as recipes name them, all with the same function:
 
+    objective(stage)    return loss(local, batch), summed over this process's rows
+
+`local` are this process's embeddings, `batch` those of all processes.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 import torch
+
+from ..settings import TrainStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,3 +27,11 @@ class Embedded:
     positives: torch.Tensor
     query_ids: torch.Tensor
     document_ids: torch.Tensor
+
+
+Objective = Callable[[Embedded, Embedded], torch.Tensor]
+
+
+def load_objective(stage: TrainStage) -> Objective:
+    """Return the loss that a stage names, with the stage's settings."""
+    return import_module(f".{stage.objective}", __name__).objective(stage)

@@ -1,8 +1,16 @@
 """InfoNCE with in-batch, cross-process and mined negatives (van den Oord et al. 2018, arXiv 1807.03748, eq. 4)."""
 
+from functools import partial
+
 import torch
 
-from . import Embedded
+from ..settings import TrainStage
+from . import Embedded, Objective
+
+
+def objective(stage: TrainStage) -> Objective:
+    """Return InfoNCE with a stage's temperature and direction."""
+    return partial(infonce, temperature=stage.temperature, symmetric=stage.symmetric)
 
 
 def infonce(local: Embedded, batch: Embedded, *, temperature: float, symmetric: bool) -> torch.Tensor:

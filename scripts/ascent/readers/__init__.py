@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from ..errors import AscentError, did_you_mean
 from ..pairs import Document, document_frame, normalise_text, pair_frame
-from ..settings import Corpus, check
+from ..settings import Reading, check
 
 # Rows of these tasks are searched for: their positives belong to the documents of their split.
 SEARCHED = ("retrieval", "reranking")
@@ -42,13 +42,11 @@ class BadRow(Exception):
     """Raised within a reader for a row that is to be set aside; the message is the reason."""
 
 
-def normalise(name: str, corpus: Corpus, folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
+def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
     """Read a retrieved corpus. Return its pairs, its documents, and an audit of the rows set aside."""
     known = [module.name for module in iter_modules(__path__)]
     if corpus.reader not in known:
-        raise AscentError(
-            f"corpus {name}: unknown reader '{corpus.reader}'; {did_you_mean(corpus.reader, known)}"
-        )
+        raise AscentError(f"corpus {name}: unknown reader '{corpus.reader}'; {did_you_mean(corpus.reader, known)}")
     reader = import_module(f".{corpus.reader}", __name__)
     options = check(reader.Options, corpus.options, f"corpus {name}, options of reader {corpus.reader}")
 
@@ -65,12 +63,8 @@ def normalise(name: str, corpus: Corpus, folder: str | Path) -> tuple[pl.DataFra
             if row.task in SEARCHED:
                 positives.append(Document(row.positive, row.split))
     if not pairs:
-        why = "; ".join(
-            f"{count} x {reason}, first at {examples[reason][0]}" for reason, count in reasons.most_common()
-        )
-        raise AscentError(
-            f"corpus {name}: no usable row ({why or 'its files are empty'}); mend the corpus or `options`."
-        )
+        why = "; ".join(f"{count} x {reason}, first at {examples[reason][0]}" for reason, count in reasons.most_common())
+        raise AscentError(f"corpus {name}: no usable row ({why or 'its files are empty'}); mend the corpus or `options`.")
     documents = document_frame([*documents, *positives])
     audit = {
         "corpus": name,

@@ -62,9 +62,7 @@ def read(folder: Path, options: Options) -> Iterator[Pair | Document | Rejected]
             except BadRow as reason:
                 yield Rejected(f"{split}:{id}", str(reason))
             except KeyError as error:
-                raise AscentError(
-                    f"{folder}: question {id} of {split} lacks {error}; retrieve it again."
-                ) from None
+                raise AscentError(f"{folder}: question {id} of {split} lacks {error}; retrieve it again.") from None
     for split, ids in pools.items():
         for id in ids:
             try:
@@ -81,9 +79,7 @@ def _rows(question: dict, answers: dict, split: str, language: str) -> list[Pair
     if split == "train":
         right = right[:1]
     else:
-        wrong = tuple(
-            usable_text(answers[id][language], "negative") for id in question["negatives"][:NEGATIVES]
-        )
+        wrong = tuple(usable_text(answers[id][language], "negative") for id in question["negatives"][:NEGATIVES])
     rows = [Pair(text, answer, wrong, split=split) for answer in right]
     return [*rows, Pair(text, domain, task="classification", split=split)]
 
@@ -97,8 +93,7 @@ def _slice(questions: dict, answer_ids: list[str], slice: Slice, folder: Path) -
     for split, rows in questions.items():
         if len(rows) < getattr(slice, split):
             raise AscentError(
-                f"{folder}: `slice.{split}` is {getattr(slice, split)}, "
-                f"but there are {len(rows)} questions; lower it."
+                f"{folder}: `slice.{split}` is {getattr(slice, split)}, but there are {len(rows)} questions; lower it."
             )
     state = random.Random(slice.seed)
     chosen, pools = {}, {}
@@ -110,9 +105,7 @@ def _slice(questions: dict, answer_ids: list[str], slice: Slice, folder: Path) -
     return chosen, pools
 
 
-def _draw(
-    questions: dict, count: int, answer_ids: list[str], size: int, state: random.Random
-) -> tuple[list, list]:
+def _draw(questions: dict, count: int, answer_ids: list[str], size: int, state: random.Random) -> tuple[list, list]:
     chosen = state.sample(sorted(questions), count)
     right = {answer for id in chosen for answer in questions[id]["answers"]}
     others = [answer for answer in answer_ids if answer not in right]

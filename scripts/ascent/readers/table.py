@@ -73,10 +73,7 @@ def _pairs(cells: dict, split: str, options: Options) -> list[Pair]:
     if not positives:
         raise BadRow("no positive")
     negatives = tuple(
-        usable_text(value, "negative")
-        for name in columns.negatives
-        for value in _as_list(cells.get(name))
-        if value
+        usable_text(value, "negative") for name in columns.negatives for value in _as_list(cells.get(name)) if value
     )
     label = usable_number(cells.get(columns.label), "label") if columns.label else None
     return [Pair(query, positive, negatives, label, options.task, split) for positive in positives]
@@ -110,17 +107,14 @@ def _rows(folder: Path, patterns: list[str], wanted: list[str]) -> Iterator[tupl
         missing = [name for name in wanted if name not in seen]
         if seen and missing:
             raise AscentError(
-                f"{path}: column '{missing[0]}' is missing (there are: {', '.join(sorted(seen))}); "
-                "mend `options` or the file."
+                f"{path}: column '{missing[0]}' is missing (there are: {', '.join(sorted(seen))}); mend `options` or the file."
             )
 
 
 def _format(path: Path) -> str:
     suffixes = [suffix for suffix in path.suffixes if suffix not in (".gz", ".zst", ".bz2", ".lz4")]
     if not suffixes or suffixes[-1] not in _READERS:
-        raise AscentError(
-            f"{path}: its format is not known; name it {', '.join(_READERS)}, optionally .gz or .zst."
-        )
+        raise AscentError(f"{path}: its format is not known; name it {', '.join(_READERS)}, optionally .gz or .zst.")
     return suffixes[-1]
 
 

@@ -25,9 +25,7 @@ class Resource(Settings):
     """Where the files come from."""
 
 
-def retrieve(
-    source: Source, folder: str | Path, kind: Literal["corpora", "models"], cache: str | Path
-) -> None:
+def retrieve(source: Source, folder: str | Path, kind: Literal["corpora", "models"], cache: str | Path) -> None:
     """Make `folder` hold the source's files, and provenance.json with the source and each file's SHA-256."""
     with folder_atomically(folder) as temporary:
         import_module(f".{source.type}", __name__).fetch(source, temporary, kind, Path(cache))

@@ -18,18 +18,14 @@ def fetch(source: FilesSource, folder: Path, kind: str, cache: Path) -> None:
         elif path.is_file():
             _copy(path, folder / path.name)
         else:
-            raise AscentError(
-                f"{path}: no such file or folder; check `paths` (relative to the repository's root)."
-            )
+            raise AscentError(f"{path}: no such file or folder; check `paths` (relative to the repository's root).")
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
     for name, pinned in source.sha256.items():
         if name not in names:
             raise AscentError(f"sha256: there is no file '{name}' in `paths`; {did_you_mean(name, names)}")
         found = sha256_file(folder / name)
         if found != pinned:
-            raise AscentError(
-                f"{name}: its SHA-256 is {found}, but {pinned} is pinned; restore the file or pin anew."
-            )
+            raise AscentError(f"{name}: its SHA-256 is {found}, but {pinned} is pinned; restore the file or pin anew.")
 
 
 def _copy(file: Path, target: Path) -> None:

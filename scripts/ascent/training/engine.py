@@ -12,7 +12,6 @@ Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the seco
 does a resumed run. Only the last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import deepspeed
@@ -21,12 +20,11 @@ import torch
 import torch.distributed as dist
 
 from ..batching import by_length, pad
-from ..objectives import Embedded
+from ..objectives import Embedded, Objective
 from ..settings import TrainStage
 from .collectives import gather, largest
 from .data import Batch
 
-Objective = Callable[[Embedded, Embedded], torch.Tensor]
 # A forward pass of this many padded tokens keeps a processor's caches warm; a GPU takes the whole budget at once.
 CPU_FORWARD_TOKENS = 3072
 

@@ -18,7 +18,7 @@ from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, sha256_file, write_atomically
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, save_like
-from ..objectives.infonce import infonce
+from ..objectives import load_objective
 from ..settings import StageSettings, TrainStage
 from .checkpoints import Checkpoints
 from .collectives import largest
@@ -88,12 +88,12 @@ def train(
         "data": {name: sha256_file(path) for name, path in sorted(pairs.items())},
         "negatives": {name: sha256_file(path) for name, path in sorted(negatives.items())},
     }
-    checkpoints = Checkpoints(folder.parent / "checkpoints", digest_of(history))
+    checkpoints = Checkpoints(folder.parent / "checkpoints", _fingerprint(history))
     start = checkpoints.resume(engine)
     if start and rank == 0:
         print(f"going on from the checkpoint before step {start + 1} of {steps}", file=sys.stderr, flush=True)
     lines = _kept_lines(metrics, start)
-    objective = lambda local, batch: infonce(local, batch, temperature=stage.temperature, symmetric=stage.symmetric)  # noqa: E731
+    objective = load_objective(stage)
     stop = _StopSignal()
     saved = time.monotonic()
     bar = tqdm(total=steps, initial=start, unit="step", disable=None if rank == 0 else True)
@@ -138,6 +138,12 @@ def train(
     dist.barrier()
     checkpoints.clear()
     dist.destroy_process_group()
+
+
+def _fingerprint(history: dict) -> str:
+    # How often checkpoints are written does not change what they hold.
+    stage = {key: value for key, value in history["settings"]["stage"].items() if key != "checkpoint_minutes"}
+    return digest_of(history | {"settings": history["settings"] | {"stage": stage}})
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
