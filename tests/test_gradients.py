@@ -45,8 +45,8 @@ def batch_of(rank: int, world: int) -> Batch:
         tokens=[t[0] for t, _ in own] + [t[1] for t, _ in own] + [t for t, _ in negatives],
         rows=len(own),
         global_rows=ROWS,
-        query_ids=torch.tensor([i[0] for _, i in own]),
         document_ids=torch.tensor([i[1] for _, i in own] + [i for _, i in negatives]),
+        answers=torch.tensor([[i[1]] for _, i in own]),
     )
 
 

@@ -58,8 +58,8 @@ def data(pairs, tiny_model):
 
 def queries_of(data: TrainingPairs, step: int, epochs: float, *, seed: int = 0, rank: int = 0, world: int = 1) -> list[int]:
     batch = data.batch(step, batch_size=BATCH, epochs=epochs, seed=seed, rank=rank, world=world)
-    assert batch.rows == len(batch.query_ids)
-    return batch.query_ids.tolist()
+    assert batch.rows == len(batch.answers)
+    return batch.answers[:, 0].tolist()
 
 
 def test_a_batch_is_a_pure_function_of_seed_and_step(data):
@@ -115,8 +115,8 @@ def test_a_batch_too_small_for_the_processes_is_refused(data):
 def test_a_batch_holds_queries_then_positives_then_negatives_with_their_prompts(data, training_rows, tiny_model):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     batch = data.batch(0, batch_size=BATCH, epochs=1, seed=0, rank=0, world=1)
-    row_of = {int(text_id(row.query)[:15], 16): row for row in training_rows}
-    chosen = [row_of[query] for query in batch.query_ids.tolist()]
+    row_of = {int(text_id(row.positive)[:15], 16): row for row in training_rows}
+    chosen = [row_of[positive] for positive in batch.document_ids[:BATCH].tolist()]
     texts = [f"question: {row.query}" for row in chosen]
     texts += [row.positive for row in chosen] + [row.negatives[0] for row in chosen]
     expected = tokenizer(texts, truncation=True, max_length=32)["input_ids"]
@@ -348,8 +348,8 @@ def by_plain_torch(data: TrainingPairs, tiny_model: Path, stage: TrainStage) -> 
             queries=rows[: batch.rows],
             documents=rows[batch.rows :],
             positives=torch.arange(batch.rows),
-            query_ids=batch.query_ids,
             document_ids=batch.document_ids,
+            answers=batch.answers,
         )
         loss = infonce(embedded, embedded, temperature=stage.temperature, symmetric=stage.symmetric) / batch.rows
         for group in optimizer.param_groups:
@@ -393,3 +393,12 @@ def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(run,
         rates = [1e-3 * rate(step, 6, stage.warmup, stage.schedule) for step in range(6)]
         assert [line["learning_rate"] for line in lines] == pytest.approx(rates)
         assert max(line["gradient_norm"] for line in lines) > 0.5  # clipping had something to do
+
+
+def test_all_answers_of_a_query_are_known_to_each_of_its_rows(tiny_model, tmp_path):
+    rows = [Pair("a", "first"), Pair("b", "other"), Pair("a", "second")]
+    write_pairs(tmp_path / "pairs.parquet", pair_frame(rows, "x", "eng-Latn"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    data = TrainingPairs({"x": tmp_path / "pairs.parquet"}, {}, {"x": "retrieval"}, tokenizer, CONTRACT)
+    first, other, second = (int(text_id(row.positive)[:15], 16) for row in rows)
+    assert data.answers.tolist() == [[first, second], [other, -1], [first, second]]

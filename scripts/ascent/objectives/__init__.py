@@ -19,14 +19,15 @@ class Embedded:
     """Embeddings of a batch, or of one process's share of it.
 
     queries: (rows, dimension). documents: (rows + negatives, dimension). positives: (rows,), the index of each row's
-    positive in `documents`. query_ids, document_ids: int64 (rows,) and (documents,), equal where the texts are equal.
+    positive in `documents`. document_ids: int64 (documents,), equal where the texts are equal. answers: int64
+    (rows, most), the ids of all documents known to answer each row's query, its positive among them, filled up with -1.
     """
 
     queries: torch.Tensor
     documents: torch.Tensor
     positives: torch.Tensor
-    query_ids: torch.Tensor
     document_ids: torch.Tensor
+    answers: torch.Tensor
 
 
 Objective = Callable[[Embedded, Embedded], torch.Tensor]

@@ -16,23 +16,26 @@ def objective(stage: TrainStage) -> Objective:
 def infonce(local: Embedded, batch: Embedded, *, temperature: float, symmetric: bool) -> torch.Tensor:
     """Return the sum over this process's rows of -log softmax(s(q, d+) / temperature) over the batch's documents.
 
-    A document is no negative of a query when it has the text of the query's positive, or when it is the positive of a
-    row with the same query: such columns are left out of the softmax wherever in the whole batch they stand.
-    `symmetric` averages with the same loss in the other direction, each positive against the batch's queries.
+    A document is no negative of a query when its text is a known answer to it (among them the positive itself), wherever
+    in the whole batch it stands: such columns are left out of the softmax. `symmetric` averages with the same loss in the
+    other direction, each positive against the batch's queries.
     """
-    # Row i of the batch is true of query and document alike: which rows share a query, which documents share a text.
-    positive_ids = batch.document_ids[batch.positives]
-    own_ids = local.document_ids[local.positives]
-    same_query = local.query_ids[:, None] == batch.query_ids[None, :]
-    same_text = own_ids[:, None] == batch.document_ids[None, :]
-    same_text[:, batch.positives] |= same_query
-
-    loss = _one_way(local.queries, batch.documents, local.documents[local.positives], same_text, temperature)
+    own = local.documents[local.positives]
+    known = _any_equal(local.answers, batch.document_ids)
+    loss = _one_way(local.queries, batch.documents, own, known, temperature)
     if symmetric:
-        same = same_query | (own_ids[:, None] == positive_ids[None, :])
-        back = _one_way(local.documents[local.positives], batch.queries, local.queries, same, temperature)
+        answered = _any_equal(batch.answers, local.document_ids[local.positives]).T
+        back = _one_way(own, batch.queries, local.queries, answered, temperature)
         loss = (loss + back) / 2
     return loss
+
+
+def _any_equal(answers: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Return a mask (rows, ids): whether an id is among a row's answers."""
+    found = torch.zeros(len(answers), len(ids), dtype=torch.bool, device=ids.device)
+    for column in answers.T:  # few: most queries have one answer
+        found |= column[:, None] == ids[None, :]
+    return found
 
 
 def _one_way(

@@ -53,7 +53,7 @@ def gather(local: Embedded) -> Embedded:
         queries=_Gather.apply(local.queries, queries),
         documents=_Gather.apply(local.documents, documents),
         positives=_gather(local.positives, queries) + offsets,
-        query_ids=_gather(local.query_ids, queries),
+        answers=_gather(local.answers, queries),
         document_ids=_gather(local.document_ids, documents),
     )
 

@@ -21,14 +21,15 @@ class Batch:
 
     tokens: the token ids of its queries, then its positives in the same order, then its negatives.
     rows: how many queries it holds; global_rows: how many the whole batch holds.
-    query_ids (rows,), document_ids (positives, then negatives): int64, equal where the texts are equal.
+    document_ids: int64, of positives, then negatives, equal where the texts are equal. answers: int64 (rows, most), the ids
+    of all documents that the data know to answer each query, filled up with -1; `most` is the same for every batch.
     """
 
     tokens: list[np.ndarray]
     rows: int
     global_rows: int
-    query_ids: torch.Tensor
     document_ids: torch.Tensor
+    answers: torch.Tensor
 
 
 class TrainingPairs:
@@ -49,6 +50,8 @@ class TrainingPairs:
         self._ids: list[int] = []
         self.queries: list[int] = []  # index of each row's query in _tokens
         self.documents: list[list[int]] = []  # the same of its positive and negatives
+        answers: dict[str, dict[int, None]] = {}  # ids of the documents that answer a query, in any data set
+        asked: list[str] = []
         for name, path in pairs.items():
             table = read_pairs(path).to_dicts()
             mined = read_negatives(negatives[name]) if name in negatives else {}
@@ -58,7 +61,12 @@ class TrainingPairs:
             for row in table:
                 texts = [row["positive"], *mined.get((row["query_id"], row["positive_id"]), row["negatives"])]
                 rows.append((row["query"], texts))
+                answers.setdefault(row["query_id"], {})[_number(row["positive"])] = None
+                asked.append(row["query_id"])
             self._add(rows, tasks[name], tokenizer, contract)
+        self.answers = np.full((len(asked), max(map(len, answers.values()))), -1, dtype=np.int64)
+        for row, query in enumerate(asked):
+            self.answers[row, : len(answers[query])] = list(answers[query])
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -100,8 +108,8 @@ class TrainingPairs:
             tokens=[self._tokens[index] for index in queries + documents],
             rows=len(own),
             global_rows=len(rows),
-            query_ids=torch.tensor([self._ids[index] for index in queries]),
             document_ids=torch.tensor([self._ids[index] for index in documents]),
+            answers=torch.from_numpy(self.answers[own]),
         )
 
     def _rows(self, epochs: float) -> int:

@@ -111,8 +111,8 @@ def backward(engine, batch: Batch, objective: Objective, stage: TrainStage, step
             queries=rows[: batch.rows],
             documents=rows[batch.rows :],
             positives=torch.arange(batch.rows, device=device),
-            query_ids=batch.query_ids.to(device),
             document_ids=batch.document_ids.to(device),
+            answers=batch.answers.to(device),
         )
         loss = objective(local, gather(local)) * (dist.get_world_size() / batch.global_rows)
         return loss + 0.0 * embedded[len(order) :].sum()
