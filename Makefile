@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time.
-PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
 # Steps call `python`; this one comes first.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
@@ -11,7 +11,7 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 .PHONY: demo test lint format unit workflow schemas lock clean
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
-	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet rules
+	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet rules host
 	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet all
 	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
 

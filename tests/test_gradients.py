@@ -107,7 +107,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
         config = deepspeed_config(stage)
         engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
         engine.train()
-        engine_module.CPU_FORWARD_TOKENS = case.get("chunk", 3072)
+        engine_module.CPU_FORWARD_TOKENS = case.get("chunk", 2048)
         objective = partial(infonce, temperature=TEMPERATURE, symmetric=case["symmetric"])
         backward(engine, batch_of(rank, world), objective, stage, 0, 0)
         gradients = {name: safe_get_full_grad(p) for name, p in engine.module.backbone.named_parameters()}
