@@ -29,7 +29,7 @@ format: $(VENV)/.ready-dev
 	$(VENV)/bin/snakefmt Snakefile rules
 
 unit: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not workflow and not nightly"
+	$(VENV)/bin/python -m pytest -m "not workflow"
 
 workflow: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m workflow

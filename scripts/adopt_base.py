@@ -7,7 +7,8 @@ from ascent.contract import weights_digest
 from ascent.errors import reports_errors
 from ascent.files import folder_atomically
 from ascent.model import load_backbone, save_new
-from ascent.settings import Contract, load
+from ascent.settings import Contract
+from ascent.validation import load
 
 
 @reports_errors

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.settings import TaskSettings, load
+from ascent.settings import TaskSettings
+from ascent.validation import load
 
 
 @reports_errors

@@ -9,7 +9,8 @@ from ascent.errors import reports_errors
 from ascent.files import read_json, write_json
 from ascent.filters import keep_scored
 from ascent.pairs import read_columns, read_pairs, write_pairs
-from ascent.settings import Threshold, load
+from ascent.settings import Threshold
+from ascent.validation import load
 
 SCORES = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
 

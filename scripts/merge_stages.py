@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ascent.errors import reports_errors
 from ascent.merge import merge
-from ascent.settings import StageSettings, load
+from ascent.settings import StageSettings
+from ascent.validation import load
 
 
 @reports_errors

@@ -6,8 +6,9 @@ from pathlib import Path
 from ascent.errors import reports_errors
 from ascent.negatives import mine, write_negatives
 from ascent.pairs import read_pairs
-from ascent.settings import Mining, load
+from ascent.settings import Mining
 from ascent.shards import open_shards
+from ascent.validation import load
 
 
 @reports_errors

@@ -8,7 +8,8 @@ from ascent.errors import reports_errors
 from ascent.files import write_json
 from ascent.filters import prepare
 from ascent.pairs import read_pairs, write_pairs
-from ascent.settings import Preparation, load
+from ascent.settings import Preparation
+from ascent.validation import load
 
 
 @reports_errors

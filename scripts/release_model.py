@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ascent.card import release_model
 from ascent.errors import reports_errors
-from ascent.settings import ReleaseSettings, load
+from ascent.settings import ReleaseSettings
+from ascent.validation import load
 
 
 @reports_errors

@@ -9,7 +9,8 @@ from ascent.encoder import Encoder
 from ascent.errors import reports_errors
 from ascent.files import write_atomically
 from ascent.pairs import read_pairs
-from ascent.settings import Scoring, load
+from ascent.settings import Scoring
+from ascent.validation import load
 
 
 @reports_errors

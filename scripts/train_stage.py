@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import AscentError, reports_errors
-from ascent.settings import StageSettings, load
+from ascent.settings import StageSettings
 from ascent.training.loop import train
+from ascent.validation import load
 
 
 @reports_errors

@@ -12,7 +12,8 @@ from ascent.card import check_embeddings, release_model
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.model import save_like
-from ascent.settings import Contract, ReleaseSettings, check
+from ascent.settings import Contract, ReleaseSettings
+from ascent.validation import check
 
 PROMPTS = {"query": {"default": "", "retrieval": "find | the answer: "}}
 SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh

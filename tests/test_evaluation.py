@@ -16,8 +16,9 @@ from ascent.evaluation.tasks import make_task
 from ascent.evaluation.units import read_units
 from ascent.model import save_like
 from ascent.pairs import Document, Pair, document_frame, pair_frame, text_id, write_documents, write_pairs
-from ascent.settings import Contract, TaskSettings, check
+from ascent.settings import Contract, TaskSettings
 from ascent.statistics import main_score
+from ascent.validation import check
 
 QUESTIONS = [
     "what is term life",

@@ -3,13 +3,15 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from pkgutil import iter_modules
 
 import polars as pl
 import pytest
 import yaml
 
+from ascent import filters
 from ascent.errors import AscentError
-from ascent.filters import check_audit, keep_scored, prepare
+from ascent.filters import PREPARING, check_audit, keep_scored, prepare
 from ascent.filters.clean import clean_text
 from ascent.pairs import Pair, pair_frame, read_pairs, text_id, write_pairs
 from ascent.settings import Dataset
@@ -246,3 +248,8 @@ def test_the_commands(tmp_path):
     made = run("filter_pairs.py", **given)
     assert made.returncode == 1
     assert made.stderr.startswith("error: scores.parquet: column 'score' is missing")
+
+
+def test_every_filter_has_its_place():
+    # `score` alone comes after the teacher, by keep_scored.
+    assert {module.name for module in iter_modules(filters.__path__)} == {*PREPARING, "score"}

@@ -12,7 +12,8 @@ from ascent.contract import read_contract
 from ascent.errors import AscentError
 from ascent.merge import average, merge
 from ascent.model import save_like
-from ascent.settings import Contract, MergeStage, StageSettings, check
+from ascent.settings import Contract, MergeStage, StageSettings
+from ascent.validation import check
 
 CONTRACT = Contract(max_tokens=32, prompts={"query": {"default": "q: "}})
 

@@ -1,6 +1,8 @@
 """InfoNCE against sentence-transformers' own loss, against a double loop in float64, and its gradient by differences."""
 
 import math
+from pkgutil import iter_modules
+from typing import get_args
 
 import pytest
 import torch
@@ -9,8 +11,10 @@ from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesSymmetricRankingLoss,
 )
 
+from ascent import objectives
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
+from ascent.settings import TrainStage
 
 ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
 
@@ -117,6 +121,11 @@ def test_the_gradient_is_that_of_finite_differences(symmetric):
         return loss_of(batch_of(queries, documents, DOCUMENT_IDS, ANSWERS), symmetric)
 
     assert torch.autograd.gradcheck(loss, (queries.requires_grad_(), documents.requires_grad_()))
+
+
+def test_every_objective_of_the_settings_is_a_module_and_every_module_a_setting():
+    modules = {module.name for module in iter_modules(objectives.__path__)}
+    assert modules == set(get_args(TrainStage.model_fields["objective"].annotation))
 
 
 def test_a_low_temperature_stays_finite():

@@ -19,8 +19,8 @@ from ascent.settings import (
     StageSettings,
     TaskSettings,
     Threshold,
-    load,
 )
+from ascent.validation import load
 
 SMALL = yaml.safe_load((Path(__file__).parent / "small.yaml").read_text())
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}

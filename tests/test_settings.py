@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from ascent import settings as module
 from ascent.errors import AscentError, did_you_mean
-from ascent.settings import Config, Contract, Corpus, MergeStage, Settings, TrainStage, check, dump, load
+from ascent.settings import Config, Contract, Corpus, MergeStage, Settings, TrainStage
+from ascent.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
 CORPUS = {"source": SOURCE, "licence": "mit", "language": "eng-Latn"}

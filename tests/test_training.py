@@ -22,11 +22,12 @@ from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
 from ascent.pairs import Pair, pair_frame, text_id, write_pairs
-from ascent.settings import Contract, StageSettings, TrainStage, dump
+from ascent.settings import Contract, StageSettings, TrainStage
 from ascent.training import checkpoints
 from ascent.training.checkpoints import Checkpoints
 from ascent.training.data import TrainingPairs
 from ascent.training.engine import rate
+from ascent.validation import dump
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
 CONTRACT = Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}})

@@ -11,8 +11,9 @@ from .errors import AscentError
 from .files import folder_atomically, read_json
 from .model import prompt_name
 from .report import environment, read_audits, verdict
-from .settings import MergeStage, ReleaseSettings, TrainStage, dump
+from .settings import MergeStage, ReleaseSettings, TrainStage
 from .statistics import read_table
+from .validation import dump
 
 # Embeddings of the released folder may differ this much, in any component, from those that were evaluated.
 TOLERANCE = 1e-5

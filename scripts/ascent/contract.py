@@ -10,7 +10,8 @@ from typing import Any
 
 from .errors import AscentError
 from .files import read_json, sha256_file, write_json
-from .settings import Contract, check
+from .settings import Contract
+from .validation import check
 
 FILE = "ascent.json"
 

@@ -27,9 +27,8 @@ from .settings import (
     TaskSettings,
     Threshold,
     TrainStage,
-    check,
-    dump,
 )
+from .validation import check, dump
 
 MTEB = Path(__file__).with_name("mteb_tasks.json")
 READERS = Path(__file__).with_name("readers")
