@@ -52,7 +52,7 @@ def batch_of(rank: int, world: int) -> Batch:
 
 def reference(folder: str, symmetric: bool) -> dict[str, torch.Tensor]:
     """The gradient by a double loop over rows and documents, in float64."""
-    backbone, _ = load_backbone(folder, CONTRACT, dropout=0.0, kernel="eager")
+    backbone, _ = load_backbone(folder, CONTRACT, dropout=0.0)
     model = EmbeddingModel(backbone, CONTRACT)
     # The model casts to float32 in pooling; in float64 the backbone's states are pooled here.
     model.double()
@@ -101,7 +101,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
         stage = TrainStage(
             objective="infonce", data=["x"], zero=case["zero"], mini_batch_tokens=case["tokens"], gradient_clipping=0, dropout=0
         )
-        backbone, _ = load_backbone(folder, CONTRACT, dropout=case.get("dropout", 0.0), kernel="eager")
+        backbone, _ = load_backbone(folder, CONTRACT, dropout=case.get("dropout", 0.0))
         model = EmbeddingModel(backbone, CONTRACT)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
         config = deepspeed_config(stage)

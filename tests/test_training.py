@@ -334,7 +334,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(run, tmp_path):
 
 def by_plain_torch(data: TrainingPairs, tiny_model: Path, stage: TrainStage) -> tuple[dict[str, torch.Tensor], list[float]]:
     """The same training with nothing of the engine: autograd over the whole batch, torch's AdamW and clipping."""
-    backbone, _ = load_backbone(tiny_model, CONTRACT, dropout=0.0, kernel="eager")
+    backbone, _ = load_backbone(tiny_model, CONTRACT, dropout=0.0)
     model = EmbeddingModel(backbone, CONTRACT)
     steps = data.steps(stage.batch_size, stage.epochs)
     decayed = [p for p in model.parameters() if p.ndim > 1]
