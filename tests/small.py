@@ -18,7 +18,7 @@ MODULES = (
     "http imaplib inspect ipaddress itertools json keyword linecache locale logging mailbox math mimetypes numbers operator "
     "optparse os pathlib pdb pickle pickletools pkgutil platform plistlib pprint profile queue random re sched secrets "
     "selectors shelve shlex shutil signal smtplib socket sqlite3 statistics string struct subprocess sys tarfile "
-    "tempfile textwrap threading timeit tokenize trace traceback turtle types typing unittest urllib.request uuid "
+    "tempfile textwrap threading timeit tokenize trace traceback types typing unittest urllib.request uuid "
     "warnings wave weakref webbrowser xml.dom.minidom zipfile"
 ).split()
 

@@ -13,10 +13,17 @@ from sentence_transformers.sentence_transformer.losses import (
 
 from ascent import objectives
 from ascent.objectives import Embedded
+from ascent.objectives import infonce as infonce_module
 from ascent.objectives.infonce import infonce
 from ascent.settings import TrainStage
 
 ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
+
+
+@pytest.fixture(autouse=True, params=[4096, 4], ids=["one tile", "tiles of 4"])
+def _tile(request, monkeypatch):
+    """Every property holds whether the scores are computed at once or in tiles, the last of them smaller."""
+    monkeypatch.setattr(infonce_module, "TILE", request.param)
 
 
 def embeddings(rows: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
