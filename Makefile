@@ -11,7 +11,7 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 .PHONY: demo test lint format unit workflow schemas lock clean
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
-	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet rules host
+	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet host reason
 	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet all
 	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from ascent.contract import read_contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
-from ascent.model import pool, save_new
+from ascent.model import load_backbone, pool, save_new
 from ascent.settings import Backbone, Contract
 
 PROMPTS = {"query": {"retrieval": "question: ", "default": "text: "}, "document": {"default": "passage: "}}
@@ -161,3 +161,9 @@ def test_a_contract_is_read_as_it_was_written(tiny_resource, tmp_path):
     found, document = read_contract(folder_of(tiny_resource, tmp_path, contract))
     assert found == contract
     assert document["contract"] == contract.model_dump(mode="json")
+
+
+def test_more_tokens_than_the_backbone_has_positions_are_refused(tiny_resource):
+    with pytest.raises(AscentError, match="takes at most 64 tokens, but max_tokens is 65; lower it in the recipe"):
+        load_backbone(tiny_resource, Contract(max_tokens=65))
+    load_backbone(tiny_resource, Contract(max_tokens=64))

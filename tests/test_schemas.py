@@ -55,6 +55,15 @@ def test_tables_are_the_committed_ones():
     assert readme_text(current) == current, "config/README.md is out of date; run `make schemas`"
 
 
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_every_model_of_a_schema_has_a_table(kind):
+    headings = {line.removeprefix("### ") for line in (CONFIG / "README.md").read_text().splitlines() if line.startswith("### ")}
+    models = [name for name, node in SCHEMAS[kind]["$defs"].items() if node.get("properties")]
+    missing = {re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize() for name in models} - headings
+    assert len(models) > 5
+    assert not missing, "models without a table in config/README.md: mend ascent/schemas.py"
+
+
 def test_what_is_written_by_hand_is_kept():
     assert readme_text(f"By hand.\n{MARK}\nold\n").startswith(f"By hand.\n{MARK}\n\n## ")
     with pytest.raises(AscentError, match="is missing; put it where the tables begin"):

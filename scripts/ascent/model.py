@@ -71,7 +71,21 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
             f"{folder}: this backbone attends {natural_attention(backbone)}ly, the recipe says '{contract.attention}'; "
             "changing it is not supported yet."
         )
+    longest = longest_input(backbone)
+    if longest is not None and contract.max_tokens > longest:
+        raise AscentError(
+            f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the recipe."
+        )
     return backbone, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def longest_input(backbone: torch.nn.Module) -> int | None:
+    """Return how many tokens a backbone has positions for; None where positions are computed and not learned."""
+    for name, module in backbone.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            # RoBERTa's family counts positions from behind its padding's.
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return None
 
 
 def natural_attention(backbone: torch.nn.Module) -> str:

@@ -129,7 +129,8 @@ def _models(node: Any, path: str, definitions: dict, seen: set[str]) -> Iterator
                 yield from _models(definitions[name], path, definitions, seen)
         for key, below in node.get("properties", {}).items():
             yield from _models(below, f"{path}.{key}" if path else key, definitions, seen)
-        yield from _models(node.get("additionalProperties"), f"{path}.<name>", definitions, seen)
+        for below in (node.get("additionalProperties"), *node.get("patternProperties", {}).values()):
+            yield from _models(below, f"{path}.<name>", definitions, seen)
         for key in ("items", "anyOf", "oneOf", "allOf", "then"):
             yield from _models(node.get(key), path, definitions, seen)
 
@@ -175,6 +176,9 @@ def _type(node: dict[str, Any]) -> str:
         case "object" if isinstance(node.get("additionalProperties"), dict):
             names = node.get("propertyNames")
             return f"map from {_type(names) if names else 'name'} to {_type(node['additionalProperties'])}"
+        case "object" if "patternProperties" in node:  # names that must match a pattern
+            (below,) = node["patternProperties"].values()
+            return f"map from name to {_type(below)}"
         case "object":
             return "map"
         case "integer" | "number" as kind:

@@ -175,7 +175,7 @@ class Preparation(Settings):
     positive_characters: tuple[Count, Count] = (1, 100_000)
     """Shortest and longest positive that is kept."""
     decontaminate: list[str] = []
-    """Corpora whose validation and test queries may not occur among these queries; pairs that do are dropped."""
+    """Corpora whose validation and test queries may not occur here: a pair with such a text, as query or positive, is dropped."""
 
     @model_validator(mode="after")
     def _some_lengths(self):
