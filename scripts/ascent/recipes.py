@@ -99,8 +99,16 @@ class Recipes:
         contract = self.contract(recipe, stage)
         return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
 
+    @cached_property
+    def _tasks(self) -> dict[str, dict[str, TaskSettings]]:
+        return {recipe: self._tasks_of(recipe) for recipe in self.recipes}
+
     def tasks(self, recipe: str) -> dict[str, TaskSettings]:
-        """Return the settings of the recipe's evaluation tasks, by name.
+        """Return the settings of the recipe's evaluation tasks, by name; made once, because every job asks for them."""
+        return self._tasks[recipe]
+
+    def _tasks_of(self, recipe: str) -> dict[str, TaskSettings]:
+        """Make the settings of a recipe's evaluation tasks.
 
         Raises AscentError when two benchmarks take different parts of one task.
         """
