@@ -25,6 +25,8 @@ rule adopt_base:
 rule train_contrastive:
     input:
         settings="results/{recipe}/{stage}/stage.yaml",
+        # Changes nothing that comes out.
+        running=ancient("results/{recipe}/running.yaml"),
         parent=parent_models,
         pairs=training_pairs,
     output:
@@ -43,14 +45,15 @@ rule train_contrastive:
         revision=1,
         negatives="",
     shell:
-        "python scripts/train_stage.py --settings {input.settings} --parent {input.parent} "
-        "--pairs {input.pairs} {params.negatives} --output {output.model} "
+        "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
+        "--parent {input.parent} --pairs {input.pairs} {params.negatives} --output {output.model} "
         "--metrics {output.metrics} 2>&1 | tee {log}"
 
 
 use rule train_contrastive as train_finetune with:
     input:
         settings="results/{recipe}/{stage}/stage.yaml",
+        running=ancient("results/{recipe}/running.yaml"),
         parent=parent_models,
         pairs=training_pairs,
         negatives=mined_negatives,

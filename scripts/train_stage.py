@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import AscentError, reports_errors
-from ascent.settings import StageSettings
+from ascent.settings import Running, StageSettings
 from ascent.training.loop import train
 from ascent.validation import load
 
@@ -13,6 +13,7 @@ from ascent.validation import load
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="stage.yaml")
+    parser.add_argument("--running", type=Path, required=True, help="running.yaml: checkpoints and trackers")
     parser.add_argument("--parent", type=Path, required=True, help="model folder to start from")
     parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="pairs.parquet of each data set")
     parser.add_argument("--negatives", type=Path, nargs="*", default=[], help="negatives of each data set")
@@ -26,6 +27,7 @@ def main() -> None:
             raise AscentError(f"{arguments.settings}: has {len(names)} data sets; give as many --{option}.")
     train(
         settings,
+        load(Running, arguments.running),
         arguments.parent,
         dict(zip(names, arguments.pairs, strict=True)),
         dict(zip(names, arguments.negatives, strict=False)),

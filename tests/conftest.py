@@ -36,3 +36,41 @@ def tiny_model(tiny_resource, tmp_path_factory) -> Path:
     folder.mkdir()
     save_new(tiny_resource, contract, {}, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def training_contract():
+    """The contract that the tests train with."""
+    from ascent.settings import Contract
+
+    return Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}})
+
+
+@pytest.fixture(scope="session")
+def training_rows(corpus_rows):
+    """44 rows of distinct queries, each with one negative."""
+    from ascent.pairs import Pair
+
+    chosen = list({row["query"]: row for row in corpus_rows}.values())[:44]
+    return [Pair(row["query"], row["positive"], (corpus_rows[-i - 1]["positive"],)) for i, row in enumerate(chosen)]
+
+
+@pytest.fixture(scope="session")
+def training_pairs(training_rows, tmp_path_factory):
+    """The same as a table."""
+    from ascent.pairs import pair_frame, write_pairs
+
+    path = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
+    write_pairs(path, pair_frame(training_rows, "questions", "eng-Latn"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def training_data(training_pairs, tiny_model, training_contract):
+    """The same as a stage trains on them."""
+    from transformers import AutoTokenizer
+
+    from ascent.training.data import TrainingPairs
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    return TrainingPairs({"questions": training_pairs}, {}, {"questions": "retrieval"}, tokenizer, training_contract)

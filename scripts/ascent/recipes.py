@@ -21,6 +21,7 @@ from .settings import (
     Reading,
     Recipe,
     ReleaseSettings,
+    Running,
     Scoring,
     Settings,
     StageSettings,
@@ -285,6 +286,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                 files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)
         for task, settings in recipes.tasks(name).items():
             files[f"results/{name}/tasks/{task}.yaml"] = dump(settings)
+        files[f"results/{name}/running.yaml"] = dump(recipe.running)
         files[f"results/{name}/release.yaml"] = dump(_release(name, recipe, recipes))
     return files
 
@@ -298,7 +300,8 @@ def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
     models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
     return ReleaseSettings(
         name=name,
-        recipe=recipe,
+        # How training was run changes nothing on the card.
+        recipe=recipe.model_copy(update={"running": Running()}),
         corpora={corpus: recipes.config.corpora[corpus] for corpus in sorted(corpora)},
         models={model: recipes.config.models[model] for model in sorted(models)},
     )

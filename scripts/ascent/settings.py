@@ -12,6 +12,7 @@ TaskType = Literal["retrieval", "reranking", "sts", "classification", "clusterin
 Side = Literal["query", "document"]
 PromptTask = Literal["default", TaskType]
 Split = Literal["train", "validation", "test"]
+Offload = Literal["none", "cpu", "nvme"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -270,11 +271,30 @@ class TrainStage(Stage):
     """Arithmetic of matrix products; `auto` is bfloat16 where the processor has instructions for it. Weights and
     optimizer stay float32."""
     zero: Literal[0, 1, 2, 3] = 0
-    """DeepSpeed's ZeRO stage: 0 keeps everything on every process, 3 spreads weights, gradients and optimizer."""
-    checkpoint_minutes: Positive = 10
-    """A checkpoint is written at least this often."""
+    """DeepSpeed's ZeRO stage: 0 keeps everything on every process, 1 spreads the optimizer's state over the processes, 2 also
+    the gradients, 3 also the weights."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """What weights and gradients are kept in; with `bfloat16` the optimizer holds the float32 weights (DeepSpeed's bf16)."""
+    offload_optimizer: Offload = "none"
+    """Where the optimizer's state lies and is computed: on the GPU, in the machine's memory, or in files under TMPDIR."""
+    offload_weights: Offload = "none"
+    """Where weights that are not in use lie; needs `zero: 3`."""
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: a third more work, a fraction of the memory."""
     seed: int = 0
     """Seed of the order of the pairs and of dropout."""
+
+    @model_validator(mode="after")
+    def _zero_serves_what_is_asked(self):
+        if self.offload_weights != "none" and self.zero != 3:
+            raise ValueError(f"offload_weights: {self.offload_weights} needs zero: 3, which spreads the weights")
+        if self.offload_optimizer != "none" and self.zero == 0:
+            raise ValueError(f"offload_optimizer: {self.offload_optimizer} needs zero: 1, 2 or 3")
+        if self.offload_optimizer == "nvme" and self.zero != 3:
+            raise ValueError("offload_optimizer: nvme needs zero: 3")
+        if self.weights == "bfloat16" and self.precision == "float32":
+            raise ValueError("weights: bfloat16 leave no float32 to compute in: take precision: auto or bfloat16")
+        return self
 
 
 class MergeStage(Stage):
@@ -341,6 +361,18 @@ class Release(Settings):
     """One or two sentences at the top of the card."""
 
 
+class Running(Settings):
+    """How training is run and watched. None of it changes what comes out, so an edit of it reruns nothing."""
+
+    checkpoint_minutes: Positive = 10
+    """A checkpoint is written at least this often."""
+    checkpoint_steps: Count | None = None
+    """A checkpoint is written after every so many steps, too; not by steps when absent."""
+    trackers: list[Literal["tensorboard", "wandb"]] = []
+    """Where metrics are also written: `tensorboard` to results/<recipe>/<stage>/tensorboard, `wandb` as its own environment
+    variables say. Each needs its package."""
+
+
 class Recipe(Settings):
     """config/recipes/<recipe>.yaml: one complete recipe."""
 
@@ -352,6 +384,8 @@ class Recipe(Settings):
     """Stages by name; `base` is given."""
     shards: Count = 1
     """Pieces in which a data set is encoded, one job each."""
+    running: Running = Running()
+    """How training is run and watched."""
     evaluate: Evaluate
     """What is evaluated."""
     release: Release

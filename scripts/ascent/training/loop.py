@@ -19,7 +19,7 @@ from ..errors import AscentError
 from ..files import digest_of, folder_atomically, sha256_file, write_atomically
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, save_like
 from ..objectives import load_objective
-from ..settings import StageSettings, TrainStage
+from ..settings import Running, StageSettings, TrainStage
 from .checkpoints import Checkpoints
 from .collectives import largest
 from .data import TrainingPairs
@@ -54,7 +54,13 @@ def start_deepspeed() -> None:
 
 
 def train(
-    settings: StageSettings, parent: Path, pairs: dict[str, Path], negatives: dict[str, Path], folder: Path, metrics: Path
+    settings: StageSettings,
+    running: Running,
+    parent: Path,
+    pairs: dict[str, Path],
+    negatives: dict[str, Path],
+    folder: Path,
+    metrics: Path,
 ) -> None:
     """Train a stage and write its model folder and metrics.
 
@@ -87,7 +93,7 @@ def train(
         "data": {name: sha256_file(path) for name, path in sorted(pairs.items())},
         "negatives": {name: sha256_file(path) for name, path in sorted(negatives.items())},
     }
-    checkpoints = Checkpoints(folder.parent / "checkpoints", _fingerprint(history))
+    checkpoints = Checkpoints(folder.parent / "checkpoints", digest_of(history))
     start = checkpoints.resume(engine)
     if start and rank == 0:
         print(f"going on from the checkpoint before step {start + 1} of {steps}", file=sys.stderr, flush=True)
@@ -120,7 +126,9 @@ def train(
         if rank == 0 and bar.disable and (step + 1) % max(1, steps // 10) == 0:
             print(f"step {step + 1}/{steps}  loss {result.loss:.3f}  {batch.global_rows / seconds:.1f} pairs/s", flush=True)
         # A signal may reach one process first, and clocks differ: all must come to the same checkpoint.
-        stopping, due = largest(stop.asked, time.monotonic() - saved > 60 * stage.checkpoint_minutes, device=device)
+        due = time.monotonic() - saved > 60 * running.checkpoint_minutes
+        due |= running.checkpoint_steps is not None and (step + 1) % running.checkpoint_steps == 0
+        stopping, due = largest(stop.asked, due, device=device)
         if step + 1 < steps and (stopping or due):
             _write_lines(metrics.with_suffix(".partial"), lines)
             checkpoints.save(engine, step + 1)
@@ -137,12 +145,6 @@ def train(
     dist.barrier()
     checkpoints.clear()
     dist.destroy_process_group()
-
-
-def _fingerprint(history: dict) -> str:
-    # How often checkpoints are written does not change what they hold.
-    stage = {key: value for key, value in history["settings"]["stage"].items() if key != "checkpoint_minutes"}
-    return digest_of(history | {"settings": history["settings"] | {"stage": stage}})
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
