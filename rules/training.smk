@@ -32,6 +32,7 @@ rule train_contrastive:
     output:
         model=directory("results/{recipe}/{stage}/model"),
         metrics="results/{recipe}/{stage}/metrics.jsonl",
+        deepspeed="results/{recipe}/{stage}/deepspeed.json",
     log:
         "logs/{recipe}/{stage}/train_contrastive.log",
     benchmark:
@@ -41,13 +42,16 @@ rule train_contrastive:
     conda:
         "../envs/ascent.yaml"
     threads: 8
+    resources:
+        nodes=1,
     params:
         revision=1,
         negatives="",
     shell:
         "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
         "--parent {input.parent} --pairs {input.pairs} {params.negatives} --output {output.model} "
-        "--metrics {output.metrics} 2>&1 | tee {log}"
+        "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
+        "--nodes {resources.nodes} 2>&1 | tee {log}"
 
 
 use rule train_contrastive as train_finetune with:

@@ -1,16 +1,16 @@
-"""Train a stage on its data sets. Under torchrun or deepspeed, each process takes its share of every batch."""
+"""Train a stage on its data sets, with one process for each GPU; each takes its share of every batch."""
 
 import argparse
 from pathlib import Path
 
 from ascent.errors import AscentError, reports_errors
 from ascent.settings import Running, StageSettings
-from ascent.training.loop import train
+from ascent.training.launch import launch
 from ascent.validation import load
 
 
 @reports_errors
-def main() -> None:
+def main() -> int | None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="stage.yaml")
     parser.add_argument("--running", type=Path, required=True, help="running.yaml: checkpoints and trackers")
@@ -19,21 +19,36 @@ def main() -> None:
     parser.add_argument("--negatives", type=Path, nargs="*", default=[], help="negatives of each data set")
     parser.add_argument("--output", type=Path, required=True, help="model folder to make")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics, one JSON line a step")
+    parser.add_argument("--deepspeed", type=Path, required=True, help="DeepSpeed's configuration, as it was derived")
+    parser.add_argument("--revision", type=int, default=1, help="the rule's revision: another one ignores older checkpoints")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of this SLURM job; each is entered by srun")
     arguments = parser.parse_args()
     settings = load(StageSettings, arguments.settings)
+    running = load(Running, arguments.running)
     names = list(settings.tasks)
     for option in ("pairs", "negatives"):
         if len(getattr(arguments, option)) not in ({len(names)} if option == "pairs" else {0, len(names)}):
             raise AscentError(f"{arguments.settings}: has {len(names)} data sets; give as many --{option}.")
+    status = launch(arguments.nodes)
+    if status is not None:
+        return status
+
+    from ascent.training.loop import Task, train  # seconds of imports; wrong settings fail without them
+
     train(
-        settings,
-        load(Running, arguments.running),
-        arguments.parent,
-        dict(zip(names, arguments.pairs, strict=True)),
-        dict(zip(names, arguments.negatives, strict=False)),
-        arguments.output,
-        arguments.metrics,
+        Task(
+            settings=settings,
+            running=running,
+            parent=arguments.parent,
+            pairs=dict(zip(names, arguments.pairs, strict=True)),
+            negatives=dict(zip(names, arguments.negatives, strict=False)),
+            model=arguments.output,
+            metrics=arguments.metrics,
+            deepspeed=arguments.deepspeed,
+            revision=arguments.revision,
+        )
     )
+    return None
 
 
 if __name__ == "__main__":

@@ -18,16 +18,15 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"known are: {', '.join(sorted(known)[:20]) or 'none'}."
 
 
-def reports_errors(main: Callable[..., None]) -> Callable[..., int]:
-    """Turn an AscentError of a command line into one line on stderr and exit status 1."""
+def reports_errors(main: Callable[..., int | None]) -> Callable[..., int]:
+    """Turn an AscentError of a command line into one line on stderr and exit status 1; else return its status, or 0."""
 
     @functools.wraps(main)
     def wrapped(*arguments, **options) -> int:
         try:
-            main(*arguments, **options)
+            return main(*arguments, **options) or 0
         except AscentError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        return 0
 
     return wrapped

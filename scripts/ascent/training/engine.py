@@ -12,6 +12,7 @@ Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the seco
 does a resumed run. Only the last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
 """
 
+import tempfile
 from dataclasses import dataclass
 
 import deepspeed
@@ -39,28 +40,41 @@ class StepResult:
     tokens: int
 
 
-def start_engine(model: torch.nn.Module, stage: TrainStage, steps: int):
-    """Return a DeepSpeed engine with AdamW and the stage's schedule over `steps` steps."""
+def start_engine(model: torch.nn.Module, stage: TrainStage, steps: int, config: dict):
+    """Return a DeepSpeed engine with AdamW and the stage's schedule over `steps` steps. `config`: see deepspeed_config."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=stage.learning_rate)
+    # DeepSpeed's own AdamW steps on the CPU with vector instructions; it is compiled when it is first used.
+    adamw = torch.optim.AdamW if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
+    optimizer = adamw([group for group in groups if group["params"]], lr=stage.learning_rate)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, stage.warmup, stage.schedule))
     engine, *_ = deepspeed.initialize(
-        model=model, optimizer=optimizer, lr_scheduler=scheduler, config=deepspeed_config(stage), dist_init_required=False
+        model=model, optimizer=optimizer, lr_scheduler=scheduler, config=config, dist_init_required=False
     )
     engine.train()
     return engine
 
 
-def deepspeed_config(stage: TrainStage) -> dict:
-    """Return DeepSpeed's configuration for a stage. Batches and accumulation are ours, so its own are set to one."""
+def deepspeed_config(stage: TrainStage, *, universal: bool = False) -> dict:
+    """Return DeepSpeed's configuration for a stage. Batches and accumulation are ours, so its own are set to one.
+
+    universal: the engine is to load a checkpoint of another number of processes.
+    """
+    zero: dict = {"stage": stage.zero}
+    for key, place in (("offload_optimizer", stage.offload_optimizer), ("offload_param", stage.offload_weights)):
+        if place != "none":
+            zero[key] = {"device": place, "pin_memory": torch.cuda.is_available()}
+            # A cluster gives each job a fast disk of its own by TMPDIR.
+            zero[key] |= {"nvme_path": tempfile.gettempdir()} if place == "nvme" else {}
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": stage.gradient_clipping,
-        "zero_optimization": {"stage": stage.zero},
+        "bf16": {"enabled": stage.weights == "bfloat16"},
+        "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
+        "checkpoint": {"load_universal": universal},
         "steps_per_print": 10**9,
     }
 

@@ -1,42 +1,46 @@
 """A stage from its settings to its model folder."""
 
-import json
 import logging
 import os
-import signal
-import sys
 import time
 import warnings
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from tqdm import tqdm
 
 from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
-from ..files import digest_of, folder_atomically, sha256_file, write_atomically
+from ..files import digest_of, folder_atomically, sha256_file, write_json
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, save_like
 from ..objectives import load_objective
 from ..settings import Running, StageSettings, TrainStage
 from .checkpoints import Checkpoints
 from .collectives import largest
 from .data import TrainingPairs
-from .engine import start_engine, train_step
+from .engine import deepspeed_config, start_engine, train_step
+from .lease import PATIENCE_SECONDS, Lease
+from .limits import Limits
+from .record import Record
+
+# Processes wait for the first one while it takes the lease, and while it converts a checkpoint.
+WAIT = timedelta(seconds=PATIENCE_SECONDS + 600)
 
 
 def start_processes() -> torch.device:
     """Join the other processes of this job, or be alone; return this process's device.
 
-    The launcher (torchrun, deepspeed) says in RANK, WORLD_SIZE and LOCAL_RANK who else there is.
+    The launcher (training/launch.py, torchrun, deepspeed) says in RANK, WORLD_SIZE and LOCAL_RANK who else there is.
     """
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
-        dist.init_process_group(backend)
+        dist.init_process_group(backend, timeout=WAIT)
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")  # DeepSpeed asks for them
@@ -53,131 +57,148 @@ def start_deepspeed() -> None:
     deepspeed.init_distributed(dist_init_required=False, verbose=False)
 
 
-def train(
-    settings: StageSettings,
-    running: Running,
-    parent: Path,
-    pairs: dict[str, Path],
-    negatives: dict[str, Path],
-    folder: Path,
-    metrics: Path,
-) -> None:
-    """Train a stage and write its model folder and metrics.
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a run is given, and what it is to make.
 
-    parent: the model folder it starts from. pairs, negatives: tables by data set. Checkpoints lie in `folder`'s
-    neighbour `checkpoints` while training runs; a run that was cut short goes on from the newest.
+    parent: the model folder it starts from. pairs, negatives: tables by data set. model: the folder to make. metrics,
+    deepspeed: files to write, one line a step, and DeepSpeed's configuration. revision: the step's, see rules/.
     """
-    stage = settings.stage
+
+    settings: StageSettings
+    running: Running
+    parent: Path
+    pairs: dict[str, Path]
+    negatives: dict[str, Path]
+    model: Path
+    metrics: Path
+    deepspeed: Path
+    revision: int
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie: beside what the workflow knows of, since it deletes what a failed job has made."""
+        return self.model.parent / "checkpoints"
+
+
+def train(task: Task) -> None:
+    """Train a stage. A run that was cut short goes on from its newest checkpoint; what was finished is put in place again."""
+    limits = Limits()
+    if os.environ.get("RANK", "0") != "0":
+        _train(task, limits, None)
+        return
+    lease = Lease(task.checkpoints)
+    lease.take()
+    try:
+        _train(task, limits, lease)
+    finally:
+        lease.release()
+
+
+def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
+    settings, stage = task.settings, task.settings.stage
     assert isinstance(stage, TrainStage)
     device = start_processes()
+    rank, world = dist.get_rank(), dist.get_world_size()
+    contract, document = read_contract(task.parent)
+    history = {
+        "settings": settings.model_dump(mode="json", by_alias=True),
+        "parent": document["weights_digest"],
+        "data": {name: sha256_file(path) for name, path in sorted(task.pairs.items())},
+        "negatives": {name: sha256_file(path) for name, path in sorted(task.negatives.items())},
+    }
+    checkpoints = Checkpoints(task.checkpoints, digest_of(history | {"revision": task.revision}))
+    made = rank == 0 and checkpoints.restore(task.model, task.metrics, task.deepspeed)
+    if largest(made, device=device)[0]:
+        if rank == 0:
+            print(f"{task.model}: was trained before with these settings and data, and is put in place", flush=True)
+        dist.destroy_process_group()
+        return
+
     start_deepspeed()
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     torch.utils.deterministic.fill_uninitialized_memory = False  # a tenth of the time, to find bugs that are not here
     torch.manual_seed(stage.seed)
-    rank, world = dist.get_rank(), dist.get_world_size()
-
-    contract, document = read_contract(parent)
-    refuse_difference(contract, settings.contract, parent, prompts=False)
-    backbone, tokenizer = load_backbone(parent, settings.contract, dropout=stage.dropout)
-    check_tokenizer(tokenizer, document["tokenizer_digest"], parent)
-    data = TrainingPairs(pairs, negatives, dict(settings.tasks), tokenizer, settings.contract)
+    refuse_difference(contract, settings.contract, task.parent, prompts=False)
+    backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
+    check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
+    if stage.activation_checkpointing:
+        backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    data = TrainingPairs(task.pairs, task.negatives, dict(settings.tasks), tokenizer, settings.contract)
     steps = data.steps(stage.batch_size, stage.epochs)
     share = partial(data.batch, batch_size=stage.batch_size, epochs=stage.epochs, seed=stage.seed, rank=rank, world=world)
     share(steps - 1)  # the last batch, the smallest, is refused now rather than after days of training
 
+    checkpoint = checkpoints.newest()
+    start = checkpoint.step if checkpoint else 0
+    # Without ZeRO every process holds the whole state, which serves any number of them.
+    universal = checkpoint is not None and checkpoint.processes != world and stage.zero > 0
+    config = deepspeed_config(stage, universal=universal)
     model = EmbeddingModel(backbone, settings.contract, precision_dtype(stage.precision, device)).to(device)
-    engine = start_engine(model, stage, steps)
-    history = {
-        "settings": settings.model_dump(mode="json", by_alias=True),
-        "parent": document["weights_digest"],
-        "data": {name: sha256_file(path) for name, path in sorted(pairs.items())},
-        "negatives": {name: sha256_file(path) for name, path in sorted(negatives.items())},
-    }
-    checkpoints = Checkpoints(folder.parent / "checkpoints", digest_of(history))
-    start = checkpoints.resume(engine)
-    if start and rank == 0:
-        print(f"going on from the checkpoint before step {start + 1} of {steps}", file=sys.stderr, flush=True)
-    lines = _kept_lines(metrics, start)
+    engine = start_engine(model, stage, steps, config)
+    if checkpoint:
+        checkpoints.load(engine, checkpoint, universal=universal)
+        if rank == 0:
+            print(f"going on from the checkpoint before step {start + 1} of {steps}", flush=True)
+    record = Record(settings, task.running, task.metrics, checkpoints.fingerprint, steps, start) if rank == 0 else None
     objective = load_objective(stage)
-    stop = _StopSignal()
     saved = time.monotonic()
-    bar = tqdm(total=steps, initial=start, unit="step", disable=None if rank == 0 else True)
     for step in range(start, steps):
         began = time.perf_counter()
         batch = share(step)
         learning_rate = engine.optimizer.param_groups[0]["lr"]
         result = train_step(engine, batch, objective, stage, step, tokenizer.pad_token_id or 0)
         seconds = time.perf_counter() - began
+        limits.took(seconds)
         if not torch.isfinite(torch.tensor(result.loss)):
-            raise AscentError(f"{folder}: the loss of step {step + 1} is {result.loss}; lower the learning rate.")
-        lines.append(
-            {
-                "step": step + 1,
-                "loss": result.loss,
-                "learning_rate": learning_rate,
-                "gradient_norm": result.gradient_norm,
-                "tokens_per_second": result.tokens / seconds,
-                "pairs_per_second": batch.global_rows / seconds,
-                "seconds": seconds,
-            }
-        )
-        bar.update()
-        bar.set_postfix(loss=f"{result.loss:.3f}", refresh=False)
-        if rank == 0 and bar.disable and (step + 1) % max(1, steps // 10) == 0:
-            print(f"step {step + 1}/{steps}  loss {result.loss:.3f}  {batch.global_rows / seconds:.1f} pairs/s", flush=True)
+            raise AscentError(f"{task.model}: the loss of step {step + 1} is {result.loss}; lower the learning rate.")
+        if record:
+            record.add(
+                step=step + 1,
+                loss=result.loss,
+                learning_rate=learning_rate,
+                gradient_norm=result.gradient_norm,
+                tokens_per_second=result.tokens / seconds,
+                pairs_per_second=batch.global_rows / seconds,
+                seconds=seconds,
+            )
+        due = time.monotonic() - saved > 60 * task.running.checkpoint_minutes
+        due |= task.running.checkpoint_steps is not None and (step + 1) % task.running.checkpoint_steps == 0
+        reason = limits.reason() or (lease.wanted() if lease else None)
         # A signal may reach one process first, and clocks differ: all must come to the same checkpoint.
-        due = time.monotonic() - saved > 60 * running.checkpoint_minutes
-        due |= running.checkpoint_steps is not None and (step + 1) % running.checkpoint_steps == 0
-        stopping, due = largest(stop.asked, due, device=device)
+        stopping, due = largest(reason is not None, due, device=device)
         if step + 1 < steps and (stopping or due):
-            _write_lines(metrics.with_suffix(".partial"), lines)
+            if record:
+                record.keep()
+            began = time.perf_counter()
             checkpoints.save(engine, step + 1)
+            limits.took(time.perf_counter() - began)
             saved = time.monotonic()
+            if stopping and rank:
+                raise SystemExit(1)  # the first process says why
             if stopping:
-                raise AscentError(f"{folder}: stopped by a signal after step {step + 1} of {steps}; run again to go on.")
-    bar.close()
+                why = reason or "because another process of it was asked to"
+                raise AscentError(f"{task.model}: stopped after step {step + 1} of {steps}, {why}; run again to go on.")
     state = whole_state(engine)
     if rank == 0:
-        _write_lines(metrics, lines)
-        with folder_atomically(folder) as temporary:
-            save_like(parent, state, settings.contract, history, temporary)
-        metrics.with_suffix(".partial").unlink(missing_ok=True)
+        record.close()
+        write_json(task.deepspeed, config | {"train_batch_size": world})
+        with folder_atomically(task.model) as temporary:
+            save_like(task.parent, state, settings.contract, history, temporary)
+        checkpoints.finish(task.model, task.metrics, task.deepspeed)
     dist.barrier()
-    checkpoints.clear()
     dist.destroy_process_group()
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
-    """Return the backbone's weights by name, float32 on the CPU; under ZeRO 3 they are gathered first."""
+    """Return the backbone's weights by name, float32 on the CPU, as the optimizer holds them."""
     import deepspeed
 
     backbone = engine.module.backbone
     stage3 = engine.zero_optimization_stage() == 3
     with deepspeed.zero.GatheredParameters(list(backbone.parameters()), enabled=stage3):
-        return {name: tensor.detach().float().cpu().clone() for name, tensor in backbone.state_dict().items()}
-
-
-class _StopSignal:
-    """Remembers SIGTERM and SIGUSR1, with which clusters announce the end, so that the step in hand is finished first."""
-
-    def __init__(self):
-        self.asked = False
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._ask)
-
-    def _ask(self, *_) -> None:
-        self.asked = True
-
-
-def _kept_lines(metrics: Path, start: int) -> list[dict]:
-    partial = metrics.with_suffix(".partial")
-    if not start or not partial.exists():
-        return []
-    lines = [json.loads(line) for line in partial.read_text().splitlines()]
-    return [line for line in lines if line["step"] <= start]
-
-
-def _write_lines(path: Path, lines: list[dict]) -> None:
-    if dist.get_rank() == 0:
-        with write_atomically(path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        state = {name: tensor.detach().float().cpu().clone() for name, tensor in backbone.state_dict().items()}
+    if engine.bfloat16_enabled():
+        for name, parameter in backbone.named_parameters():
+            state[name] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
+    return state

@@ -1,0 +1,58 @@
+"""Why a run is to stop before its end: a signal, the time limit of its job, or a newer run of the same stage."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+# A checkpoint before the time limit must be safe on the disk: this much is kept free beside what one was seen to take.
+MARGIN_SECONDS = 60.0
+
+
+class Limits:
+    """Remembers signals, and knows when the job's time ends."""
+
+    def __init__(self):
+        self._signal: signal.Signals | None = None
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._remember)
+        left = seconds_left()
+        self._end = None if left is None else time.monotonic() + left
+        self._longest = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Tell how long a step or a checkpoint took: the next one may take as long."""
+        self._longest = max(self._longest, seconds)
+
+    def reason(self) -> str | None:
+        """Return why the run is to stop now, or nothing."""
+        if self._signal is not None:
+            return f"by {self._signal.name}"
+        if self._end is not None and time.monotonic() > self._end - MARGIN_SECONDS - 2 * self._longest:
+            return "because its job's time ends"
+        return None
+
+    def _remember(self, number: int, _) -> None:
+        self._signal = signal.Signals(number)
+
+
+def seconds_left() -> float | None:
+    """Return how long this SLURM job may still run; nothing outside SLURM, or without a limit."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    try:
+        text = subprocess.run(["squeue", "-h", "-j", job, "-o", "%L"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return seconds_of(text.stdout.strip())
+
+
+def seconds_of(time: str) -> float | None:
+    """Return the seconds of SLURM's [days-][hours:]minutes:seconds; nothing for words such as UNLIMITED."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", time)
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
