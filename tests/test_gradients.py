@@ -102,6 +102,8 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
             objective="infonce", data=["x"], zero=case["zero"], mini_batch_tokens=case["tokens"], gradient_clipping=0, dropout=0
         )
         backbone, _ = load_backbone(folder, CONTRACT, dropout=case.get("dropout", 0.0))
+        if case.get("checkpointing"):
+            backbone.gradient_checkpointing_enable({"use_reentrant": False})
         model = EmbeddingModel(backbone, CONTRACT)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
         config = deepspeed_config(stage)
@@ -137,6 +139,7 @@ CASES = [
     for zero in (0, 1, 2, 3)
     for tokens, symmetric in ((10**6, True), (48, False), (48, True))
 ]
+CASES += [{"zero": zero, "tokens": 48, "symmetric": False, "checkpointing": True} for zero in (0, 3)]
 
 
 @pytest.mark.parametrize("world", [1, 2])

@@ -15,16 +15,19 @@ import torch
 from safetensors.torch import load_file
 
 from ascent.batching import pad
+from ascent.errors import AscentError
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
 from ascent.settings import Contract, Running, StageSettings, TrainStage
 from ascent.training.data import TrainingPairs
 from ascent.training.engine import rate
+from ascent.training.trackers import Trackers
 from ascent.validation import dump
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
 BATCH = 8
+IN_MEMORY = {"device": "cpu", "pin_memory": False}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,54 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["finished"]
     made = {"checkpoints", "deepspeed.json", "metrics.jsonl", "model"}
     assert {path.name for path in folder.iterdir()} == {*made, "log", "running.yaml", "stage.yaml"}
+
+
+# A loss of 2.6 in bfloat16, which holds three digits, may be off in the second decimal.
+@pytest.mark.parametrize(
+    ("words", "told", "tolerance"),
+    [
+        ({"activation_checkpointing": True, "zero": 1}, {"stage": 1}, 1e-5),
+        ({"weights": "bfloat16", "precision": "bfloat16", "zero": 1}, {"stage": 1}, 0.05),
+        ({"offload_optimizer": "cpu", "zero": 2}, {"stage": 2, "offload_optimizer": IN_MEMORY}, 1e-4),
+        (
+            {"offload_optimizer": "cpu", "offload_weights": "cpu", "zero": 3},
+            {"stage": 3, "offload_optimizer": IN_MEMORY, "offload_param": IN_MEMORY},
+            1e-4,
+        ),
+    ],
+)
+def test_words_that_save_memory_train_alike(run, tmp_path, words, told, tolerance):
+    plain = finished(run("plain", epochs=1, dropout=0), tmp_path / "plain")
+    folder = finished(run("saving", epochs=1, dropout=0, **words), tmp_path / "saving")
+    expected = [line["loss"] for line in lines_of(plain)]
+    assert expected[-1] < expected[0] - 0.1
+    assert [line["loss"] for line in lines_of(folder)] == pytest.approx(expected, abs=tolerance)
+    config = json.loads((folder / "deepspeed.json").read_text())
+    assert config["zero_optimization"] == told
+    assert config["bf16"] == {"enabled": words.get("weights") == "bfloat16"}
+    found, wanted = (load_file(path / "model" / "model.safetensors") for path in (folder, plain))
+    assert {str(tensor.dtype) for tensor in found.values()} == {"torch.float32"}
+    assert largest_difference(found, wanted) < max(1e-3, tolerance)
+
+
+def test_trackers_hold_what_the_metrics_do(run, tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder = tmp_path / "watched"
+    settings = {"epochs": 3, "running": {"trackers": ["tensorboard", "wandb"], "checkpoint_steps": 1}}
+    assert interrupted(run("watched", **settings), folder, signal.SIGKILL, after=5) == -signal.SIGKILL
+    finished(run("watched", **settings), folder)
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    losses = {line["step"]: line["loss"] for line in lines_of(folder)}
+    assert {event.step: event.value for event in events.Scalars("loss")} == pytest.approx(losses)
+    assert list((folder / "wandb").glob("offline-run-*"))
+
+
+def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("ascent.training.trackers.find_spec", lambda name: None)
+    with pytest.raises(AscentError, match="running.trackers: 'wandb' is not installed; pip install wandb, or leave it out"):
+        Trackers(["wandb"], run="r", title="t", settings={}, folder=tmp_path, start=0)
 
 
 @pytest.mark.parametrize(("zero", "before", "after"), [(0, 2, 1), (1, 2, 1), (2, 1, 2), (3, 2, 1)])
