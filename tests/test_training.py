@@ -62,8 +62,7 @@ def run(training_pairs, training_contract, tiny_model, tmp_path):
             batch_size=BATCH,
             learning_rate=1e-3,
             mini_batch_tokens=128,  # less than a batch holds: the gradient cache is at work
-            precision="float32",
-            **changes,
+            **{"precision": "float32"} | changes,
         )
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"})
         folder = tmp_path / name

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from ..files import write_atomically
 from ..settings import Running, StageSettings
-from .gpus import GpuMonitor
+from .monitor import GpuMonitor
 from .trackers import Trackers
 
 
