@@ -15,6 +15,9 @@ from .model import EmbeddingModel, check_tokenizer, load_backbone, precision_dty
 from .settings import Backbone, Contract
 
 Side = Literal["query", "document"]
+# On a CPU small batches stay in cache; on a GPU large ones keep it busy.
+CPU_TOKENS = 2048
+GPU_TOKENS = 131072
 
 
 class Encoder:
@@ -49,8 +52,7 @@ class Encoder:
 
     def _set(self, backbone, tokenizer, contract, digest, folder, precision, tokens_per_batch) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # On a CPU small batches stay in cache; on a GPU large ones keep it busy.
-        self.tokens_per_batch = tokens_per_batch or (2048 if self.device.type == "cpu" else 131072)
+        self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
         dtype = precision_dtype(precision, self.device)
         self.model = EmbeddingModel(backbone, contract, dtype).to(self.device).eval()
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder

@@ -1,0 +1,255 @@
+"""What a model's passes cost: FLOPs, and bytes on each GPU, from shapes and settings alone. Nothing here imports torch.
+
+**FLOPs.** A forward pass takes 2 per matrix parameter and token, and 4 * layers * width per pair of tokens of one text
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1, table 1; PaLM, arXiv 2204.02311, appendix B). The tables of embeddings
+are looked up and not multiplied, and a pooler sees one token a text, so the matrices are those of the layers. A backward
+pass takes twice the forward's. Every layer is taken to attend to the whole text, and padding is left out: mini-batches hold
+neighbours in length. A model that chooses among experts is not of this form.
+
+**Memory.** Weights, gradients and Adam's state by ZeRO stage: Rajbhandari et al. 2020, arXiv 1910.02054, sections 3 and 5,
+with what DeepSpeed adds (stages 1 and 2 clone float32 weights, too; a bucket for reductions; at stage 3 gathered weights).
+Activations: counted tensor by tensor as Korthikanti et al. 2022 do (arXiv 2205.05198, section 4.1), whose
+34 * tokens * width bytes a layer this gives for a GPT in 16 bits. Their 5 * heads * length^2 of the attention is left out:
+torch's fused attention (sdpa), which a GPU uses, does not keep the scores. Torch's autocast keeps more than their 16 bits:
+norms' inputs in float32, and one 16-bit copy of a layer's input for each matrix that takes it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from .errors import AscentError
+from .files import read_json
+from .settings import TrainStage
+
+# The loss's tile, ascent/objectives/infonce.py, and the encoder's batch on a GPU, ascent/encoder.py.
+TILE = 4096
+ENCODER_TOKENS = 131072
+# DeepSpeed's defaults: numbers in the buffer that gradients are reduced through, and in the weights gathered at stage 3.
+BUCKET = 500_000_000
+LIVE_WEIGHTS = 1_000_000_000
+# CUDA's context, the workspaces of cuBLAS and the buffers of NCCL; and the share of all else that the allocator loses.
+CONTEXT = 1.5e9
+FRAGMENTATION = 0.1
+
+
+# ---------------------------------------------------------------- the model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What of a backbone decides its costs."""
+
+    parameters: int
+    """All weights of the backbone; heads for other tasks, which are not loaded, left out."""
+    matrices: int
+    """Weights in the matrices of its layers."""
+    layers: int
+    width: int
+    """Dimension of the states, which is the embedding's."""
+    queries: int
+    """Heads times the dimension of a head."""
+    keys: int
+    """The same of the keys; smaller than `queries` where heads share keys."""
+    inner: int
+    """Dimension inside the feed-forward part."""
+    gated: bool
+    """Whether that part multiplies two projections (GeGLU, SwiGLU)."""
+    rms: bool
+    """Whether norms are RMSNorm, written in plain torch."""
+    normed_heads: bool
+    """Whether queries and keys have norms of their own."""
+
+
+# One thing, called otherwise by BERT's and most, DistilBERT's, T5's and GPT-2's families.
+_KEYS = {
+    "layers": ("num_hidden_layers", "n_layers", "num_layers", "n_layer"),
+    "width": ("hidden_size", "dim", "d_model", "n_embd"),
+    "heads": ("num_attention_heads", "n_heads", "num_heads", "n_head"),
+    "inner": ("intermediate_size", "hidden_dim", "d_ff", "n_inner"),
+}
+_TABLES = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight", "wte.weight")
+
+
+def read_shape(folder: Path) -> Shape:
+    """Return the shape of a model folder, from config.json and the headers of its safetensors files.
+
+    Raises AscentError when a file is missing or damaged, config.json lacks a dimension, or layers share their weights.
+    """
+    config = read_json(folder / "config.json")
+
+    def dimension(name: str) -> int:
+        for key in _KEYS[name]:
+            if config.get(key):
+                return config[key]
+        raise AscentError(f"{folder / 'config.json'}: has none of {', '.join(_KEYS[name])}, so nothing can be planned; add it.")
+
+    layers, width, heads, inner = (dimension(name) for name in ("layers", "width", "heads", "inner"))
+    of_head = config.get("head_dim") or config.get("d_kv") or width // heads
+    queries, keys = heads * of_head, (config.get("num_key_value_heads") or heads) * of_head
+    tensors = _backbone(_tensors(folder))
+    # Only layers have numbers in their names: encoder.layer.0.output.dense.weight.
+    in_layers = {name: shape for name, shape in tensors.items() if any(part.isdigit() for part in name.split("."))}
+    stored = {next(part for part in name.split(".") if part.isdigit()) for name in in_layers}
+    if len(stored) != layers:
+        raise AscentError(
+            f"{folder}: has weights of {len(stored)} layers, but config.json speaks of {layers}; a model whose layers share "
+            "their weights cannot be planned."
+        )
+    matrices = sum(_size(shape) for shape in in_layers.values() if len(shape) == 2)
+    feed_forward = matrices / layers - width * (queries + 2 * keys) - queries * width
+    return Shape(
+        parameters=sum(map(_size, tensors.values())),
+        matrices=matrices,
+        layers=layers,
+        width=width,
+        queries=queries,
+        keys=keys,
+        inner=inner,
+        gated=round(feed_forward / (width * inner)) == 3,
+        rms="rms_norm_eps" in config,
+        normed_heads=any(".q_norm." in name for name in in_layers),
+    )
+
+
+def _tensors(folder: Path) -> dict[str, list[int]]:
+    found = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np") as file:
+                found |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        except (SafetensorError, OSError) as error:
+            raise AscentError(
+                f"{path}: not a whole safetensors file ({error}); remove its folder and retrieve it again."
+            ) from None
+    if not found:
+        raise AscentError(f"{folder}: holds no safetensors weights; pickled weights are never loaded, convert them first.")
+    return found
+
+
+def _backbone(tensors: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Leave out the heads of a model that was saved with one: its backbone's tensors share a first name, `bert` or `model`."""
+    in_layers = {name.split(".")[0] for name in tensors if any(part.isdigit() for part in name.split("."))}
+    tables = {name.split(".")[0] for name in tensors if name.endswith(_TABLES)}
+    prefix = in_layers & tables
+    known = {name: shape for name, shape in tensors.items() if not prefix or name.split(".")[0] in prefix}
+    # Numbers that are no weights: position_ids of older files.
+    return {name: shape for name, shape in known.items() if not name.endswith("position_ids")}
+
+
+def _size(shape: list[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+# ---------------------------------------------------------------- FLOPs
+
+
+def forward_flops(shape: Shape, tokens: float, squares: float) -> float:
+    """Return the FLOPs of a forward pass over texts of so many tokens; `squares`: the sum of the squares of their lengths."""
+    return 2 * shape.matrices * tokens + 4 * shape.layers * shape.queries * squares
+
+
+def training_flops(shape: Shape, stage: TrainStage, tokens: float, squares: float, *, cached: bool) -> float:
+    """Return the FLOPs of training on texts: a forward pass and twice that backward; `cached`: the gradient cache embeds them
+    once more before (arXiv 2101.06983), and so does activation checkpointing within the backward pass."""
+    return forward_flops(shape, tokens, squares) * (3 + cached + stage.activation_checkpointing)
+
+
+# ---------------------------------------------------------------- memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes on one GPU, by what they hold."""
+
+    weights: float
+    gradients: float = 0.0
+    optimizer: float = 0.0
+    buffers: float = 0.0
+    """DeepSpeed's buffers: reductions, and at stage 3 the weights that are gathered."""
+    activations: float = 0.0
+    batch: float = 0.0
+    """The whole batch's embeddings with their gradients, and the loss's tile."""
+    host: float = 0.0
+    """Not on the GPU: what this process has offloaded, to the machine's memory or to files."""
+
+    @property
+    def allowance(self) -> float:
+        """Bytes for CUDA's context and for fragmentation."""
+        return CONTEXT + FRAGMENTATION * self._held
+
+    @property
+    def total(self) -> float:
+        """Bytes on the GPU."""
+        return self._held + self.allowance
+
+    @property
+    def _held(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.buffers + self.activations + self.batch
+
+
+def training_memory(shape: Shape, stage: TrainStage, processes: int, *, texts: int, max_tokens: int) -> Memory:
+    """Return a training stage's memory per GPU. `texts`: how many texts a row has, its query among them."""
+    rows = -(-stage.batch_size // processes)
+    tokens = min(max(stage.mini_batch_tokens, max_tokens), rows * texts * max_tokens)
+    layer = layer_bytes(shape, precision=stage.precision, weights=stage.weights)
+    casts = 2 * shape.matrices if stage.precision != "float32" and stage.weights == "float32" else 0
+    if stage.activation_checkpointing:  # each layer's input, and one layer's tensors at a time
+        activations = tokens * (shape.layers * shape.width * _state_bytes(stage.precision, stage.weights) + 2 * layer)
+        activations += casts / shape.layers
+    else:  # one layer more for the gradients that the backward pass has in hand
+        activations = tokens * (shape.layers + 1) * layer + casts
+    # The embeddings, their gradient, and its product with the loss's scale, in float32; scores, two intermediate results
+    # and their masks in a tile.
+    documents = stage.batch_size * (texts - 1)
+    batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(TILE, max(documents, stage.batch_size))
+    return Memory(activations=activations, batch=batch, **states(shape.parameters, stage, processes))
+
+
+def states(parameters: int, stage: TrainStage, processes: int) -> dict[str, float]:
+    """Return the bytes of weights, gradients, optimizer, buffers and host on each of so many processes.
+
+    Bytes a parameter: float32 weights 4, gradients 4, Adam's two moments 8; bfloat16 weights 2, gradients 2, moments and
+    the optimizer's float32 weights 12.
+    """
+    width = 4 if stage.weights == "float32" else 2
+    offloaded = stage.offload_optimizer != "none"
+    clones = stage.weights == "bfloat16" or stage.zero in (1, 2) or offloaded
+    share = parameters / processes
+    weights = width * (share if stage.zero == 3 else parameters)
+    gradients = width * (share if stage.zero >= 2 else parameters)
+    optimizer = (8 + 4 * clones) * (share if stage.zero else parameters)
+    buffers = width * ((BUCKET if stage.zero else 0) + (min(parameters, LIVE_WEIGHTS) if stage.zero == 3 else 0))
+    host = 0.0
+    if offloaded:  # ZeRO-Offload (arXiv 2101.06840) hands the optimizer its gradients in float32
+        host, optimizer = optimizer + 4 * share, 0.0
+    if stage.offload_weights != "none":
+        host, weights = host + weights, 0.0
+    return {"weights": weights, "gradients": gradients, "optimizer": optimizer, "buffers": buffers, "host": host}
+
+
+def encoding_memory(shape: Shape, tokens: float) -> Memory:
+    """Return the memory of embedding texts of so many tokens: float32 weights, and the tensors of one layer at a time."""
+    layer = layer_bytes(shape, precision="auto", weights="float32")
+    return Memory(weights=4 * shape.parameters, activations=min(ENCODER_TOKENS, tokens) * layer)
+
+
+def layer_bytes(shape: Shape, *, precision: str, weights: str) -> float:
+    """Return the bytes that one layer keeps of each token for the backward pass; see the module's docstring."""
+    number = 4 if precision == "float32" else 2
+    casts = precision != "float32" and weights == "float32"
+    inputs = (3 if casts else 1) + (2 if casts and shape.gated else 1)
+    products = inputs * shape.width + 4 * shape.queries + (4 if shape.gated else 2) * shape.inner
+    state = _state_bytes(precision, weights)
+    norms = 2 * shape.width * (4 + state if shape.rms else state)
+    norms += (4 + number) * (shape.queries + shape.keys) if shape.normed_heads else 0
+    masks = 2 * shape.width  # dropout's, a byte a number
+    return number * products + norms + masks
+
+
+def _state_bytes(precision: str, weights: str) -> int:
+    return 4 if precision == "float32" or weights == "float32" else 2
