@@ -1,0 +1,283 @@
+"""What a recipe will cost on a kind of GPU, before anything is submitted: tokens, FLOPs, memory and GPU-hours of each job.
+
+A plan reads the recipe, the shapes and tokenizers of the retrieved models, and the texts as far as steps on a CPU have made
+them. Nothing here imports torch.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from math import ceil
+from pathlib import Path
+
+import polars as pl
+
+from .costs import Memory, Shape, encoding_memory, forward_flops, read_shape, training_flops, training_memory
+from .errors import AscentError
+from .gpus import Machine
+from .pairs import read_documents, read_pairs
+from .recipes import Recipes, kind_of
+from .settings import Contract, LocalTask, TrainStage
+from .tokens import Count, TokenCounter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One line of the plan. `runs`: how many jobs of the workflow it stands for."""
+
+    rule: str
+    what: str
+    count: Count
+    flops: float
+    hours: float
+    memory: Memory
+    runs: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A recipe's jobs in the order in which they run, and what there is to say of them."""
+
+    jobs: list[Job]
+    memory: dict[str, dict[int, Memory]]
+    """For each stage that trains, its memory per GPU by ZeRO stage."""
+    zero: dict[str, int]
+    """For each stage that trains, the recipe's ZeRO stage."""
+    shapes: dict[str, Shape]
+    """The models' shapes, by the models' names."""
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def make_plan(recipes: Recipes, recipe: str, machine: Machine) -> Plan:
+    """Plan a recipe. Raises AscentError when a model or a corpus is not there yet, naming all that are not and the command."""
+    return _Planner(recipes, recipe, machine).plan()
+
+
+class _Planner:
+    def __init__(self, recipes: Recipes, name: str, machine: Machine):
+        self.recipes, self.name, self.machine = recipes, name, machine
+        self.recipe = recipes.recipes[name]
+        self.rows = cache(self.read_rows)
+        self.shape = cache(lambda model: read_shape(self.model_folder(model)))
+        self.counter = cache(lambda model, most: TokenCounter(self.model_folder(model), most))
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    def plan(self) -> Plan:
+        self.refuse_missing()
+        stages = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
+        memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
+        jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if self.recipes.datasets[name].teacher]
+        mined = dict.fromkeys((stage.mining.model, data) for stage in stages.values() if stage.mining for data in stage.data)
+        for name, stage in stages.items():
+            own = [pair for pair in mined if stage.mining and pair[0] == stage.mining.model and pair[1] in stage.data]
+            jobs += [self.encoding(*pair) for pair in own]
+            for pair in own:  # stages that mine with one model share its shards
+                del mined[pair]
+            jobs.append(self.training(name, stage, memory[name][stage.zero]))
+            self.check_stage(name, stage, memory[name][stage.zero])
+            if host := memory[name][stage.zero].host * self.machine.gpus:
+                self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
+        jobs += [self.evaluation(name, task) for name, task in self.recipe.evaluate.tasks.items()]
+        for job in jobs:
+            if not job.rule.startswith("train_") and job.memory.total > self.machine.gpu.memory:
+                self.warnings.append(
+                    f"{job.rule} {job.what} needs {amount(job.memory.total, 'B')}, the {self.machine.name} has "
+                    f"{amount(self.machine.gpu.memory, 'B')}; take a GPU with more memory or a smaller model."
+                )
+        if mining := [name for name, stage in stages.items() if stage.mining]:
+            self.notes.append(f"Negatives of {', '.join(mining)}: taken to be as many as asked and as long as the positives.")
+        remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
+        if remote:
+            self.notes.append(f"Not counted: {remote} tasks of mteb, whose data come from a hub.")
+        zero = {name: stage.zero for name, stage in stages.items()}
+        models = {self.recipe.base.model} | {backbone.model for backbone in self.teachers.values()}
+        shapes = {model: self.shape(model) for model in sorted(models)}
+        return Plan(jobs=jobs, memory=memory, zero=zero, shapes=shapes, notes=self.notes, warnings=self.warnings)
+
+    # ------------------------------------------------------------ files
+
+    @staticmethod
+    def model_folder(model: str) -> Path:
+        return Path(f"resources/models/{model}")
+
+    @cached_property
+    def teachers(self) -> dict:
+        """The teachers of the data sets that are trained on, by data set."""
+        datasets = {name: self.recipes.datasets[name] for name in self.recipes.training_data(self.name)}
+        return {name: dataset.teacher for name, dataset in datasets.items() if dataset.teacher}
+
+    def pair_files(self, dataset: str) -> list[Path]:
+        """Where a data set's rows may be found, the nearest to training first."""
+        corpus = self.recipes.datasets[dataset].corpus
+        names = (f"pairs/{dataset}/pairs", f"pairs/{dataset}/prepared", f"corpora/{corpus}/pairs")
+        return [Path(f"results/{name}.parquet") for name in names]
+
+    def refuse_missing(self) -> None:
+        models = {self.recipe.base.model} | {teacher.model for teacher in self.teachers.values()}
+        missing = [str(self.model_folder(model)) for model in sorted(models) if not self.model_folder(model).is_dir()]
+        for dataset in self.recipes.training_data(self.name):
+            files = self.pair_files(dataset)
+            missing += [] if any(file.exists() for file in files) else [str(files[1])]
+        for corpus in self.recipes.evaluation_corpora(self.name):
+            path = Path(f"results/corpora/{corpus}/pairs.parquet")
+            missing += [] if path.exists() else [str(path)]
+        if missing:
+            raise AscentError(
+                f"{', '.join(missing)}: not made yet, and the plan counts in it; make it first, a CPU does: "
+                f"snakemake --cores 1 {' '.join(missing)} --config 'recipes=[{self.name}]'"
+            )
+
+    def read_rows(self, dataset: str) -> pl.DataFrame:
+        """A data set's rows, as near to training as they have been made."""
+        settings = self.recipes.datasets[dataset]
+        path = next(file for file in self.pair_files(dataset) if file.exists())
+        rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
+        if rows.is_empty():
+            raise AscentError(f"{path}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'.")
+        self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {path}.")
+        return rows
+
+    # ------------------------------------------------------------ jobs
+
+    def count(self, model: str, contract: Contract, task: str, **texts: pl.Series) -> Count:
+        """Count texts, given by side: query, document."""
+        counter = self.counter(model, contract.max_tokens)
+        return sum((counter.count(part, contract.prompt(side, task)) for side, part in texts.items()), Count())
+
+    def embedding(self, rule: str, what: str, model: str, count: Count, runs: int) -> Job:
+        """A job that embeds texts and does not train."""
+        flops = forward_flops(self.shape(model), count.tokens, count.squares)
+        memory = encoding_memory(self.shape(model), count.tokens / runs)
+        hours = self.machine.hours(flops, "auto")
+        return Job(rule=rule, what=what, count=count, flops=flops, hours=hours, memory=memory, runs=runs)
+
+    def distinct(self, dataset: str) -> dict[str, pl.Series]:
+        rows = self.rows(dataset)
+        return {"query": rows["query"].unique(maintain_order=True), "document": rows["positive"].unique(maintain_order=True)}
+
+    def scoring(self, dataset: str) -> Job:
+        teacher, task = self.teachers[dataset], self.recipes.datasets[dataset].task
+        count = self.count(teacher.model, teacher, task, **self.distinct(dataset))
+        return self.embedding("score_pairs", dataset, teacher.model, count, 1)
+
+    def encoding(self, stage: str, dataset: str) -> Job:
+        contract, task = self.recipes.contract(self.name, stage), self.recipes.datasets[dataset].task
+        count = self.count(self.recipe.base.model, contract, task, **self.distinct(dataset))
+        return self.embedding("encode_shard", f"{stage}, {dataset}", self.recipe.base.model, count, self.recipe.shards)
+
+    def training(self, name: str, stage: TrainStage, memory: Memory) -> Job:
+        contract, model, total = self.recipes.contract(self.name, name), self.recipe.base.model, Count()
+        for dataset in stage.data:
+            rows, task = self.rows(dataset), self.recipes.datasets[dataset].task
+            positives = self.count(model, contract, task, document=rows["positive"])
+            total += self.count(model, contract, task, query=rows["query"]) + positives
+            if stage.mining:
+                total += positives * stage.mining.per_query
+            else:
+                total += self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
+        rows = sum(len(self.rows(dataset)) for dataset in stage.data)
+        # The same rounding as the training's, so that the last batch is the same.
+        steps_rows = ceil(round(rows * stage.epochs, 6))
+        total *= steps_rows / rows
+        self.check_batches(name, stage, steps_rows)
+        share = total.tokens / steps_rows * min(stage.batch_size, steps_rows) / self.machine.processes
+        cached = share > stage.mini_batch_tokens
+        flops = training_flops(self.shape(model), stage, total.tokens, total.squares, cached=cached)
+        hours = self.machine.hours(flops, stage.precision)
+        return Job(rule=f"train_{kind_of(stage)}", what=name, count=total, flops=flops, hours=hours, memory=memory)
+
+    def memory(self, stage: TrainStage, **changes) -> Memory:
+        """A stage's memory with some of its settings changed."""
+        longest = max(self.rows(dataset)["negatives"].list.len().max() for dataset in stage.data)
+        texts = 2 + (stage.mining.per_query if stage.mining else longest)
+        changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens
+        shape = self.shape(self.recipe.base.model)
+        return training_memory(shape, changed, self.machine.processes, texts=texts, max_tokens=most)
+
+    def evaluation(self, name: str, task: LocalTask) -> Job:
+        model, total = self.recipe.base.model, Count()
+        parts = task_texts(task, Path(f"results/corpora/{task.corpus}"))
+        for stage in self.recipe.evaluate.stages:
+            contract = self.recipes.contract(self.name, stage)
+            for side, texts in parts:
+                total += self.count(model, contract, task.type, **{side: texts.unique(maintain_order=True)})
+        return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages))
+
+    # ------------------------------------------------------------ warnings
+
+    def check_batches(self, name: str, stage: TrainStage, rows: int) -> None:
+        last = rows % stage.batch_size or min(rows, stage.batch_size)
+        if last < self.machine.processes:
+            self.warnings.append(
+                f"stage '{name}' ends with a batch of {last} rows ({rows:,} in batches of {stage.batch_size}), which "
+                f"{self.machine.processes} processes cannot share; take another batch_size or fewer GPUs."
+            )
+
+    def check_stage(self, name: str, stage: TrainStage, memory: Memory) -> None:
+        limit = self.machine.gpu.memory
+        if memory.total <= limit:
+            return
+        sentence = (
+            f"stage '{name}' needs {amount(memory.total, 'B')} per GPU at zero: {stage.zero}, "
+            f"the {self.machine.name} has {amount(limit, 'B')}; "
+        )
+        for changes in mends(stage, self.recipe.base.max_tokens):
+            needed = self.memory(stage, **changes).total
+            if needed <= limit:
+                words = ", ".join(f"{key}: {str(value).lower()}" for key, value in changes.items())
+                self.warnings.append(f"{sentence}with {words} it needs {amount(needed, 'B')}.")
+                return
+        self.warnings.append(f"{sentence}no setting mends that: take more GPUs, one with more memory, or a lower batch_size.")
+
+
+def mends(stage: TrainStage, max_tokens: int) -> list[dict]:
+    """Return changes of a stage's settings that take memory off the GPU, the cheapest in time first."""
+    single = [{"zero": zero} for zero in range(stage.zero + 1, 4)]
+    tokens = stage.mini_batch_tokens
+    while tokens // 2 >= max_tokens:
+        tokens //= 2
+        single.append({"mini_batch_tokens": tokens})
+    single.append({"activation_checkpointing": True})
+    together = {"zero": 3, "activation_checkpointing": True}
+    grown = [dict(together)]
+    for key, value in (("mini_batch_tokens", tokens), ("offload_optimizer", "cpu"), ("offload_weights", "cpu")):
+        together[key] = value
+        grown.append(dict(together))
+    changes = [{key: value for key, value in change.items() if getattr(stage, key) != value} for change in single + grown]
+    return [change for change in changes if change]
+
+
+def task_texts(task: LocalTask, folder: Path) -> list[tuple[str, pl.Series]]:
+    """Return what a local task embeds, by side, as ascent/evaluation/tasks.py gives it to mteb.
+
+    Of a classification task's training texts mteb draws 8 a label, 10 times over; all that it may draw are returned.
+    """
+    source = {"reranking": "retrieval", "clustering": "classification"}.get(task.type, task.type)
+    rows = read_pairs(folder / "pairs.parquet").filter(pl.col("task") == source)
+    train, rows = rows.filter(pl.col("split") == "train"), rows.filter(pl.col("split") == task.split)
+    if task.type == "reranking":
+        rows = rows.filter(pl.col("negatives").list.len() > 0)
+    if task.queries is not None:
+        rows = rows.filter(pl.col("query_id").rank("dense") <= task.queries)
+    if rows.is_empty():
+        raise AscentError(
+            f"{folder / 'pairs.parquet'}: no rows for {task.type} in the split '{task.split}'; mend the task's corpus or split."
+        )
+    if task.type == "retrieval":
+        documents = read_documents(folder / "documents.parquet").filter(pl.col("split") == task.split)
+        return [("query", rows["query"]), ("document", documents["text"])]
+    if task.type == "reranking":
+        return [("query", rows["query"]), ("document", pl.concat([rows["positive"], rows["negatives"].explode()]))]
+    if task.type == "sts":
+        return [("query", rows["query"]), ("query", rows["positive"])]
+    drawn = train.filter(pl.int_range(pl.len()).over("positive") < 80)
+    return [("query", drawn["query"]), ("query", rows["query"])] if task.type == "classification" else [("query", rows["query"])]
+
+
+def amount(value: float, unit: str = "") -> str:
+    """Return a number with three digits that count, and its unit with a prefix: `12.3 M`, `18.2 GB`, `4.1 PFLOP`."""
+    prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"]
+    while value >= 999.5 and len(prefixes) > 1:
+        value, prefixes = value / 1000, prefixes[1:]
+    return f"{value:.3g} {prefixes[0]}{unit}".rstrip()

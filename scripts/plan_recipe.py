@@ -1,0 +1,90 @@
+"""Print what a recipe will cost: tokens, FLOPs, memory and GPU-hours of each job that uses a GPU."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ascent.errors import reports_errors
+from ascent.files import read_yaml
+from ascent.gpus import GPUS, Machine
+from ascent.plan import Plan, amount, make_plan
+from ascent.recipes import load_recipes
+from ascent.tokens import SAMPLE
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="configuration")
+    parser.add_argument("--recipe", default="demo", help="the recipe's name")
+    parser.add_argument("--gpu", default="h100", help=", ".join(GPUS))
+    parser.add_argument("--gpus", type=int, default=8, help="GPUs in a node")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of a training job")
+    parser.add_argument("--utilisation", type=float, default=0.4, help="share of the GPU's peak that steps are taken to reach")
+    options = parser.parse_args()
+    machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
+    config = read_yaml(options.config)
+    config = config | {"recipes": [options.recipe]} if isinstance(config, dict) else config
+    plan = make_plan(load_recipes(config, options.config), options.recipe, machine)
+    sys.stdout.write(text_of(plan, options.recipe, machine))
+
+
+def text_of(plan: Plan, recipe: str, machine: Machine) -> str:
+    """Return the plan as text of at most 130 columns."""
+    memory, peak = amount(machine.gpu.memory, "B"), amount(machine.gpu.bfloat16, "FLOP/s")
+    lines = [
+        f"Recipe {recipe} on {machine.processes} x {machine.name} (nodes: {machine.nodes}): {memory} and {peak} in bfloat16 "
+        f"each, {machine.utilisation:.0%} of it assumed."
+    ]
+    for model, shape in plan.shapes.items():
+        lines.append(
+            f"Model {model}: {amount(shape.parameters)} parameters, {amount(shape.matrices)} of them in the layers' matrices."
+        )
+
+    rows = [["job", "", "jobs", "texts", "tokens", "FLOPs", "GPU-hours", "memory per GPU"]]
+    for job in plan.jobs:
+        numbers = [amount(job.count.texts), amount(job.count.tokens), amount(job.flops, "FLOP"), hours(job.hours)]
+        rows.append([job.rule, job.what, str(job.runs), *numbers, amount(job.memory.total, "B")])
+    total = [sum(getattr(job, name) for job in plan.jobs) for name in ("runs", "flops", "hours")]
+    tokens = sum(job.count.tokens for job in plan.jobs)
+    rows.append(["total", "", str(total[0]), "", amount(tokens), amount(total[1], "FLOP"), hours(total[2]), ""])
+    lines += ["", *aligned(rows, left=2)]
+
+    rows = [["memory per GPU", *(f"zero: {zero} " for zero in range(4))]]
+    held = ("weights", "gradients", "optimizer", "buffers", "activations", "batch", "allowance")
+    parts = [["* the recipe's, of which", *held]]
+    for stage, memory in plan.memory.items():
+        rows.append([stage, *(amount(m.total, "B") + ("*" if zero == plan.zero[stage] else " ") for zero, m in memory.items())])
+        chosen = memory[plan.zero[stage]]
+        parts.append([stage, *(amount(getattr(chosen, part), "B") for part in held)])
+    if plan.memory:
+        lines += ["", *aligned(rows), "", *aligned(parts)]
+
+    lines += [
+        "",
+        f"Tokens are counted in {SAMPLE:,} texts of each kind, drawn with a fixed seed (in all where there are fewer).",
+        "train_* use all GPUs, the other jobs one each. Starting a job, reading and writing are not counted.",
+    ]
+    lines += [*plan.notes, *(f"warning: {warning}" for warning in plan.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
+    """Return a table's lines: the first `left` columns flush left, the others flush right, a rule below the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def hours(value: float) -> str:
+    """Return GPU-hours with two digits after the point, fewer above ten."""
+    return "< 0.01" if value < 0.005 else f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
