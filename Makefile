@@ -2,18 +2,26 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# What `make plan` plans, and for which machine.
+RECIPE = demo
+GPU = h100
+GPUS = 8
+NODES = 1
 # Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time.
 PIP = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
 # Steps call `python`; this one comes first.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
-.PHONY: demo test lint format unit workflow schemas lock clean
+.PHONY: demo plan test lint format unit workflow schemas lock clean
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
 	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet host reason
 	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet all
 	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
+
+plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
+	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)
 
 test: lint unit workflow  ## all that CI runs
 
