@@ -11,6 +11,11 @@ NODES = 1
 PIP = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
 # Steps call `python`; this one comes first.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# A lock is complete and hashed: pip resolves nothing, and checks every file but torch's (envs/torch.txt).
+INSTALL = $(PIP) --no-deps --require-hashes
+COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --generate-hashes --no-annotate --custom-compile-command "make lock"
+ANYWHERE = --universal --python-version 3.11 --fork-strategy fewest
+CLUSTER = --python-platform x86_64-unknown-linux-gnu --python-version 3.12
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
 .PHONY: demo plan test lint format unit workflow schemas lock clean
@@ -46,26 +51,28 @@ schemas: $(VENV)/.ready  ## write config/schemas and config/README.md anew from 
 	$(VENV)/bin/python scripts/generate_schemas.py
 	$(VENV)/bin/python scripts/list_mteb_tasks.py
 
-lock:  ## resolve envs/*.in anew into envs/*.txt, in an environment of its own
-	rm -rf $(VENV)-lock
-	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --no-compile -r envs/ascent.in
-	$(VENV)-lock/bin/python -m pip freeze | sed 's/+cpu//' > envs/ascent.txt
-	$(VENV)-lock/bin/python -m pip install --quiet --no-compile -r envs/dev.in
-	$(VENV)-lock/bin/python -m pip freeze | sed 's/+cpu//' | grep -vxFf envs/ascent.txt > envs/dev.txt
+lock:  ## resolve envs/*.in into envs/*.txt, and write the pip part of envs/*.yaml
+	$(PYTHON) -m venv --clear $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(COMPILE) $(ANYWHERE) envs/ascent.in --constraints envs/torch.txt --excludes envs/cuda.txt --no-emit-package torch -o envs/ascent.txt
+	$(COMPILE) $(ANYWHERE) envs/dev.in -o envs/dev.txt
+	$(COMPILE) $(CLUSTER) envs/gpu.in --no-emit-package faiss-cpu --no-emit-package flash-attn -o envs/gpu.txt
+	grep '^flash-attn==' envs/gpu.in | $(COMPILE) $(CLUSTER) - --no-deps -o envs/flash-attn.txt
+	$(VENV)-lock/bin/python scripts/generate_environments.py
 	rm -rf $(VENV)-lock
 
 clean:  ## remove what runs made; the environment and downloads stay
 	rm -rf results logs benchmarks report.html .snakemake
 
-$(VENV)/.ready: envs/ascent.txt
+$(VENV)/.ready: envs/ascent.txt envs/torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than 3.11; give another one: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "setting up $(VENV) (one to two minutes)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -r envs/ascent.txt
+	$(INSTALL) -r envs/ascent.txt
+	$(PIP) -r envs/torch.txt
 	@touch $@
 
 $(VENV)/.ready-dev: envs/dev.txt $(VENV)/.ready
-	$(PIP) -r envs/dev.txt
+	$(INSTALL) -r envs/dev.txt
 	@touch $@
