@@ -54,7 +54,8 @@ schemas: $(VENV)/.ready  ## write config/schemas and config/README.md anew from 
 lock:  ## resolve envs/*.in into envs/*.txt, and write the pip part of envs/*.yaml
 	$(PYTHON) -m venv --clear $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(COMPILE) $(ANYWHERE) envs/ascent.in --constraints envs/torch.txt --excludes envs/cuda.txt --no-emit-package torch -o envs/ascent.txt
+	$(COMPILE) $(ANYWHERE) envs/ascent.in --constraints envs/torch.txt --no-emit-package torch --excludes envs/cuda.txt \
+	  -o envs/ascent.txt
 	$(COMPILE) $(ANYWHERE) envs/dev.in -o envs/dev.txt
 	$(COMPILE) $(CLUSTER) envs/gpu.in --no-emit-package faiss-cpu --no-emit-package flash-attn -o envs/gpu.txt
 	grep '^flash-attn==' envs/gpu.in | $(COMPILE) $(CLUSTER) - --no-deps -o envs/flash-attn.txt

@@ -1,29 +1,34 @@
-"""Write the pip part of envs/*.yaml, for conda, from the locks. Needs the standard library only."""
+"""Write the pip part of envs/*.yaml, for conda, from the locks. Needs Python's standard library only."""
 
 import argparse
 from pathlib import Path
+
+from ascent.errors import AscentError, reports_errors
 
 MARK = "  - pip:\n"
 LOCKS = {"ascent.yaml": ("ascent.txt", "torch.txt"), "gpu.yaml": ("gpu.txt",)}
 
 
 def environment_text(folder: Path, name: str) -> str:
-    """The environment file with its pip part made anew; what stands above is written by hand and kept.
+    """Return an environment file with its pip part made anew; what stands above is written by hand and kept.
 
-    The packages are listed, not read with `-r`: Snakemake copies the file elsewhere before conda reads it. conda installs the
-    list in one run of pip, which takes a hash for every package or for none, so that one without a hash costs the others theirs.
+    The packages are listed, not read with `-r`: Snakemake copies the file elsewhere before conda reads it. conda gives the list
+    to one run of pip, which wants a hash for every package or for none: where one lacks it, all are listed without.
     """
     head, mark, _ = (folder / name).read_text(encoding="utf-8").partition(MARK)
     if not mark:
-        raise SystemExit(f"error: {folder / name}: the line '{MARK.strip()}' is missing; put it where the packages begin.")
-    lines = [line for lock in LOCKS[name] for line in (folder / lock).read_text(encoding="utf-8").splitlines()]
-    lines = [line.removesuffix(" \\") for line in lines if not line.startswith("#")]
-    requirements = [index for index, line in enumerate(lines) if not line.startswith(" ")]
-    if any(index + 1 in {*requirements, len(lines)} for index in requirements):
-        lines = [lines[index] for index in requirements]
-    return head + mark + "".join(f"      {'  ' if line.startswith(' ') else '- '}{line.strip()}\n" for line in lines)
+        raise AscentError(f"{folder / name}: the line '{MARK.strip()}' is missing; put it where the packages begin.")
+    entries: list[list[str]] = []
+    for line in "".join((folder / lock).read_text(encoding="utf-8") for lock in LOCKS[name]).splitlines():
+        if line.startswith(" "):
+            entries[-1].append(line.removesuffix(" \\").strip())
+        elif not line.startswith("#"):
+            entries.append([line.removesuffix(" \\")])
+    hashed = all(len(entry) > 1 for entry in entries)
+    return head + mark + "".join("      - " + "\n        ".join(entry if hashed else entry[:1]) + "\n" for entry in entries)
 
 
+@reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("envs"), help="folder of the locks and the environment files")
@@ -33,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
