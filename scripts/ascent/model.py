@@ -104,8 +104,8 @@ def precision_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         return torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    capabilities = torch.cpu.get_capabilities()
-    return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
+    # torch 2.10, of the GPU environment, lacks `get_capabilities`. CPUs with AMX's bfloat16 have AVX-512's too.
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
 
 
 def prompt_name(side: str, task: str) -> str:
