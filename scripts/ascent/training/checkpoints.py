@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 
 from ..contract import weights_digest
@@ -56,7 +57,17 @@ class Checkpoints:
             if dist.get_rank() == 0:
                 self._convert(checkpoint.tag, tag)
             dist.barrier()
+        decays = [group["weight_decay"] for group in engine.optimizer.param_groups]
         engine.load_checkpoint(str(self.folder), tag=tag)
+        if universal:
+            # At stage 3 DeepSpeed (0.19) gives every group the first one's decay, and all weights one counter of steps, which
+            # each of them then advances.
+            optimizer = engine.optimizer.optimizer
+            for group, decay in zip(optimizer.param_groups, decays, strict=True):
+                group["weight_decay"] = decay
+            for state in optimizer.state.values():
+                if torch.is_tensor(state.get("step")):
+                    state["step"] = state["step"].clone()
 
     def _convert(self, tag: str, target: str) -> None:
         shutil.rmtree(self.folder / target, ignore_errors=True)
