@@ -1,0 +1,312 @@
+"""A real SLURM on this machine: a controller with its accounting, one CPU node, two nodes of eight virtual H100s.
+
+`python tests/slurm/cluster.py start FOLDER` starts one, `stop FOLDER` ends it; tests use `with Cluster(folder):`. Everything
+lies in the folder, except links in /etc/slurm and the nodes' names in /etc/hosts, which go when the cluster does.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
+PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "cpu01": 17001, "gpu01": 17011, "gpu02": 17012}
+NODES = ("cpu01", "gpu01", "gpu02")
+ETC = Path("/etc/slurm")
+MARK = "TEST_CLUSTER_DAEMON"  # in the environment of each daemon and its slurmstepds, not of jobs
+HOSTS = Path("/etc/hosts")
+HOSTS_LINE = f"127.0.0.1 {' '.join(NODES)} # a cluster of tests\n"
+
+# CPUs and memory are declared larger than the machine has (config_overrides). A node that is silent for 10 s is lost, a job
+# past its limit has 10 s to end, and `squeue` shows ended jobs for five minutes, as Snakemake's executor needs it.
+SLURM_CONF = """
+ClusterName=test
+SlurmctldHost=localhost(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CryptoType=crypto/munge
+MpiDefault=none
+ReturnToService=2
+SlurmctldPort={slurmctld}
+SlurmctldPidFile={folder}/run/slurmctld.slurm
+SlurmdPidFile={folder}/run/%n.slurm
+SlurmdSpoolDir={folder}/spool/%n
+StateSaveLocation={folder}/state
+SlurmdTimeout=10
+KillWait=10
+MinJobAge=300
+TaskPlugin=task/none
+ProctrackType=proctrack/linuxproc
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=2
+JobAcctGatherParams=OverMemoryKill
+SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+GresTypes=gpu
+SlurmdParameters=config_overrides
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={slurmdbd}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=associations
+AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment
+NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu01} CPUs=64 RealMemory=256000
+NodeName=gpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu01} CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
+NodeName=gpu02 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu02} CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
+PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=1-00:00:00
+PartitionName=gpu Nodes=gpu[01-02] MaxTime=2-00:00:00 PriorityTier=10 PreemptMode=OFF
+PartitionName=preemptible Nodes=gpu[01-02] MaxTime=2-00:00:00 PriorityTier=1 PreemptMode=REQUEUE
+"""
+# Plain files in place of devices: slurmd writes to its log that it cannot guard them, and goes on.
+GRES_CONF = """
+AutoDetect=off
+NodeName=gpu[01-02] Name=gpu Type=h100 File={folder}/dev/nvidia[0-7]
+"""
+SLURMDBD_CONF = """
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={slurmdbd}
+SlurmUser=root
+PidFile={folder}/run/slurmdbd.slurm
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={mariadbd}
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm_acct_db
+"""
+
+
+class ClusterError(Exception):
+    """One sentence on what is in the way."""
+
+
+def missing() -> str | None:
+    """Return why no cluster can run here, in one sentence, or None. Installs the packages where that is possible."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "a test cluster needs Linux and root"
+    programs = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sacct")
+    if all(map(shutil.which, programs)):
+        return None
+    if not shutil.which("apt-get"):
+        return "a test cluster needs SLURM, munge and MariaDB, and installs them on Debian only"
+    install = ("apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES)
+    for command in (install, ("apt-get", "update"), install):
+        if subprocess.run(command, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True).returncode == 0:
+            if all(map(shutil.which, programs)):
+                return None
+    return f"a test cluster needs {', '.join(PACKAGES)}, which apt-get cannot install here"
+
+
+def wait_for(condition: Callable, seconds: float, what: str):
+    """Return the condition's first true value; raise ClusterError when it has none in time."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise ClusterError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.2)
+    return value
+
+
+class Cluster:
+    """A cluster in a folder. Any process can end it: the folder holds the process id of each daemon."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        self.environment = os.environ | {"SLURM_CONF": str(self.folder / "etc/slurm.conf")}
+
+    def __enter__(self) -> "Cluster":
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    # ------------------------------------------------------------ starting and stopping
+
+    def start(self) -> None:
+        """Start all daemons and wait until every node is idle. Raises ClusterError when something is in the way."""
+        self._refuse_another()
+        for name in ("etc", "run", "log", "spool", "state", "dev"):
+            (self.folder / name).mkdir(parents=True)
+        for number in range(8):
+            (self.folder / f"dev/nvidia{number}").touch()
+        for name, text in (("slurm", SLURM_CONF), ("gres", GRES_CONF), ("slurmdbd", SLURMDBD_CONF)):
+            path = self.folder / f"etc/{name}.conf"
+            path.touch(mode=0o600 if name == "slurmdbd" else 0o644)
+            path.write_text(text.format(folder=self.folder, host=socket.gethostname().split(".")[0], **PORTS))
+        ETC.mkdir(exist_ok=True)
+        for name in ("slurm.conf", "gres.conf"):  # the inner srun of a job looks here
+            (ETC / name).symlink_to(self.folder / "etc" / name)
+        HOSTS.write_text(HOSTS.read_text() + HOSTS_LINE)
+
+        self._start_munged()
+        self._start_mariadb()
+        self._daemon("slurmdbd", "slurmdbd", "-D")
+        wait_for(lambda: self._try("sacctmgr", "--immediate", "add", "cluster", "test"), 30, "slurmdbd")
+        self.run("sacctmgr", "--immediate", "add", "account", "my-team")
+        self.run("sacctmgr", "--immediate", "add", "user", "root", "account=my-team")
+        self._daemon("slurmctld", "slurmctld", "-D")
+        self.start_nodes(*NODES)
+
+    def stop(self) -> None:
+        """End every job and daemon, and take away what lies outside the folder."""
+        for node in NODES:
+            self.kill_node(node)
+        for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
+            self._end(name)
+        for name in ("slurm.conf", "gres.conf"):
+            if self._ours(ETC / name):
+                (ETC / name).unlink()
+        if ETC.is_dir() and not any(ETC.iterdir()):
+            ETC.rmdir()
+        HOSTS.write_text(HOSTS.read_text().replace(HOSTS_LINE, ""))
+
+    def _refuse_another(self) -> None:
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise ClusterError(f"{self.folder}: is not empty; give another folder")
+        for name in ("slurm.conf", "gres.conf"):
+            if (ETC / name).exists() or (ETC / name).is_symlink():
+                raise ClusterError(f"{ETC / name}: belongs to another cluster of this machine; end that one first")
+        for name, port in PORTS.items():
+            with socket.socket() as taken:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    taken.bind(("127.0.0.1", port))
+                except OSError:
+                    raise ClusterError(f"port {port}, for {name}: another program listens there; end it first") from None
+
+    def _ours(self, link: Path) -> bool:
+        return link.is_symlink() and link.readlink().is_relative_to(self.folder)
+
+    def _start_munged(self) -> None:
+        (self.folder / "etc/munge.key").write_bytes(os.urandom(128))
+        (self.folder / "etc/munge.key").chmod(0o600)
+        files = {"key-file": "etc/munge.key", "socket": "munge.socket", "pid-file": "run/munged.munge"}
+        files |= {"log-file": "log/munge", "seed-file": "run/munge.seed"}
+        # --force: as root, in a folder that only root can enter.
+        self._daemon("munged", "munged", "--foreground", "--force", *(f"--{key}={self.folder / path}" for key, path in files.items()))
+        wait_for((self.folder / "munge.socket").exists, 10, "munged")
+
+    def _start_mariadb(self) -> None:
+        data, where = self.folder / "mariadb", self.folder / "run/mariadb.socket"
+        install = ("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal")
+        self.run(*install, "--user=root", "--skip-test-db")
+        options = (f"--datadir={data}", f"--socket={where}", f"--port={PORTS['mariadbd']}", "--bind-address=127.0.0.1")
+        memory = ("--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900")  # slurmdbd asks for the second
+        self._daemon("mariadbd", "mariadbd", "--no-defaults", "--user=root", *options, *memory)
+        client = ("mariadb", "--no-defaults", f"--socket={where}", "--user=root", "--execute")
+        wait_for(lambda: self._try(*client, "select 1"), 30, "mariadbd")
+        grant = "grant all on slurm_acct_db.* to slurm@localhost identified by 'slurm'"
+        self.run(*client, grant)
+
+    # ------------------------------------------------------------ nodes
+
+    def start_nodes(self, *nodes: str) -> None:
+        """Start the slurmd of each node and wait until the controller gives it work."""
+        for node in nodes:
+            self._daemon(node, "slurmd", "-D", "-N", node)
+        working = ("idle", "mix", "alloc")
+        for node in nodes:
+            wait_for(lambda node=node: self.run("sinfo", "-h", "-n", node, "-o", "%t").split()[0] in working, 60, node)
+
+    def kill_node(self, node: str) -> None:
+        """End a node at once, with all that runs on it, as a machine that loses its power."""
+        self._end(node, signal.SIGKILL)
+        while left := self._processes(node):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+    def _processes(self, node: str) -> set[int]:
+        """The process ids of a node's job steps: slurmstepds, which have their slurmd's environment, and all below them."""
+        parents, found = {}, set()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended
+                state, parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    parents[int(process.name)] = int(parent)
+                    if f"{MARK}={self.folder / node}".encode() in process.joinpath("environ").read_bytes().split(b"\0"):
+                        found.add(int(process.name))
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found
+
+    # ------------------------------------------------------------ commands
+
+    def run(self, *command: str) -> str:
+        """Run a command of the cluster; return what it prints."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise ClusterError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+    def _try(self, *command: str) -> bool:
+        return subprocess.run(command, env=self.environment, capture_output=True).returncode == 0
+
+    # ------------------------------------------------------------ daemons
+
+    def _daemon(self, name: str, *command: str) -> None:
+        environment = self.environment | {MARK: str(self.folder / name)}
+        with (self.folder / f"log/{name}").open("ab") as log:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        (self.folder / f"run/{name}.pid").write_text(str(process.pid))
+
+    def _running(self, name: str) -> int | None:
+        """The process id of a daemon that runs."""
+        path = self.folder / f"run/{name}.pid"
+        if not path.exists():
+            return None
+        pid = int(path.read_text())
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return None
+        return pid if name.encode() in command else None  # else the number is another program's by now
+
+    def _end(self, name: str, number: int = signal.SIGTERM) -> None:
+        if pid := self._running(name):
+            os.kill(pid, number)
+            wait_for(lambda: not self._running(name), 30, f"the end of {name}")
+        (self.folder / f"run/{name}.pid").unlink(missing_ok=True)
+
+
+def main() -> None:
+    if len(sys.argv) != 3 or sys.argv[1] not in ("start", "stop"):
+        raise SystemExit(__doc__)
+    cluster = Cluster(Path(sys.argv[2]))
+    if sys.argv[1] == "stop":
+        cluster.stop()
+    elif reason := missing():
+        raise SystemExit(f"error: {reason}")
+    else:
+        cluster.start()
+        print(f"export SLURM_CONF={cluster.environment['SLURM_CONF']}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ClusterError as error:
+        raise SystemExit(f"error: {error}") from None
