@@ -43,6 +43,11 @@ wildcard_constraints:
     shards=r"\d{5}",
 
 
+def by_attempt(first):
+    """A resource that grows with a job's second and third attempt, for a job that was cut short for want of it."""
+    return lambda wildcards, attempt: first * min(attempt, 3)
+
+
 def files_of_source(wildcards):
     """The files of this machine that a source reads, so that an edit of one is seen."""
     return recipes.source_files(wildcards.kind, wildcards.name)

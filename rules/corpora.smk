@@ -16,6 +16,8 @@ rule retrieve_resource:
         name=any_of([*recipes.config.corpora, *recipes.config.models]),
     conda:
         "../envs/ascent.yaml"
+    resources:
+        runtime=by_attempt(240),
     params:
         revision=1,
     shell:
@@ -37,6 +39,9 @@ rule normalise_corpus:
         "benchmarks/corpora/{corpus}/normalise_corpus.tsv"
     conda:
         "../envs/ascent.yaml"
+    resources:
+        mem_mb=by_attempt(16_000),
+        runtime=by_attempt(240),
     params:
         revision=1,
     shell:

@@ -15,6 +15,8 @@ rule check_leakage:
     priority: 100
     conda:
         "../envs/ascent.yaml"
+    resources:
+        mem_mb=by_attempt(16_000),
     params:
         revision=1,
         splits=evaluation_splits,
@@ -38,6 +40,10 @@ rule evaluate_task:
         "benchmarks/{recipe}/{stage}/evaluate_task/{task}.tsv"
     conda:
         "../envs/ascent.yaml"
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(32_000),
+        runtime=by_attempt(480),
     params:
         revision=1,
     shell:

@@ -16,6 +16,9 @@ rule mine_negatives:
     conda:
         "../envs/ascent.yaml"
     threads: 8
+    resources:
+        mem_mb=by_attempt(64_000),
+        runtime=by_attempt(480),
     params:
         revision=1,
         folder=lambda wildcards, input: dirname(input.shards[0]),

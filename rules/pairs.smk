@@ -15,6 +15,9 @@ rule prepare_pairs:
         "benchmarks/pairs/{dataset}/prepare_pairs.tsv"
     conda:
         "../envs/ascent.yaml"
+    resources:
+        mem_mb=by_attempt(32_000),
+        runtime=by_attempt(480),
     params:
         revision=1,
     shell:
@@ -36,6 +39,10 @@ rule score_pairs:
     conda:
         "../envs/ascent.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(32_000),
+        runtime=by_attempt(480),
     params:
         revision=1,
     shell:
@@ -58,6 +65,8 @@ rule filter_pairs:
         "benchmarks/pairs/{dataset}/filter_pairs.tsv"
     conda:
         "../envs/ascent.yaml"
+    resources:
+        mem_mb=by_attempt(16_000),
     params:
         revision=1,
     shell:

@@ -23,6 +23,10 @@ rule encode_shard:
         "benchmarks/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/ascent.yaml"
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(32_000),
+        runtime=by_attempt(480),
     params:
         revision=1,
         task=task_of_dataset,

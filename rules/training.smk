@@ -15,6 +15,8 @@ rule adopt_base:
         stage="base",
     conda:
         "../envs/ascent.yaml"
+    resources:
+        mem_mb=by_attempt(32_000),
     params:
         revision=1,
     shell:
@@ -43,15 +45,20 @@ rule train_contrastive:
         "../envs/ascent.yaml"
     threads: 8
     resources:
+        gpu=1,
         nodes=1,
+        mem_mb=by_attempt(64_000),
+        # Not longer by attempt: training goes on where it stopped.
+        runtime=1440,
     params:
         revision=1,
         negatives="",
+    # A signal that ends the job is for the training, which then writes a checkpoint and says so.
     shell:
         "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
         "--parent {input.parent} --pairs {input.pairs} {params.negatives} --output {output.model} "
         "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
-        "--nodes {resources.nodes} 2>&1 | tee {log}"
+        "--nodes {resources.nodes} 2>&1 | (trap '' TERM USR1; tee {log})"
 
 
 use rule train_contrastive as train_finetune with:
@@ -86,6 +93,8 @@ rule merge_stages:
         stage=any_of(recipes.stages("merge")),
     conda:
         "../envs/ascent.yaml"
+    resources:
+        mem_mb=by_attempt(64_000),
     params:
         revision=1,
     shell:
