@@ -18,6 +18,7 @@ from pathlib import Path
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "cpu01": 17001, "gpu01": 17011, "gpu02": 17012}
 NODES = ("cpu01", "gpu01", "gpu02")
+JOB_FIELDS = ("JobID", "State", "Partition", "NodeList", "AllocTRES", "ReqMem", "Timelimit", "Start", "Comment", "WorkDir")
 ETC = Path("/etc/slurm")
 MARK = "TEST_CLUSTER_DAEMON"  # in the environment of each daemon and its slurmstepds, not of jobs
 HOSTS = Path("/etc/hosts")
@@ -60,7 +61,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={slurmdbd}
 AccountingStoragePass={folder}/munge.socket
 AccountingStorageEnforce=associations
-AccountingStorageTRES=gres/gpu
+AccountingStorageTRES=gres/gpu,gres/gpu:h100
 AccountingStoreFlags=job_comment
 NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu01} CPUs=64 RealMemory=256000
 NodeName=gpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu01} CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
@@ -106,9 +107,9 @@ def missing() -> str | None:
         return "a test cluster needs SLURM, munge and MariaDB, and installs them on Debian only"
     install = ("apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES)
     for command in (install, ("apt-get", "update"), install):
-        if subprocess.run(command, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True).returncode == 0:
-            if all(map(shutil.which, programs)):
-                return None
+        subprocess.run(command, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True)
+        if all(map(shutil.which, programs)):
+            return None
     return f"a test cluster needs {', '.join(PACKAGES)}, which apt-get cannot install here"
 
 
@@ -203,7 +204,9 @@ class Cluster:
         files = {"key-file": "etc/munge.key", "socket": "munge.socket", "pid-file": "run/munged.munge"}
         files |= {"log-file": "log/munge", "seed-file": "run/munge.seed"}
         # --force: as root, in a folder that only root can enter.
-        self._daemon("munged", "munged", "--foreground", "--force", *(f"--{key}={self.folder / path}" for key, path in files.items()))
+        self._daemon(
+            "munged", "munged", "--foreground", "--force", *(f"--{key}={self.folder / path}" for key, path in files.items())
+        )
         wait_for((self.folder / "munge.socket").exists, 10, "munged")
 
     def _start_mariadb(self) -> None:
@@ -259,6 +262,17 @@ class Cluster:
         if done.returncode != 0:
             raise ClusterError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
+
+    def sacct(self) -> list[dict[str, str]]:
+        """Every job that accounting knows, oldest first: a value for each of JOB_FIELDS. A job's comment is known when it ends."""
+        table = self.run("sacct", "-X", "--duplicates", "--noheader", "--parsable2", f"--format={','.join(JOB_FIELDS)}")
+        return [dict(zip(JOB_FIELDS, line.split("|"), strict=True)) for line in table.splitlines()]
+
+    def squeue(self) -> list[dict[str, str]]:
+        """Every job that waits or runs, with the fields of accounting that a controller knows."""
+        fields = {"JobID": "%i", "State": "%T", "NodeList": "%N", "Comment": "%k", "WorkDir": "%Z"}
+        table = self.run("squeue", "--noheader", f"--format={'|'.join(fields.values())}")
+        return [dict(zip(fields, line.split("|"), strict=True)) for line in table.splitlines()]
 
     def _try(self, *command: str) -> bool:
         return subprocess.run(command, env=self.environment, capture_output=True).returncode == 0

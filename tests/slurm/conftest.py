@@ -1,0 +1,59 @@
+"""One cluster and one finished workspace for all tests of this folder."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster import Cluster, missing
+from runs import ClusterCopy
+from small import make_workspace
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    if reason := missing():
+        pytest.skip(reason)
+    # A short path, which sockets need, whose parents all users may enter.
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+    with Cluster(folder) as cluster:
+        yield cluster
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory) -> Path:
+    """The small recipe in fourteen steps with a checkpoint after each, fewer evaluations; and `once`, a single step."""
+    config = make_workspace(tmp_path_factory.mktemp("small"))
+    recipe = yaml.safe_load(config.with_name("small.yaml").read_text())
+    recipe["stages"]["contrastive"] |= {"epochs": 2, "mini_batch_tokens": 16384}
+    recipe["running"] = {"checkpoint_steps": 1}
+    recipe["evaluate"]["stages"] = ["base", "merge"]
+    del recipe["evaluate"]["tasks"]["Modules"]
+    config.with_name("small.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    once = {"epochs": 1, "batch_size": 1000, "mini_batch_tokens": 512, "precision": "float32", "dropout": 0}
+    recipe["stages"]["contrastive"] |= once
+    config.with_name("once.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return config
+
+
+@pytest.fixture(scope="session")
+def finished(cluster, workspace, tmp_path_factory) -> ClusterCopy:
+    """The small recipe, built by the cluster, undisturbed."""
+    copy = ClusterCopy(tmp_path_factory.mktemp("finished") / "ascent", workspace, cluster)
+    copy.start().finish(900)
+    return copy
+
+
+@pytest.fixture
+def untrained(finished, tmp_path) -> ClusterCopy:
+    """A copy of the finished workspace in which the stage `contrastive` is not there yet."""
+    copy = ClusterCopy(tmp_path / "ascent", finished.config, finished.cluster)
+    for name in ("results", "resources", ".snakemake"):
+        shutil.copytree(finished / name, copy / name)
+    for path in ("model", "metrics.jsonl"):
+        remove = copy / f"results/small/contrastive/{path}"
+        shutil.rmtree(remove) if remove.is_dir() else remove.unlink()
+    return copy

@@ -1,0 +1,94 @@
+"""A run of Snakemake on the cluster, in a copy of the repository."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from cluster import Cluster, wait_for
+from test_workflow import Copy
+
+# Jobs at once: two cores have little use for more.
+JOBS = 3
+
+# Imported by every Python of a job. Training rests after each checkpoint, so that there is time to disturb it; at one of them
+# it may take memory that it never gives back.
+PACE = """
+import os, time
+replace = os.replace
+def paced(source, target, **options):
+    replace(source, target, **options)
+    name = os.path.basename(target)
+    if name.startswith("step-"):
+        if name == os.environ.get("HOARD_AT"):
+            hoard = b"." * 2_000_000_000
+            time.sleep(60)
+        time.sleep(float(os.environ.get("PACE", 0)))
+os.replace = paced
+"""
+
+
+class ClusterCopy(Copy):
+    """A copy of the repository, and the runs in it by profiles/slurm."""
+
+    def __init__(self, folder: Path, config: Path, cluster: Cluster):
+        super().__init__(folder, config)
+        self.cluster = cluster
+        self.edit(train_contrastive={"gpu": 1}, train_finetune={"gpu": 1})  # two cores are no eight GPUs
+        (self / "pace").mkdir()
+        (self / "pace/sitecustomize.py").write_text(PACE)
+
+    def edit(self, **rules: dict) -> None:
+        """Change entries of set-resources in this copy's profile."""
+        path = self / "profiles/slurm/profile.yaml"
+        profile = yaml.safe_load(path.read_text())
+        for rule, entries in rules.items():
+            profile["set-resources"][rule] |= entries
+        path.write_text(yaml.safe_dump(profile, sort_keys=False))
+
+    def start(self, *arguments: str, **environment: str) -> "Run":
+        """Start Snakemake. Its looks at jobs begin early, and files need not come through a network."""
+        haste = ("--jobs", str(JOBS), "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
+        command = (sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *haste)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
+        environment = self.cluster.environment | {"PATH": path, "PYTHONPATH": "pace", "HF_HUB_OFFLINE": "1"} | environment
+        return Run(self.folder, (*command, *arguments), environment)
+
+    def jobs(self, now: bool = False) -> list[dict[str, str]]:
+        """This copy's SLURM jobs: those that have ended, a requeued one once for each of its starts; or those of now."""
+        jobs = self.cluster.squeue() if now else self.cluster.sacct()
+        return [job for job in jobs if job["WorkDir"] == str(self.folder)]
+
+
+class Run:
+    """A Snakemake that runs, and what it prints."""
+
+    def __init__(self, folder: Path, command: tuple[str, ...], environment: dict[str, str]):
+        self.began = time.time()
+        self.printed = folder / f"printed-{int(self.began)}.log"
+        with self.printed.open("w") as file:
+            self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+    @property
+    def output(self) -> str:
+        return self.printed.read_text()
+
+    def finish(self, seconds: float = 600) -> str:
+        """Wait for the end; return what was printed. Fails when Snakemake does."""
+        wait_for(lambda: self.process.poll() is not None, seconds, "the end of Snakemake")
+        assert self.process.returncode == 0, self.output
+        return self.output
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def job_of(rule: str, jobs: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The jobs of a rule, in the order of their start."""
+    return [job for job in jobs if re.match(rf"rule_{rule}(_wildcards_|$)", job["Comment"])]

@@ -1,0 +1,71 @@
+"""The small recipe by SLURM: where its jobs run and what they get, and training on two nodes."""
+
+import pytest
+from safetensors.numpy import load_file
+
+from runs import job_of
+
+pytestmark = pytest.mark.slurm
+
+# Each rule's jobs in the small recipe.
+ON_GPU = {"score_pairs": 1, "train_contrastive": 1, "train_finetune": 1, "encode_shard": 2, "evaluate_task": 4}
+ON_CPU = {"normalise_corpus": 3, "mine_negatives": 1, "merge_stages": 1, "score_stages": 1, "release_model": 1}
+
+
+def resources(job: dict[str, str]) -> dict[str, str]:
+    return dict(pair.split("=") for pair in job["AllocTRES"].split(","))
+
+
+def test_every_job_ran_once_and_to_its_end(finished):
+    jobs = finished.jobs()
+    assert {job["State"] for job in jobs} == {"COMPLETED"}
+    assert len({job["Comment"] for job in jobs}) == len(jobs)
+    assert (finished / "results/small/release/model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("rule", "count"), ON_GPU.items())
+def test_a_step_that_uses_a_gpu_gets_it(finished, rule, count):
+    jobs = job_of(rule, finished.jobs())
+    assert len(jobs) == count
+    for job in jobs:
+        assert job["Partition"] == "gpu"
+        assert resources(job).items() >= {"gres/gpu": "1", "gres/gpu:h100": "1", "node": "1"}.items()
+        assert int(resources(job)["cpu"]) == (96 if rule.startswith("train") else 12)
+
+
+@pytest.mark.parametrize(("rule", "count"), ON_CPU.items())
+def test_another_step_holds_no_gpu(finished, rule, count):
+    jobs = job_of(rule, finished.jobs())
+    assert len(jobs) == count
+    for job in jobs:
+        assert job["Partition"] == "cpu"
+        assert "gres/gpu" not in resources(job)
+
+
+def test_settings_are_written_without_a_job(finished):
+    assert job_of("write_settings", finished.jobs()) == []
+    assert (finished / "results/small/contrastive/stage.yaml").exists()
+
+
+def test_how_well_jobs_used_what_they_had_is_told(finished):
+    (report,) = finished.folder.glob("logs/slurm/efficiency_report_*.csv")
+    assert "rule_train_contrastive_wildcards_small_contrastive" in report.read_text()
+
+
+TWO_NODES = {"nodes": 2, "tasks": 2, "mpi": "srun", "tasks_per_gpu": 0, "gres": "gpu:h100:1", "gpu": 0, "cpus_per_task": 4}
+
+
+@pytest.mark.skip(reason="train_stage.py does not start processes on several nodes yet")
+def test_two_nodes_give_the_weights_of_one(untrained):
+    target = "results/once/contrastive/model"
+    untrained.start("--config", "recipes=[once]", "--", target).finish()
+    one = load_file(untrained / target / "model.safetensors")
+    untrained.edit(train_contrastive={**TWO_NODES, "gpu_model": ""})
+    untrained.start("--config", "recipes=[once]", "--forcerun", "train_contrastive", "--", target).finish()
+    two = load_file(untrained / target / "model.safetensors")
+    job = job_of("train_contrastive", untrained.jobs())[-1]
+    assert job["NodeList"] == "gpu[01-02]"
+    assert resources(job).items() >= {"gres/gpu": "2", "node": "2"}.items()
+    assert one.keys() == two.keys()
+    for name, weights in one.items():
+        assert abs(weights - two[name]).max() < 1e-6, name

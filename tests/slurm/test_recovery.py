@@ -1,0 +1,136 @@
+"""Training that is disturbed ends with the bytes of training that is not, and says what happened."""
+
+import re
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster import wait_for
+from runs import ClusterCopy, Run, job_of
+
+pytestmark = pytest.mark.slurm
+
+TARGET = "results/small/contrastive/model"
+CHECKPOINTS = "results/small/contrastive/checkpoints"
+
+
+def steps_done(copy: ClusterCopy) -> int:
+    """The last step of which there is a checkpoint."""
+    return max((int(path.stem.removeprefix("step-")) for path in (copy / CHECKPOINTS).glob("step-*.json")), default=0)
+
+
+def trainings(copy: ClusterCopy) -> list[dict[str, str]]:
+    return job_of("train_contrastive", copy.jobs())
+
+
+def running(copy: ClusterCopy) -> dict[str, str]:
+    (job,) = job_of("train_contrastive", copy.jobs(now=True))
+    return job
+
+
+def train_a_little(copy: ClusterCopy, **environment: str) -> Run:
+    """Start the training and wait until three steps are done."""
+    run = copy.start(TARGET, **({"PACE": "1"} | environment))
+    wait_for(lambda: steps_done(copy) >= 3 or run.process.poll() is not None, 240, "three steps of training")
+    assert run.process.poll() is None, run.output
+    return run
+
+
+@contextmanager
+def recovery(finished: ClusterCopy, copy: ClusterCopy, what: str):
+    """What is done inside must end with the undisturbed run's model, and run nothing but the training."""
+    others = {path: path.stat().st_mtime_ns for path in finished_files(copy)}
+    began = time.monotonic()
+    yield
+    print(f"recovered from {what} in {time.monotonic() - began:.0f} s")
+    name = f"{TARGET}/model.safetensors"
+    assert (copy / name).read_bytes() == (finished / name).read_bytes()
+    assert not (copy / CHECKPOINTS).exists()
+    assert {job["Comment"].split("_wildcards_")[0] for job in copy.jobs()} == {"rule_train_contrastive"}
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+def finished_files(copy: ClusterCopy) -> list[Path]:
+    files = [path for folder in ("results", "resources") for path in (copy / folder).rglob("*") if path.is_file()]
+    return [path for path in files if "contrastive" not in path.parts or "shards" in path.parts]
+
+
+def told(output: str, pattern: str) -> None:
+    """The terminal has said so, once in a line."""
+    assert re.search(pattern, output), output
+
+
+def went_on(copy: ClusterCopy) -> None:
+    """The last training began where an earlier one had stopped."""
+    log = (copy / "logs/small/contrastive/train_contrastive.log").read_text()
+    assert int(re.search(r"going on from the checkpoint before step (\d+)", log)[1]) > 3, log
+
+
+def test_cancelled(finished, untrained):
+    run = train_a_little(untrained)
+    with recovery(finished, untrained, "scancel"):
+        untrained.cluster.run("scancel", running(untrained)["JobID"])
+        output = run.finish()
+    told(output, r"SLURM-job '\d+' failed, SLURM status is: 'CANCELLED'")
+    went_on(untrained)
+    first, second = trainings(untrained)
+    assert first["State"].startswith("CANCELLED") and second["State"] == "COMPLETED"
+    assert second["ReqMem"] == "800000M" and first["ReqMem"] == "400000M"
+
+
+def test_past_its_time_limit(finished, untrained):
+    untrained.edit(train_contrastive={"runtime": "1 if attempt == 1 else 10"})
+    run = train_a_little(untrained, PACE="4")
+    with recovery(finished, untrained, "a time limit"):
+        output = run.finish()
+    went_on(untrained)
+    first, second = trainings(untrained)
+    assert first["State"] in ("TIMEOUT", "FAILED") and second["State"] == "COMPLETED"
+    print(output)
+
+
+def test_killed_for_memory(finished, untrained):
+    untrained.edit(train_contrastive={"mem_mb": "1500 * min(attempt, 2)"})
+    run = train_a_little(untrained, HOARD_AT="step-00000005.json")
+    with recovery(finished, untrained, "too little memory"):
+        output = run.finish()
+    went_on(untrained)
+    print(output)
+
+
+def test_node_lost(finished, untrained):
+    run = train_a_little(untrained)
+    node = running(untrained)["NodeList"]
+    untrained.cluster.kill_node(node)
+    try:
+        with recovery(finished, untrained, "a lost node"):
+            output = run.finish()
+    finally:
+        untrained.cluster.start_nodes(node)
+    went_on(untrained)
+    print(output)
+    print(trainings(untrained))
+
+
+def test_preempted(finished, untrained):
+    untrained.edit(train_contrastive={"slurm_partition": "preemptible"})
+    run = train_a_little(untrained)
+    urgent = ("sbatch", "--account=my-team", "--partition=gpu", "--nodes=2", "--exclusive", "--time=1", "--wrap=srun sleep 5")
+    with recovery(finished, untrained, "preemption"):
+        untrained.cluster.run(*urgent)
+        output = run.finish()
+    went_on(untrained)
+    print(output)
+    print(trainings(untrained))
+
+
+def test_snakemake_killed(finished, untrained):
+    run = train_a_little(untrained)
+    run.kill()
+    with recovery(finished, untrained, "kill -9 of Snakemake"):
+        untrained.start("--unlock").finish()
+        output = untrained.start(TARGET, PACE="1").finish()
+    print(output)
+    print(trainings(untrained))
