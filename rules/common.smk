@@ -14,6 +14,7 @@ except AscentError as error:
     raise WorkflowError(str(error)) from None
 
 RECIPES = list(recipes.recipes)
+ENVIRONMENT = f"../envs/{recipes.config.environment}.yaml"
 CORPUS_PAIRS = "results/corpora/{corpus}/pairs.parquet"
 CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
 SCORES = "results/pairs/{dataset}/scores.parquet"

@@ -15,7 +15,7 @@ rule retrieve_resource:
         kind="corpora|models",
         name=any_of([*recipes.config.corpora, *recipes.config.models]),
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         runtime=by_attempt(240),
     params:
@@ -38,7 +38,7 @@ rule normalise_corpus:
     benchmark:
         "benchmarks/corpora/{corpus}/normalise_corpus.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=by_attempt(16_000),
         runtime=by_attempt(240),

@@ -14,7 +14,7 @@ rule check_leakage:
     # A leak is found before days of training, not after.
     priority: 100
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=by_attempt(16_000),
     params:
@@ -39,7 +39,7 @@ rule evaluate_task:
     benchmark:
         "benchmarks/{recipe}/{stage}/evaluate_task/{task}.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         gpu=1,
         mem_mb=by_attempt(32_000),
@@ -63,7 +63,7 @@ rule score_stages:
     benchmark:
         "benchmarks/{recipe}/score_stages.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     params:
         revision=1,
     shell:
@@ -85,7 +85,7 @@ rule draw_curves:
     benchmark:
         "benchmarks/{recipe}/draw_curves.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     params:
         revision=1,
     shell:
@@ -107,7 +107,7 @@ rule draw_radar:
     benchmark:
         "benchmarks/{recipe}/draw_radar.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     params:
         revision=1,
     shell:
@@ -140,7 +140,7 @@ rule render_tables:
     benchmark:
         "benchmarks/{recipe}/render_tables.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     params:
         revision=1,
     shell:

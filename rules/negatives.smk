@@ -14,7 +14,7 @@ rule mine_negatives:
     benchmark:
         "benchmarks/{recipe}/{stage}/negatives/{dataset}.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     threads: 8
     resources:
         mem_mb=by_attempt(64_000),

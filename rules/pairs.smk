@@ -14,7 +14,7 @@ rule prepare_pairs:
     benchmark:
         "benchmarks/pairs/{dataset}/prepare_pairs.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=by_attempt(32_000),
         runtime=by_attempt(480),
@@ -37,7 +37,7 @@ rule score_pairs:
     benchmark:
         "benchmarks/pairs/{dataset}/score_pairs.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     threads: 8
     resources:
         gpu=1,
@@ -64,7 +64,7 @@ rule filter_pairs:
     benchmark:
         "benchmarks/pairs/{dataset}/filter_pairs.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=by_attempt(16_000),
     params:

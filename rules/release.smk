@@ -18,7 +18,7 @@ rule release_model:
     benchmark:
         "benchmarks/{recipe}/release_model.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     params:
         revision=1,
     shell:

@@ -9,7 +9,7 @@ rule write_settings:
     wildcard_constraints:
         settings=any_of(path.removesuffix(".yaml") for path in SETTINGS),
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     params:
         text=lambda wildcards: SETTINGS[f"{wildcards.settings}.yaml"],
     shell:

@@ -22,7 +22,7 @@ rule encode_shard:
     benchmark:
         "benchmarks/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.tsv"
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         gpu=1,
         mem_mb=by_attempt(32_000),

@@ -14,7 +14,7 @@ rule adopt_base:
     wildcard_constraints:
         stage="base",
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=by_attempt(32_000),
     params:
@@ -42,7 +42,7 @@ rule train_contrastive:
     wildcard_constraints:
         stage=any_of(recipes.stages("contrastive")),
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     threads: 8
     resources:
         gpu=1,
@@ -92,7 +92,7 @@ rule merge_stages:
     wildcard_constraints:
         stage=any_of(recipes.stages("merge")),
     conda:
-        "../envs/ascent.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=by_attempt(64_000),
     params:

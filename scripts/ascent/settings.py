@@ -113,6 +113,8 @@ class Config(Settings):
     """Names of the recipes to build; `demo` stands for config/recipes/demo.yaml."""
     recipe_folder: str = "config/recipes"
     """Where recipes are kept."""
+    environment: Literal["ascent", "gpu"] = "ascent"
+    """The conda environment of all steps under `--sdm conda`: a file of envs/, for CPUs or for GPU machines."""
     corpora: dict[Name, Corpus]
     """Corpora by name."""
     models: dict[Name, Model]
