@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 sys.dont_write_bytecode = True
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+ROOT = Path(__file__).parent.parent
 # Modules without platform differences, whose functions are documented in sentences.
 MODULES = (
     "argparse ast asyncio base64 bisect calendar codecs collections configparser contextlib copy csv ctypes datetime "

@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from conftest import ROOT
 from generate_environments import environment_text
+from small import ROOT
 
 ENVS = ROOT / "envs"
 SOURCES = {"ascent": ("ascent.in", "torch.txt"), "dev": ("dev.in",), "gpu": ("gpu.in", "ascent.in")}
@@ -69,7 +69,7 @@ def imported(folder: str) -> dict[str, str]:
     found = {alias.name: path for node, path in nodes if isinstance(node, ast.Import) for alias in node.names}
     found |= {node.module: path for node, path in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     found = {name.partition(".")[0]: path for name, path in found.items()}
-    ours = {"ascent", *(path.stem for code in ("scripts", "tests") for path in (ROOT / code).glob("*.py"))}
+    ours = {"ascent", *(path.stem for code in ("scripts", "tests") for path in (ROOT / code).rglob("*.py"))}
     return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | ours}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ascent.files import read_json
 from ascent.recipes import MTEB
-from conftest import ROOT
+from small import ROOT
 
 SIZES = {
     "MTEB(eng, v2)": 41,

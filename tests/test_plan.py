@@ -23,8 +23,7 @@ from ascent.readers import normalise
 from ascent.recipes import load_recipes
 from ascent.settings import Contract, TrainStage
 from ascent.tokens import SAMPLE, TokenCounter
-from conftest import ROOT
-from small import make_workspace
+from small import ROOT, make_workspace
 from test_workflow import Copy
 
 # 7 G parameters.

@@ -13,7 +13,7 @@ from ascent.files import read_yaml
 from ascent.recipes import load_recipes
 from ascent.schemas import MARK, config_schema, readme_text, recipe_schema, schema_text
 from ascent.settings import Settings
-from conftest import ROOT
+from small import ROOT
 
 CONFIG = ROOT / "config"
 DOCUMENTS = ("README.md", "config/README.md", "CONTRIBUTING.md")

@@ -51,23 +51,23 @@ class Checkpoints:
 
         Raises AscentError when DeepSpeed cannot make it.
         """
-        tag = checkpoint.tag
-        if universal:
-            tag = f"{tag}-universal"
-            if dist.get_rank() == 0:
-                self._convert(checkpoint.tag, tag)
-            dist.barrier()
-        decays = [group["weight_decay"] for group in engine.optimizer.param_groups]
+        if not universal:
+            engine.load_checkpoint(str(self.folder), tag=checkpoint.tag)
+            return
+        tag = f"{checkpoint.tag}-universal"
+        if dist.get_rank() == 0:
+            self._convert(checkpoint.tag, tag)
+        dist.barrier()
+        optimizer = engine.optimizer.optimizer
+        decays = [group["weight_decay"] for group in optimizer.param_groups]
         engine.load_checkpoint(str(self.folder), tag=tag)
-        if universal:
-            # At stage 3 DeepSpeed (0.19) gives every group the first one's decay, and all weights one counter of steps, which
-            # each of them then advances.
-            optimizer = engine.optimizer.optimizer
-            for group, decay in zip(optimizer.param_groups, decays, strict=True):
-                group["weight_decay"] = decay
-            for state in optimizer.state.values():
-                if torch.is_tensor(state.get("step")):
-                    state["step"] = state["step"].clone()
+        # At stage 3 DeepSpeed (0.19) gives every group the first one's decay, and all weights one counter of steps, which each
+        # of them then advances.
+        for group, decay in zip(optimizer.param_groups, decays, strict=True):
+            group["weight_decay"] = decay
+        for state in optimizer.state.values():
+            if torch.is_tensor(state.get("step")):
+                state["step"] = state["step"].clone()
 
     def _convert(self, tag: str, target: str) -> None:
         shutil.rmtree(self.folder / target, ignore_errors=True)
