@@ -149,7 +149,8 @@ def test_everything_is_there(finished):
     for stage in ("contrastive", "finetune"):
         lines = (finished / f"results/small/{stage}/metrics.jsonl").read_text().splitlines()
         assert len(lines) == 7  # 200 pairs in batches of 32
-        assert not (finished / f"results/small/{stage}/checkpoints").exists()
+        left = [path.name for path in (finished / f"results/small/{stage}/checkpoints").iterdir()]
+        assert left == ["finished"]
     hidden = [path for path in (finished / "results").rglob(".*") if path.name != ".snakemake_timestamp"]
     assert hidden == []  # no temporary file is left
 
@@ -256,6 +257,11 @@ def test_a_comment_reruns_nothing(finished):
         assert finished.jobs() == set()
 
 
+def test_how_training_is_run_reruns_nothing(finished):
+    with edited(recipe_of(finished), lambda text: f"{text}\nrunning: {{checkpoint_minutes: 3}}\n"):
+        assert finished.jobs() == write("running")
+
+
 def test_a_raised_revision_reruns_its_step(finished):
     def change(text: str) -> str:
         return re.sub(r"(rule merge_stages:.*?revision=)1", r"\g<1>2", text, flags=re.DOTALL)
@@ -285,6 +291,16 @@ def test_two_runs_are_the_same_bytes_though_one_was_killed(finished, killed):
     results += ["results/small/finetune/negatives/questions.parquet", "results/pairs/questions/pairs.parquet"]
     for path in results:
         assert (killed / path).read_bytes() == (finished / path).read_bytes(), path
+
+
+def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
+    """As when the main process was killed, and a job of its went on to the end: the model is there, the record of it not."""
+    model = killed / "results/small/finetune/model/model.safetensors"
+    before = model.read_bytes()
+    done = killed.build("--forcerun", "train_finetune", "--", "results/small/finetune/model")
+    assert done.returncode == 0, done.stdout
+    assert "was trained before with these settings and data, and is put in place" in done.stdout
+    assert model.read_bytes() == before
 
 
 # ---------------------------------------------------------------- how it fails
