@@ -18,7 +18,7 @@ ANYWHERE = --universal --python-version 3.11 --fork-strategy fewest
 CLUSTER = --python-platform x86_64-unknown-linux-gnu --python-version 3.12
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
-.PHONY: demo plan test lint format unit workflow schemas lock clean
+.PHONY: demo plan test lint format unit workflow slurm-test schemas lock clean
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
 	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet host reason
@@ -28,7 +28,7 @@ demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
 plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
 	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)
 
-test: lint unit workflow  ## all that CI runs
+test: lint unit workflow slurm-test  ## all that CI runs
 
 lint: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff check .
@@ -46,6 +46,9 @@ unit: $(VENV)/.ready-dev
 
 workflow: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m workflow
+
+slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in six ways; needs root on Debian, else skips
+	$(VENV)/bin/python -m pytest -m slurm -rs --capture=no
 
 schemas: $(VENV)/.ready  ## write config/schemas and config/README.md anew from scripts/ascent/settings.py
 	$(VENV)/bin/python scripts/generate_schemas.py

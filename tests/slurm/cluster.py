@@ -264,7 +264,7 @@ class Cluster:
         return done.stdout
 
     def sacct(self) -> list[dict[str, str]]:
-        """Every job that accounting knows, oldest first: a value for each of JOB_FIELDS; comments once jobs end."""
+        """Every job of accounting, oldest first: a value for each of JOB_FIELDS; the comment is known when the job has ended."""
         table = self.run("sacct", "-X", "--duplicates", "--noheader", "--parsable2", f"--format={','.join(JOB_FIELDS)}")
         return [dict(zip(JOB_FIELDS, line.split("|"), strict=True)) for line in table.splitlines()]
 

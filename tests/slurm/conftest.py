@@ -44,7 +44,8 @@ def finished(cluster, workspace, tmp_path_factory) -> ClusterCopy:
     """The small recipe, built by the cluster, undisturbed."""
     copy = ClusterCopy(tmp_path_factory.mktemp("finished") / "ascent", workspace, cluster)
     copy.start().finish(900)
-    return copy
+    yield copy
+    copy.end()
 
 
 @pytest.fixture
@@ -56,4 +57,5 @@ def untrained(finished, tmp_path) -> ClusterCopy:
     for path in ("model", "metrics.jsonl"):
         remove = copy / f"results/small/contrastive/{path}"
         shutil.rmtree(remove) if remove.is_dir() else remove.unlink()
-    return copy
+    yield copy
+    copy.end()

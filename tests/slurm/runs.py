@@ -2,10 +2,8 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import yaml
@@ -39,6 +37,7 @@ class ClusterCopy(Copy):
     def __init__(self, folder: Path, config: Path, cluster: Cluster):
         super().__init__(folder, config)
         self.cluster = cluster
+        self.runs: list[Run] = []
         self.edit(train_contrastive={"gpu": 1}, train_finetune={"gpu": 1})  # two cores are no eight GPUs
         (self / "pace").mkdir()
         (self / "pace/sitecustomize.py").write_text(PACE)
@@ -57,7 +56,15 @@ class ClusterCopy(Copy):
         command = (sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *haste)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
         environment = self.cluster.environment | {"PATH": path, "PYTHONPATH": "pace", "HF_HUB_OFFLINE": "1"} | environment
-        return Run(self.folder, (*command, *arguments), environment)
+        self.runs.append(Run(self.folder / f"printed-{len(self.runs)}.log", (*command, *arguments), self.folder, environment))
+        return self.runs[-1]
+
+    def end(self) -> None:
+        """End the runs that a failed test leaves behind, and their jobs."""
+        for run in self.runs:
+            run.kill()
+        for job in self.jobs(now=True):
+            self.cluster.run("scancel", job["JobID"])
 
     def jobs(self, now: bool = False) -> list[dict[str, str]]:
         """This copy's SLURM jobs: those that have ended, a requeued one once for each of its starts; or those of now."""
@@ -68,10 +75,9 @@ class ClusterCopy(Copy):
 class Run:
     """A Snakemake that runs, and what it prints."""
 
-    def __init__(self, folder: Path, command: tuple[str, ...], environment: dict[str, str]):
-        self.began = time.time()
-        self.printed = folder / f"printed-{int(self.began)}.log"
-        with self.printed.open("w") as file:
+    def __init__(self, printed: Path, command: tuple[str, ...], folder: Path, environment: dict[str, str]):
+        self.printed = printed
+        with printed.open("w") as file:
             self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
 
     @property
@@ -85,7 +91,7 @@ class Run:
         return self.output
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
 
