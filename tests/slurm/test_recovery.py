@@ -32,8 +32,8 @@ def running(copy: ClusterCopy) -> dict[str, str]:
 
 def train_a_little(copy: ClusterCopy, **environment: str) -> Run:
     """Start the training and wait until three steps are done."""
-    run = copy.start(TARGET, **({"PACE": "1"} | environment))
-    wait_for(lambda: steps_done(copy) >= 3 or run.process.poll() is not None, 240, "three steps of training")
+    run = copy.start(TARGET, **({"PACE": ".5"} | environment))
+    wait_for(lambda: steps_done(copy) >= 3 or run.process.poll() is not None, 600, "three steps of training")
     assert run.process.poll() is None, run.output
     return run
 
