@@ -54,7 +54,7 @@ def untrained(finished, tmp_path) -> ClusterCopy:
     copy = ClusterCopy(tmp_path / "ascent", finished.config, finished.cluster)
     for name in ("results", "resources", ".snakemake"):
         shutil.copytree(finished / name, copy / name)
-    for path in ("model", "metrics.jsonl"):
+    for path in ("model", "metrics.jsonl", "deepspeed.json", "checkpoints"):
         remove = copy / f"results/small/contrastive/{path}"
         shutil.rmtree(remove) if remove.is_dir() else remove.unlink()
     yield copy

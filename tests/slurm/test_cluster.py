@@ -1,5 +1,7 @@
 """The small recipe by SLURM: where its jobs run and what they get, and training on two nodes."""
 
+import shutil
+
 import pytest
 from safetensors.numpy import load_file
 
@@ -55,13 +57,14 @@ def test_how_well_jobs_used_what_they_had_is_told(finished):
 TWO_NODES = {"nodes": 2, "tasks": 2, "mpi": "srun", "tasks_per_gpu": 0, "gres": "gpu:h100:1", "gpu": 0, "cpus_per_task": 4}
 
 
-@pytest.mark.skip(reason="train_stage.py does not start processes on several nodes yet")
 def test_two_nodes_give_the_weights_of_one(untrained):
     target = "results/once/contrastive/model"
     untrained.start("--config", "recipes=[once]", "--", target).finish()
     one = load_file(untrained / target / "model.safetensors")
+    for path in ("model", "checkpoints"):
+        shutil.rmtree(untrained / f"results/once/contrastive/{path}")
     untrained.edit(train_contrastive={**TWO_NODES, "gpu_model": ""})
-    untrained.start("--config", "recipes=[once]", "--forcerun", "train_contrastive", "--", target).finish()
+    untrained.start("--config", "recipes=[once]", "--", target).finish()
     two = load_file(untrained / target / "model.safetensors")
     job = job_of("train_contrastive", untrained.jobs())[-1]
     assert job["NodeList"] == "gpu[01-02]"

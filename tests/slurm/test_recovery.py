@@ -47,7 +47,7 @@ def recovery(finished: ClusterCopy, copy: ClusterCopy, what: str):
     print(f"recovered from {what} in {time.monotonic() - began:.0f} s")
     name = f"{TARGET}/model.safetensors"
     assert (copy / name).read_bytes() == (finished / name).read_bytes()
-    assert not (copy / CHECKPOINTS).exists()
+    assert [path.name for path in (copy / CHECKPOINTS).iterdir()] == ["finished"]
     assert {job["Comment"].split("_wildcards_")[0] for job in copy.jobs()} == {"rule_train_contrastive"}
     assert {path: path.stat().st_mtime_ns for path in others} == others
 
@@ -62,10 +62,11 @@ def told(output: str, pattern: str) -> None:
     assert re.search(pattern, output), output
 
 
-def went_on(copy: ClusterCopy) -> None:
-    """The last training began where an earlier one had stopped."""
+def went_on(copy: ClusterCopy) -> str:
+    """The last training began where an earlier one had stopped; its log is returned."""
     log = (copy / "logs/small/contrastive/train_contrastive.log").read_text()
-    assert int(re.search(r"going on from the checkpoint before step (\d+)", log)[1]) > 3, log
+    assert re.search(r"going on from the checkpoint before step \d+ of 14", log), log
+    return log
 
 
 def test_cancelled(finished, untrained):
@@ -82,13 +83,12 @@ def test_cancelled(finished, untrained):
 
 def test_past_its_time_limit(finished, untrained):
     untrained.edit(train_contrastive={"runtime": "1 if attempt == 1 else 10"})
-    run = train_a_little(untrained, PACE="4")
     with recovery(finished, untrained, "a time limit"):
-        output = run.finish()
+        output = untrained.start(TARGET, PACE=".5").finish()
+    told(output, r"stopped after step \d+ of 14, because its job's time ends; run again to go on")
     went_on(untrained)
     first, second = trainings(untrained)
-    assert first["State"] in ("TIMEOUT", "FAILED") and second["State"] == "COMPLETED"
-    print(output)
+    assert first["State"] == "FAILED" and second["State"] == "COMPLETED"
 
 
 def test_killed_for_memory(finished, untrained):
@@ -127,10 +127,25 @@ def test_preempted(finished, untrained):
 
 
 def test_snakemake_killed(finished, untrained):
+    """Its job goes on; the next Snakemake submits a second one, which takes over from the first."""
     run = train_a_little(untrained)
     run.kill()
     with recovery(finished, untrained, "kill -9 of Snakemake"):
         untrained.start("--unlock").finish()
-        output = untrained.start(TARGET, PACE="1").finish()
+        output = untrained.start(TARGET, PACE=".5").finish()
+    log = went_on(untrained)
+    first, second = trainings(untrained)
+    assert f"job {first['JobID']} on " in log and "is training this stage; asked it to stop" in log
+    assert first["State"] == "FAILED" and second["State"] == "COMPLETED"
     print(output)
-    print(trainings(untrained))
+
+
+def test_snakemake_killed_while_its_job_ended_well(finished, untrained):
+    run = train_a_little(untrained)
+    run.kill()
+    wait_for(lambda: not untrained.jobs(now=True), 120, "the end of the job")
+    with recovery(finished, untrained, "kill -9 of Snakemake, its job done"):
+        untrained.start("--unlock").finish()
+        untrained.start(TARGET).finish()
+    log = (untrained / "logs/small/contrastive/train_contrastive.log").read_text()
+    assert "was trained before with these settings and data, and is put in place" in log
