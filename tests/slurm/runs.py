@@ -14,20 +14,31 @@ from test_workflow import Copy
 # Jobs at once: two cores have little use for more.
 JOBS = 3
 
-# Imported by every Python of a job. Training rests after each checkpoint, so that there is time to disturb it; at one of them
-# it may take memory that it never gives back.
-PACE = """
-import os, time
+# Imported by every Python of a job. After the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a
+# signal asks it to stop. After HOARD_AT it takes 2 GB that it never gives back.
+DISTURBED = """
+import os, signal, time
+
+def hold(seconds):
+    asked = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    for number, handler in handlers.items():
+        signal.signal(number, lambda *signal, handler=handler: (asked.append(True), handler(*signal)))
+    end = time.monotonic() + seconds
+    while not asked and time.monotonic() < end:
+        time.sleep(0.1)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
 replace = os.replace
-def paced(source, target, **options):
+def disturbed(source, target, **options):
     replace(source, target, **options)
     name = os.path.basename(target)
-    if name.startswith("step-"):
-        if name == os.environ.get("HOARD_AT"):
-            hoard = b"." * 2_000_000_000
-            time.sleep(60)
-        time.sleep(float(os.environ.get("PACE", 0)))
-os.replace = paced
+    if name == os.environ.get("HOARD_AT"):
+        hoard = b"." * 2_000_000_000
+    if name in (os.environ.get("HOARD_AT"), os.environ.get("HOLD_AT")):
+        hold(float(os.environ.get("HOLD_SECONDS", 300)))
+os.replace = disturbed
 """
 
 
@@ -39,8 +50,8 @@ class ClusterCopy(Copy):
         self.cluster = cluster
         self.runs: list[Run] = []
         self.edit(train_contrastive={"gpu": 1}, train_finetune={"gpu": 1})  # two cores are no eight GPUs
-        (self / "pace").mkdir()
-        (self / "pace/sitecustomize.py").write_text(PACE)
+        (self / "disturbed").mkdir()
+        (self / "disturbed/sitecustomize.py").write_text(DISTURBED)
 
     def edit(self, **rules: dict) -> None:
         """Change entries of set-resources in this copy's profile."""
@@ -55,7 +66,7 @@ class ClusterCopy(Copy):
         haste = ("--jobs", str(JOBS), "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
         command = (sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *haste)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
-        environment = self.cluster.environment | {"PATH": path, "PYTHONPATH": "pace", "HF_HUB_OFFLINE": "1"} | environment
+        environment = self.cluster.environment | {"PATH": path, "PYTHONPATH": "disturbed", "HF_HUB_OFFLINE": "1"} | environment
         self.runs.append(Run(self.folder / f"printed-{len(self.runs)}.log", (*command, *arguments), self.folder, environment))
         return self.runs[-1]
 
