@@ -13,6 +13,7 @@ from test_workflow import Copy
 
 # Jobs at once: two cores have little use for more.
 JOBS = 3
+PROFILE = "profiles/slurm/profile.yaml"
 
 # Imported by every Python of a job. After the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a
 # signal asks it to stop. After HOARD_AT it takes 2 GB that it never gives back.
@@ -54,12 +55,15 @@ class ClusterCopy(Copy):
         (self / "disturbed/sitecustomize.py").write_text(DISTURBED)
 
     def edit(self, **rules: dict) -> None:
-        """Change entries of set-resources in this copy's profile."""
-        path = self / "profiles/slurm/profile.yaml"
-        profile = yaml.safe_load(path.read_text())
-        for rule, entries in rules.items():
-            profile["set-resources"][rule] |= entries
-        path.write_text(yaml.safe_dump(profile, sort_keys=False))
+        """Change lines of rules under set-resources in this copy's profile."""
+        now = yaml.safe_load((self / PROFILE).read_text())["set-resources"]
+        self.replace(**{rule: now[rule] | lines for rule, lines in rules.items()})
+
+    def replace(self, **rules: dict) -> None:
+        """Change whole entries of set-resources in this copy's profile."""
+        profile = yaml.safe_load((self / PROFILE).read_text())
+        profile["set-resources"] |= rules
+        (self / PROFILE).write_text(yaml.safe_dump(profile, sort_keys=False))
 
     def start(self, *arguments: str, **environment: str) -> "Run":
         """Start Snakemake. Its looks at jobs begin early, and files need not come through a network."""

@@ -1,11 +1,14 @@
 """The small recipe by SLURM: where its jobs run and what they get, and training on two nodes."""
 
-import shutil
+import json
+import re
 
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
 from runs import job_of
+from test_workflow import ROOT
 
 pytestmark = pytest.mark.slurm
 
@@ -54,21 +57,24 @@ def test_how_well_jobs_used_what_they_had_is_told(finished):
     assert "rule_train_contrastive_wildcards_small_contrastive" in report.read_text()
 
 
-TWO_NODES = {"nodes": 2, "tasks": 2, "mpi": "srun", "tasks_per_gpu": 0, "gres": "gpu:h100:1", "gpu": 0, "cpus_per_task": 4}
+def two_nodes() -> dict:
+    """The entry of profiles/slurm/README.md, with a GPU and fewer processors of each node: two cores are not 16 GPUs."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "profiles/slurm/README.md").read_text(), re.DOTALL)
+    return yaml.safe_load(block)["train_contrastive"] | {"gres": "gpu:h100:1", "cpus_per_task": 4}
 
 
 def test_two_nodes_give_the_weights_of_one(untrained):
     target = "results/once/contrastive/model"
     untrained.start("--config", "recipes=[once]", "--", target).finish()
     one = load_file(untrained / target / "model.safetensors")
-    for path in ("model", "checkpoints"):
-        shutil.rmtree(untrained / f"results/once/contrastive/{path}")
-    untrained.edit(train_contrastive={**TWO_NODES, "gpu_model": ""})
-    untrained.start("--config", "recipes=[once]", "--", target).finish()
+    untrained.replace(train_contrastive=two_nodes())
+    untrained.start("--config", "recipes=[once]", "--forcerun", "train_contrastive", "--", target).finish()
     two = load_file(untrained / target / "model.safetensors")
     job = job_of("train_contrastive", untrained.jobs())[-1]
     assert job["NodeList"] == "gpu[01-02]"
     assert resources(job).items() >= {"gres/gpu": "2", "node": "2"}.items()
+    (line,) = (untrained / "results/once/contrastive/metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["step"] == 1
     assert one.keys() == two.keys()
     for name, weights in one.items():
         assert abs(weights - two[name]).max() < 1e-6, name
