@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
 from safetensors.numpy import load_file
 
 from runs import job_of
-from test_workflow import ROOT
+from small import ROOT
 
 pytestmark = pytest.mark.slurm
 
@@ -68,7 +69,9 @@ def test_two_nodes_give_the_weights_of_one(untrained):
     untrained.start("--config", "recipes=[once]", "--", target).finish()
     one = load_file(untrained / target / "model.safetensors")
     untrained.replace(train_contrastive=two_nodes())
-    untrained.start("--config", "recipes=[once]", "--forcerun", "train_contrastive", "--", target).finish()
+    for path in ("model", "checkpoints"):  # else what was made would be put in place again
+        shutil.rmtree(untrained / f"results/once/contrastive/{path}")
+    untrained.start("--config", "recipes=[once]", "--", target).finish()
     two = load_file(untrained / target / "model.safetensors")
     job = job_of("train_contrastive", untrained.jobs())[-1]
     assert job["NodeList"] == "gpu[01-02]"

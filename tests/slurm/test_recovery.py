@@ -81,15 +81,24 @@ def test_cancelled(finished, untrained):
     assert second["ReqMem"] == "800000M" and first["ReqMem"] == "400000M"
 
 
-def test_past_its_time_limit(finished, untrained):
+def test_before_its_time_limit(finished, untrained):
+    """Of one minute, a minute is kept for the last checkpoint: training stops by itself after its first step."""
     untrained.edit(train_contrastive={"runtime": "1 if attempt == 1 else 10"})
-    run = train_a_little(untrained)
-    with recovery(finished, untrained, "a time limit"):
-        output = untrained.start(TARGET, PACE=".5").finish()
-    told(output, r"stopped after step \d+ of 14, because its job's time ends; run again to go on")
+    with recovery(finished, untrained, "a time limit, foreseen"):
+        output = untrained.start(TARGET).finish()
+    told(output, r"stopped after step 1 of 14, because its job's time ends; run again to go on")
     went_on(untrained)
-    first, second = trainings(untrained)
-    assert first["State"] == "FAILED" and second["State"] == "COMPLETED"
+    assert [job["State"] for job in trainings(untrained)] == ["FAILED", "COMPLETED"]
+
+
+def test_past_its_time_limit(finished, untrained):
+    """A checkpoint that takes too long: SLURM ends the job."""
+    untrained.edit(train_contrastive={"runtime": "1 if attempt == 1 else 10"})
+    with recovery(finished, untrained, "a time limit"):
+        output = untrained.start(TARGET, HOLD_AT="step-00000001.json").finish()
+    told(output, r"SLURM-job '\d+' failed, SLURM status is: 'TIMEOUT'")
+    went_on(untrained)
+    assert [job["State"] for job in trainings(untrained)] == ["TIMEOUT", "COMPLETED"]
 
 
 def test_killed_for_memory(finished, untrained):
@@ -115,29 +124,41 @@ def test_node_lost(finished, untrained):
     print(trainings(untrained))
 
 
-def test_preempted(finished, untrained):
+def test_preempted_and_submitted_again(finished, untrained):
+    """SLURM requeues the job, and a new Snakemake submits another: both run in the end, and do no harm."""
     untrained.edit(train_contrastive={"slurm_partition": "preemptible"})
     run = train_a_little(untrained)
     urgent = ("sbatch", "--account=my-team", "--partition=gpu", "--nodes=2", "--exclusive", "--time=1", "--wrap=srun sleep 5")
-    with recovery(finished, untrained, "preemption"):
+    with recovery(finished, untrained, "preemption, with a second job"):
         untrained.cluster.run(*urgent)
-        output = run.finish()
-    went_on(untrained)
-    print(output)
-    print(trainings(untrained))
+        wait_for(lambda: running(untrained)["State"] == "PENDING", 60, "the job's way back to the queue")
+        run.kill()
+        untrained.start("--unlock").finish()
+        untrained.start(TARGET).finish()
+        wait_for(lambda: not untrained.jobs(now=True), 300, "the end of both jobs")
+    states = {}
+    for job in trainings(untrained):
+        states.setdefault(job["JobID"], []).append(job["State"])
+    first, *others = states.values()
+    assert first[0] == "PREEMPTED" and len(first) == 2, states
+    assert ["COMPLETED"] in others, states
 
 
 def test_snakemake_killed(finished, untrained):
+    """Its job goes on; the next Snakemake submits a second one, which takes over from the first."""
     run = train_a_little(untrained, HOLD_SECONDS="30")
     run.kill()
     with recovery(finished, untrained, "kill -9 of Snakemake"):
         untrained.start("--unlock").finish()
-        output = untrained.start(TARGET).finish()
-    print(output)
+        untrained.start(TARGET).finish()
+    log = went_on(untrained)
+    first, second = trainings(untrained)
+    assert f"job {first['JobID']} on " in log and "is training this stage; asked it to stop" in log
+    assert first["State"] == "FAILED" and second["State"] == "COMPLETED"
 
 
 def test_snakemake_killed_while_its_job_ended_well(finished, untrained):
-    run = train_a_little(untrained)
+    run = train_a_little(untrained, HOLD_SECONDS="1")
     run.kill()
     wait_for(lambda: not untrained.jobs(now=True), 120, "the end of the job")
     with recovery(finished, untrained, "kill -9 of Snakemake, its job done"):
