@@ -11,8 +11,9 @@ import yaml
 from cluster import Cluster, wait_for
 from test_workflow import Copy
 
-# Jobs at once: two cores have little use for more.
-JOBS = 3
+# Jobs at once: two cores have little use for more. Seconds to the first look at them: a short one has ended by then, and the
+# second look comes 18 s later. Files need not come through a network.
+HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "5")
 PROFILE = "profiles/slurm/profile.yaml"
 
 # Imported by every Python of a job. After the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a
@@ -66,9 +67,8 @@ class ClusterCopy(Copy):
         (self / PROFILE).write_text(yaml.safe_dump(profile, sort_keys=False))
 
     def start(self, *arguments: str, **environment: str) -> "Run":
-        """Start Snakemake. Its looks at jobs begin early, and files need not come through a network."""
-        haste = ("--jobs", str(JOBS), "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
-        command = (sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *haste)
+        """Start Snakemake."""
+        command = (sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *HASTE)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
         environment = self.cluster.environment | {"PATH": path, "PYTHONPATH": "disturbed", "HF_HUB_OFFLINE": "1"} | environment
         self.runs.append(Run(self.folder / f"printed-{len(self.runs)}.log", (*command, *arguments), self.folder, environment))
