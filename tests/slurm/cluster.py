@@ -20,9 +20,10 @@ PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "cpu01": 1700
 NODES = ("cpu01", "gpu01", "gpu02")
 JOB_FIELDS = ("JobID", "State", "Partition", "NodeList", "AllocTRES", "ReqMem", "Timelimit", "Start", "Comment", "WorkDir")
 ETC = Path("/etc/slurm")
+LINKS = ("slurm.conf", "gres.conf")
 MARK = "TEST_CLUSTER_DAEMON"  # in the environment of each daemon and its slurmstepds, not of jobs
 HOSTS = Path("/etc/hosts")
-HOSTS_LINE = f"127.0.0.1 {' '.join(NODES)} # a cluster of tests\n"
+HOSTS_LINE = f"\n127.0.0.1 {' '.join(NODES)} # a cluster of tests\n"
 
 # CPUs and memory are declared larger than the machine has (config_overrides). A node that is silent for 10 s is lost, a job
 # past its limit has 10 s to end, a requeued one waits 30 s (cred_expire), and `squeue` shows ended jobs for five minutes, which
@@ -132,11 +133,7 @@ class Cluster:
         self.environment = os.environ | {"SLURM_CONF": str(self.folder / "etc/slurm.conf")}
 
     def __enter__(self) -> "Cluster":
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
+        self.start()
         return self
 
     def __exit__(self, *_) -> None:
@@ -147,6 +144,16 @@ class Cluster:
     def start(self) -> None:
         """Start all daemons and wait until every node is idle. Raises ClusterError when something is in the way."""
         self._refuse_another()
+        try:
+            self._write_configuration()
+            self._start_munged()
+            self._start_mariadb()
+            self._start_slurm()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _write_configuration(self) -> None:
         for name in ("etc", "run", "log", "spool", "state", "dev"):
             (self.folder / name).mkdir(parents=True)
         for number in range(8):
@@ -156,18 +163,9 @@ class Cluster:
             path.touch(mode=0o600 if name == "slurmdbd" else 0o644)
             path.write_text(text.format(folder=self.folder, host=socket.gethostname().split(".")[0], **PORTS))
         ETC.mkdir(exist_ok=True)
-        for name in ("slurm.conf", "gres.conf"):  # the inner srun of a job looks here
+        for name in LINKS:  # the inner srun of a job looks here
             (ETC / name).symlink_to(self.folder / "etc" / name)
         HOSTS.write_text(HOSTS.read_text() + HOSTS_LINE)
-
-        self._start_munged()
-        self._start_mariadb()
-        self._daemon("slurmdbd", "slurmdbd", "-D")
-        wait_for(lambda: self._try("sacctmgr", "--immediate", "add", "cluster", "test"), 30, "slurmdbd")
-        self.run("sacctmgr", "--immediate", "add", "account", "my-team")
-        self.run("sacctmgr", "--immediate", "add", "user", "root", "account=my-team")
-        self._daemon("slurmctld", "slurmctld", "-D")
-        self.start_nodes(*NODES)
 
     def stop(self) -> None:
         """End every job and daemon, and take away what lies outside the folder."""
@@ -175,19 +173,21 @@ class Cluster:
             self.kill_node(node)
         for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
             self._end(name)
-        for name in ("slurm.conf", "gres.conf"):
-            if self._ours(ETC / name):
-                (ETC / name).unlink()
-        if ETC.is_dir() and not any(ETC.iterdir()):
-            ETC.rmdir()
-        HOSTS.write_text(HOSTS.read_text().replace(HOSTS_LINE, ""))
+        if (ETC / "slurm.conf").is_symlink() and (ETC / "slurm.conf").readlink().is_relative_to(self.folder):
+            for name in LINKS:
+                (ETC / name).unlink(missing_ok=True)
+            if not any(ETC.iterdir()):
+                ETC.rmdir()
+            HOSTS.write_text(HOSTS.read_text().replace(HOSTS_LINE, ""))
 
     def _refuse_another(self) -> None:
         if self.folder.exists() and any(self.folder.iterdir()):
             raise ClusterError(f"{self.folder}: is not empty; give another folder")
-        for name in ("slurm.conf", "gres.conf"):
-            if (ETC / name).exists() or (ETC / name).is_symlink():
-                raise ClusterError(f"{ETC / name}: belongs to another cluster of this machine; end that one first")
+        for link in (ETC / name for name in LINKS):
+            if link.is_symlink():
+                raise ClusterError(f"{link}: leads to {link.readlink()}; end that cluster first: {__file__} stop FOLDER")
+            if link.exists():
+                raise ClusterError(f"{link}: belongs to a cluster that this machine is part of; run the tests on another one")
         for name, port in PORTS.items():
             with socket.socket() as taken:
                 taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -195,9 +195,6 @@ class Cluster:
                     taken.bind(("127.0.0.1", port))
                 except OSError:
                     raise ClusterError(f"port {port}, for {name}: another program listens there; end it first") from None
-
-    def _ours(self, link: Path) -> bool:
-        return link.is_symlink() and link.readlink().is_relative_to(self.folder)
 
     def _start_munged(self) -> None:
         (self.folder / "etc/munge.key").write_bytes(os.urandom(128))
@@ -221,6 +218,14 @@ class Cluster:
         wait_for(lambda: self._try(*client, "select 1"), 30, "mariadbd")
         grant = "grant all on slurm_acct_db.* to slurm@localhost identified by 'slurm'"
         self.run(*client, grant)
+
+    def _start_slurm(self) -> None:
+        self._daemon("slurmdbd", "slurmdbd", "-D")
+        wait_for(lambda: self._try("sacctmgr", "--immediate", "add", "cluster", "test"), 30, "slurmdbd")
+        self.run("sacctmgr", "--immediate", "add", "account", "my-team")
+        self.run("sacctmgr", "--immediate", "add", "user", "root", "account=my-team")
+        self._daemon("slurmctld", "slurmctld", "-D")
+        self.start_nodes(*NODES)
 
     # ------------------------------------------------------------ nodes
 
