@@ -22,7 +22,7 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
 	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet host reason
-	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet all
+	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet host progress reason rules
 	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
 
 plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
