@@ -53,12 +53,13 @@ rule train_contrastive:
     params:
         revision=1,
         negatives="",
-    # A signal that ends the job is for the training, which then writes a checkpoint and says so.
+    # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
+        "trap '' TERM USR1; "
         "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
         "--parent {input.parent} --pairs {input.pairs} {params.negatives} --output {output.model} "
         "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
-        "--nodes {resources.nodes} 2>&1 | (trap '' TERM USR1; tee {log})"
+        "--nodes {resources.nodes} 2>&1 | tee {log}"
 
 
 use rule train_contrastive as train_finetune with:

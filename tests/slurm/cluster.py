@@ -26,7 +26,7 @@ HOSTS = Path("/etc/hosts")
 HOSTS_LINE = f"\n127.0.0.1 {' '.join(NODES)} # a cluster of tests\n"
 
 # CPUs and memory are declared larger than the machine has (config_overrides). A node that is silent for 10 s is lost, a job
-# past its limit has 10 s to end, a requeued one waits 30 s (cred_expire), and `squeue` shows ended jobs for five minutes, which
+# past its limit has 10 s to end, a requeued one waits 15 s (cred_expire), and `squeue` shows ended jobs for five minutes, which
 # Snakemake's executor needs.
 SLURM_CONF = """
 ClusterName=test
@@ -34,7 +34,7 @@ SlurmctldHost=localhost(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=30
+AuthInfo=socket={folder}/munge.socket,cred_expire=15
 CryptoType=crypto/munge
 MpiDefault=none
 ReturnToService=2

@@ -11,9 +11,9 @@ import yaml
 from cluster import Cluster, wait_for
 from test_workflow import Copy
 
-# Jobs at once: two cores have little use for more. Seconds to the first look at them: a short one has ended by then, and the
-# second look comes 18 s later. Files need not come through a network.
-HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "5")
+# Jobs at once: two cores have little use for more. Seconds to the first look at a job; the next are 12, 22, 32 s later. Seconds
+# in which files come through a network, which is not there.
+HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 PROFILE = "profiles/slurm/profile.yaml"
 
 # Imported by every Python of a job. After the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a

@@ -67,17 +67,20 @@ def two_nodes() -> dict:
 def test_two_nodes_give_the_weights_of_one(untrained):
     """After one step. The norm of the gradient is compared too: the first step of AdamW is blind to its scale."""
     stage = untrained / "results/once/contrastive"
+    what = ("results/once/contrastive/model", "--forcerun", "train_contrastive", "--config", "recipes=[once]")
 
-    def trained(*arguments: str) -> tuple[dict, dict]:
-        untrained.start("--config", "recipes=[once]", *arguments, "--", "results/once/contrastive/model").finish()
+    def trained() -> tuple[dict, dict]:
         (line,) = (stage / "metrics.jsonl").read_text().splitlines()
         return load_file(stage / "model/model.safetensors"), json.loads(line)
 
+    local = untrained.build(*what)
+    assert local.returncode == 0, local.stdout
     one, metrics_of_one = trained()
     shutil.rmtree(stage / "checkpoints")  # else what was made would be put in place again
     untrained.replace(train_contrastive=two_nodes())
-    two, metrics_of_two = trained("--forcerun", "train_contrastive")
-    job = job_of("train_contrastive", untrained.jobs())[-1]
+    untrained.start(*what).finish()
+    two, metrics_of_two = trained()
+    (job,) = job_of("train_contrastive", untrained.jobs())
     assert job["NodeList"] == "gpu[01-02]"
     assert resources(job).items() >= {"gres/gpu": "2", "node": "2"}.items()
     for name in ("loss", "gradient_norm"):
