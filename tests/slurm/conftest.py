@@ -23,7 +23,7 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory) -> Path:
-    """The small recipe in fourteen steps with a checkpoint after each, fewer evaluations; and `once`, a single step."""
+    """The small recipe in thirteen steps with a checkpoint after each, fewer evaluations; and `once`, a single step."""
     config = make_workspace(tmp_path_factory.mktemp("small"))
     recipe = yaml.safe_load(config.with_name("small.yaml").read_text())
     recipe["stages"]["contrastive"] |= {"epochs": 2, "mini_batch_tokens": 16384}
