@@ -33,7 +33,7 @@ def workspace(tmp_path_factory) -> Path:
     config.with_name("small.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     # AdamW's first step divides the gradient by its own size and so enlarges the rounding of a tiny one, to a hundredth of the
     # learning rate.
-    once = {"epochs": 1, "batch_size": 1000, "learning_rate": 1e-4, "precision": "float32", "dropout": 0}
+    once = {"epochs": 1, "batch_size": 1000, "learning_rate": 2e-5, "precision": "float32", "dropout": 0}
     recipe["stages"]["contrastive"] |= once
     config.with_name("once.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     return config
