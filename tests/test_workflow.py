@@ -297,7 +297,7 @@ def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
     """As when the main process was killed, and a job of its went on to the end: the model is there, the record of it not."""
     model = killed / "results/small/finetune/model/model.safetensors"
     before = model.read_bytes()
-    done = killed.build("--forcerun", "train_finetune", "--", "results/small/finetune/model")
+    done = killed.build("results/small/finetune/model", "--forcerun", "train_finetune")
     assert done.returncode == 0, done.stdout
     assert "was trained before with these settings and data, and is put in place" in done.stdout
     assert model.read_bytes() == before
