@@ -94,6 +94,18 @@ def test_a_run_of_another_machine_is_dead_when_it_shows_no_sign_of_life(other, t
     mine.release()
 
 
+def test_a_request_of_a_run_that_was_killed_while_it_waited_stops_nobody(other, tmp_path):
+    """It came from another machine, so nothing tells that it is gone."""
+    left = owner(tmp_path) | {"host": "elsewhere", "name": "gone"}
+    other.kill()
+    other.wait()
+    (tmp_path / "request.json").write_text(json.dumps(left))
+    mine = Lease(tmp_path)
+    mine.take()
+    assert mine.wanted() is None
+    mine.release()
+
+
 def test_a_run_that_does_not_stop_is_named(tmp_path, monkeypatch):
     first, second = Lease(tmp_path), Lease(tmp_path)
     first.take()

@@ -106,7 +106,7 @@ class Checkpoints:
             for path in [*files, *(path for path in model.rglob("*") if path.is_file())]:
                 target = temporary / path.relative_to(model.parent)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.link(path, target)
+                _link(path, target)
             write_json(temporary / "finished.json", {"fingerprint": self.fingerprint})
         self._prune([])
 
@@ -120,16 +120,23 @@ class Checkpoints:
         if weights_digest(made) != read_json(made / "ascent.json")["weights_digest"]:
             return False
         with folder_atomically(model) as temporary:
-            shutil.copytree(made, temporary, copy_function=os.link, dirs_exist_ok=True)
+            shutil.copytree(made, temporary, copy_function=_link, dirs_exist_ok=True)
         for file in files:
             file.unlink(missing_ok=True)
-            os.link(finished / file.name, file)
+            _link(finished / file.name, file)
         return True
 
     def _prune(self, kept: list[str]) -> None:
         for path in self.folder.glob("step-*"):
             if path.stem not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # some parallel file systems link within one folder only
+        shutil.copy2(source, target)
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -61,6 +61,8 @@ class Lease:
                 seen, at = beat, time.monotonic()
             if _is_gone(other) or time.monotonic() - at > DEAD_SECONDS:
                 self._remove(other)
+            elif _read(self._request) is None and asked is not None:
+                write_json(self._request, self._me)  # a third run has come between, and cleared it
             elif asked is None:
                 write_json(self._request, self._me)
                 asked = time.monotonic()
@@ -71,8 +73,8 @@ class Lease:
                 raise AscentError(f"{self._folder}: {_words(other)} does not stop; end it and run again.")
             else:
                 time.sleep(0.2)
-        if asked is not None:
-            self._request.unlink(missing_ok=True)
+        # Mine, or one left by a run that was killed while it waited, for which this one must not stop.
+        self._request.unlink(missing_ok=True)
         threading.Thread(target=self._beat, daemon=True).start()
 
     def wanted(self) -> str | None:

@@ -43,15 +43,15 @@ def seconds_left() -> float | None:
     if job is None:
         return None
     try:
-        text = subprocess.run(["squeue", "-h", "-j", job, "-o", "%L"], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(["squeue", "-h", "-j", job, "-o", "%L"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return seconds_of(text.stdout.strip())
+    return seconds_of(done.stdout.strip())
 
 
-def seconds_of(time: str) -> float | None:
+def seconds_of(text: str) -> float | None:
     """Return the seconds of SLURM's [days-][hours:]minutes:seconds; nothing for words such as UNLIMITED."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", time)
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
     if found is None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
