@@ -167,3 +167,16 @@ def test_many_newcomers_over_a_dead_run_make_one_owner_at_a_time(other, tmp_path
     for thread in threads:
         thread.join(timeout=60)
     assert most == 1
+
+
+def test_a_run_that_was_silent_too_long_learns_that_it_has_lost_the_stage(tmp_path):
+    """A suspended machine: others took the run for dead."""
+    first, second = Lease(tmp_path), Lease(tmp_path)
+    first.take()
+    (tmp_path / "owner.json").unlink()
+    second.take()
+    assert first.wanted() == f"process {os.getpid()} on {owner(tmp_path)['host']} has taken this stage over"
+    first.release()
+    assert second.wanted() is None
+    assert owner(tmp_path)["name"] == second._me["name"]
+    second.release()

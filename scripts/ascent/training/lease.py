@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from ..errors import AscentError
 from ..files import write_json
@@ -33,6 +34,8 @@ class Lease:
         self._folder = folder
         self._owner = folder / "owner.json"
         self._request = folder / "request.json"
+        # Held only while the owner is read and written. The kernel frees it when its holder dies.
+        self._lock = FileLock(folder / "owner.lock")
         me = psutil.Process()
         job = os.environ.get("SLURM_JOB_ID")
         self._me = {
@@ -52,23 +55,21 @@ class Lease:
         self._folder.mkdir(parents=True, exist_ok=True)
         asked = None
         seen, at = None, time.monotonic()
-        while not self._create():
-            other = _read(self._owner)
-            if other is None:
-                continue
+        dead = None
+        while (other := self._own(dead)) is not None:
             beat = (other["name"], _modified(self._owner))
             if beat != seen:
                 seen, at = beat, time.monotonic()
             if _is_gone(other) or time.monotonic() - at > DEAD_SECONDS:
-                self._remove(other)
+                dead = other
             elif _read(self._request) is None and asked is not None:
                 write_json(self._request, self._me)  # a third run has come between, and cleared it
             elif asked is None:
                 write_json(self._request, self._me)
                 asked = time.monotonic()
                 print(f"{_words(other)} is training this stage; asked it to stop, to go on from its checkpoint", flush=True)
-            elif (newer := self.wanted()) is not None:
-                raise AscentError(f"{self._folder}: {newer}; nothing is lost.")
+            elif (newer := self._newer()) is not None:
+                raise AscentError(f"{self._folder}: {_words(newer)} takes this stage over; nothing is lost.")
             elif time.monotonic() - asked > PATIENCE_SECONDS:
                 raise AscentError(f"{self._folder}: {_words(other)} does not stop; end it and run again.")
             else:
@@ -78,39 +79,32 @@ class Lease:
         threading.Thread(target=self._beat, daemon=True).start()
 
     def wanted(self) -> str | None:
-        """Return a sentence when another run asks for the stage."""
-        newer = _read(self._request)
-        if newer is None or newer["name"] == self._me["name"] or _is_gone(newer):
-            return None
-        return f"{_words(newer)} takes this stage over"
+        """Return a sentence when another run asks for the stage, or has taken it while this one was silent."""
+        owner = _read(self._owner)
+        if owner is not None and owner["name"] != self._me["name"]:
+            return f"{_words(owner)} has taken this stage over"
+        newer = self._newer()
+        return newer and f"{_words(newer)} takes this stage over"
 
     def release(self) -> None:
         """Give the stage free."""
         self._over.set()
-        if (owner := _read(self._owner)) is not None and owner["name"] == self._me["name"]:
-            self._owner.unlink(missing_ok=True)
+        with self._lock:
+            if (owner := _read(self._owner)) is not None and owner["name"] == self._me["name"]:
+                self._owner.unlink()
 
-    def _create(self) -> bool:
-        # A link to a file that is complete: the owner's file never exists half-written, and only one link succeeds.
-        mine = self._folder / f"owner-{self._me['name']}.json"
-        write_json(mine, self._me)
-        try:
-            os.link(mine, self._owner)
-        except FileExistsError:
-            return False
-        finally:
-            mine.unlink()
-        return True
+    def _own(self, dead: dict | None) -> dict | None:
+        """Become the owner if there is none but `dead`; else return the owner."""
+        with self._lock:
+            owner = _read(self._owner)
+            if owner is not None and (dead is None or owner["name"] != dead["name"]):
+                return owner
+            write_json(self._owner, self._me)
+            return None
 
-    def _remove(self, other: dict) -> None:
-        # Another newcomer may have done so already, and be the owner now: what is taken away is looked at, and put back.
-        taken = self._folder / f"gone-{self._me['name']}.json"
-        with suppress(FileNotFoundError):
-            self._owner.rename(taken)
-            if (_read(taken) or other)["name"] != other["name"]:
-                with suppress(FileExistsError):
-                    os.link(taken, self._owner)
-            taken.unlink()
+    def _newer(self) -> dict | None:
+        newer = _read(self._request)
+        return None if newer is None or newer["name"] == self._me["name"] or _is_gone(newer) else newer
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
