@@ -1,12 +1,15 @@
 """InfoNCE against sentence-transformers' own loss, against a double loop in float64, and its gradient by differences."""
 
 import math
+from dataclasses import replace
+from functools import partial
 from pkgutil import iter_modules
 from typing import get_args
 
 import pytest
 import torch
 from sentence_transformers.sentence_transformer.losses import (
+    CosineSimilarityLoss,
     MultipleNegativesRankingLoss,
     MultipleNegativesSymmetricRankingLoss,
 )
@@ -14,6 +17,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from ascent import objectives
 from ascent.objectives import Embedded
 from ascent.objectives import infonce as infonce_module
+from ascent.objectives.cosine import cosine
 from ascent.objectives.infonce import infonce
 from ascent.settings import TrainStage
 
@@ -31,20 +35,21 @@ def embeddings(rows: int, seed: int, dtype: torch.dtype = torch.float32) -> torc
     return torch.nn.functional.normalize(torch.randn(rows, DIMENSION, generator=draw, dtype=dtype), dim=-1)
 
 
-def batch_of(queries: torch.Tensor, documents: torch.Tensor, document_ids=None, answers=None) -> Embedded:
-    """A batch whose first documents are the positives; all texts differ unless ids are given."""
+def batch_of(queries: torch.Tensor, documents: torch.Tensor, document_ids=None, answers=None, **more) -> Embedded:
+    """A batch whose first documents are the positives; all texts differ unless ids are given, and the rows share the rest."""
     ids = torch.arange(len(documents)) if document_ids is None else torch.tensor(document_ids)
-    return Embedded(
-        queries=queries,
-        documents=documents,
-        positives=torch.arange(len(queries)),
-        document_ids=ids,
-        answers=ids[: len(queries), None] if answers is None else torch.tensor(answers),
-    )
+    parts = {
+        "owners": torch.arange(len(documents)) % len(queries),
+        "groups": torch.zeros(len(queries), dtype=torch.int64),
+        "labels": torch.full((len(queries),), torch.nan),
+        "sources": torch.zeros(len(queries), dtype=torch.int64),
+        "answers": ids[: len(queries), None] if answers is None else torch.tensor(answers),
+    }
+    return Embedded(queries=queries, documents=documents, document_ids=ids, **parts | more)
 
 
-def loss_of(batch: Embedded, symmetric: bool = False) -> torch.Tensor:
-    return infonce(batch, batch, temperature=TEMPERATURE, symmetric=symmetric)
+def loss_of(batch: Embedded, symmetric: bool = False, **more) -> torch.Tensor:
+    return infonce(batch, temperature=TEMPERATURE, symmetric=symmetric, **more).sum()
 
 
 @pytest.mark.parametrize("negatives", [0, 1, 3])
@@ -109,23 +114,70 @@ def test_a_row_of_the_only_question_has_no_loss():
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_the_shares_of_two_processes_add_up_to_the_whole(symmetric):
-    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(len(DOCUMENT_IDS), 2, torch.float64)
-    whole = batch_of(queries, documents, DOCUMENT_IDS, ANSWERS)
-    total = 0.0
-    for rows, places in (([0, 1, 2], [0, 1, 2, 6, 7]), ([3, 4, 5], [3, 4, 5, 8, 9])):
-        known = [DOCUMENT_IDS[i] for i in places], [ANSWERS[i] for i in rows]
-        local = batch_of(queries[rows], documents[places], *known)
-        total += float(infonce(local, whole, temperature=TEMPERATURE, symmetric=symmetric))
-    assert total == pytest.approx(float(loss_of(whole, symmetric)), abs=1e-10)
+def test_rows_compete_within_their_group(symmetric):
+    """Two groups in a batch are two batches."""
+    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(ROWS + 4, 2, torch.float64)
+    groups = torch.tensor([0, 3, 0, 0, 3, 0])
+    batch = batch_of(queries, documents, groups=groups)
+    both = infonce(batch, temperature=TEMPERATURE, symmetric=symmetric)
+    for group in (0, 3):
+        alone = batch.of(groups == group)
+        # Symmetric is for rows with in-batch negatives, which are group 0.
+        expected = infonce(
+            replace(alone, groups=torch.zeros_like(alone.groups)), temperature=TEMPERATURE, symmetric=symmetric and group == 0
+        )
+        torch.testing.assert_close(both[groups == group], expected, atol=1e-12, rtol=0)
 
 
+def test_some_rows_of_a_batch_are_those_rows_with_their_documents():
+    batch = batch_of(embeddings(4, 1), embeddings(10, 2), owners=torch.tensor([0, 1, 2, 3, 3, 1, 0, 3, 1, 3]))
+    part = batch.of(torch.tensor([False, True, False, True]))
+    assert part.document_ids.tolist() == [1, 3, 3 + 1, 5, 7, 8, 9]
+    assert part.owners.tolist() == [0, 1, 1, 0, 1, 0, 1]
+    assert torch.equal(part.positives, batch.documents[[1, 3]])
+
+
+def test_matryoshka_is_sentence_transformers_loss():
+    queries, documents = embeddings(ROWS, 1), [embeddings(ROWS, 2), embeddings(ROWS, 3)]
+    sizes = {5: 1.0, 3: 0.5, 2: 2.0}
+    shrunk = 0.0
+    for size, weight in sizes.items():
+        inner = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=1 / TEMPERATURE)
+        cut = [torch.nn.functional.normalize(side[:, :size], dim=-1) for side in (queries, *documents)]
+        shrunk += weight * float(inner.compute_loss_from_embeddings(cut, None))
+    batch = batch_of(queries, torch.cat(documents))
+    one_pass = loss_of(batch, sizes={3: 0.5, 2: 2.0})
+    assert float(one_pass) / ROWS == pytest.approx(shrunk, abs=1e-5)
+    apart = objectives.matryoshka(partial(infonce, temperature=TEMPERATURE, symmetric=False), {3: 0.5, 2: 2.0}, True)
+    assert float(apart(batch).sum()) == pytest.approx(float(one_pass), abs=1e-5)
+
+
+def test_cosine_is_sentence_transformers_loss():
+    queries, documents = embeddings(ROWS, 1) * 3, embeddings(ROWS, 2)
+    labels = torch.rand(ROWS, generator=torch.Generator().manual_seed(0))
+    theirs = CosineSimilarityLoss(torch.nn.Identity())
+    expected = theirs.compute_loss_from_embeddings([queries, documents], labels)
+    assert float(cosine(batch_of(queries, documents, labels=labels)).mean()) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_rows_of_several_losses_do_not_meet():
+    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(ROWS + 3, 2, torch.float64)
+    sources = torch.tensor([0, 1, 0, 2, 1, 0])
+    batch = batch_of(queries, documents, sources=sources, labels=torch.rand(ROWS, dtype=torch.float64))
+    contrast = partial(infonce, temperature=TEMPERATURE, symmetric=False)
+    losses = objectives.mixed([cosine, contrast], [1, 0, 1])(batch)
+    graded = sources == 1
+    torch.testing.assert_close(losses[graded], cosine(batch.of(graded)))
+    torch.testing.assert_close(losses[~graded], contrast(batch.of(~graded)))
+
+
+@pytest.mark.parametrize("sizes", [{}, {3: 0.5, 2: 2.0}], ids=["one size", "three sizes"])
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_the_gradient_is_that_of_finite_differences(symmetric):
+def test_the_gradient_is_that_of_finite_differences(symmetric, sizes):
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(len(DOCUMENT_IDS), 2, torch.float64)
 
     def loss(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-        return loss_of(batch_of(queries, documents, DOCUMENT_IDS, ANSWERS), symmetric)
+        return loss_of(batch_of(queries, documents, DOCUMENT_IDS, ANSWERS), symmetric, sizes=sizes)
 
     assert torch.autograd.gradcheck(loss, (queries.requires_grad_(), documents.requires_grad_()))
 
@@ -137,7 +189,7 @@ def test_every_objective_of_the_settings_is_a_module_and_every_module_a_setting(
 
 def test_a_low_temperature_stays_finite():
     queries, documents = embeddings(ROWS, 1).requires_grad_(), embeddings(ROWS, 2)
-    loss = infonce(*[batch_of(queries, documents)] * 2, temperature=1e-4, symmetric=True)
+    loss = infonce(batch_of(queries, documents), temperature=1e-4, symmetric=True).sum()
     loss.backward()
     assert math.isfinite(float(loss.detach()))
     assert bool(queries.grad.isfinite().all())

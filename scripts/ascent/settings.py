@@ -12,6 +12,7 @@ TaskType = Literal["retrieval", "reranking", "sts", "classification", "clusterin
 Side = Literal["query", "document"]
 PromptTask = Literal["default", TaskType]
 Split = Literal["train", "validation", "test"]
+ObjectiveName = Literal["cosine", "infonce"]
 Offload = Literal["none", "cpu", "nvme"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -237,12 +238,18 @@ class Stage(Settings):
     """Prompts of this stage; the parents' when absent."""
 
 
+class DataUse(Settings):
+    objective: ObjectiveName | None = None
+    in_batch: bool | None = None
+    loss_weight: Positive = 1
+
+
 class TrainStage(Stage):
     """A stage that trains."""
 
-    objective: Literal["infonce"]
+    objective: ObjectiveName
     """The loss: a module of scripts/ascent/objectives."""
-    data: list[str] = Field(min_length=1)
+    data: dict[str, "DataUse"]
     """Names of the data sets, trained on together in mixed batches."""
     mining: Mining | None = None
     """Hard negatives, mined with an earlier stage's model; none when absent."""
@@ -264,6 +271,9 @@ class TrainStage(Stage):
     """Similarities are divided by it before the softmax."""
     symmetric: bool = False
     """Also rank the batch's queries for each positive, and average the two losses."""
+    matryoshka: dict[Count, Positive] = {}
+    """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
+    embedding's is 1 unless it is given (arXiv 2205.13147)."""
     dropout: Share | None = None
     """Dropout of the backbone; the backbone's own when absent."""
     mini_batch_tokens: Count = 16384

@@ -1,38 +1,106 @@
 """Losses, one module each, named as recipes name them, all with the same function:
 
-    objective(stage)    return loss(local, batch), summed over this process's rows
+    objective(stage, contract)    return loss(local), one value for each of this process's rows
 
-`local` are this process's embeddings, `batch` those of all processes.
+`local` are this process's embeddings. A loss that compares rows of several processes does so itself (training/collectives.py),
+so every process calls every loss of its stage, in the same order, even with no row.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 
 import torch
 
-from ..settings import TrainStage
+from ..settings import Contract, TrainStage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """Embeddings of a batch, or of one process's share of it.
+    """One process's share of a batch, embedded.
 
-    queries: (rows, dimension). documents: (rows + negatives, dimension). positives: (rows,), the index of each row's
-    positive in `documents`. document_ids: int64 (documents,), equal where the texts are equal. answers: int64
-    (rows, most), the ids of all documents known to answer each row's query, its positive among them, filled up with -1.
+    queries: (rows, dimension). documents: (documents, dimension), the rows' positives in the same order, then their negatives.
+    owners: int64 (documents,), the row that each document belongs to. document_ids: int64 (documents,), equal where the
+    texts are equal. answers: int64 (rows, most), the ids of all documents known to answer each row's query, its positive among
+    them, filled up with -1. groups: int64 (rows,): in the whole batch, rows compete only with those of their own group.
+    labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set.
     """
 
     queries: torch.Tensor
     documents: torch.Tensor
-    positives: torch.Tensor
+    owners: torch.Tensor
     document_ids: torch.Tensor
     answers: torch.Tensor
+    groups: torch.Tensor
+    labels: torch.Tensor
+    sources: torch.Tensor
+
+    @property
+    def positives(self) -> torch.Tensor:
+        """The positive of each row, (rows, dimension)."""
+        return self.documents[: len(self.queries)]
+
+    def of(self, rows: torch.Tensor) -> "Embedded":
+        """Return these rows (a mask) and what belongs to them."""
+        kept = rows[self.owners]
+        place = torch.cumsum(rows, 0) - 1
+        of_documents = {"documents", "owners", "document_ids"}
+        parts = {f.name: getattr(self, f.name)[kept if f.name in of_documents else rows] for f in fields(self)}
+        return Embedded(**parts | {"owners": place[parts["owners"]]})
 
 
-Objective = Callable[[Embedded, Embedded], torch.Tensor]
+Objective = Callable[[Embedded], torch.Tensor]
 
 
-def load_objective(stage: TrainStage) -> Objective:
-    """Return the loss that a stage names, with the stage's settings."""
-    return import_module(f".{stage.objective}", __name__).objective(stage)
+def load_objectives(stage: TrainStage, contract: Contract) -> Objective:
+    """Return the loss of a stage: each row's is the one that its data set asks for."""
+    names = [use.objective or stage.objective for use in stage.data.values()]
+    distinct = sorted(set(names))
+    objectives = [import_module(f".{name}", __name__).objective(stage, contract) for name in distinct]
+    return objectives[0] if len(objectives) == 1 else mixed(objectives, [distinct.index(name) for name in names])
+
+
+def mixed(objectives: Sequence[Objective], of_source: Sequence[int]) -> Objective:
+    """Return the loss that is, for each row, the one of `objectives` that `of_source` gives its data set.
+
+    Rows with different losses do not meet: neither sees the other's documents.
+    """
+
+    def loss(local: Embedded) -> torch.Tensor:
+        chosen = torch.tensor(of_source, device=local.sources.device)[local.sources]
+        losses = local.queries.new_zeros(len(local.queries))
+        for index, objective in enumerate(objectives):
+            rows = chosen == index
+            losses = losses.masked_scatter(rows, objective(local.of(rows)))
+        return losses
+
+    return loss
+
+
+def prefix(embeddings: torch.Tensor, size: int, normalise: bool) -> torch.Tensor:
+    """Return the first `size` dimensions, of length 1 again where the whole embedding is."""
+    if size == embeddings.shape[1]:
+        return embeddings
+    cut = embeddings[:, :size]
+    return torch.nn.functional.normalize(cut, dim=-1) if normalise else cut
+
+
+def matryoshka(objective: Objective, sizes: dict[int, float], normalise: bool) -> Objective:
+    """Return the sum of a loss over prefixes of the embeddings, each with its weight (Kusupati et al. 2022, arXiv
+    2205.13147, eq. 1)."""
+    if not sizes:
+        return objective
+
+    def loss(local: Embedded) -> torch.Tensor:
+        total = local.queries.new_zeros(len(local.queries))
+        for size, weight in sizes_of(sizes, local.queries.shape[1]).items():
+            cut = {name: prefix(getattr(local, name), size, normalise) for name in ("queries", "documents")}
+            total = total + weight * objective(replace(local, **cut))
+        return total
+
+    return loss
+
+
+def sizes_of(sizes: dict[int, float], dimension: int) -> dict[int, float]:
+    """Return the prefixes' sizes and weights; the whole embedding has weight 1 unless it is among them."""
+    return {dimension: 1.0} | sizes

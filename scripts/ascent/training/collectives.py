@@ -1,61 +1,9 @@
-"""Embeddings of the whole batch on every process, with a gradient that knows it."""
+"""What processes tell each other."""
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
-
-from ..objectives import Embedded
-
-
-class _Gather(torch.autograd.Function):
-    """Rows of every process, in the order of the ranks; the gradient comes back summed over the processes."""
-
-    @staticmethod
-    def forward(ctx, rows: torch.Tensor, sizes: list[int]) -> torch.Tensor:
-        ctx.start, ctx.size = sum(sizes[: dist.get_rank()]), len(rows)
-        return _gather(rows, sizes)
-
-    @staticmethod
-    def backward(ctx, gradient: torch.Tensor):
-        gradient = gradient.contiguous()
-        dist.all_reduce(gradient)
-        return gradient[ctx.start : ctx.start + ctx.size], None
-
-
-def _gather(rows: torch.Tensor, sizes: list[int]) -> torch.Tensor:
-    # Collectives want equal shapes, so short processes are padded to the longest and cut again.
-    padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
-    padded[: len(rows)] = rows
-    pieces = [torch.empty_like(padded) for _ in sizes]
-    dist.all_gather(pieces, padded)
-    return torch.cat([piece[:size] for piece, size in zip(pieces, sizes, strict=True)])
-
-
-def gather(local: Embedded) -> Embedded:
-    """Return the whole batch's embeddings and ids: every process's queries and documents, in the order of the ranks.
-
-    Differentiable. When each process then sums a loss over its own rows, the gradient that reaches `local` is that of
-    the sum over all processes.
-    """
-    world = dist.get_world_size()
-    if world == 1:
-        return local
-    device = local.queries.device
-    shape = torch.tensor([len(local.queries), len(local.documents)], device=device)
-    shapes = [torch.empty_like(shape) for _ in range(world)]
-    dist.all_gather(shapes, shape)
-    queries, documents = ([int(shape[i]) for shape in shapes] for i in (0, 1))
-    starts = torch.tensor([sum(documents[:rank]) for rank in range(world)], device=device)
-    offsets = starts.repeat_interleave(torch.tensor(queries, device=device))
-    return replace(
-        local,
-        queries=_Gather.apply(local.queries, queries),
-        documents=_Gather.apply(local.documents, documents),
-        positives=_gather(local.positives, queries) + offsets,
-        answers=_gather(local.answers, queries),
-        document_ids=_gather(local.document_ids, documents),
-    )
 
 
 def largest(*values: int, device: torch.device) -> list[int]:
@@ -63,3 +11,42 @@ def largest(*values: int, device: torch.device) -> list[int]:
     tensor = torch.tensor([int(value) for value in values], device=device)
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return tensor.tolist()
+
+
+def sizes_of_all(rows: torch.Tensor) -> list[int]:
+    """Return how many rows each process holds. Without a process group there is one process."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return [len(rows)]
+    size = torch.tensor([len(rows)], device=rows.device)
+    sizes = [torch.empty_like(size) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, size)
+    return [int(size) for size in sizes]
+
+
+def pass_on(tensors: list[torch.Tensor], sizes: list[int], hop: int) -> Callable[[], list[torch.Tensor]]:
+    """Start to send blocks of rows to the next process and to receive those of the one before, round a ring; return a function
+    that waits for them.
+
+    Before hop 0 a process holds its own block, before hop h that of rank - h; `sizes` are the rows of each rank's own. After as
+    many hops as there are processes, each block is at home again.
+    """
+    if len(sizes) == 1:
+        return lambda: tensors
+    rank, world = dist.get_rank(), len(sizes)
+    coming = sizes[(rank - hop - 1) % world]
+    received = [tensor.new_empty((coming, *tensor.shape[1:])) for tensor in tensors]
+    operations = []
+    for mine, theirs in zip(tensors, received, strict=True):
+        if len(mine):
+            operations.append(dist.P2POp(dist.isend, mine.contiguous(), (rank + 1) % world))
+        if len(theirs):
+            operations.append(dist.P2POp(dist.irecv, theirs, (rank - 1) % world))
+    works = dist.batch_isend_irecv(operations) if operations else []
+
+    def wait() -> list[torch.Tensor]:
+        for work in works:
+            work.wait()
+        operations.clear()  # until now they kept what was sent alive
+        return received
+
+    return wait

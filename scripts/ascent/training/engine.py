@@ -3,11 +3,11 @@
 Why it is right. Let a batch of B rows lie on W processes, and L = 1/B * sum over all rows of the row's loss. Each process
 computes l_r = W/B * sum over its own rows, against the embeddings of the whole batch. DeepSpeed averages gradients over
 processes, so the step's gradient is 1/W * sum_r dl_r/dw, the row losses' sum divided by B: dL/dw, provided that a
-process's embeddings also receive what the other processes' rows say of them. The gather's backward sees to that
-(training/collectives.py).
+process's embeddings also receive what the other processes' rows say of them. A loss that compares rows of several processes
+sees to that in its own backward (objectives/infonce.py); one that concerns each row alone has nothing to see to.
 
-The gradient cache (Gao et al. 2021, arXiv 2101.06983) splits the chain at the embeddings: embed the mini-batches without
-a graph, take the loss's gradient at the embeddings, embed again with a graph and send each mini-batch's piece backward.
+The chain is split at the embeddings: the loss's gradient is taken there first. The gradient cache (Gao et al. 2021, arXiv
+2101.06983) embeds the mini-batches without a graph, embeds each again with one, and sends its piece backward.
 Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second pass repeats the first exactly, and so
 does a resumed run. Only the last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
 """
@@ -23,7 +23,7 @@ import torch.distributed as dist
 from ..batching import by_length, pad
 from ..objectives import Embedded, Objective
 from ..settings import TrainStage
-from .collectives import gather, largest
+from .collectives import largest
 from .data import Batch
 
 # Forward passes of more tokens are slower on a CPU (2,048: 3.5k tokens/s, 6,144: 2.6k, 16,384: 2.0k for MiniLM on two cores);
@@ -33,11 +33,14 @@ CPU_FORWARD_TOKENS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What a step reports: the whole batch's mean loss, the norm of its gradient before clipping, real tokens embedded."""
+    """What a step reports: the whole batch's mean loss, the norm of its gradient before clipping, real tokens embedded, the sum of
+    the squares of the texts' lengths, and each data set's share of the sum of squares of the loss's gradient at the embeddings."""
 
     loss: float
     gradient_norm: float
     tokens: int
+    squares: int
+    gradient_shares: list[float]
 
 
 def start_engine(model: torch.nn.Module, stage: TrainStage, steps: int, config: dict):
@@ -90,27 +93,41 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
 
 def train_step(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> StepResult:
     """Take one optimizer step on a batch, of which this process holds a share (at least one row)."""
-    loss = backward(engine, batch, objective, stage, step, pad_id)
+    losses, gradients = backward(engine, batch, objective, stage, step, pad_id)
     if stage.zero:
         engine.step()
         norm = engine.get_global_grad_norm()
     else:  # every process holds the whole gradient, and DeepSpeed does not report its norm
         norm = torch.nn.utils.get_total_norm([p.grad for p in engine.module.parameters() if p.grad is not None])
         engine.step()
-    totals = torch.stack([loss.double(), loss.new_tensor(sum(len(row) for row in batch.tokens)).double()])
+    lengths = losses.new_tensor([[len(row), len(row) ** 2] for row in batch.tokens], dtype=torch.float64).sum(0)
+    totals = torch.cat([losses.sum()[None], gradients, lengths])
     dist.all_reduce(totals)
-    return StepResult(loss=float(totals[0]) / dist.get_world_size(), gradient_norm=float(norm), tokens=int(totals[1]))
+    loss, *parts, tokens, squares = totals.tolist()
+    return StepResult(
+        loss=loss / batch.global_rows,
+        gradient_norm=float(norm),
+        tokens=int(tokens),
+        squares=int(squares),
+        gradient_shares=[part / (sum(parts) or 1.0) for part in parts],
+    )
 
 
-def backward(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> torch.Tensor:
-    """Leave the whole batch's gradient with the engine; return this process's share of the loss, whose mean over the
-    processes is the batch's loss."""
+def backward(
+    engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leave the whole batch's gradient with the engine.
+
+    Returns the weighted losses of this process's rows, (rows,), whose sum over all processes, divided by the batch's rows, is
+    the batch's loss; and for each data set the sum of squares of the loss's gradient at its rows' embeddings.
+    """
     device = engine.device
     chunk_tokens = min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
     chunks = by_length([len(row) for row in batch.tokens], chunk_tokens)
     padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in chunks)
     padded, count = largest(padded, len(chunks), device=device)
-    order = torch.from_numpy(np.concatenate(chunks))
+    order = torch.from_numpy(np.concatenate(chunks)).to(device)
+    cached = padded > stage.mini_batch_tokens
     # Every process makes the same number of passes, else ZeRO's collectives would wait for ever: the extra ones embed
     # one row whose gradient is zero.
     chunks += [chunks[-1][:1]] * (count - len(chunks))
@@ -120,29 +137,32 @@ def backward(engine, batch: Batch, objective: Objective, stage: TrainStage, step
         torch.manual_seed(int(seed))
         return engine(**pad([batch.tokens[row] for row in chunks[index]], pad_id, device))
 
-    def loss_of(embedded: torch.Tensor) -> torch.Tensor:
-        rows = embedded[: len(order)][torch.argsort(order).to(device)]
-        local = Embedded(
+    with torch.set_grad_enabled(not cached):
+        embedded = torch.cat([embed(index) for index in range(count)])
+    rows = embedded.detach()[torch.argsort(order)].requires_grad_()
+    sources = batch.sources.to(device)
+    losses = batch.weights.to(device) * objective(
+        Embedded(
             queries=rows[: batch.rows],
             documents=rows[batch.rows :],
-            positives=torch.arange(batch.rows, device=device),
+            owners=batch.owners.to(device),
             document_ids=batch.document_ids.to(device),
             answers=batch.answers.to(device),
+            groups=batch.groups.to(device),
+            labels=batch.labels.to(device),
+            sources=sources,
         )
-        loss = objective(local, gather(local)) * (dist.get_world_size() / batch.global_rows)
-        return loss + 0.0 * embedded[len(order) :].sum()
-
-    if padded <= stage.mini_batch_tokens:
-        loss = loss_of(torch.cat([embed(index) for index in range(count)]))
+    )
+    (at_rows,) = torch.autograd.grad(losses.sum() * (dist.get_world_size() / batch.global_rows), rows)
+    gradient = torch.zeros_like(embedded)
+    gradient[: len(order)] = at_rows[order]
+    if cached:
+        for index, piece in enumerate(gradient.split([len(chunk) for chunk in chunks])):
+            engine.set_gradient_accumulation_boundary(index == count - 1)
+            engine.backward((embed(index) * piece).sum())
+    else:
         engine.set_gradient_accumulation_boundary(True)
-        engine.backward(loss)
-        return loss.detach()
-    with torch.no_grad():
-        embedded = torch.cat([embed(index) for index in range(count)])
-    embedded.requires_grad_()
-    loss = loss_of(embedded)
-    (gradient,) = torch.autograd.grad(loss, embedded)
-    for index, piece in enumerate(gradient.split([len(chunk) for chunk in chunks])):
-        engine.set_gradient_accumulation_boundary(index == count - 1)
-        engine.backward((embed(index) * piece).sum())
-    return loss.detach()
+        engine.backward((embedded * gradient).sum())
+    source_of = torch.cat([sources, sources[batch.owners.to(device)]])
+    squares = at_rows.new_zeros(len(stage.data)).index_add(0, source_of, at_rows.pow(2).sum(1))
+    return losses.detach(), squares

@@ -16,7 +16,7 @@ from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, sha256_file, write_json
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, save_like
-from ..objectives import load_objective
+from ..objectives import load_objectives
 from ..settings import Running, StageSettings, TrainStage
 from .checkpoints import Checkpoints
 from .collectives import largest
@@ -141,7 +141,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
         if rank == 0:
             print(f"going on from the checkpoint before step {start + 1} of {steps}", flush=True)
     record = Record(settings, task.running, task.metrics, checkpoints.fingerprint, steps, start) if rank == 0 else None
-    objective = load_objective(stage)
+    objective = load_objectives(stage, settings.contract)
     saved = time.monotonic()
     for step in range(start, steps):
         began = time.perf_counter()
@@ -161,6 +161,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
                 tokens_per_second=result.tokens / seconds,
                 pairs_per_second=batch.global_rows / seconds,
                 seconds=seconds,
+                gradient_shares=dict(zip(stage.data, result.gradient_shares, strict=True)),
             )
         due = time.monotonic() - saved > 60 * task.running.checkpoint_minutes
         due |= task.running.checkpoint_steps is not None and (step + 1) % task.running.checkpoint_steps == 0

@@ -1,0 +1,57 @@
+"""How much of what a device can do a training step does."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from ..costs import Shape, forward_flops, read_shape
+from ..errors import AscentError
+from .engine import StepResult
+
+# Square matrices that keep a device busy: a CPU's cores, a GPU's multiprocessors.
+CPU_SIZE, GPU_SIZE = 2048, 8192
+REPEATS = 5
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the FLOP/s of the fastest of a few products of square matrices on this device, as busy as it is now."""
+    size = GPU_SIZE if device.type == "cuda" else CPU_SIZE
+    a, b = (torch.full((size, size), 0.5, dtype=dtype, device=device) for _ in range(2))
+    seconds = []
+    for _ in range(REPEATS):
+        _wait(device)
+        began = time.perf_counter()
+        torch.mm(a, b)
+        _wait(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Throughput:
+    """Turns a step's seconds into rates: of real tokens, of pairs, and of the model's FLOPs.
+
+    The model's FLOPs are a forward pass and twice that backward; padding and what is computed twice for want of memory are
+    left out, so `mfu`, their share of the matmul peak of all processes, is that of PaLM (arXiv 2204.02311, appendix B).
+    """
+
+    def __init__(self, parent: Path, device: torch.device, dtype: torch.dtype, processes: int):
+        self._shape: Shape | None
+        try:
+            self._shape = read_shape(parent)
+        except AscentError:  # a form whose costs are not known is trained all the same
+            self._shape = None
+        self._peak = matmul_peak(device, dtype) * processes
+
+    def of(self, result: StepResult, rows: int, seconds: float) -> dict[str, float]:
+        """Return the rates of a step of `rows` pairs."""
+        rates = {"tokens_per_second": result.tokens / seconds, "pairs_per_second": rows / seconds}
+        if self._shape:
+            flops = 3 * forward_flops(self._shape, result.tokens, result.squares)
+            rates |= {"flops_per_second": flops / seconds, "mfu": flops / seconds / self._peak}
+        return rates
