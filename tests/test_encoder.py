@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from ascent.contract import read_contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
-from ascent.model import load_backbone, pool, save_new
+from ascent.model import load_backbone, save_new
 from ascent.settings import Backbone, Contract
 
 PROMPTS = {"query": {"retrieval": "question: ", "default": "text: "}, "document": {"default": "passage: "}}
@@ -85,16 +85,6 @@ def test_a_teacher_is_used_as_the_recipe_says(tiny_resource, texts):
     states = reference.encode(texts[:5], output_value="token_embeddings")
     expected = torch.stack([torch.nn.functional.normalize(rows[0], dim=0) for rows in states])
     np.testing.assert_allclose(teacher.encode(texts[:5], side="query", task="sts"), expected.numpy(), atol=1e-5)
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_pooling_skips_padding_on_either_side(side):
-    states = torch.arange(2 * 4 * 3, dtype=torch.float32).reshape(2, 4, 3)
-    mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1] if side == "left" else [1, 1, 0, 0]])
-    real = [states[0], states[1][mask[1].bool()]]
-    assert pool(states, mask, "mean").tolist() == [rows.mean(0).tolist() for rows in real]
-    assert pool(states, mask, "cls").tolist() == [rows[0].tolist() for rows in real]
-    assert pool(states, mask, "last").tolist() == [rows[-1].tolist() for rows in real]
 
 
 def refused(folder, message: str, **options) -> None:

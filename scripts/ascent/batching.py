@@ -7,11 +7,14 @@ import torch
 
 
 def tokenise(tokenizer, texts: Sequence[str], prompt: str, max_tokens: int) -> list[np.ndarray]:
-    """Return the token ids of `prompt + text`, cut to `max_tokens` with special tokens counted: int32 arrays."""
+    """Return the token ids of `prompt + text`, cut to `max_tokens` with special tokens counted: int32 arrays.
+
+    A text without any, of a tokenizer without special tokens, is one padding token: something to embed.
+    """
     if not texts:
         return []
     encoded = tokenizer([prompt + text for text in texts], truncation=True, max_length=max_tokens)
-    return [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
+    return [np.asarray(ids or [tokenizer.pad_token_id or 0], dtype=np.int32) for ids in encoded["input_ids"]]
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .batching import by_length, pad, tokenise
+from .batching import by_length, tokenise
 from .contract import read_contract, refuse_difference
 from .errors import AscentError
 from .model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype
@@ -71,7 +71,7 @@ class Encoder:
         batches = by_length([len(row) for row in rows], self.tokens_per_batch)
         with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
             for batch in batches:
-                inputs = pad([rows[i] for i in batch], self.tokenizer.pad_token_id or 0, self.device)
+                inputs = self.model.inputs([rows[i] for i in batch], self.tokenizer.pad_token_id or 0, self.device)
                 distinct[batch] = self.model(**inputs).float().cpu().numpy()
                 bar.update(len(batch))
         embeddings = distinct[[place[text] for text in texts]]

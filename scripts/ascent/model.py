@@ -2,37 +2,44 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from .batching import pad
 from .contract import tokenizer_digest, weights_digest, write_contract
 from .errors import AscentError
+from .packing import NAME, PACKED, is_packed, pack
 from .settings import Contract
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
+# Of these kinds, an encoder and a decoder in one, AutoModel would load both.
+ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
 
-def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Reduce token states (rows, tokens, dimension) to (rows, dimension) float32, over the tokens where mask is 1."""
-    states = states.float()
+
+def pool(states: torch.Tensor, cumulative: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Reduce token states (tokens, dimension) to (rows, dimension), in float32 or float64.
+
+    cumulative: where each row begins and the last one ends, (rows + 1,).
+    """
+    states = states.to(torch.promote_types(states.dtype, torch.float32))
     if pooling == "mean":
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
-    positions = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
-    if pooling == "cls":  # the first real token, wherever padding stands
-        index = positions.masked_fill(mask == 0, mask.shape[1]).argmin(1)
-    else:
-        index = positions.masked_fill(mask == 0, -1).argmax(1)
-    return states[torch.arange(len(states), device=states.device), index]
+        return torch.segment_reduce(states, "mean", lengths=cumulative.diff().long())
+    return states[cumulative[:-1] if pooling == "cls" else cumulative[1:] - 1]
 
 
 class EmbeddingModel(torch.nn.Module):
-    """Token ids (rows, tokens) in, embeddings (rows, dimension) float32 out, of length 1 when the contract says so."""
+    """Rows of tokens in, embeddings (rows, dimension) out, of length 1 when the contract says so.
+
+    Embeddings are float32, or float64 where the weights are.
+    """
 
     def __init__(self, backbone: torch.nn.Module, contract: Contract, dtype: torch.dtype | None = None):
         """`dtype`: what the backbone's matrix products are computed in; None for its weights' float32."""
@@ -41,36 +48,54 @@ class EmbeddingModel(torch.nn.Module):
         self.contract = contract
         self.dtype = dtype
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def inputs(self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str) -> dict[str, Any]:
+        """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be packed."""
+        if is_packed(self.backbone):
+            return pack(rows, device, first_position(self.backbone))
+        return pad(rows, pad_id, device)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **packed: Any) -> torch.Tensor:
+        """Embed what `inputs` returns; input_ids (rows, tokens) with an attention_mask may also be padded on the left."""
+        if attention_mask is not None and is_packed(self.backbone):
+            rows = [ids[real].cpu().numpy() for ids, real in zip(input_ids, attention_mask.bool(), strict=True)]
+            packed = pack(rows, input_ids.device, first_position(self.backbone))
+            input_ids, attention_mask = packed.pop("input_ids"), None
         # Autocast stands here and not round the training step because DeepSpeed switches off one that it did not configure.
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
-            states = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        embeddings = pool(states, attention_mask, self.contract.pooling)
+            states = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **packed).last_hidden_state
+        if attention_mask is None:
+            states, cumulative = states[0], packed["cumulative"]
+        else:
+            states, cumulative = states[attention_mask.bool()], torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
+        embeddings = pool(states, cumulative, self.contract.pooling)
         return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings
 
 
 def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:
     """Load a backbone (float32) and its tokenizer. Only safetensors are read, and no code of the folder is run.
 
-    dropout: replaces the backbone's own.
+    Its attention is the contract's; of an encoder-decoder (T5) only the encoder is loaded. dropout: replaces the backbone's own.
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise AscentError(f"{folder}: holds no config.json, so it is no model folder; check the model's source.")
-    # On a CPU torch's fused attention is slower than plain matrix products: by a fifth forward, by half backward.
-    options = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
+    config = json.loads((folder / "config.json").read_text())
+    kind = config.get("model_type")
+    options: dict[str, Any] = {}
+    if kind in PACKED:
+        options["attn_implementation"] = NAME
+    elif not torch.cuda.is_available():
+        # On a CPU torch's fused attention is slower than plain matrix products: by a fifth forward, by half backward.
+        options["attn_implementation"] = "eager"
     if dropout is not None:
         known = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
                  "embedding_dropout", "mlp_dropout")  # fmt: skip
-        config = json.loads((folder / "config.json").read_text())
         options |= {key: dropout for key in known if key in config}
     weights_digest(folder)  # refuses a folder without safetensors
-    backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
-    if contract.attention != natural_attention(backbone):
-        raise AscentError(
-            f"{folder}: this backbone attends {natural_attention(backbone)}ly, the recipe says '{contract.attention}'; "
-            "changing it is not supported yet."
-        )
+    automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
+    backbone = automatic.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
+    backbone.config.use_cache = False  # nothing is generated, so keys and values need not be kept
+    set_attention(backbone, contract.attention, folder)
     longest = longest_input(backbone)
     if longest is not None and contract.max_tokens > longest:
         raise AscentError(
@@ -79,20 +104,52 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
     return backbone, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
+def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path) -> None:
+    """Make a backbone attend in the contract's direction. A causal one is made bidirectional by a word in its configuration.
+
+    transformers reads `is_causal` there, for the mask as for every kind of attention, so a folder saved with it needs none
+    of our code.
+    """
+    found = natural_attention(backbone)
+    if attention == found:
+        return
+    if attention == "causal":
+        raise AscentError(
+            f"{folder}: this backbone attends bidirectionally, which cannot be changed; set attention: bidirectional."
+        )
+    if backbone.config.model_type not in PACKED:
+        raise AscentError(
+            f"{folder}: this backbone attends causally, and a '{backbone.config.model_type}' model is not known to become "
+            "bidirectional; set attention: causal."
+        )
+    backbone.config.is_causal = False
+
+
+def first_position(backbone: torch.nn.Module) -> int:
+    """Return the number of a row's first position: RoBERTa's family counts from behind its padding's."""
+    table = position_table(backbone)
+    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+
+
 def longest_input(backbone: torch.nn.Module) -> int | None:
     """Return how many tokens a backbone has positions for; None where positions are computed and not learned."""
+    table = position_table(backbone)
+    return None if table is None else table.num_embeddings - first_position(backbone)
+
+
+def position_table(backbone: torch.nn.Module) -> torch.nn.Embedding | None:
+    """Return a backbone's learned positions."""
     for name, module in backbone.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            # RoBERTa's family counts positions from behind its padding's.
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+            return module
     return None
 
 
 def natural_attention(backbone: torch.nn.Module) -> str:
-    """Return 'causal' for decoders, 'bidirectional' for encoders, as the first attention layer says."""
+    """Return 'causal' for decoders, 'bidirectional' for encoders and for decoders whose configuration makes them so."""
     for module in backbone.modules():
         if hasattr(module, "is_causal"):
-            return "causal" if module.is_causal else "bidirectional"
+            return "causal" if module.is_causal and getattr(backbone.config, "is_causal", True) else "bidirectional"
     return "bidirectional"
 
 
@@ -126,6 +183,7 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
+    set_attention(transformer.model, contract.attention, resource)
     pooling = {"last": "lasttoken"}.get(contract.pooling, contract.pooling)
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling)]
     if contract.normalise:

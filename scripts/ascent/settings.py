@@ -137,7 +137,7 @@ class Contract(Settings):
     max_tokens: Count = 512
     """Longer texts are cut here; prompt and special tokens count."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
-    """Whether a token sees the tokens after it."""
+    """Whether a token sees the tokens after it. Llama, Mistral, Qwen 2 and 3 and Gemma 3 can be made bidirectional."""
     prompts: dict[Side, dict[PromptTask, str]] = {}
     """Text put before a query or a document, by task type; `default` serves the types that are not named."""
 

@@ -1,0 +1,140 @@
+"""Every architecture attends as its contract says, and a folder that is written gives the same embeddings without our code."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import AutoConfig, AutoModel, T5EncoderModel, T5ForConditionalGeneration
+
+from architectures import DECODERS, ENCODERS, EVERY, T5, make_architecture
+from ascent.batching import pad, tokenise
+from ascent.encoder import Encoder
+from ascent.errors import AscentError
+from ascent.model import EmbeddingModel, load_backbone, pool, save_new
+from ascent.settings import Contract
+
+WITH_T5 = [*EVERY, ("t5", "bidirectional")]
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_resource, tmp_path_factory):
+    parent = tmp_path_factory.mktemp("architectures")
+    return {name: make_architecture(parent / name, name, tiny_resource) for name in (*ENCODERS, *DECODERS, "t5")}
+
+
+@pytest.fixture(scope="module")
+def texts(corpus_rows):
+    return [row["positive"] for row in corpus_rows[:12]] + ["", "open"]
+
+
+def rows_of(*lengths: int) -> list[np.ndarray]:
+    draw = np.random.default_rng(0)
+    return [draw.integers(5, 2000, length).astype(np.int32) for length in lengths]
+
+
+def embedding_model(folder, attention: str = "bidirectional", **contract) -> EmbeddingModel:
+    contract = Contract(max_tokens=32, attention=attention, **contract)
+    return EmbeddingModel(load_backbone(folder, contract)[0], contract).eval()
+
+
+@pytest.mark.parametrize(("name", "attention"), WITH_T5)
+def test_a_later_token_changes_an_earlier_state_only_if_bidirectional(folders, name, attention):
+    model = embedding_model(folders[name], attention, pooling="cls")
+    row, other = rows_of(3)[0], rows_of(3)[0]
+    other[-1] += 1
+    with torch.no_grad():
+        first, second = (model(**model.inputs([tokens], 0, "cpu")) for tokens in (row, other))
+    assert (float((first - second).norm()) > 1e-2) == (attention == "bidirectional")
+    assert attention == "bidirectional" or torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("name", "attention"), WITH_T5)
+def test_a_written_folder_needs_none_of_our_code(folders, tmp_path, texts, name, attention):
+    contract = Contract(max_tokens=32, attention=attention, pooling="mean" if name in ENCODERS else "last")
+    (tmp_path / "model").mkdir()
+    save_new(folders[name], contract, {}, tmp_path / "model")
+    encoder = Encoder(tmp_path / "model", expected=contract, precision="float32", tokens_per_batch=64)
+    ours = encoder.encode(texts, side="query", task="retrieval")
+    for implementation in ("eager", "sdpa"):
+        options = {"attn_implementation": implementation}
+        reference = SentenceTransformer(str(tmp_path / "model"), device="cpu", model_kwargs=options)
+        np.testing.assert_allclose(ours, reference.encode(texts, batch_size=5), rtol=0, atol=1e-5)
+    if name != "t5":
+        rows = tokenise(encoder.tokenizer, texts, "", 32)
+        inputs = pad(rows, encoder.tokenizer.pad_token_id)
+        backbone = AutoModel.from_pretrained(tmp_path / "model").eval()
+        with torch.no_grad():
+            states = backbone(**inputs).last_hidden_state
+        for row, tokens, embedding in zip(states, rows, ours, strict=True):
+            pooled = row[: len(tokens)].mean(0) if contract.pooling == "mean" else row[len(tokens) - 1]
+            np.testing.assert_allclose(embedding, torch.nn.functional.normalize(pooled, dim=0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+@pytest.mark.parametrize(("name", "attention"), WITH_T5)
+def test_packed_and_padded_on_either_side_give_one_embedding(folders, name, attention, pooling):
+    model = embedding_model(folders[name], attention, pooling=pooling)
+    rows = rows_of(9, 4, 1, 20)
+    pad_id = model.backbone.config.pad_token_id
+    right = pad(rows, pad_id)
+    left = {key: torch.full_like(tensor, pad_id if key == "input_ids" else 0) for key, tensor in right.items()}
+    for index, row in enumerate(rows):
+        for key in left:
+            left[key][index, -len(row) :] = right[key][index, : len(row)]
+    with torch.no_grad():
+        expected = torch.cat([model(**model.inputs([row], pad_id, "cpu")) for row in rows])
+        for inputs in (model.inputs(rows, pad_id, "cpu"), right, left):
+            torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-5)
+
+
+def test_an_encoder_is_not_made_causal(folders):
+    with pytest.raises(AscentError, match="this backbone attends bidirectionally, which cannot be changed; set attention: bid"):
+        load_backbone(folders["bert"], Contract(max_tokens=32, attention="causal"))
+
+
+def test_a_decoder_that_we_do_not_know_is_not_made_bidirectional(folders, tiny_resource, tmp_path):
+    gpt = make_architecture(tmp_path / "gpt", "gpt2", tiny_resource)
+    with pytest.raises(AscentError, match="causally, and a 'gpt2' model is not known to become bidirectional; set attention: c"):
+        load_backbone(gpt, Contract(max_tokens=32))
+    load_backbone(gpt, Contract(max_tokens=32, attention="causal"))
+
+
+def test_a_folder_made_bidirectional_is_not_read_as_causal(folders, tmp_path):
+    save_new(folders["qwen3"], Contract(max_tokens=32, attention="bidirectional"), {}, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["is_causal"] is False
+    with pytest.raises(AscentError, match="attends bidirectionally, which cannot be changed"):
+        load_backbone(tmp_path, Contract(max_tokens=32, attention="causal"))
+
+
+def test_of_an_encoder_and_decoder_the_encoder_is_loaded(tiny_resource, tmp_path):
+    folder = make_architecture(tmp_path / "t5", "t5", tiny_resource)
+    torch.manual_seed(1)
+    whole = T5ForConditionalGeneration(AutoConfig.for_model("t5", **T5)).eval()
+    whole.save_pretrained(folder)
+    model = embedding_model(folder)
+    assert isinstance(model.backbone, T5EncoderModel)
+    rows = rows_of(9, 4)
+    with torch.no_grad():
+        expected = torch.cat([whole.encoder(torch.tensor(row[None]).long()).last_hidden_state.mean(1) for row in rows])
+        found = model(**model.inputs(rows, 0, "cpu"))
+    torch.testing.assert_close(found, torch.nn.functional.normalize(expected, dim=1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_pooling_is_by_rows_and_keeps_its_precision(dtype):
+    states = torch.linspace(0, 1, 21, dtype=torch.float64).reshape(7, 3).to(dtype).requires_grad_()
+    cumulative = torch.tensor([0, 4, 5, 7], dtype=torch.int32)
+    kept = torch.float64 if dtype == torch.float64 else torch.float32
+    rows = states.to(kept).split([4, 1, 2])
+    for pooling, expected in (
+        ("mean", [row.sum(0) / len(row) for row in rows]),
+        ("cls", [row[0] for row in rows]),
+        ("last", [row[-1] for row in rows]),
+    ):
+        pooled = pool(states, cumulative, pooling)
+        assert pooled.dtype == kept
+        torch.testing.assert_close(pooled, torch.stack(expected))
+    if dtype == torch.float64:
+        assert torch.autograd.gradcheck(lambda x: pool(x, cumulative, "mean"), states)
