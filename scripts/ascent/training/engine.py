@@ -14,13 +14,14 @@ does a resumed run. Only the last mini-batch is declared a boundary: DeepSpeed's
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 
 import deepspeed
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from ..batching import by_length, pad
+from ..batching import by_length
 from ..objectives import Embedded, Objective
 from ..settings import TrainStage
 from .collectives import largest
@@ -49,7 +50,7 @@ def start_engine(model: torch.nn.Module, stage: TrainStage, steps: int, config: 
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
     # DeepSpeed's own AdamW steps on the CPU with vector instructions; it is compiled when it is first used.
-    adamw = torch.optim.AdamW if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
+    adamw = partial(torch.optim.AdamW, fused=True) if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
     optimizer = adamw([group for group in groups if group["params"]], lr=stage.learning_rate)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, stage.warmup, stage.schedule))
     engine, *_ = deepspeed.initialize(
@@ -135,7 +136,7 @@ def backward(
     def embed(index: int) -> torch.Tensor:
         seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
         torch.manual_seed(int(seed))
-        return engine(**pad([batch.tokens[row] for row in chunks[index]], pad_id, device))
+        return engine(**engine.module.inputs([batch.tokens[row] for row in chunks[index]], pad_id, device))
 
     with torch.set_grad_enabled(not cached):
         embedded = torch.cat([embed(index) for index in range(count)])
