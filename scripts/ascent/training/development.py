@@ -1,0 +1,126 @@
+"""Model selection: held-out pairs are scored while a stage trains, its best weights are kept, and training may end early."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from scipy.stats import spearmanr
+
+from ..batching import by_length
+from ..errors import AscentError
+from ..files import read_json, write_atomically, write_json
+from ..settings import Development as DevelopmentSettings
+from ..tokenised import TokenisedPairs
+
+TOKENS_PER_PASS = 2048
+DEPTH = 10
+
+
+class Development:
+    """The development split of a stage. Scores and the best weights lie in `folder`, under the run's fingerprint, so that a run
+    that was cut short goes on with them.
+
+    trained: the tables that the stage trains on. Raises AscentError when a query of the split is among them.
+    """
+
+    def __init__(
+        self, settings: DevelopmentSettings, table: TokenisedPairs, trained: list[TokenisedPairs], folder: Path, fingerprint: str
+    ):
+        shared = sum(len(np.intersect1d(table.asked, other.asked)) for other in trained)
+        if shared:
+            raise AscentError(
+                f"{table.folder}: {shared} of the development split's queries are trained on; take another split of the corpus."
+            )
+        self._settings, self._table = settings, table
+        self._weights, self._file = folder / "best.safetensors", folder / "best.json"
+        self._content = {"fingerprint": fingerprint, "scores": {}}
+        if self._file.exists() and read_json(self._file)["fingerprint"] == fingerprint:
+            self._content = read_json(self._file)
+
+    def due(self, step: int, steps: int) -> bool:
+        """Return whether to score after `step` steps; always after the last one."""
+        return step % self._settings.every_steps == 0 or step == steps
+
+    def take(self, engine, state, step: int, pad_id: int) -> float:
+        """Score the model after `step` steps, and keep its weights, `state(engine)`, if none were better. Every process calls.
+
+        A score that a run which was cut short has seen already is not taken again.
+        """
+        scores = self._content["scores"]
+        if str(step) in scores:
+            return scores[str(step)]
+        found = self.score(engine, pad_id)
+        if found > max(scores.values(), default=-np.inf):
+            weights = state(engine)
+            if dist.get_rank() == 0:
+                with write_atomically(self._weights) as temporary:
+                    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
+        scores[str(step)] = found
+        if dist.get_rank() == 0:
+            write_json(self._file, self._content)
+        return found
+
+    def over(self, step: int) -> bool:
+        """Return whether, after `step` steps, as many scores in a row as the recipe's patience were no better than the best."""
+        if self._settings.patience is None:
+            return False
+        scores = [score for at, score in self._content["scores"].items() if int(at) <= step]
+        return len(scores) - 1 - int(np.argmax(scores)) >= self._settings.patience if scores else False
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """The step and the score of the best weights."""
+        return max(((int(at), score) for at, score in self._content["scores"].items()), key=lambda item: (item[1], -item[0]))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the best weights."""
+        return load_file(self._weights)
+
+    def score(self, engine, pad_id: int) -> float:
+        """Return the split's score: Spearman's correlation of similarities and labels for graded pairs; else nDCG@10 of each
+        query among all documents of the split, known answers being relevant (Järvelin and Kekäläinen 2002)."""
+        embeddings = self._embed(engine, pad_id)
+        table = self._table
+        queries, positives = table.queries, table.documents[table.document_offsets[:-1]]
+        if np.isfinite(table.labels).all():
+            return float(spearmanr((embeddings[queries] * embeddings[positives]).sum(1), table.labels).statistic)
+        documents = np.unique(table.documents)
+        asked = np.unique(queries)
+        places, answers = table.answers_of(table.text_ids[asked])
+        relevant = np.zeros((len(asked), len(documents)), dtype=bool)
+        column = {int(id_): place for place, id_ in enumerate(table.text_ids[documents])}
+        for place, answer in zip(places, answers, strict=True):
+            relevant[place, column[int(answer)]] = True
+        return ndcg(embeddings[asked] @ embeddings[documents].T, relevant)
+
+    @torch.no_grad()
+    def _embed(self, engine, pad_id: int) -> np.ndarray:
+        """Embed every text, each process a share; return (texts, dimension) on every process."""
+        lengths = np.diff(self._table.offsets)
+        chunks = by_length(lengths, TOKENS_PER_PASS)
+        rank, world = dist.get_rank(), dist.get_world_size()
+        full = None
+        engine.eval()
+        for begin in range(0, len(chunks), world):
+            # ZeRO's collectives want as many passes of every process: at the end some embed the last chunk for nothing.
+            chunk = chunks[min(begin + rank, len(chunks) - 1)]
+            rows = [self._table.text(index) for index in chunk]
+            embedded = engine(**engine.module.inputs(rows, pad_id, engine.device)).float()
+            if full is None:
+                full = embedded.new_zeros((len(lengths), embedded.shape[1]))
+            if begin + rank < len(chunks):
+                full[torch.from_numpy(chunk).to(full.device)] = embedded
+        engine.train()
+        dist.all_reduce(full)
+        return full.cpu().numpy()
+
+
+def ndcg(scores: np.ndarray, relevant: np.ndarray) -> float:
+    """Return the mean nDCG@10 of queries by their scores (queries, documents) and relevant documents, of the same shape."""
+    top = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+    discounts = 1 / np.log2(np.arange(2, 2 + DEPTH))
+    gains = np.take_along_axis(relevant, top, axis=1) @ discounts[: top.shape[1]]
+    ideal = np.concatenate([[0], np.cumsum(discounts)])[np.minimum(relevant.sum(1), DEPTH)]
+    return float(np.mean(gains / ideal))

@@ -1,0 +1,98 @@
+"""What needs a GPU: `make gpu-test PYTHON=...` runs the tests that are marked so, and `make test` skips them without one.
+
+Packed against padded attention on a GPU is in test_packing.py.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ascent.objectives import Embedded
+from ascent.objectives.infonce import infonce
+from ascent.training.throughput import matmul_peak
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+BENCHMARK = Path(__file__).parent / "benchmarks" / "train_throughput.py"
+
+
+def test_the_tiled_loss_of_a_million_rows():
+    """In less than 24 GB, with the value of single rows as float64 gives it."""
+    rows, dimension, temperature = 1_000_000, 256, 0.05
+    draw = torch.Generator(device="cuda").manual_seed(0)
+    queries, documents = (
+        torch.nn.functional.normalize(torch.randn(rows, dimension, device="cuda", generator=draw), dim=-1) for _ in range(2)
+    )
+    documents = torch.nn.functional.normalize(documents + queries, dim=-1)
+    ids = torch.arange(rows, device="cuda")
+    torch.cuda.reset_peak_memory_stats()
+    batch = Embedded(
+        queries=queries.requires_grad_(),
+        documents=documents.requires_grad_(),
+        owners=ids,
+        document_ids=ids,
+        answers=ids[:, None],
+        groups=torch.zeros_like(ids),
+        labels=torch.zeros(rows, device="cuda"),
+        sources=torch.zeros_like(ids),
+    )
+    losses = infonce(batch, temperature=temperature, symmetric=False)
+    losses.mean().backward()
+    print(f"a million rows: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+    assert torch.cuda.max_memory_allocated() < 24 * 2**30
+    for row in (0, 1234, rows - 1):
+        scores = documents.detach().double() @ queries[row].detach().double() / temperature
+        expected = torch.logsumexp(scores, 0) - scores[row]
+        assert float(losses[row].detach()) == pytest.approx(float(expected), abs=1e-4)
+        weights = torch.softmax(scores, 0)
+        weights[row] -= 1
+        gradient = (weights @ documents.detach().double()) / temperature / rows
+        torch.testing.assert_close(queries.grad[row].double(), gradient, rtol=1e-3, atol=1e-11)
+
+
+@pytest.mark.parametrize("settings", [{"offload_optimizer": "cpu"}, {"offload_optimizer": "cpu", "offload_weights": "cpu"}])
+def test_zero_with_offload_trains_as_without(settings, gpu_run):
+    plain = gpu_run("plain", zero=3, precision="float32")
+    away = gpu_run("offload", zero=3, precision="float32", **settings)
+    assert [line["loss"] for line in away] == pytest.approx([line["loss"] for line in plain], rel=1e-3)
+
+
+def test_bfloat16_follows_float32(gpu_run):
+    exact, half = gpu_run("float32", precision="float32"), gpu_run("bfloat16", precision="bfloat16")
+    assert half[-1]["loss"] < 0.9 * half[0]["loss"]
+    assert half[-1]["loss"] == pytest.approx(exact[-1]["loss"], rel=0.1)
+
+
+def test_float8_follows_bfloat16(gpu_run):
+    pytest.importorskip("torchao")
+    if torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("FP8 needs Ada, Hopper or later")
+    half, eighth = gpu_run("bfloat16", precision="bfloat16"), gpu_run("float8", precision="float8")
+    assert eighth[-1]["loss"] == pytest.approx(half[-1]["loss"], rel=0.2)
+
+
+def test_compiled_is_as_eager(gpu_run):
+    eager, compiled = gpu_run("eager", precision="float32"), gpu_run("compiled", precision="float32", compile=True)
+    assert [line["loss"] for line in compiled] == pytest.approx([line["loss"] for line in eager], rel=1e-3)
+
+
+def test_the_metrics_know_the_gpu(gpu_run):
+    line = gpu_run("metrics", precision="bfloat16")[-1]
+    assert 0 < line["mfu"] < 1
+    assert matmul_peak(torch.device("cuda"), torch.bfloat16) > 1e13
+
+
+def test_throughput(tiny_model, training_pairs, tmp_path):
+    """Prints pairs/s beside sentence-transformers; a model and data that matter are given to the benchmark by hand."""
+    command = [sys.executable, BENCHMARK, "--model", tiny_model, "--pairs", training_pairs, "--rounds", "2", "--batch", "16"]
+    command += ["--max-tokens", "32", "--output", tmp_path / "speed.json", "--libraries", "ascent", "sentence-transformers"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert {line["library"] for line in json.loads((tmp_path / "speed.json").read_text())} >= {"ascent"}
