@@ -19,12 +19,15 @@ ENCODERS = {
     "xlm-roberta": ENCODER | {"pad_token_id": 1},
     "modernbert": SHAPE | {"pad_token_id": 0, "local_attention": 8, "global_attn_every_n_layers": 2},
 }
+GEMMA = GROUPED | {"sliding_window_pattern": 2, "query_pre_attn_scalar": 8}
+# EmbeddingGemma's own way to attend bidirectionally; its window is halved.
+ENCODERS["embeddinggemma"] = GEMMA | {"model_type": "gemma3_text", "sliding_window": 8, "use_bidirectional_attention": True}
 DECODERS = {
     "llama": GROUPED,
     "mistral": GROUPED | {"sliding_window": 4},
     "qwen2": GROUPED | {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
     "qwen3": GROUPED,
-    "gemma3_text": GROUPED | {"sliding_window": 4, "sliding_window_pattern": 2, "query_pre_attn_scalar": 8},
+    "gemma3_text": GEMMA | {"sliding_window": 4},
 }
 T5 = {"vocab_size": 2000, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4, "pad_token_id": 0}
 T5 |= {"dropout_rate": 0.0}
@@ -38,7 +41,7 @@ def make_architecture(folder: Path, name: str, tokenizer: Path) -> Path:
 
     shutil.copytree(tokenizer, folder, ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
     torch.manual_seed(0)
-    config = AutoConfig.for_model(name, **{**ENCODERS, **DECODERS, "t5": T5}.get(name, SHAPE))
+    config = AutoConfig.for_model(**{"model_type": name} | {**ENCODERS, **DECODERS, "t5": T5}.get(name, SHAPE))
     model = (AutoModelForTextEncoding if name == "t5" else AutoModel).from_config(config)
     for parameter in model.parameters():
         if parameter.ndim > 1:  # large enough that attention looks at some tokens more than at others

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from ascent.batching import by_length, pad, tokenise
@@ -43,3 +44,10 @@ def test_tokens_are_the_tokenizer_s_of_prompt_and_text_cut_to_length(tiny_model)
     assert len(rows[0]) == 8
     assert rows[0][-1] == tokenizer.sep_token_id  # the special token at the end survives the cut
     assert tokenise(tokenizer, [], "", 8) == []
+
+
+def test_a_text_without_tokens_is_one_padding_token(tiny_model):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+    rows = tokenise(tokenizer, ["open", ""], "", 8)
+    assert [row.tolist() for row in rows] == [tokenizer.encode("open"), [tokenizer.pad_token_id]]

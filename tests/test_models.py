@@ -12,7 +12,7 @@ from architectures import DECODERS, ENCODERS, EVERY, T5, make_architecture
 from ascent.batching import pad, tokenise
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
-from ascent.model import EmbeddingModel, load_backbone, pool, save_new
+from ascent.model import EmbeddingModel, load_backbone, pool, save_like, save_new
 from ascent.settings import Contract
 
 WITH_T5 = [*EVERY, ("t5", "bidirectional")]
@@ -106,6 +106,19 @@ def test_a_folder_made_bidirectional_is_not_read_as_causal(folders, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["is_causal"] is False
     with pytest.raises(AscentError, match="attends bidirectionally, which cannot be changed"):
         load_backbone(tmp_path, Contract(max_tokens=32, attention="causal"))
+
+
+@pytest.mark.parametrize("name", ["qwen3", "t5"])
+def test_a_trained_folder_needs_none_of_our_code_either(folders, tmp_path, texts, name):
+    contract = Contract(max_tokens=32)
+    parent, folder = tmp_path / "parent", tmp_path / "trained"
+    parent.mkdir()
+    save_new(folders[name], contract, {}, parent)
+    state = load_backbone(parent, contract)[0].state_dict()
+    save_like(parent, {key: tensor + 0.01 for key, tensor in state.items()}, contract, {}, folder)
+    ours = Encoder(folder, precision="float32").encode(texts, side="query", task="retrieval")
+    np.testing.assert_allclose(ours, SentenceTransformer(str(folder), device="cpu").encode(texts), rtol=0, atol=1e-5)
+    assert np.abs(ours - Encoder(parent, precision="float32").encode(texts, side="query", task="retrieval")).max() > 1e-3
 
 
 def test_of_an_encoder_and_decoder_the_encoder_is_loaded(tiny_resource, tmp_path):

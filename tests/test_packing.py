@@ -34,7 +34,7 @@ def rows_of(lengths=LENGTHS) -> list[np.ndarray]:
 def padded_states(folder, attention: str, rows, *, dtype=torch.float32, implementation="eager"):
     """transformers' own states of padded rows, with nothing of ours: (tokens, dimension), and the model."""
     config = AutoConfig.from_pretrained(folder)
-    if attention == "bidirectional" and config.model_type in DECODERS:
+    if attention == "bidirectional" and folder.name in DECODERS:
         config.is_causal = False
     model = AutoModel.from_pretrained(folder, config=config, attn_implementation=implementation, dtype=dtype).train()
     inputs = pad(rows, config.pad_token_id)

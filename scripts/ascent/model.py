@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from .batching import pad
 from .contract import tokenizer_digest, weights_digest, write_contract
 from .errors import AscentError
-from .packing import NAME, PACKED, is_packed, pack
+from .packing import NAME, PACKED, is_packed, is_to_pack, pack
 from .settings import Contract
 
 transformers_logging.set_verbosity_error()
@@ -82,7 +82,7 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
     config = json.loads((folder / "config.json").read_text())
     kind = config.get("model_type")
     options: dict[str, Any] = {}
-    if kind in PACKED:
+    if is_to_pack(kind):
         options["attn_implementation"] = NAME
     elif not torch.cuda.is_available():
         # On a CPU torch's fused attention is slower than plain matrix products: by a fifth forward, by half backward.
