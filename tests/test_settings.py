@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from ascent import settings as module
 from ascent.errors import AscentError, did_you_mean
-from ascent.settings import Config, Contract, Corpus, MergeStage, Settings, TrainStage
+from ascent.settings import Config, Contract, Corpus, DataUse, MergeStage, Settings, TrainStage
 from ascent.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
@@ -28,7 +28,13 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (Config, {"recipes": [], "corpora": {"a": CORPUS | {"licence": 3}}, "models": {}}, "'corpora.a.licence' is 3, but "),
         # A user's name that is also the name of a branch stays in the path.
         (Config, {"recipes": [], "corpora": {"files": CORPUS | {"x": 1}}, "models": {}}, "unknown key 'corpora.files.x'; "),
-        (TrainStage, TRAIN | {"data": []}, "'data' is [], but "),
+        (TrainStage, TRAIN | {"data": []}, "'data': names no data set: name one at least."),
+        (TrainStage, TRAIN | {"data": {}}, "'data': names no data set: name one at least."),
+        (TrainStage, TRAIN | {"data": ["a", "b", "a"]}, "'data': names 'a' more than once: give it once"),
+        (TrainStage, TRAIN | {"data": {"a": {"wieght": 1}}}, "unknown key 'data.a.wieght'; did you mean 'weight'?"),
+        (TrainStage, TRAIN | {"data": {"a": {"weight": 0}}}, "'data.a.weight' is 0, but it should be greater than 0."),
+        (TrainStage, TRAIN | {"data": {"a": {"weight": 1}, "b": {}}}, "data.b has no weight and others have: give all"),
+        (TrainStage, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature serves "),
         (TrainStage, TRAIN | {"temperature": 0}, "'temperature' is 0, but it should be greater than 0."),
         (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
         (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
@@ -101,6 +107,20 @@ def test_what_is_dumped_is_loaded_again(tmp_path, kind, values):
     again = load(kind, tmp_path / "settings.yaml")
     assert again == settings
     assert dump(again) == dump(settings)
+
+
+def test_data_sets_may_be_a_list_of_names():
+    by_name = check(TrainStage, TRAIN | {"data": {"b": {}, "a": {"loss_weight": 1}}}, "x")
+    assert check(TrainStage, TRAIN | {"data": ["b", "a"]}, "x") == by_name
+    assert list(by_name.data) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"), [("retrieval", True), ("sts", True), ("classification", False), ("clustering", False)]
+)
+def test_whether_in_batch_negatives_serve_follows_from_the_task_type(task, expected):
+    assert DataUse().competes(task) is expected
+    assert DataUse(in_batch=True).competes(task) and not DataUse(in_batch=False).competes(task)
 
 
 def test_a_dump_is_complete():

@@ -6,14 +6,14 @@ config/README.md are generated from them (`make schemas`), and a test fails when
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 TaskType = Literal["retrieval", "reranking", "sts", "classification", "clustering", "pair-classification"]
 Side = Literal["query", "document"]
 PromptTask = Literal["default", TaskType]
 Split = Literal["train", "validation", "test"]
-ObjectiveName = Literal["cosine", "infonce"]
 Offload = Literal["none", "cpu", "nvme"]
+Objective = Literal["cosine", "infonce"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -239,24 +239,64 @@ class Stage(Settings):
 
 
 class DataUse(Settings):
-    objective: ObjectiveName | None = None
+    """How a stage uses a data set."""
+
+    weight: Positive | None = None
+    """The data set's share of the rows, relative to the other data sets' weights; by its size when absent. Give all data sets
+    of a stage one, or none."""
+    objective: Objective | None = None
+    """Another loss than the stage's for these rows."""
     in_batch: bool | None = None
+    """Whether other rows' documents are negatives, too. When absent they are, but for data sets of the types classification and
+    clustering: their positives are labels, or rows of the same label, so another row's document may be an answer."""
     loss_weight: Positive = 1
+    """Factor on the rows' losses."""
+
+    def competes(self, task: str) -> bool:
+        """Return `in_batch`, or its default for the data set's task type."""
+        return task not in ("classification", "clustering") if self.in_batch is None else self.in_batch
+
+
+def _by_name(data: Any) -> Any:
+    """Take a list of data sets for a mapping to their defaults."""
+    if isinstance(data, list) and all(isinstance(name, str) for name in data):
+        if repeated := [name for name in data if data.count(name) > 1]:
+            raise ValueError(f"names '{repeated[0]}' more than once: give it once, and a weight to take its rows more often")
+        data = {name: {} for name in data}
+    if data == {}:
+        raise ValueError("names no data set: name one at least")
+    return data
+
+
+_Names = Annotated[list[str], Field(min_length=1)]
+_Uses = Annotated[dict[str, DataUse], Field(min_length=1)]
 
 
 class TrainStage(Stage):
     """A stage that trains."""
 
-    objective: ObjectiveName
+    objective: Objective
     """The loss: a module of scripts/ascent/objectives."""
-    data: dict[str, "DataUse"]
-    """Names of the data sets, trained on together in mixed batches."""
+    data: Annotated[dict[str, DataUse], BeforeValidator(_by_name, json_schema_input_type=_Names | _Uses)]
+    """The data sets that are trained on: a list of names, or a map from names to how each is used."""
+    batching: Literal["mixed", "by_dataset"] = "mixed"
+    """Whether a batch holds rows of all data sets, in their shares, or of one only; the data sets' batches are then dealt out
+    in these shares."""
+    sampling_temperature: Positive = 1
+    """Of data sets without weights, each has a share like its number of rows to the power 1 / temperature: above 1, small ones
+    have more than their size."""
     mining: Mining | None = None
     """Hard negatives, mined with an earlier stage's model; none when absent."""
     epochs: Positive = 1
-    """Passes over the data."""
+    """Passes over the data: so many times all rows, in the data sets' shares."""
     batch_size: Count = 64
     """Queries in a step, over all processes: the number of in-batch candidates follows from it."""
+    batch_tokens: Count | None = None
+    """A budget: a batch ends before it holds more tokens (those of queries, positives and negatives, without padding), with
+    batch_size rows at most. Without buckets, the rows keep their order."""
+    bucket_batches: Count | None = None
+    """Length buckets: of each so many batches' rows, those of like length make a batch, and the batches are shuffled. Less is
+    padded, and a batch's documents are alike in length. No buckets when absent."""
     learning_rate: Positive = 2e-5
     """The highest learning rate."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -306,6 +346,15 @@ class TrainStage(Stage):
             raise ValueError("offload_optimizer: nvme needs zero: 3")
         if self.weights == "bfloat16" and self.precision == "float32":
             raise ValueError("weights: bfloat16 leave no float32 to compute in: take precision: auto or bfloat16")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_given_in_one_way(self):
+        without = [name for name, use in self.data.items() if use.weight is None]
+        if without and len(without) < len(self.data):
+            raise ValueError(f"data.{without[0]} has no weight and others have: give all data sets one, or none")
+        if not without and self.sampling_temperature != 1:
+            raise ValueError("sampling_temperature serves data sets without weights: leave it or the weights out")
         return self
 
 
@@ -376,6 +425,10 @@ class Release(Settings):
 class Running(Settings):
     """How training is run and watched. None of it changes what comes out, so an edit of it reruns nothing."""
 
+    loader_workers: Annotated[int, Field(ge=0)] | None = None
+    """Processes that read batches ahead, for each process that trains; 0 reads each batch when its step begins. When absent,
+    2 where there is a GPU to keep busy, else 0."""
+
     checkpoint_minutes: Positive = 10
     """A checkpoint is written at least this often."""
     checkpoint_steps: Count | None = None
@@ -421,6 +474,17 @@ class Threshold(Settings):
 
     min_score: float | None
     """Pairs that the teacher scores lower are dropped."""
+
+
+class Tokenising(Settings):
+    """tokens/<dataset>.yaml: what tokens of a data set's texts depend on, besides the tokenizer."""
+
+    query_prompt: str
+    """Text put before a query."""
+    document_prompt: str
+    """Text put before a positive or a negative."""
+    max_tokens: Count
+    """Longer texts are cut here; prompt and special tokens count."""
 
 
 class StageSettings(Settings):

@@ -89,6 +89,8 @@ def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool
         return next(branch for branch in branches if branch["$ref"].endswith(wanted)), True
     if part in node.get("properties", {}):
         return node["properties"][part], False
+    kind = "array" if isinstance(part, int) else "object"  # a list of names, or a map
+    node = next((branch for branch in node.get("anyOf", []) if branch.get("type") == kind), node)
     below = node.get("items") if isinstance(part, int) else node.get("additionalProperties")
     if not isinstance(below, dict):  # names that must match a pattern
         below = next(iter(node.get("patternProperties", {}).values()), None)
