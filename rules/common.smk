@@ -20,6 +20,7 @@ CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
 SCORES = "results/pairs/{dataset}/scores.parquet"
 PAIRS = "results/pairs/{dataset}/pairs.parquet"
 NEGATIVES = "results/{recipe}/{stage}/negatives/{dataset}.parquet"
+TOKENS = "results/{recipe}/{stage}/tokens/{dataset}"
 MODEL = "results/{recipe}/{stage}/model"
 METRICS = "results/{recipe}/{stage}/metrics.jsonl"
 RESULT = "results/{recipe}/{stage}/mteb/{task}.json"
@@ -94,17 +95,16 @@ def parent_models(wildcards):
     return [MODEL.format(recipe=wildcards.recipe, stage=parent) for parent in stage_of(wildcards).parents]
 
 
-def training_pairs(wildcards):
-    """The pairs of each of a stage's data sets."""
-    return [PAIRS.format(dataset=dataset) for dataset in stage_of(wildcards).data]
-
-
 def mined_negatives(wildcards):
-    """The negatives of each of a stage's data sets."""
-    return [
-        NEGATIVES.format(recipe=wildcards.recipe, stage=wildcards.stage, dataset=dataset)
-        for dataset in stage_of(wildcards).data
-    ]
+    """The negatives that a stage mines for a data set; none when it does not mine."""
+    mining = stage_of(wildcards).mining
+    recipe, stage, dataset = wildcards.recipe, wildcards.stage, wildcards.dataset
+    return NEGATIVES.format(recipe=recipe, stage=stage, dataset=dataset) if mining else []
+
+
+def stage_tokens(wildcards):
+    """The tokens of each of a stage's data sets."""
+    return expand(TOKENS, recipe=wildcards.recipe, stage=wildcards.stage, dataset=stage_of(wildcards).data)
 
 
 def task_pairs(wildcards):

@@ -1,4 +1,4 @@
-# In: a parent's model, training pairs, and negatives where the stage mines them. Out: the stage's model and metrics.
+# In: a parent's model and the tokens of the data sets. Out: the stage's model and metrics.
 
 
 rule adopt_base:
@@ -30,7 +30,7 @@ rule train_contrastive:
         # Changes nothing that comes out.
         running=ancient("results/{recipe}/running.yaml"),
         parent=parent_models,
-        pairs=training_pairs,
+        tokens=stage_tokens,
     output:
         model=directory("results/{recipe}/{stage}/model"),
         metrics="results/{recipe}/{stage}/metrics.jsonl",
@@ -52,32 +52,22 @@ rule train_contrastive:
         runtime=1440,
     params:
         revision=1,
-        negatives="",
     # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
         "trap '' TERM USR1; "
         "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
-        "--parent {input.parent} --pairs {input.pairs} {params.negatives} --output {output.model} "
+        "--parent {input.parent} --tokens {input.tokens} --output {output.model} "
         "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
         "--nodes {resources.nodes} 2>&1 | tee {log}"
 
 
 use rule train_contrastive as train_finetune with:
-    input:
-        settings="results/{recipe}/{stage}/stage.yaml",
-        running=ancient("results/{recipe}/running.yaml"),
-        parent=parent_models,
-        pairs=training_pairs,
-        negatives=mined_negatives,
     log:
         "logs/{recipe}/{stage}/train_finetune.log",
     benchmark:
         "benchmarks/{recipe}/{stage}/train_finetune.tsv"
     wildcard_constraints:
         stage=any_of(recipes.stages("finetune")),
-    params:
-        revision=1,
-        negatives=lambda wildcards, input: f"--negatives {input.negatives}",
 
 
 rule merge_stages:

@@ -13,10 +13,9 @@ from ascent.validation import load
 def main() -> int | None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="stage.yaml")
-    parser.add_argument("--running", type=Path, required=True, help="running.yaml: checkpoints and trackers")
+    parser.add_argument("--running", type=Path, required=True, help="running.yaml: loader, checkpoints and trackers")
     parser.add_argument("--parent", type=Path, required=True, help="model folder to start from")
-    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="pairs.parquet of each data set")
-    parser.add_argument("--negatives", type=Path, nargs="*", default=[], help="negatives of each data set")
+    parser.add_argument("--tokens", type=Path, nargs="+", required=True, help="tokens of each data set")
     parser.add_argument("--output", type=Path, required=True, help="model folder to make")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics, one JSON line a step")
     parser.add_argument("--deepspeed", type=Path, required=True, help="DeepSpeed's configuration, as it was derived")
@@ -26,9 +25,8 @@ def main() -> int | None:
     settings = load(StageSettings, arguments.settings)
     running = load(Running, arguments.running)
     names = list(settings.tasks)
-    for option in ("pairs", "negatives"):
-        if len(getattr(arguments, option)) not in ({len(names)} if option == "pairs" else {0, len(names)}):
-            raise AscentError(f"{arguments.settings}: has {len(names)} data sets; give as many --{option}.")
+    if len(arguments.tokens) != len(names):
+        raise AscentError(f"{arguments.settings}: has {len(names)} data sets; give as many --tokens.")
     status = launch(arguments.nodes)
     if status is not None:
         return status
@@ -40,8 +38,7 @@ def main() -> int | None:
             settings=settings,
             running=running,
             parent=arguments.parent,
-            pairs=dict(zip(names, arguments.pairs, strict=True)),
-            negatives=dict(zip(names, arguments.negatives, strict=False)),
+            tokens=dict(zip(names, arguments.tokens, strict=True)),
             model=arguments.output,
             metrics=arguments.metrics,
             deepspeed=arguments.deepspeed,

@@ -65,11 +65,39 @@ def training_pairs(training_rows, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def training_data(training_pairs, tiny_model, training_contract):
-    """The same as a stage trains on them."""
-    from transformers import AutoTokenizer
+def tokens_of(tiny_model, training_contract, tmp_path_factory):
+    """Tokenise rows, or a table, as a stage with the tests' contract trains on them; return the folder."""
+    from ascent.pairs import pair_frame, write_pairs
+    from ascent.tokenised import tokenise_pairs
 
-    from ascent.training.data import TrainingPairs
+    def _tokens_of(rows, *, negatives=None, task="retrieval", contract=training_contract) -> Path:
+        folder = tmp_path_factory.mktemp("tokens")
+        if not isinstance(rows, Path):
+            write_pairs(folder / "pairs.parquet", pair_frame(rows, "questions", "eng-Latn"))
+            rows = folder / "pairs.parquet"
+        tokenise_pairs(tiny_model, contract.tokenising(task), rows, negatives, folder / "tokens")
+        return folder / "tokens"
 
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    return TrainingPairs({"questions": training_pairs}, {}, {"questions": "retrieval"}, tokenizer, training_contract)
+    return _tokens_of
+
+
+@pytest.fixture(scope="session")
+def data_of(tiny_model, training_contract):
+    """The data of a stage with the tests' contract and some settings, from folders of tokens by data set."""
+    from ascent.files import read_json
+    from ascent.settings import StageSettings, TrainStage
+    from ascent.training.data import TrainingData
+
+    def _data_of(folders: dict[str, Path], *, tasks=None, contract=training_contract, **settings) -> TrainingData:
+        stage = TrainStage(objective="infonce", **{"data": list(folders), "batch_size": 8} | settings)
+        tasks = dict.fromkeys(folders, "retrieval") | (tasks or {})
+        settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=tasks)
+        return TrainingData(folders, settings, read_json(tiny_model / "ascent.json")["tokenizer_digest"])
+
+    return _data_of
+
+
+@pytest.fixture(scope="session")
+def training_tokens(training_pairs, tokens_of):
+    """The 44 rows as tokens."""
+    return tokens_of(training_pairs)

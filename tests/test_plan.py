@@ -114,11 +114,8 @@ def test_a_sample_stands_for_all(tiny_resource, corpus_rows):
 
 
 @pytest.mark.parametrize("mined", [False, True])
-def test_training_s_tokens_are_those_of_its_batches(recipe, training_pairs, base, mined):
+def test_training_s_tokens_are_those_of_its_batches(recipe, training_pairs, tokens_of, data_of, mined):
     """44 rows with a negative each, one and a half times; or the same negatives as if they had been mined."""
-
-    from ascent.training.data import TrainingPairs
-
     target = Path("results/pairs/questions/pairs.parquet")
     table = pl.read_parquet(training_pairs)
     if mined:  # a plan takes each to be as long as the positive
@@ -135,12 +132,11 @@ def test_training_s_tokens_are_those_of_its_batches(recipe, training_pairs, base
         name = "finetune" if mined else "contrastive"
         count = job(found, f"train_{name}", name).count
         contract = Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}} if mined else {})
-        tokenizer = AutoTokenizer.from_pretrained(base)
-        data = TrainingPairs({"questions": target}, {}, {"questions": "retrieval"}, tokenizer, contract)
-        lengths = []
-        for step in range(data.steps(8, 1.5)):
+        data = data_of({"questions": tokens_of(target, contract=contract)}, contract=contract, epochs=1.5)
+        schedule, lengths = data.schedule(), []
+        for step in range(len(schedule)):
             for rank in range(2):
-                batch = data.batch(step, batch_size=8, epochs=1.5, seed=0, rank=rank, world=2)
+                batch = data.batch(schedule[step], rank=rank, world=2)
                 lengths += [len(row) for row in batch.tokens]
         assert count.texts == len(lengths) == 66 * 3
         # The plan takes the second half epoch to be as long as the mean.

@@ -20,7 +20,7 @@ from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
 from ascent.settings import Contract, Running, StageSettings, TrainStage
-from ascent.training.data import TrainingPairs
+from ascent.training.data import TrainingData
 from ascent.training.engine import rate
 from ascent.training.trackers import Trackers
 from ascent.validation import dump
@@ -52,7 +52,7 @@ def test_no_step_is_taken_at_rate_zero(schedule, warmup):
 
 
 @pytest.fixture
-def run(training_pairs, training_contract, tiny_model, tmp_path):
+def run(training_tokens, training_contract, tiny_model, tmp_path):
     """Start a stage's training in a folder; return the process."""
 
     def _run(name: str, *, processes: int = 1, running: dict | None = None, **changes) -> subprocess.Popen:
@@ -79,8 +79,8 @@ def run(training_pairs, training_contract, tiny_model, tmp_path):
             folder / "running.yaml",
             "--parent",
             tiny_model,
-            "--pairs",
-            training_pairs,
+            "--tokens",
+            training_tokens,
         ]
         arguments += ["--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
         arguments += ["--deepspeed", folder / "deepspeed.json"]
@@ -236,19 +236,20 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(run, tmp_path):
 
 
 def by_plain_torch(
-    data: TrainingPairs, contract: Contract, tiny_model: Path, stage: TrainStage
+    data: TrainingData, contract: Contract, tiny_model: Path, stage: TrainStage
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """The same training with nothing of the engine: autograd over the whole batch, torch's AdamW and clipping."""
     backbone, _ = load_backbone(tiny_model, contract, dropout=0.0)
     model = EmbeddingModel(backbone, contract)
-    steps = data.steps(stage.batch_size, stage.epochs)
+    schedule = data.schedule()
+    steps = len(schedule)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate)
     losses = []
     for step in range(steps):
-        batch = data.batch(step, batch_size=stage.batch_size, epochs=stage.epochs, seed=stage.seed, rank=0, world=1)
+        batch = data.batch(schedule[step], rank=0, world=1)
         rows = model(**pad(batch.tokens, 0))
         embedded = Embedded(
             queries=rows[: batch.rows],
@@ -275,13 +276,14 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
 
 
 def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(
-    run, training_data, training_contract, tiny_model, tmp_path
+    run, data_of, training_tokens, training_contract, tiny_model, tmp_path
 ):
     settings = {"epochs": 1, "dropout": 0.0, "symmetric": True, "weight_decay": 10, "gradient_clipping": 0.5}
     one = finished(run("one", **settings), tmp_path / "one")
     two = finished(run("two", processes=2, **settings), tmp_path / "two")
     stage = TrainStage(objective="infonce", data=["questions"], batch_size=BATCH, learning_rate=1e-3, **settings)
-    expected, losses = by_plain_torch(training_data, training_contract, tiny_model, stage)
+    data = data_of({"questions": training_tokens}, **settings)
+    expected, losses = by_plain_torch(data, training_contract, tiny_model, stage)
 
     start = load_file(tiny_model / "model.safetensors")
     found = {folder: load_file(folder / "model" / "model.safetensors") for folder in (one, two)}

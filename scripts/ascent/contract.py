@@ -17,8 +17,11 @@ FILE = "ascent.json"
 
 
 def tokenizer_digest(tokenizer) -> str:
-    """Return the SHA-256 of what a tokenizer does to text: its model and special tokens, not its padding or file layout."""
-    backend = tokenizer.backend_tokenizer
+    """Return the SHA-256 of what a tokenizer does to text: its model and special tokens, not its padding or file layout.
+
+    tokenizer: of transformers, or of its backend, the library tokenizers.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     truncation, padding = backend.truncation, backend.padding
     backend.no_truncation()
     backend.no_padding()

@@ -173,7 +173,6 @@ def write_negatives(table: pl.DataFrame, audit: dict, table_path: Path, audit_pa
     write_json(audit_path, audit)
 
 
-def read_negatives(path: Path) -> dict[tuple[str, str], list[str]]:
-    """Return the negatives' texts by (query_id, positive_id)."""
-    table = pl.read_parquet(path, columns=["query_id", "positive_id", "negatives"])
-    return {(query, positive): texts for query, positive, texts in table.iter_rows()}
+def read_negatives(path: Path) -> pl.DataFrame:
+    """Return the negatives' texts, with the query_id and positive_id of the pair that they are for."""
+    return pl.read_parquet(path, columns=["query_id", "positive_id", "negatives"])

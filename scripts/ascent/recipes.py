@@ -282,8 +282,12 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         files[f"results/{name}/base/stage.yaml"] = dump(recipes.contract(name, "base"))
         for stage, settings in recipe.stages.items():
             files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
-            if isinstance(settings, TrainStage) and settings.mining:
-                files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)
+            if isinstance(settings, TrainStage):
+                for dataset in settings.data:
+                    tokenising = recipes.contract(name, stage).tokenising(recipes.datasets[dataset].task)
+                    files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
+                if settings.mining:
+                    files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)
         for task, settings in recipes.tasks(name).items():
             files[f"results/{name}/tasks/{task}.yaml"] = dump(settings)
         files[f"results/{name}/running.yaml"] = dump(recipe.running)

@@ -125,6 +125,17 @@ class Config(Settings):
 # ---------------------------------------------------------------- a recipe
 
 
+class Tokenising(Settings):
+    """tokens/<dataset>.yaml: what tokens of a data set's texts depend on, besides the tokenizer."""
+
+    query_prompt: str
+    """Text put before a query."""
+    document_prompt: str
+    """Text put before a positive or a negative."""
+    max_tokens: Count
+    """Longer texts are cut here; prompt and special tokens count."""
+
+
 class Contract(Settings):
     """The prompt contract: everything about a model, besides its weights, that changes its embeddings."""
 
@@ -156,6 +167,12 @@ class Contract(Settings):
         if task == "reranking" and task not in prompts:
             task = "retrieval"
         return prompts.get(task, prompts.get("default", ""))
+
+    def tokenising(self, task: str) -> Tokenising:
+        """Return what tokens of a task type's texts depend on."""
+        return Tokenising(
+            query_prompt=self.prompt("query", task), document_prompt=self.prompt("document", task), max_tokens=self.max_tokens
+        )
 
 
 class Backbone(Contract):
@@ -474,17 +491,6 @@ class Threshold(Settings):
 
     min_score: float | None
     """Pairs that the teacher scores lower are dropped."""
-
-
-class Tokenising(Settings):
-    """tokens/<dataset>.yaml: what tokens of a data set's texts depend on, besides the tokenizer."""
-
-    query_prompt: str
-    """Text put before a query."""
-    document_prompt: str
-    """Text put before a positive or a negative."""
-    max_tokens: Count
-    """Longer texts are cut here; prompt and special tokens count."""
 
 
 class StageSettings(Settings):

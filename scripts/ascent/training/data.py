@@ -1,123 +1,152 @@
-"""Training pairs, tokenised once, and the order in which they are seen: a pure function of the seed and the step."""
+"""The data sets of a stage, mapped into memory, and one process's share of a batch."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..batching import tokenise
 from ..errors import AscentError
-from ..negatives import read_negatives
-from ..pairs import read_pairs, text_id
-from ..settings import Contract
+from ..schedule import Schedule, make_schedule
+from ..settings import StageSettings, TrainStage
+from ..tokenised import TokenisedPairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One process's share of a batch.
+    """One process's share of a batch. Its documents are its positives, in the order of its rows, and then their negatives.
 
-    tokens: the token ids of its queries, then its positives in the same order, then its negatives.
+    tokens: the token ids of its queries, then its documents.
     rows: how many queries it holds; global_rows: how many the whole batch holds.
-    document_ids: int64, of positives, then negatives, equal where the texts are equal. answers: int64 (rows, most), the ids
-    of all documents that the data know to answer each query, filled up with -1; `most` is the same for every batch.
+    numbers: int64 (rows,), each row's place in the whole batch.
+    owners: int64 (documents,), the row, counted in this share, that each document belongs to.
+    document_ids: int64 (documents,), equal where the texts are equal. answers: int64 (rows, most), the ids of all documents
+    that the data know to answer each query, filled up with -1; `most` is the same for every batch.
+    sources: int64 (rows,), the place of each row's data set among the stage's.
+    groups: int64 (rows,): a row's candidates are the documents of rows of its own group. It is 0 where in-batch negatives are
+    on; else 1 + the row's number, so that the row is alone with its own documents.
+    labels: float32 (rows,), the score of a graded row, else NaN. weights: float32 (rows,), factors on the rows' losses.
     """
 
     tokens: list[np.ndarray]
     rows: int
     global_rows: int
+    numbers: torch.Tensor
+    owners: torch.Tensor
     document_ids: torch.Tensor
     answers: torch.Tensor
+    sources: torch.Tensor
+    groups: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch with tensors that a GPU fetches by itself; a loader calls this."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.type is torch.Tensor}
+        return replace(self, **{name: tensor.pin_memory() for name, tensor in tensors.items()})
 
 
-class TrainingPairs:
-    """The pairs of a stage's data sets with their negatives, tokenised.
+class TrainingData:
+    """The rows of a stage's data sets, numbered from one data set to the next.
 
-    Raises AscentError when a data set is empty, or its negatives were mined for other pairs.
+    Nothing of them is kept in memory, and an instance that is sent to another process opens the files there.
+    tokenizer_digest: that of the model which is trained. Raises AscentError when tokens are of another tokenizer, another
+    length or other prompts than the stage's, or are damaged.
     """
 
-    def __init__(
-        self,
-        pairs: dict[str, Path],
-        negatives: dict[str, Path],
-        tasks: dict[str, str],
-        tokenizer,
-        contract: Contract,
-    ):
-        self._tokens: list[np.ndarray] = []
-        self._ids: list[int] = []
-        self.queries: list[int] = []  # index of each row's query in _tokens
-        self.documents: list[list[int]] = []  # the same of its positive and negatives
-        answers: dict[str, dict[int, None]] = {}  # ids of the documents that answer a query, in any data set
-        asked: list[str] = []
-        for name, path in pairs.items():
-            table = read_pairs(path).to_dicts()
-            mined = read_negatives(negatives[name]) if name in negatives else {}
-            if name in negatives and set(mined) != {(row["query_id"], row["positive_id"]) for row in table}:
-                raise AscentError(f"{negatives[name]}: holds negatives of other pairs than {path}; mine again.")
-            rows = []
-            for row in table:
-                texts = [row["positive"], *mined.get((row["query_id"], row["positive_id"]), row["negatives"])]
-                rows.append((row["query"], texts))
-                answers.setdefault(row["query_id"], {})[_number(row["positive"])] = None
-                asked.append(row["query_id"])
-            self._add(rows, tasks[name], tokenizer, contract)
-        self.answers = np.full((len(asked), max(map(len, answers.values()))), -1, dtype=np.int64)
-        for row, query in enumerate(asked):
-            self.answers[row, : len(answers[query])] = list(answers[query])
+    def __init__(self, folders: dict[str, Path], settings: StageSettings, tokenizer_digest: str):
+        assert isinstance(settings.stage, TrainStage)
+        self._arguments = (folders, settings, tokenizer_digest)
+        self.stage, self.folders = settings.stage, folders
+        self.tables = [TokenisedPairs(folders[name]) for name in self.stage.data]
+        for name, table in zip(self.stage.data, self.tables, strict=True):
+            _refuse_other(table, settings, name, tokenizer_digest)
+        self.sizes = [len(table) for table in self.tables]
+        self._starts = np.cumsum([0, *self.sizes])
+        uses = self.stage.data.items()
+        self._alone = np.array([not use.competes(settings.tasks[name]) for name, use in uses])
+        self._weights = np.array([use.loss_weight for _, use in uses], dtype=np.float32)
+        self.most_answers = self._most_answers()
 
     def __len__(self) -> int:
-        return len(self.queries)
+        return sum(self.sizes)
 
-    def _add(self, rows: list[tuple[str, list[str]]], task: str, tokenizer, contract: Contract) -> None:
-        queries = self._store([query for query, _ in rows], "query", task, tokenizer, contract)
-        documents = self._store([text for _, texts in rows for text in texts], "document", task, tokenizer, contract)
-        self.queries += [queries[query] for query, _ in rows]
-        self.documents += [[documents[text] for text in texts] for _, texts in rows]
+    def __reduce__(self):
+        return TrainingData, self._arguments
 
-    def _store(self, texts: list[str], side: str, task: str, tokenizer, contract: Contract) -> dict[str, int]:
-        """Tokenise each distinct text once; return its index."""
-        distinct = list(dict.fromkeys(texts))
-        start = len(self._tokens)
-        self._tokens += tokenise(tokenizer, distinct, contract.prompt(side, task), contract.max_tokens)
-        self._ids += [_number(text) for text in distinct]
-        return {text: start + index for index, text in enumerate(distinct)}
+    def schedule(self) -> Schedule:
+        """Return the stage's batches, in order."""
+        needed = self.stage.bucket_batches is not None or self.stage.batch_tokens is not None
+        lengths = np.concatenate([table.row_tokens for table in self.tables]) if needed else None
+        return make_schedule(self.sizes, self.stage, lengths)
 
-    def steps(self, batch_size: int, epochs: float) -> int:
-        """Return how many batches `epochs` passes make."""
-        return math.ceil(self._rows(epochs) / batch_size)
-
-    def batch(self, step: int, *, batch_size: int, epochs: float, seed: int, rank: int, world: int) -> Batch:
-        """Return a process's share of batch `step`.
-
-        Passes follow one another in one stream, each in an order of its own, and a batch is the next `batch_size` rows of
-        it: so which rows make a batch depends on neither the number of processes nor what ran before.
-        """
-        end = min((step + 1) * batch_size, self._rows(epochs))
-        positions = range(step * batch_size, end)
-        orders = {epoch: self._order(seed, epoch) for epoch in {position // len(self) for position in positions}}
-        rows = [int(orders[position // len(self)][position % len(self)]) for position in positions]
-        if len(rows) < world:
-            raise AscentError(f"a batch of {len(rows)} rows cannot be shared by {world} processes; raise batch_size.")
-        own = rows[rank::world]
-        documents = [self.documents[row][0] for row in own] + [d for row in own for d in self.documents[row][1:]]
-        queries = [self.queries[row] for row in own]
+    def batch(self, rows: np.ndarray, *, rank: int, world: int) -> Batch:
+        """Return a process's share of the batch of these rows: each world-th one."""
+        numbers = np.arange(rank, len(rows), world)
+        own = rows[numbers].astype(np.int64)
+        sources = np.searchsorted(self._starts, own, side="right") - 1
+        places = list(zip([self.tables[source] for source in sources], (own - self._starts[sources]).tolist(), strict=True))
+        queries = [(table, int(table.queries[row])) for table, row in places]
+        positives, negatives, owners = [], [], []
+        for number, (table, row) in enumerate(places):
+            positive, *others = table.documents_of(row)
+            positives.append((table, positive))
+            negatives += [(table, text) for text in others]
+            owners += [number] * len(others)
+        documents = positives + negatives
         return Batch(
-            tokens=[self._tokens[index] for index in queries + documents],
+            tokens=[table.text(text) for table, text in queries + documents],
             rows=len(own),
             global_rows=len(rows),
-            document_ids=torch.tensor([self._ids[index] for index in documents]),
-            answers=torch.from_numpy(self.answers[own]),
+            numbers=torch.from_numpy(numbers),
+            owners=torch.tensor([*range(len(own)), *owners]),
+            document_ids=torch.tensor([int(table.text_ids[text]) for table, text in documents]),
+            answers=torch.from_numpy(self._answers(np.array([table.text_ids[text] for table, text in queries]))),
+            sources=torch.from_numpy(sources),
+            groups=torch.from_numpy(np.where(self._alone[sources], 1 + numbers, 0)),
+            labels=torch.tensor([float(table.labels[row]) for table, row in places], dtype=torch.float32),
+            weights=torch.from_numpy(self._weights[sources]),
         )
 
-    def _rows(self, epochs: float) -> int:
-        return math.ceil(round(len(self) * epochs, 6))  # 100 * 1.1 is a hair above 110
+    def _answers(self, queries: np.ndarray) -> np.ndarray:
+        """Return the ids of the known answers to queries with these ids: int64 (queries, most_answers), filled up with -1."""
+        places, answers = self._known(queries)
+        found = np.full((len(queries), self.most_answers), -1, dtype=np.int64)
+        found[places, np.arange(len(places)) - np.searchsorted(places, places)] = answers
+        return found
 
-    def _order(self, seed: int, epoch: int) -> Sequence[int]:
-        return np.random.default_rng([seed, epoch]).permutation(len(self))
+    def _known(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (place, answer) for each answer that any data set knows to queries with these ids, once, by rising place."""
+        parts = [table.answers_of(queries) for table in self.tables]
+        places, answers = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if len(self.tables) > 1:
+            _, first = np.unique(np.stack([places, answers]), axis=1, return_index=True)
+            places, answers = places[np.sort(first)], answers[np.sort(first)]
+        order = np.argsort(places, kind="stable")
+        return places[order], answers[order]
+
+    def _most_answers(self) -> int:
+        """Return the largest number of answers to one query; data sets that share queries know more than each alone."""
+        asked = np.sort(np.concatenate([table.asked for table in self.tables])) if len(self.tables) > 1 else np.empty(0)
+        shared = np.unique(asked[1:][asked[1:] == asked[:-1]])
+        together = np.bincount(self._known(shared)[0]).max() if len(shared) else 0
+        return max(int(together), *(table.meta["most_answers"] for table in self.tables))
 
 
-def _number(text: str) -> int:
-    return int(text_id(text)[:15], 16)  # 60 bits: collectives carry int64
+def check_shares(schedule: Schedule, processes: int, stage: TrainStage) -> None:
+    """Refuse a stage with a batch that has fewer rows than there are processes: now, and not after days of training."""
+    if schedule.smallest < processes:
+        key = "batch_size" if stage.batch_tokens is None else "batch_tokens"
+        raise AscentError(f"a batch of {schedule.smallest} rows cannot be shared by {processes} processes; raise {key}.")
+
+
+def _refuse_other(table: TokenisedPairs, settings: StageSettings, name: str, tokenizer_digest: str) -> None:
+    if table.meta["tokenizer_digest"] != tokenizer_digest:
+        raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and run again.")
+    expected = settings.contract.tokenising(settings.tasks[name]).model_dump(mode="json")
+    for key, value in expected.items():
+        if table.meta["settings"][key] != value:
+            raise AscentError(
+                f"{table.folder}: tokens made with {key} = {table.meta['settings'][key]!r}, but the stage has {value!r}; "
+                "remove the folder and run again."
+            )

@@ -6,7 +6,6 @@ import time
 import warnings
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,16 +13,17 @@ import torch.distributed as dist
 
 from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
-from ..files import digest_of, folder_atomically, sha256_file, write_json
+from ..files import digest_of, folder_atomically, write_json
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, save_like
 from ..objectives import load_objectives
 from ..settings import Running, StageSettings, TrainStage
 from .checkpoints import Checkpoints
 from .collectives import largest
-from .data import TrainingPairs
+from .data import TrainingData, check_shares
 from .engine import deepspeed_config, start_engine, train_step
 from .lease import PATIENCE_SECONDS, Lease
 from .limits import Limits
+from .loader import Loader
 from .record import Record
 
 # Processes wait for the first one while it takes the lease, and while it converts a checkpoint.
@@ -61,15 +61,14 @@ def start_deepspeed() -> None:
 class Task:
     """What a run is given, and what it is to make.
 
-    parent: the model folder it starts from. pairs, negatives: tables by data set. model: the folder to make. metrics,
-    deepspeed: files to write, one line a step, and DeepSpeed's configuration. revision: the step's, see rules/.
+    parent: the model folder it starts from. tokens: folders by data set. model: the folder to make. metrics, deepspeed: files to
+    write, one line a step, and DeepSpeed's configuration. revision: the step's, see rules/.
     """
 
     settings: StageSettings
     running: Running
     parent: Path
-    pairs: dict[str, Path]
-    negatives: dict[str, Path]
+    tokens: dict[str, Path]
     model: Path
     metrics: Path
     deepspeed: Path
@@ -101,11 +100,14 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     device = start_processes()
     rank, world = dist.get_rank(), dist.get_world_size()
     contract, document = read_contract(task.parent)
+    data = TrainingData(task.tokens, settings, document["tokenizer_digest"])
+    tables = dict(zip(stage.data, data.tables, strict=True))
     history = {
         "settings": settings.model_dump(mode="json", by_alias=True),
         "parent": document["weights_digest"],
-        "data": {name: sha256_file(path) for name, path in sorted(task.pairs.items())},
-        "negatives": {name: sha256_file(path) for name, path in sorted(task.negatives.items())},
+        "data": {name: table.meta["pairs"] for name, table in tables.items()},
+        "negatives": {name: table.meta["negatives"] for name, table in tables.items()},
+        "tokens": {name: table.digest for name, table in tables.items()},
     }
     checkpoints = Checkpoints(task.checkpoints, digest_of(history | {"revision": task.revision}))
     made = rank == 0 and checkpoints.restore(task.model, task.metrics, task.deepspeed)
@@ -124,13 +126,15 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
     if stage.activation_checkpointing:
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
-    data = TrainingPairs(task.pairs, task.negatives, dict(settings.tasks), tokenizer, settings.contract)
-    steps = data.steps(stage.batch_size, stage.epochs)
-    share = partial(data.batch, batch_size=stage.batch_size, epochs=stage.epochs, seed=stage.seed, rank=rank, world=world)
-    share(steps - 1)  # the last batch, the smallest, is refused now rather than after days of training
+    schedule = data.schedule()
+    check_shares(schedule, world, stage)
+    steps = len(schedule)
 
     checkpoint = checkpoints.newest()
     start = checkpoint.step if checkpoint else 0
+    gpu = device.type == "cuda"
+    workers = (2 if gpu else 0) if task.running.loader_workers is None else task.running.loader_workers
+    batches = Loader(data, schedule, start=start, rank=rank, world=world, workers=workers, pin=gpu)
     # Without ZeRO every process holds the whole state, which serves any number of them.
     universal = checkpoint is not None and checkpoint.processes != world and stage.zero > 0
     config = deepspeed_config(stage, universal=universal)
@@ -145,7 +149,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     saved = time.monotonic()
     for step in range(start, steps):
         began = time.perf_counter()
-        batch = share(step)
+        batch = next(batches)
         learning_rate = engine.optimizer.param_groups[0]["lr"]
         result = train_step(engine, batch, objective, stage, step, tokenizer.pad_token_id or 0)
         seconds = time.perf_counter() - began

@@ -1,0 +1,27 @@
+# In: training pairs, negatives where a stage mines them, and the base's tokenizer. Out: the texts as tokens, for training to map.
+
+
+rule tokenise_pairs:
+    input:
+        settings="results/{recipe}/{stage}/tokens/{dataset}.yaml",
+        # All stages have its tokenizer, and a parent would first have to be trained.
+        model="results/{recipe}/base/model",
+        pairs="results/pairs/{dataset}/pairs.parquet",
+        negatives=mined_negatives,
+    output:
+        directory("results/{recipe}/{stage}/tokens/{dataset}"),
+    log:
+        "logs/{recipe}/{stage}/tokens/{dataset}.log",
+    benchmark:
+        "benchmarks/{recipe}/{stage}/tokens/{dataset}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        mem_mb=by_attempt(64_000),
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        "python scripts/tokenise_pairs.py --settings {input.settings} --model {input.model} "
+        "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"

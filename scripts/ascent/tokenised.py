@@ -1,0 +1,223 @@
+"""A data set's texts as tokens, in plain arrays that are mapped into memory: made once on a CPU, read by every training process.
+
+A folder of .npy files and meta.json. There are T texts, the distinct queries and then the distinct documents, each with the
+prompt of its side; R rows, each of a query, a positive and its negatives; Q queries with different ids.
+
+    tokens            int32 (all tokens)         the texts' tokens, one text after another
+    offsets           int64 (T + 1)              text t has tokens[offsets[t]:offsets[t + 1]]
+    text_ids          int64 (T)                  equal where the texts are equal
+    queries           int64 (R)                  the text of each row's query
+    documents         int64 (all documents)      the texts of each row's positive and negatives, one row after another
+    document_offsets  int64 (R + 1)              row r has documents[document_offsets[r]:document_offsets[r + 1]]
+    row_tokens        int32 (R)                  tokens of each row's texts together
+    labels            float32 (R)                the score of a graded row, else NaN
+    asked             int64 (Q)                  the ids of the queries, rising
+    answers           int64 (all answers)        ids of the positives of each of these queries, one query after another
+    answer_offsets    int64 (Q + 1)              query q has answers[answer_offsets[q]:answer_offsets[q + 1]]
+
+Nothing here imports torch, which would take longer than the tokens of a small data set.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from tokenizers import Tokenizer
+
+from .contract import tokenizer_digest
+from .errors import AscentError
+from .files import folder_atomically, read_json, sha256_file, write_json
+from .negatives import read_negatives
+from .pairs import read_pairs, text_id
+from .settings import Tokenising
+
+META = "meta.json"
+# Texts that are tokenised at a time, at most so many and of so many bytes: the library keeps some hundred bytes a token.
+CHUNK_TEXTS = 10_000
+CHUNK_BYTES = 8_000_000
+
+
+def tokenise_pairs(model: Path, settings: Tokenising, pairs: Path, negatives: Path | None, output: Path) -> dict:
+    """Write a data set's tokens; return the contents of meta.json.
+
+    model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. Raises AscentError when they
+    were mined for other pairs, and as read_pairs does.
+    """
+    tokenizer, digest = load_tokenizer(model, settings.max_tokens)
+    rows = _rows(pairs, negatives)
+    documents = rows.select(pl.concat_list("positive", "negatives")).to_series()
+    document_offsets = np.concatenate([[0], np.cumsum(documents.list.len().to_numpy(), dtype=np.int64)])
+    asked_texts, queries = _distinct(rows["query"])
+    document_texts, documents = _distinct(documents.explode())
+    documents += len(asked_texts)
+    with folder_atomically(output) as folder:
+        lengths, cut = [], {}
+        with (folder / "tokens.npy").open("wb") as file:
+            _write_header(file, 0)
+            sides = {"query": (asked_texts, settings.query_prompt), "document": (document_texts, settings.document_prompt)}
+            for side, (texts, prompt) in sides.items():
+                cut[side] = 0
+                for chunk in _chunks(texts):
+                    tokens, counts, longer = _tokenise(tokenizer, [prompt + text for text in chunk])
+                    file.write(tokens.astype("<i4").tobytes())
+                    lengths.append(counts)
+                    cut[side] += longer
+            lengths = np.concatenate(lengths)
+            _write_header(file, int(lengths.sum()))
+        text_ids = np.fromiter((number for texts, _ in sides.values() for number in _numbers(texts)), np.int64, len(lengths))
+        positives = text_ids[documents[document_offsets[:-1]]]
+        answers = pl.DataFrame({"query": text_ids[queries], "answer": positives}).unique(maintain_order=True)
+        answers = answers.sort("query", maintain_order=True)
+        asked, counts = np.unique(answers["query"].to_numpy(), return_counts=True)
+        arrays = {
+            "offsets": np.concatenate([[0], np.cumsum(lengths)]),
+            "text_ids": text_ids,
+            "queries": queries,
+            "documents": documents,
+            "document_offsets": document_offsets,
+            "row_tokens": (lengths[queries] + np.add.reduceat(lengths[documents], document_offsets[:-1])).astype(np.int32),
+            "labels": rows["label"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+            "asked": asked,
+            "answers": answers["answer"].to_numpy(),
+            "answer_offsets": np.concatenate([[0], np.cumsum(counts)]),
+        }
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        meta = {
+            "settings": settings.model_dump(mode="json"),
+            "tokenizer_digest": digest,
+            "pairs": sha256_file(pairs),
+            "negatives": sha256_file(negatives) if negatives else None,
+            "rows": len(rows),
+            "texts": {"query": len(asked_texts), "document": len(document_texts)},
+            "texts_cut": cut,
+            "tokens": int(lengths.sum()),
+            "most_answers": int(counts.max()),
+            "files": {
+                file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in sorted(folder.iterdir())
+            },
+        }
+        write_json(folder / META, meta)
+    return meta
+
+
+class TokenisedPairs:
+    """A folder that tokenise_pairs has made; its arrays by their names, mapped and not read.
+
+    Raises AscentError when a file is missing or not of the size that it was written with.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.meta = read_json(folder / META)
+        for name, expected in self.meta["files"].items():
+            path = folder / name
+            if not path.exists() or path.stat().st_size != expected["bytes"]:
+                raise AscentError(f"{path}: is not as tokenise_pairs wrote it; remove {folder} and run again.")
+        # A plain array is read several times as fast as a memmap, item by item.
+        arrays = {name: np.load(folder / name, mmap_mode="r").view(np.ndarray) for name in self.meta["files"]}
+        self.tokens, self.offsets, self.text_ids = (arrays[f"{name}.npy"] for name in ("tokens", "offsets", "text_ids"))
+        self.queries, self.documents = arrays["queries.npy"], arrays["documents.npy"]
+        self.document_offsets, self.row_tokens = arrays["document_offsets.npy"], arrays["row_tokens.npy"]
+        self.labels, self.asked = arrays["labels.npy"], arrays["asked.npy"]
+        self.answers, self.answer_offsets = arrays["answers.npy"], arrays["answer_offsets.npy"]
+
+    def __len__(self) -> int:
+        return self.meta["rows"]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of meta.json, which holds those of all files."""
+        return sha256_file(self.folder / META)
+
+    def text(self, index: int) -> np.ndarray:
+        """Return a text's tokens, a copy: int32."""
+        return np.array(self.tokens[self.offsets[index] : self.offsets[index + 1]])
+
+    def documents_of(self, row: int) -> list[int]:
+        """Return the texts of a row's positive and negatives."""
+        return self.documents[self.document_offsets[row] : self.document_offsets[row + 1]].tolist()
+
+    def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts' ids."""
+        found = np.minimum(np.searchsorted(self.asked, queries), len(self.asked) - 1)
+        places = np.flatnonzero(self.asked[found] == queries)
+        begin, end = self.answer_offsets[found[places]], self.answer_offsets[found[places] + 1]
+        counts = end - begin
+        first = np.repeat(np.cumsum(counts) - counts, counts)  # of each answer's query, among all that are returned
+        return np.repeat(places, counts), self.answers[np.repeat(begin, counts) + np.arange(len(first)) - first]
+
+
+def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
+    """Return a model folder's tokenizer, which cuts texts at `max_tokens` on the side that it is made for, and its digest.
+
+    Raises AscentError when it is not the one that the folder's ascent.json was written for.
+    """
+    expected = read_json(folder / "ascent.json")["tokenizer_digest"]
+    configuration = folder / "tokenizer_config.json"
+    side = read_json(configuration).get("truncation_side", "right") if configuration.exists() else "right"
+    path = folder / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path)) if path.exists() else None
+    if tokenizer is None or tokenizer_digest(tokenizer) != expected:
+        # The file alone does not tell all: what else there is, transformers knows, with torch and seconds of imports.
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False).backend_tokenizer
+    if tokenizer_digest(tokenizer) != expected:
+        raise AscentError(f"{folder}: the tokenizer is not the one that ascent.json was written for; rebuild the model.")
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens, direction=side)
+    return tokenizer, expected
+
+
+def _rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
+    """Return a data set's rows with the negatives that they are trained with."""
+    rows = read_pairs(pairs).select("query", "positive", "negatives", "label", "query_id", "positive_id")
+    if negatives is None:
+        return rows
+    keys = ["query_id", "positive_id"]
+    mined = read_negatives(negatives)
+    both = rows.drop("negatives").join(mined, on=keys, how="left", maintain_order="left")
+    if both["negatives"].null_count() or len(mined) != rows.select(keys).n_unique():
+        raise AscentError(f"{negatives}: holds negatives of other pairs than {pairs}; mine again.")
+    return both
+
+
+def _distinct(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
+    """Return the distinct texts in the order in which they first come, and the place of each text among them, int64."""
+    frame = texts.to_frame("text")
+    distinct = frame.unique(maintain_order=True).with_row_index("place")
+    places = frame.join(distinct, on="text", how="left", maintain_order="left")["place"]
+    return distinct["text"], places.cast(pl.Int64).to_numpy().copy()
+
+
+def _chunks(texts: pl.Series) -> Iterator[list[str]]:
+    ends = np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
+    start = 0
+    while start < len(texts):
+        before = ends[start - 1] if start else 0
+        end = min(start + CHUNK_TEXTS, max(start + 1, int(np.searchsorted(ends, before + CHUNK_BYTES, side="right"))))
+        yield texts[start:end].to_list()
+        start = end
+
+
+def _tokenise(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the texts' tokens in a row (int32), the number of each one's (int64), and how many texts were cut."""
+    encoded = tokenizer.encode_batch_fast(texts)
+    lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
+    longest = tokenizer.truncation["max_length"]
+    cut = sum(1 for one, length in zip(encoded, lengths, strict=True) if length == longest and one.overflowing)
+    return np.concatenate([np.array(one.ids, dtype=np.int32) for one in encoded]), lengths, cut
+
+
+def _numbers(texts: pl.Series) -> Iterator[int]:
+    """Yield the texts' ids as numbers: 60 bits, since collectives carry int64."""
+    for chunk in _chunks(texts):
+        yield from (int(text_id(text)[:15], 16) for text in chunk)
+
+
+def _write_header(file, length: int) -> None:
+    """Write the header of a one-dimensional int32 .npy file at its beginning: numpy leaves room for any length."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": "<i4", "fortran_order": False, "shape": (length,)})

@@ -1,0 +1,29 @@
+"""Tokenise a data set's pairs as a stage trains on them, so that no GPU waits for it."""
+
+import argparse
+from pathlib import Path
+
+from ascent.errors import reports_errors
+from ascent.settings import Tokenising
+from ascent.tokenised import tokenise_pairs
+from ascent.validation import load
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="prompts and longest text, YAML")
+    parser.add_argument("--model", type=Path, required=True, help="model folder with the tokenizer")
+    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; the pairs' own when left out")
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    arguments = parser.parse_args()
+    settings = load(Tokenising, arguments.settings)
+    meta = tokenise_pairs(arguments.model, settings, arguments.pairs, arguments.negatives, arguments.output)
+    texts, cut = sum(meta["texts"].values()), sum(meta["texts_cut"].values())
+    print(f"{meta['rows']:,} rows, {texts:,} distinct texts, {meta['tokens']:,} tokens")
+    print(f"{cut:,} texts are longer than {settings.max_tokens} tokens and were cut: {meta['texts_cut']}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
