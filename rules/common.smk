@@ -96,15 +96,15 @@ def parent_models(wildcards):
 
 
 def mined_negatives(wildcards):
-    """The negatives that a stage mines for a data set; none when it does not mine."""
-    mining = stage_of(wildcards).mining
+    """The negatives that a stage mines for a data set; none when it does not mine, or only develops with it."""
     recipe, stage, dataset = wildcards.recipe, wildcards.stage, wildcards.dataset
-    return NEGATIVES.format(recipe=recipe, stage=stage, dataset=dataset) if mining else []
+    mined = stage_of(wildcards).mining and dataset in stage_of(wildcards).data
+    return NEGATIVES.format(recipe=recipe, stage=stage, dataset=dataset) if mined else []
 
 
 def stage_tokens(wildcards):
     """The tokens of each of a stage's data sets."""
-    return expand(TOKENS, recipe=wildcards.recipe, stage=wildcards.stage, dataset=stage_of(wildcards).data)
+    return expand(TOKENS, recipe=wildcards.recipe, stage=wildcards.stage, dataset=stage_of(wildcards).tables)
 
 
 def task_pairs(wildcards):

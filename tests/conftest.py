@@ -86,13 +86,14 @@ def data_of(tiny_model, training_contract):
     """The data of a stage with the tests' contract and some settings, from folders of tokens by data set."""
     from ascent.files import read_json
     from ascent.settings import StageSettings, TrainStage
-    from ascent.training.data import TrainingData
+    from ascent.training.data import TrainingData, open_table
 
     def _data_of(folders: dict[str, Path], *, tasks=None, contract=training_contract, **settings) -> TrainingData:
         stage = TrainStage(objective="infonce", **{"data": list(folders), "batch_size": 8} | settings)
         tasks = dict.fromkeys(folders, "retrieval") | (tasks or {})
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=tasks)
-        return TrainingData(folders, settings, read_json(tiny_model / "ascent.json")["tokenizer_digest"])
+        digest = read_json(tiny_model / "ascent.json")["tokenizer_digest"]
+        return TrainingData({name: open_table(folder, settings, name, digest) for name, folder in folders.items()}, settings)
 
     return _data_of
 
@@ -101,3 +102,35 @@ def data_of(tiny_model, training_contract):
 def training_tokens(training_pairs, tokens_of):
     """The 44 rows as tokens."""
     return tokens_of(training_pairs)
+
+
+@pytest.fixture
+def trained(training_tokens, training_contract, tiny_model, tmp_path):
+    """Train a stage in a folder in this machine's way, by the script; return the finished process."""
+    import subprocess
+    import sys
+
+    from ascent.settings import Running, StageSettings, TrainStage
+    from ascent.validation import dump
+
+    def _trained(name: str, *, more: dict[str, Path] | None = None, **changes) -> subprocess.CompletedProcess:
+        tokens = {"questions": training_tokens} | (more or {})
+        settings = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "epochs": 5, "learning_rate": 1e-3}
+        settings = StageSettings(
+            recipe="r",
+            name="s",
+            stage=TrainStage(**settings | changes),
+            contract=training_contract,
+            tasks=dict.fromkeys(tokens, "retrieval"),
+        )
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "stage.yaml").write_text(dump(settings))
+        (folder / "running.yaml").write_text(dump(Running()))
+        command = [sys.executable, Path(__file__).parent.parent / "scripts" / "train_stage.py"]
+        command += ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", tiny_model]
+        command += ["--tokens", *tokens.values(), "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
+        command += ["--deepspeed", folder / "deepspeed.json"]
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+    return _trained

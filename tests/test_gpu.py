@@ -22,6 +22,18 @@ pytestmark = [
 BENCHMARK = Path(__file__).parent / "benchmarks" / "train_throughput.py"
 
 
+@pytest.fixture
+def gpu_run(trained, tmp_path):
+    """Train a few steps with some settings; return the metrics."""
+
+    def _run(name: str, **changes) -> list[dict]:
+        done = trained(name, **changes)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+
+    return _run
+
+
 def test_the_tiled_loss_of_a_million_rows():
     """In less than 24 GB, with the value of single rows as float64 gives it."""
     rows, dimension, temperature = 1_000_000, 256, 0.05

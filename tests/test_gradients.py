@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
+from transformers import AutoModel
 
 from ascent.batching import pad
 from ascent.model import EmbeddingModel, load_backbone
@@ -65,7 +66,7 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
     """A process's share of the batch, as the sampler deals it: every world-th row."""
     numbers = list(range(ROWS))[rank::world]
     own = [rows(kind)[number] for number in numbers]
-    negatives = [(i, document, id_) for i, row in enumerate(own) for document, id_ in zip(row.documents[1:], row.ids[1:])]
+    negatives = [(i, document, id_) for i, row in enumerate(own) for document, id_ in zip(row.documents[1:], row.ids[1:], strict=True)]
     return Batch(
         tokens=[row.query for row in own] + [row.documents[0] for row in own] + [document for _, document, _ in negatives],
         rows=len(own),
@@ -94,9 +95,16 @@ def stage_of(case: dict, **settings) -> TrainStage:
     )
 
 
-def prepared(folder: str, case: dict) -> EmbeddingModel:
-    """The model of a case, in float64; LoRA's second factors are drawn, since at zero the first ones have no gradient."""
-    backbone, _ = load_backbone(folder, CONTRACT, dropout=case.get("dropout", 0.0))
+def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
+    """The model of a case, in float64; LoRA's second factors are drawn, since at zero the first ones have no gradient.
+
+    plain: the backbone as transformers loads it, with its own attention.
+    """
+    if plain:
+        dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        backbone = AutoModel.from_pretrained(folder, attn_implementation="eager", **dropout)
+    else:
+        backbone, _ = load_backbone(folder, CONTRACT, dropout=case.get("dropout", 0.0))
     if case.get("lora"):
         from peft import LoraConfig, get_peft_model
 
@@ -111,7 +119,7 @@ def prepared(folder: str, case: dict) -> EmbeddingModel:
 
 def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
     """The gradient by loops over rows and documents."""
-    model = prepared(folder, case)
+    model = prepared(folder, case, plain=True)
     table = rows(case["kind"])
     sizes = {32: 1.0} | (SIZES if case["kind"] == "matryoshka" else {})
 
@@ -128,9 +136,7 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
         row = table[number]
         rivals = [other for other in table if other.source == 0] if row.source == 0 else [row]
         own = score(queries[number], cache[row.ids[0]], size) / TEMPERATURE
-        others = [
-            score(queries[number], cache[i], size) / TEMPERATURE for r in rivals for i in r.ids if i != row.ids[0]
-        ]
+        others = [score(queries[number], cache[i], size) / TEMPERATURE for r in rivals for i in r.ids if i != row.ids[0]]
         loss = torch.logsumexp(torch.stack([own, *others]), 0) - own
         if case["symmetric"] and row.source == 0:
             back = [
@@ -162,7 +168,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
     from ascent.objectives import infonce, load_objectives
     from ascent.training import engine as engine_module
     from ascent.training.engine import backward, deepspeed_config
-    from ascent.training.loop import start_deepspeed
+    from ascent.training.processes import start_deepspeed
 
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
@@ -311,7 +317,7 @@ def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny
     assert max(errors(tiny_resource, world, cases, tmp_path)) < LIMIT
 
 
-@pytest.mark.matrix
+@pytest.mark.nightly
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_gradient_matrix(world, tiny_resource, tmp_path):
     assert max(errors(tiny_resource, world, MATRIX + EXTRAS, tmp_path)) < LIMIT

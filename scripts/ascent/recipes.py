@@ -96,7 +96,7 @@ class Recipes:
     def stage_settings(self, recipe: str, stage: str) -> str:
         """Return stage.yaml's text."""
         settings = self.recipes[recipe].stages[stage]
-        tasks = {name: self.datasets[name].task for name in settings.data} if isinstance(settings, TrainStage) else {}
+        tasks = {name: self.datasets[name].task for name in settings.tables} if isinstance(settings, TrainStage) else {}
         contract = self.contract(recipe, stage)
         return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
 
@@ -136,9 +136,9 @@ class Recipes:
         return sorted({task.split for task in self.recipes[recipe].evaluate.tasks.values()})
 
     def training_data(self, recipe: str) -> list[str]:
-        """Return the data sets that the recipe's stages train on."""
+        """Return the data sets that the recipe's stages train on, or choose weights by."""
         stages = self.recipes[recipe].stages
-        return sorted({name for stage in self.trained(recipe) for name in stages[stage].data})
+        return sorted({name for stage in self.trained(recipe) for name in stages[stage].tables})
 
     def trained(self, recipe: str) -> list[str]:
         """Return the recipe's stages that train, in its order."""
@@ -224,6 +224,8 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
                 )
             for dataset in stage.data:
                 known(dataset, recipe.data, "the data set", f"stages.{name}.data")
+            if stage.development:
+                known(stage.development.data, recipe.data, "the data set", f"stages.{name}.development.data")
             if stage.mining:
                 known(stage.mining.model, stages, "the stage", f"stages.{name}.mining.model")
                 graph[name].add(stage.mining.model)
@@ -283,7 +285,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         for stage, settings in recipe.stages.items():
             files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
             if isinstance(settings, TrainStage):
-                for dataset in settings.data:
+                for dataset in settings.tables:
                     tokenising = recipes.contract(name, stage).tokenising(recipes.datasets[dataset].task)
                     files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
                 if settings.mining:

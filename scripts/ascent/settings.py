@@ -289,6 +289,18 @@ _Names = Annotated[list[str], Field(min_length=1)]
 _Uses = Annotated[dict[str, DataUse], Field(min_length=1)]
 
 
+class Development(Settings):
+    """How a stage's best weights are found while it trains."""
+
+    data: str
+    """A data set that the stage does not train on. It is scored by nDCG@10 of its queries among its own documents, or, when its
+    rows are graded, by Spearman's correlation."""
+    every_steps: Count = 100
+    """Steps between two scores. The last step is scored, too, and the best weights become the stage's model."""
+    patience: Count | None = None
+    """Training ends after so many scores in a row that are no better than the best; at its last step when absent."""
+
+
 class TrainStage(Stage):
     """A stage that trains."""
 
@@ -302,6 +314,8 @@ class TrainStage(Stage):
     sampling_temperature: Positive = 1
     """Of data sets without weights, each has a share like its number of rows to the power 1 / temperature: above 1, small ones
     have more than their size."""
+    development: Development | None = None
+    """Keeps the weights that are best on held-out pairs, and may end training early; the last weights are kept when absent."""
     mining: Mining | None = None
     """Hard negatives, mined with an earlier stage's model; none when absent."""
     epochs: Positive = 1
@@ -336,9 +350,11 @@ class TrainStage(Stage):
     mini_batch_tokens: Count = 16384
     """Tokens that one process embeds at a time. A batch that holds more goes through the gradient cache, so that memory
     is bound by this number and not by batch_size."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of matrix products; `auto` is bfloat16 where the processor has instructions for it. Weights and
-    optimizer stay float32."""
+    precision: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
+    """Arithmetic of matrix products; `auto` is bfloat16 where the processor has instructions for it, `float8` needs torchao and
+    a GPU that has FP8 (Hopper), with bfloat16 for all else. Weights and optimizer stay float32."""
+    compile: bool = False
+    """Compile the backbone by torch.compile: minutes at the start, faster steps after."""
     zero: Literal[0, 1, 2, 3] = 0
     """DeepSpeed's ZeRO stage: 0 keeps everything on every process, 1 spreads the optimizer's state over the processes, 2 also
     the gradients, 3 also the weights."""
@@ -364,6 +380,17 @@ class TrainStage(Stage):
         if self.weights == "bfloat16" and self.precision == "float32":
             raise ValueError("weights: bfloat16 leave no float32 to compute in: take precision: auto or bfloat16")
         return self
+
+    @model_validator(mode="after")
+    def _development_is_held_out(self):
+        if self.development and self.development.data in self.data:
+            raise ValueError(f"development.data '{self.development.data}' is trained on; name another data set")
+        return self
+
+    @property
+    def tables(self) -> list[str]:
+        """The data sets that training reads: what it trains on, then what it is scored on."""
+        return [*self.data, *([self.development.data] if self.development else [])]
 
     @model_validator(mode="after")
     def _shares_are_given_in_one_way(self):

@@ -126,6 +126,9 @@ class TokenisedPairs:
     def __len__(self) -> int:
         return self.meta["rows"]
 
+    def __reduce__(self):
+        return TokenisedPairs, (self.folder,)  # another process maps the files itself
+
     @property
     def digest(self) -> str:
         """The SHA-256 of meta.json, which holds those of all files."""

@@ -50,6 +50,8 @@ class Embedded:
 
 
 Objective = Callable[[Embedded], torch.Tensor]
+# Losses whose every row needs a label.
+GRADED = ("cosine",)
 
 
 def load_objectives(stage: TrainStage, contract: Contract) -> Objective:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..errors import AscentError
+from ..objectives import GRADED
 from ..schedule import Schedule, make_schedule
 from ..settings import StageSettings, TrainStage
 from ..tokenised import TokenisedPairs
@@ -50,17 +51,21 @@ class TrainingData:
     """The rows of a stage's data sets, numbered from one data set to the next.
 
     Nothing of them is kept in memory, and an instance that is sent to another process opens the files there.
-    tokenizer_digest: that of the model which is trained. Raises AscentError when tokens are of another tokenizer, another
-    length or other prompts than the stage's, or are damaged.
+    tables: by data set, see open_table. Raises AscentError when a row of a loss on graded pairs has no label.
     """
 
-    def __init__(self, folders: dict[str, Path], settings: StageSettings, tokenizer_digest: str):
+    def __init__(self, tables: dict[str, TokenisedPairs], settings: StageSettings):
         assert isinstance(settings.stage, TrainStage)
-        self._arguments = (folders, settings, tokenizer_digest)
-        self.stage, self.folders = settings.stage, folders
-        self.tables = [TokenisedPairs(folders[name]) for name in self.stage.data]
-        for name, table in zip(self.stage.data, self.tables, strict=True):
-            _refuse_other(table, settings, name, tokenizer_digest)
+        self._arguments = (tables, settings)
+        self.stage = settings.stage
+        self.tables = [tables[name] for name in self.stage.data]
+        for name, use in self.stage.data.items():
+            if (use.objective or self.stage.objective) in GRADED and not np.isfinite(tables[name].labels).all():
+                row = int(np.flatnonzero(~np.isfinite(tables[name].labels))[0])
+                raise AscentError(
+                    f"{tables[name].folder}: row {row} of data set {name} has no label, which the objective "
+                    f"'{use.objective or self.stage.objective}' needs; give labels, or another objective."
+                )
         self.sizes = [len(table) for table in self.tables]
         self._starts = np.cumsum([0, *self.sizes])
         uses = self.stage.data.items()
@@ -140,7 +145,12 @@ def check_shares(schedule: Schedule, processes: int, stage: TrainStage) -> None:
         raise AscentError(f"a batch of {schedule.smallest} rows cannot be shared by {processes} processes; raise {key}.")
 
 
-def _refuse_other(table: TokenisedPairs, settings: StageSettings, name: str, tokenizer_digest: str) -> None:
+def open_table(folder: Path, settings: StageSettings, name: str, tokenizer_digest: str) -> TokenisedPairs:
+    """Map a data set's tokens. tokenizer_digest: that of the model which is trained.
+
+    Raises AscentError when they are of another tokenizer, another length or other prompts than the stage's, or are damaged.
+    """
+    table = TokenisedPairs(folder)
     if table.meta["tokenizer_digest"] != tokenizer_digest:
         raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and run again.")
     expected = settings.contract.tokenising(settings.tasks[name]).model_dump(mode="json")
@@ -150,3 +160,4 @@ def _refuse_other(table: TokenisedPairs, settings: StageSettings, name: str, tok
                 f"{table.folder}: tokens made with {key} = {table.meta['settings'][key]!r}, but the stage has {value!r}; "
                 "remove the folder and run again."
             )
+    return table

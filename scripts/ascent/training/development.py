@@ -51,7 +51,9 @@ class Development:
         scores = self._content["scores"]
         if str(step) in scores:
             return scores[str(step)]
-        found = self.score(engine, pad_id)
+        agreed = torch.tensor([self.score(engine, pad_id)], dtype=torch.float64, device=engine.device)
+        dist.broadcast(agreed, 0)  # two kinds of machine may differ in the last digit
+        found = float(agreed)
         if found > max(scores.values(), default=-np.inf):
             weights = state(engine)
             if dist.get_rank() == 0:
@@ -77,6 +79,11 @@ class Development:
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the best weights."""
         return load_file(self._weights)
+
+    def close(self) -> None:
+        """Remove what was kept, of a run that is finished."""
+        self._weights.unlink(missing_ok=True)
+        self._file.unlink(missing_ok=True)
 
     def score(self, engine, pad_id: int) -> float:
         """Return the split's score: Spearman's correlation of similarities and labels for graded pairs; else nDCG@10 of each

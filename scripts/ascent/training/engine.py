@@ -167,3 +167,15 @@ def backward(
     source_of = torch.cat([sources, sources[batch.owners.to(device)]])
     squares = at_rows.new_zeros(len(stage.data)).index_add(0, source_of, at_rows.pow(2).sum(1))
     return losses.detach(), squares
+
+
+def whole_state(engine) -> dict[str, torch.Tensor]:
+    """Return the backbone's weights by name, float32 on the CPU, as the optimizer holds them."""
+    backbone = engine.module.backbone
+    stage3 = engine.zero_optimization_stage() == 3
+    with deepspeed.zero.GatheredParameters(list(backbone.parameters()), enabled=stage3):
+        state = {name: tensor.detach().float().cpu().clone() for name, tensor in backbone.state_dict().items()}
+    if engine.bfloat16_enabled():
+        for name, parameter in backbone.named_parameters():
+            state[name] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
+    return state

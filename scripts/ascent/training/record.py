@@ -29,9 +29,9 @@ class Record:
         )
         self._bar = tqdm(total=steps, initial=start, unit="step", disable=None)
 
-    def add(self, **line: float) -> None:
+    def add(self, line: dict[str, float | str]) -> None:
         """Add a step's metrics."""
-        line |= self._monitor.read()
+        line = line | self._monitor.read()
         self._lines.append(line)
         self._trackers.write(line)
         self._bar.update()
