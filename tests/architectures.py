@@ -1,4 +1,4 @@
-"""Toy models of every architecture that is packed, with windows shorter than the texts, and of T5."""
+"""Toy models of every architecture that is packed, with windows shorter than the texts."""
 
 import shutil
 from pathlib import Path
@@ -30,7 +30,7 @@ DECODERS = {
     "gemma3_text": GEMMA | {"sliding_window": 4},
 }
 T5 = {"vocab_size": 2000, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4, "pad_token_id": 0}
-T5 |= {"dropout_rate": 0.0}
+ENCODERS["t5"] = T5 | {"dropout_rate": 0.0}
 EVERY = [(name, "bidirectional") for name in (*ENCODERS, *DECODERS)] + [(name, "causal") for name in DECODERS]
 
 
@@ -41,7 +41,7 @@ def make_architecture(folder: Path, name: str, tokenizer: Path) -> Path:
 
     shutil.copytree(tokenizer, folder, ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
     torch.manual_seed(0)
-    config = AutoConfig.for_model(**{"model_type": name} | {**ENCODERS, **DECODERS, "t5": T5}.get(name, SHAPE))
+    config = AutoConfig.for_model(**{"model_type": name} | {**ENCODERS, **DECODERS}.get(name, SHAPE))
     model = (AutoModelForTextEncoding if name == "t5" else AutoModel).from_config(config)
     for parameter in model.parameters():
         if parameter.ndim > 1:  # large enough that attention looks at some tokens more than at others

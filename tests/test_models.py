@@ -15,13 +15,12 @@ from ascent.errors import AscentError
 from ascent.model import EmbeddingModel, load_backbone, pool, save_like, save_new
 from ascent.settings import Contract
 
-WITH_T5 = [*EVERY, ("t5", "bidirectional")]
 
 
 @pytest.fixture(scope="module")
 def folders(tiny_resource, tmp_path_factory):
     parent = tmp_path_factory.mktemp("architectures")
-    return {name: make_architecture(parent / name, name, tiny_resource) for name in (*ENCODERS, *DECODERS, "t5")}
+    return {name: make_architecture(parent / name, name, tiny_resource) for name in (*ENCODERS, *DECODERS)}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def embedding_model(folder, attention: str = "bidirectional", **contract) -> Emb
     return EmbeddingModel(load_backbone(folder, contract)[0], contract).eval()
 
 
-@pytest.mark.parametrize(("name", "attention"), WITH_T5)
+@pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_a_later_token_changes_an_earlier_state_only_if_bidirectional(folders, name, attention):
     model = embedding_model(folders[name], attention, pooling="cls")
     row, other = rows_of(3)[0], rows_of(3)[0]
@@ -50,7 +49,7 @@ def test_a_later_token_changes_an_earlier_state_only_if_bidirectional(folders, n
     assert attention == "bidirectional" or torch.equal(first, second)
 
 
-@pytest.mark.parametrize(("name", "attention"), WITH_T5)
+@pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_a_written_folder_needs_none_of_our_code(folders, tmp_path, texts, name, attention):
     contract = Contract(max_tokens=32, attention=attention, pooling="mean" if name in ENCODERS else "last")
     (tmp_path / "model").mkdir()
@@ -73,7 +72,7 @@ def test_a_written_folder_needs_none_of_our_code(folders, tmp_path, texts, name,
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
-@pytest.mark.parametrize(("name", "attention"), WITH_T5)
+@pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_packed_and_padded_on_either_side_give_one_embedding(folders, name, attention, pooling):
     model = embedding_model(folders[name], attention, pooling=pooling)
     rows = rows_of(9, 4, 1, 20)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
 from architectures import DECODERS, ENCODERS, EVERY, make_architecture
 from ascent import packing
@@ -36,9 +36,11 @@ def padded_states(folder, attention: str, rows, *, dtype=torch.float32, implemen
     config = AutoConfig.from_pretrained(folder)
     if attention == "bidirectional" and folder.name in DECODERS:
         config.is_causal = False
-    model = AutoModel.from_pretrained(folder, config=config, attn_implementation=implementation, dtype=dtype).train()
+    automatic = AutoModelForTextEncoding if folder.name == "t5" else AutoModel
+    model = automatic.from_pretrained(folder, config=config, attn_implementation=implementation, dtype=dtype).train()
     inputs = pad(rows, config.pad_token_id)
-    return model(**inputs, use_cache=False).last_hidden_state[inputs["attention_mask"].bool()], model
+    config.use_cache = False
+    return model(**inputs).last_hidden_state[inputs["attention_mask"].bool()], model
 
 
 def packed_states(folder, attention: str, rows, *, dtype=torch.float32, checkpointing=False):

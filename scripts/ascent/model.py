@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from .batching import pad
 from .contract import tokenizer_digest, weights_digest, write_contract
 from .errors import AscentError
-from .packing import NAME, PACKED, is_packed, is_to_pack, pack
+from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias, pack
 from .settings import Contract, TrainStage
 
 transformers_logging.set_verbosity_error()
@@ -96,6 +96,8 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
     backbone = automatic.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
     backbone.config.use_cache = False  # nothing is generated, so keys and values need not be kept
     set_attention(backbone, contract.attention, folder)
+    if is_packed(backbone):
+        limit_position_bias(backbone, contract.max_tokens)
     longest = longest_input(backbone)
     if longest is not None and contract.max_tokens > longest:
         raise AscentError(
