@@ -258,6 +258,7 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
     assert edited(write, changed(base__max_tokens=16)) == {
         release,
         *(f"results/small/{stage}/stage.yaml" for stage in ("base", "contrastive", "finetune", "merge")),
+        *(f"results/small/{stage}/tokens/questions.yaml" for stage in ("contrastive", "finetune")),
     }
     tasks = {name: task for name, task in SMALL["evaluate"]["tasks"].items() if name != "Similar"}
     assert edited(write, changed(evaluate__tasks=tasks)) == {"results/small/tasks/Similar.yaml", release}

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ascent.schedule import make_schedule, shares
+from ascent.schedule import make_schedule, shares, smallest_batch
 from ascent.settings import TrainStage
 
 SIZES = [700, 90, 210]
@@ -131,6 +131,16 @@ def test_a_batch_by_data_set_has_one_and_the_data_sets_alternate():
 def test_the_last_two_batches_of_a_data_set_share_their_rows():
     found = schedule_of(stage(batching="by_dataset", batch_size=100), [700, 101, 199])
     assert sorted(np.diff(found.bounds).tolist()) == [50, 51, 99, *[100] * 8]
+
+
+@pytest.mark.parametrize("batching", ["mixed", "by_dataset"])
+@pytest.mark.parametrize("buckets", [None, 1, 3])
+@pytest.mark.parametrize("sizes", [[64, 64], [65, 70], [3, 96], [90, 5], [31, 32]])
+def test_the_smallest_batch_is_known_without_the_schedule(batching, buckets, sizes):
+    settings = stage([None] * 2, batching=batching, bucket_batches=buckets)
+    parts = sizes if batching == "by_dataset" else [sum(sizes)]
+    expected = schedule_of(settings, sizes).smallest
+    assert min(smallest_batch(part, len(parts) > 1, settings) for part in parts) == expected
 
 
 def padded(found) -> int:

@@ -124,10 +124,11 @@ def weights_of(folder: Path) -> bytes:
 
 
 def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path):
-    """Once by SIGTERM, as clusters announce the end, and once by SIGKILL; with dropout, schedule and gradient cache."""
+    """Once by SIGTERM, as clusters announce the end, and once by SIGKILL; with dropout, schedule and gradient cache, and with
+    other numbers of loader workers."""
     settings = {"epochs": 12, "dropout": 0.1}
     whole = finished(run("whole", **settings), tmp_path / "whole")
-    settings["running"] = {"checkpoint_steps": 1}
+    settings["running"] = {"checkpoint_steps": 1, "loader_workers": 2}
     lines = lines_of(whole)
     assert [line["step"] for line in lines] == list(range(1, 67))
     assert lines[-1]["loss"] < lines[0]["loss"]
@@ -141,6 +142,7 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     assert not (folder / "metrics.jsonl").exists()
     # Cut short in the middle of a checkpoint: newer than the others, but without the marker that is written last.
     (folder / "checkpoints" / "step-00000065").mkdir()
+    settings["running"] = {"loader_workers": 1}
     finished(run("disturbed", **settings), folder)
     assert (folder / "log").read_text().count("going on from the checkpoint before step") == 2
     assert weights_of(folder) == weights_of(whole)

@@ -208,10 +208,12 @@ def test_an_edited_row_of_the_corpus_reruns_what_is_made_of_it(finished):
             "score_pairs questions",
             "filter_pairs questions",
             "check_leakage small",
+            "tokenise_pairs small contrastive questions",
             "train_contrastive small contrastive",
             "encode_shard small contrastive questions 00000 00002",
             "encode_shard small contrastive questions 00001 00002",
             "mine_negatives small finetune questions",
+            "tokenise_pairs small finetune questions",
             "train_finetune small finetune",
             "merge_stages small merge",
             "draw_curves small",
@@ -238,6 +240,31 @@ def test_a_learning_rate_reruns_its_stage_and_what_follows(finished):
         }
 
 
+def test_a_prompt_reruns_its_stage_s_tokens(finished):
+    with edited(recipe_of(finished), lambda text: text.replace('prompts: {query: {retrieval: "question: "}}', "prompts: {}", 1)):
+        # The merge has prompts of its own; its parents need not agree.
+        assert finished.jobs() == {
+            "tokenise_pairs small finetune questions",
+            "train_finetune small finetune",
+            "merge_stages small merge",
+            "draw_curves small",
+            *write("finetune/stage", "finetune/tokens/questions", "release"),
+            *evaluations(["finetune", "merge"], TASKS),
+            *TOLD,
+        }
+
+
+def test_how_a_data_set_is_used_tokenises_nothing_anew(finished):
+    def change(text: str) -> str:
+        head, tail = text.split("  finetune:\n", 1)
+        return f"{head}  finetune:\n{tail.replace('data: [questions]', 'data: {questions: {loss_weight: 2}}', 1)}"
+
+    with edited(recipe_of(finished), change):
+        jobs = finished.jobs()
+    assert "train_finetune small finetune" in jobs
+    assert {job.split()[0] for job in jobs} & {"tokenise_pairs", "mine_negatives", "train_contrastive"} == set()
+
+
 def test_a_task_that_is_removed_reruns_no_other(finished):
     with edited(recipe_of(finished), lambda text: re.sub(r"    Similar: .*\n", "", text)):
         # Its corpus is no longer tested with, so training texts need not be compared with it.
@@ -258,7 +285,7 @@ def test_a_comment_reruns_nothing(finished):
 
 
 def test_how_training_is_run_reruns_nothing(finished):
-    with edited(recipe_of(finished), lambda text: f"{text}\nrunning: {{checkpoint_minutes: 3}}\n"):
+    with edited(recipe_of(finished), lambda text: f"{text}\nrunning: {{checkpoint_minutes: 3, loader_workers: 1}}\n"):
         assert finished.jobs() == write("running")
 
 
@@ -289,6 +316,8 @@ def test_two_runs_are_the_same_bytes_though_one_was_killed(finished, killed):
     results = [f"results/small/{stage}/model/model.safetensors" for stage in STAGES]
     results += ["results/small/release/model.safetensors", "results/small/scores.tsv", "results/small/significance.tsv"]
     results += ["results/small/finetune/negatives/questions.parquet", "results/pairs/questions/pairs.parquet"]
+    # Its meta.json has the digests of all its files.
+    results += [f"results/small/{stage}/tokens/questions/{name}" for stage in STAGES[1:3] for name in ("meta.json", "tokens.npy")]
     for path in results:
         assert (killed / path).read_bytes() == (finished / path).read_bytes(), path
 

@@ -4,9 +4,9 @@ A plan reads the recipe, the shapes and tokenizers of the retrieved models, and 
 them. Nothing here imports torch.
 """
 
+import math
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from math import ceil
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +16,7 @@ from .errors import AscentError
 from .gpus import Machine
 from .pairs import read_documents, read_pairs
 from .recipes import Recipes, kind_of
+from .schedule import shares, smallest_batch
 from .settings import Contract, LocalTask, TrainStage
 from .tokens import Count, TokenCounter
 
@@ -168,20 +169,19 @@ class _Planner:
 
     def training(self, name: str, stage: TrainStage, memory: Memory) -> Job:
         contract, model, total = self.recipes.contract(self.name, name), self.recipe.base.model, Count()
-        for dataset in stage.data:
+        taken = shares([len(self.rows(dataset)) for dataset in stage.data], stage)
+        for dataset, uses in zip(stage.data, taken, strict=True):
             rows, task = self.rows(dataset), self.recipes.datasets[dataset].task
             positives = self.count(model, contract, task, document=rows["positive"])
-            total += self.count(model, contract, task, query=rows["query"]) + positives
+            own = self.count(model, contract, task, query=rows["query"]) + positives
             if stage.mining:
-                total += positives * stage.mining.per_query
+                own += positives * stage.mining.per_query
             else:
-                total += self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
-        rows = sum(len(self.rows(dataset)) for dataset in stage.data)
-        # The same rounding as the training's, so that the last batch is the same.
-        steps_rows = ceil(round(rows * stage.epochs, 6))
-        total *= steps_rows / rows
-        self.check_batches(name, stage, steps_rows)
-        share = total.tokens / steps_rows * min(stage.batch_size, steps_rows) / self.machine.processes
+                own += self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
+            total += own * (uses / len(rows))
+        self.check_batches(name, stage, taken)
+        most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
+        share = most / self.machine.processes
         cached = share > stage.mini_batch_tokens
         flops = training_flops(self.shape(model), stage, total.tokens, total.squares, cached=cached)
         hours = self.machine.hours(flops, stage.precision)
@@ -206,8 +206,11 @@ class _Planner:
 
     # ------------------------------------------------------------ warnings
 
-    def check_batches(self, name: str, stage: TrainStage, rows: int) -> None:
-        last = rows % stage.batch_size or min(rows, stage.batch_size)
+    def check_batches(self, name: str, stage: TrainStage, taken: list[int]) -> None:
+        if stage.batch_tokens is not None:  # what its batches are is known when the texts are tokenised
+            return
+        parts = taken if stage.batching == "by_dataset" else [sum(taken)]
+        rows, last = min(((part, smallest_batch(part, len(parts) > 1, stage)) for part in parts if part), key=lambda x: x[1])
         if last < self.machine.processes:
             self.warnings.append(
                 f"stage '{name}' ends with a batch of {last} rows ({rows:,} in batches of {stage.batch_size}), which "

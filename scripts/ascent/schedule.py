@@ -52,6 +52,14 @@ def shares(sizes: Sequence[int], stage: TrainStage) -> list[int]:
     return rows.tolist()
 
 
+def smallest_batch(rows: int, homogeneous: bool, stage: TrainStage) -> int:
+    """Return the fewest rows that a batch of a stream of rows has, without a budget of tokens. homogeneous: one of several."""
+    last = rows % stage.batch_size
+    if not last or rows < stage.batch_size:
+        return min(rows, stage.batch_size)
+    return (stage.batch_size + last) // 2 if homogeneous or stage.bucket_batches is not None else last
+
+
 def make_schedule(sizes: Sequence[int], stage: TrainStage, lengths: np.ndarray | None = None) -> Schedule:
     """Return the batches of a stage. sizes: the rows of each data set. lengths: tokens of each row, over all data sets;
     needed for buckets and for a budget of tokens.
@@ -105,8 +113,10 @@ def _batches(stream: np.ndarray, stage: TrainStage, lengths: np.ndarray | None, 
         return stream, np.array(list(_cut(stream, stage, lengths, even=even)), dtype=np.int64)
     window, rows, counts = stage.bucket_batches * stage.batch_size, [], []
     draw = np.random.default_rng([stage.seed, *_BUCKETS])
-    for begin in range(0, len(stream), window):
-        part = stream[begin : begin + window]
+    # What the windows leave, less than a batch, goes into the last one.
+    begins = [begin for begin in range(0, len(stream), window) if begin == 0 or len(stream) - begin >= stage.batch_size]
+    for begin, end in zip(begins, [*begins[1:], len(stream)], strict=True):
+        part = stream[begin:end]
         part = part[np.argsort(lengths[part], kind="stable")]
         sizes = np.array(list(_cut(part, stage, lengths, even=even)), dtype=np.int64)
         part, sizes = _reordered(part, sizes, draw.permutation(len(sizes)))

@@ -15,7 +15,14 @@ pytestmark = pytest.mark.slurm
 
 # Each rule's jobs in the small recipe.
 ON_GPU = {"score_pairs": 1, "train_contrastive": 1, "train_finetune": 1, "encode_shard": 2, "evaluate_task": 4}
-ON_CPU = {"normalise_corpus": 2, "mine_negatives": 1, "merge_stages": 1, "score_stages": 1, "release_model": 1}
+ON_CPU = {
+    "normalise_corpus": 2,
+    "mine_negatives": 1,
+    "tokenise_pairs": 2,
+    "merge_stages": 1,
+    "score_stages": 1,
+    "release_model": 1,
+}
 
 
 def resources(job: dict[str, str]) -> dict[str, str]:
