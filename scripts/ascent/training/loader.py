@@ -39,6 +39,9 @@ class Loader:
             multiprocessing_context="spawn" if workers else None,
             generator=torch.Generator(),  # else each loader would draw from the generator that dropout draws from
         )
+        if not workers:
+            self._batches = iter(loader)
+            return
         others = set(active_children())
         with _undisturbed():
             self._batches = iter(loader)
