@@ -18,7 +18,7 @@ ANYWHERE = --universal --python-version 3.11 --fork-strategy fewest
 CLUSTER = --python-platform x86_64-unknown-linux-gnu --python-version 3.12
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 
-.PHONY: demo plan test lint format unit workflow slurm-test schemas lock clean
+.PHONY: demo plan test lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
 	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet host reason
@@ -50,6 +50,20 @@ workflow: $(VENV)/.ready-dev
 slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in six ways; needs root on Debian, else skips
 	$(VENV)/bin/python -m pytest -m slurm -rs --capture=no
 
+nightly: $(VENV)/.ready-dev  ## what takes long: the whole matrix of gradients, twenty kills
+	$(VENV)/bin/python -m pytest -m nightly -rs --capture=no
+
+gradients: $(VENV)/.ready-dev  ## the gradient at 1, 2 and 4 processes, every loss, way and ZeRO stage, against float64; planted errors
+	$(VENV)/bin/python -m pytest tests/test_gradients.py --capture=no
+
+gpu-test: $(VENV)-gpu/.ready  ## the checks that need a GPU, with the torch that PYTHON has: make gpu-test PYTHON=/opt/conda/bin/python
+	$(VENV)-gpu/bin/python -m pytest -m gpu -rs --capture=no
+
+bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the demo's base model and pairs
+	$(SNAKEMAKE) --quiet all --config 'recipes=[demo]' -- results/demo/base/model results/pairs/questions/pairs.parquet
+	$(VENV)/bin/python tests/benchmarks/train_throughput.py --model results/demo/base/model \
+	  --pairs results/pairs/questions/pairs.parquet $(BENCH)
+
 schemas: $(VENV)/.ready  ## write config/schemas and config/README.md anew from scripts/ascent/settings.py
 	$(VENV)/bin/python scripts/generate_schemas.py
 	$(VENV)/bin/python scripts/list_mteb_tasks.py
@@ -64,6 +78,15 @@ lock:  ## resolve envs/*.in into envs/*.txt, and write the pip part of envs/*.ya
 	grep '^flash-attn==' envs/gpu.in | $(COMPILE) $(CLUSTER) - --no-deps -o envs/flash-attn.txt
 	$(VENV)-lock/bin/python scripts/generate_environments.py
 	rm -rf $(VENV)-lock
+
+# PYTHON's torch stays; all else comes from the lock.
+$(VENV)-gpu/.ready: envs/ascent.txt envs/dev.txt
+	$(PYTHON) -c 'import torch; assert torch.cuda.is_available()' \
+	  || { echo "error: $(PYTHON) has no torch that sees a GPU; give another one: make gpu-test PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv --system-site-packages $(VENV)-gpu
+	$(VENV)-gpu/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r envs/ascent.txt
+	$(VENV)-gpu/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r envs/dev.txt
+	@touch $@
 
 clean:  ## remove what runs made; the environment and downloads stay
 	rm -rf results logs benchmarks report.html .snakemake

@@ -38,7 +38,7 @@ def test_the_best_weights_are_kept(trained, held_out, tokens_of, tmp_path):
     development = {"data": "held", "every_steps": 3}
     done = trained("run", more={"held": tokens_of(held_out)}, development=development, learning_rate=2e-2)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines, scores = of(tmp_path / "run")
+    _lines, scores = of(tmp_path / "run")
     assert sorted(scores) == [3, 6, 9, 12, 15, 18, 20]
     best = max(scores, key=lambda step: (scores[step], -step))
     assert f"kept the weights after step {best}" in done.stdout
@@ -69,7 +69,7 @@ def test_training_ends_when_nothing_gets_better(trained, held_out, tokens_of, tm
     development = {"data": "held", "every_steps": 1, "patience": 2}
     done = trained("run", more={"held": tokens_of(held_out)}, development=development, learning_rate=1e-9)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines, scores = of(tmp_path / "run")
+    lines, _scores = of(tmp_path / "run")
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert "kept the weights after step 1" in done.stdout
 

@@ -66,7 +66,9 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
     """A process's share of the batch, as the sampler deals it: every world-th row."""
     numbers = list(range(ROWS))[rank::world]
     own = [rows(kind)[number] for number in numbers]
-    negatives = [(i, document, id_) for i, row in enumerate(own) for document, id_ in zip(row.documents[1:], row.ids[1:], strict=True)]
+    negatives = [
+        (i, document, id_) for i, row in enumerate(own) for document, id_ in zip(row.documents[1:], row.ids[1:], strict=True)
+    ]
     return Batch(
         tokens=[row.query for row in own] + [row.documents[0] for row in own] + [document for _, document, _ in negatives],
         rows=len(own),

@@ -16,7 +16,6 @@ from ascent.model import EmbeddingModel, load_backbone, pool, save_like, save_ne
 from ascent.settings import Contract
 
 
-
 @pytest.fixture(scope="module")
 def folders(tiny_resource, tmp_path_factory):
     parent = tmp_path_factory.mktemp("architectures")

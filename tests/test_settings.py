@@ -38,7 +38,11 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (TrainStage, TRAIN | {"temperature": 0}, "'temperature' is 0, but it should be greater than 0."),
         (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
         (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
-        (TrainStage, {"objective": "triplet", "data": ["a"]}, "'objective' is 'triplet', but it should be 'infonce'."),
+        (
+            TrainStage,
+            {"objective": "triplet", "data": ["a"]},
+            "'objective' is 'triplet', but it should be 'cosine' or 'infonce'.",
+        ),
         (
             TrainStage,
             TRAIN | {"prompts": {"query": {"retreival": "q"}}},

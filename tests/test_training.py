@@ -256,11 +256,14 @@ def by_plain_torch(
         embedded = Embedded(
             queries=rows[: batch.rows],
             documents=rows[batch.rows :],
-            positives=torch.arange(batch.rows),
+            owners=batch.owners,
             document_ids=batch.document_ids,
             answers=batch.answers,
+            groups=batch.groups,
+            labels=batch.labels,
+            sources=batch.sources,
         )
-        loss = infonce(embedded, embedded, temperature=stage.temperature, symmetric=stage.symmetric) / batch.rows
+        loss = infonce(embedded, temperature=stage.temperature, symmetric=stage.symmetric).mean()
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * rate(step, steps, stage.warmup, stage.schedule)
         optimizer.zero_grad()

@@ -103,11 +103,10 @@ def _epochs(options) -> float:
 
 def sentence_transformers(options, folder: Path) -> list[float]:
     """The same by sentence-transformers' trainer."""
+    import polars as pl
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-
-    import polars as pl
 
     model = SentenceTransformer(str(options.model))
     model.max_seq_length = options.max_tokens
