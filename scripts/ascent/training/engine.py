@@ -35,7 +35,7 @@ CPU_FORWARD_TOKENS = 2048
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
     """What a step reports: the whole batch's mean loss, the norm of its gradient before clipping, real tokens embedded, the sum
-    of the squares of the texts' lengths, and each data set's share of the sum of squares of the loss's gradient at the embeddings.
+    of the squares of the texts' lengths, and each data set's share of the squares of the loss's gradient at the embeddings.
     """
 
     loss: float
