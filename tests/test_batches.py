@@ -43,7 +43,8 @@ def rows(training_rows, corpus_rows):
     others = [Pair(row.query, corpus_rows[100 + index]["positive"]) for index, row in enumerate(training_rows[:10])]
     others += [Pair(row["query"], row["positive"], (row["positive"][::-1],) * 2) for row in corpus_rows[60:70]]
     classes = [
-        Pair(row["positive"], row["module"], label=index / 3, task="classification") for index, row in enumerate(corpus_rows[:31])
+        Pair(row["positive"], row["module"], ("another module",), label=index / 3, task="classification")
+        for index, row in enumerate(corpus_rows[:31])
     ]
     return {"questions": training_rows, "others": others, "classes": classes}
 
@@ -272,3 +273,16 @@ def test_tokens_of_another_tokenizer_are_refused(folders, data_of, tiny_model, t
 
 def meta_of(folder: Path) -> dict:
     return json.loads((folder / "meta.json").read_text())
+
+
+def test_rows_without_anything_to_be_told_from_are_refused(data_of, tokens_of):
+    folder = tokens_of([Pair("a", "first"), Pair("b", "second")], task="classification")
+    with pytest.raises(AscentError, match=r"data set x has no negatives, and in-batch negatives are off .* set in_batch: true"):
+        data_of({"x": folder}, tasks={"x": "classification"})
+    assert len(data_of({"x": folder}, tasks={"x": "classification"}, data={"x": {"in_batch": True}})) == 2
+
+
+def test_rows_without_a_label_are_refused_by_a_loss_on_graded_pairs(data_of, tokens_of):
+    folder = tokens_of([Pair("a", "first", label=0.5), Pair("b", "second")])
+    with pytest.raises(AscentError, match="row 1 of data set x has no label, which the objective 'cosine' needs; give labels"):
+        data_of({"x": folder}, data={"x": {"objective": "cosine"}})

@@ -52,6 +52,11 @@ def test_curves_show_each_stage(tmp_path):
     text = (tmp_path / "curves.svg").read_text()
     for word in ("contrastive", "finetune", "step", "loss (nats)", "learning rate", "gradient norm"):
         assert f"<!-- {word} -->" in text
+    assert "<!-- development score -->" not in text
+    steps[3]["development"] = 0.5
+    (tmp_path / "finetune" / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    draw_curves(metrics, [tmp_path / "curves.svg"])
+    assert "<!-- development score -->" in (tmp_path / "curves.svg").read_text()
 
 
 def test_empty_metrics_are_refused(tmp_path):

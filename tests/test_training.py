@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -234,6 +235,29 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(run, tmp_path):
     assert 3 < newest(folder) < 33
     finished(run("disturbed", processes=2, **settings), folder)
     assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    assert weights_of(folder) == weights_of(whole)
+
+
+@pytest.mark.nightly
+def test_killed_at_twenty_random_instants_a_run_sees_the_same_batches_and_ends_with_the_same_bytes(run, tmp_path):
+    """While it starts, in the middle of a step or of a checkpoint; with other numbers of loader workers each time."""
+    settings = {"epochs": 12, "dropout": 0.1}
+    whole = finished(run("whole", **settings), tmp_path / "whole")
+    draw, folder, reached = random.Random(0), tmp_path / "disturbed", []
+    for kill in range(20):
+        process = run("disturbed", running={"checkpoint_steps": 1, "loader_workers": kill % 3}, **settings)
+        before = newest(folder)
+        limit = time.monotonic() + 120
+        while process.poll() is None and newest(folder) < before + draw.choice([0, 1, 1, 2, 3]) and time.monotonic() < limit:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 4 if newest(folder) == before else 0.3))
+        process.kill()
+        assert process.wait(timeout=60) == -signal.SIGKILL, (folder / "log").read_text()[-2000:]
+        reached.append(newest(folder))
+    print(f"killed after these steps: {reached}")
+    assert reached[-1] > 10
+    finished(run("disturbed", running={"loader_workers": 1}, **settings), folder)
+    assert [line["batch"] for line in lines_of(folder)] == [line["batch"] for line in lines_of(whole)]
     assert weights_of(folder) == weights_of(whole)
 
 

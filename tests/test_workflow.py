@@ -332,6 +332,32 @@ def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
     assert model.read_bytes() == before
 
 
+def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
+    """Weights, batches of one data set, labels as documents, prefixes, buckets, and a development split."""
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe["data"]["modules"] = {"corpus": "modules", "task": "classification", "decontaminate": ["modules"]}
+    recipe["data"]["held"] = {"corpus": "library", "split": "validation", "decontaminate": ["similar"]}
+    recipe["stages"]["contrastive"] |= {
+        "data": {"questions": {"weight": 3}, "modules": {"weight": 1, "loss_weight": 0.5, "in_batch": True}},
+        "batching": "by_dataset",
+        "bucket_batches": 4,
+        "matryoshka": {16: 0.5},
+        "development": {"data": "held", "every_steps": 2},
+    }
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
+    done = fresh.build("results/small/contrastive/model", "results/small/leakage.json")
+    assert done.returncode == 0, done.stdout
+    lines = [json.loads(line) for line in (fresh / "results/small/contrastive/metrics.jsonl").read_text().splitlines()]
+    shares = [(line["gradient_share/questions"], line["gradient_share/modules"]) for line in lines]
+    assert {(1.0, 0.0), (0.0, 1.0)} == set(shares)
+    scores = {line["step"]: line["development"] for line in lines if "development" in line}
+    assert set(scores) == {*range(2, len(lines) + 1, 2), len(lines)}
+    assert f"kept the weights after step {max(scores, key=scores.get)}" in done.stdout
+    assert all(line["mfu"] > 0 and line["flops_per_second"] > 0 for line in lines)
+    leakage = json.loads((fresh / "results/small/leakage.json").read_text())
+    assert set(leakage["training"]) == {"questions", "modules", "held"}
+
+
 # ---------------------------------------------------------------- how it fails
 
 

@@ -39,7 +39,12 @@ STYLE = {
     "legend.frameon": False,
 }
 # What is drawn of metrics.jsonl: key, axis label.
-CURVES = (("loss", "loss (nats)"), ("learning_rate", "learning rate"), ("gradient_norm", "gradient norm"))
+CURVES = (
+    ("loss", "loss (nats)"),
+    ("learning_rate", "learning rate"),
+    ("gradient_norm", "gradient norm"),
+    ("development", "development score"),  # of stages that have one
+)
 
 
 def stage_colours(stages: list[str], baseline: str = "base") -> dict[str, str]:
@@ -49,16 +54,17 @@ def stage_colours(stages: list[str], baseline: str = "base") -> dict[str, str]:
 
 
 def draw_curves(metrics: list[Path], outputs: list[Path]) -> None:
-    """Draw loss, learning rate and gradient norm over the steps: a column for each stage.
+    """Draw loss, learning rate, gradient norm and development scores over the steps: a column for each stage.
 
     `metrics`: .../<stage>/metrics.jsonl in the order of training. Raises AscentError for a file without steps.
     """
     stages = {path.parent.name: _read_metrics(path) for path in metrics}
     colours = stage_colours(list(stages))
+    curves = [(key, label) for key, label in CURVES if any(key in step for steps in stages.values() for step in steps)]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            *(len(CURVES), len(stages)),
-            figsize=(1.2 + 3.9 * len(stages), 6.6),
+            *(len(curves), len(stages)),
+            figsize=(1.2 + 3.9 * len(stages), 2.2 * len(curves)),
             sharex="col",
             squeeze=False,
             layout="constrained",
@@ -66,9 +72,12 @@ def draw_curves(metrics: list[Path], outputs: list[Path]) -> None:
         for column, (stage, steps) in enumerate(stages.items()):
             axes[0, column].set_title(stage)
             axes[-1, column].set_xlabel("step")
-            for row, (key, label) in enumerate(CURVES):
+            for row, (key, label) in enumerate(curves):
                 axis = axes[row, column]
                 points = [(step["step"], step[key]) for step in steps if step.get(key) is not None]
+                if not points:
+                    axis.set_axis_off()
+                    continue
                 marker = "o" if len(points) < 3 else None
                 axis.plot(
                     *zip(*points, strict=True),
@@ -80,7 +89,7 @@ def draw_curves(metrics: list[Path], outputs: list[Path]) -> None:
                 axis.set_ylim(bottom=0)
                 axis.xaxis.get_major_locator().set_params(integer=True)
                 axis.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
-                if column == 0:
+                if not any(drawn.get_ylabel() for drawn in axes[row]):  # the first stage that has this curve
                     axis.set_ylabel(label)
         figure.align_ylabels()
         _save(figure, outputs)

@@ -51,7 +51,8 @@ class TrainingData:
     """The rows of a stage's data sets, numbered from one data set to the next.
 
     Nothing of them is kept in memory, and an instance that is sent to another process opens the files there.
-    tables: by data set, see open_table. Raises AscentError when a row of a loss on graded pairs has no label.
+    tables: by data set, see open_table. Raises AscentError when a row of a loss on graded pairs has no label, or a data set's
+    rows have nothing to be told from.
     """
 
     def __init__(self, tables: dict[str, TokenisedPairs], settings: StageSettings):
@@ -60,12 +61,7 @@ class TrainingData:
         self.stage = settings.stage
         self.tables = [tables[name] for name in self.stage.data]
         for name, use in self.stage.data.items():
-            if (use.objective or self.stage.objective) in GRADED and not np.isfinite(tables[name].labels).all():
-                row = int(np.flatnonzero(~np.isfinite(tables[name].labels))[0])
-                raise AscentError(
-                    f"{tables[name].folder}: row {row} of data set {name} has no label, which the objective "
-                    f"'{use.objective or self.stage.objective}' needs; give labels, or another objective."
-                )
+            self._refuse_idle(name, use.objective or self.stage.objective, tables[name], use.competes(settings.tasks[name]))
         self.sizes = [len(table) for table in self.tables]
         self._starts = np.cumsum([0, *self.sizes])
         uses = self.stage.data.items()
@@ -75,6 +71,21 @@ class TrainingData:
 
     def __len__(self) -> int:
         return sum(self.sizes)
+
+    @staticmethod
+    def _refuse_idle(name: str, objective: str, table: TokenisedPairs, competes: bool) -> None:
+        """Refuse rows that an objective can learn nothing from."""
+        unlabelled = np.flatnonzero(~np.isfinite(table.labels))
+        if objective in GRADED and len(unlabelled):
+            raise AscentError(
+                f"{table.folder}: row {unlabelled[0]} of data set {name} has no label, which the objective '{objective}' needs; "
+                "give labels, or another objective."
+            )
+        if objective not in GRADED and not competes and len(table.documents) == len(table):
+            raise AscentError(
+                f"{table.folder}: data set {name} has no negatives, and in-batch negatives are off for it, so its rows teach "
+                "nothing; give them negatives, or set in_batch: true."
+            )
 
     def __reduce__(self):
         return TrainingData, self._arguments

@@ -57,7 +57,7 @@ class Loader:
         except (StopIteration, AscentError):
             raise
         except Exception as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise AscentError(
                 f"a batch could not be read ({reason}); give the job more memory, or set running.loader_workers: 0."
             ) from error
