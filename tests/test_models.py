@@ -1,6 +1,7 @@
 """Every architecture attends as its contract says, and a folder that is written gives the same embeddings without our code."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from architectures import DECODERS, ENCODERS, EVERY, T5, make_architecture
 from ascent.batching import pad, tokenise
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
-from ascent.model import EmbeddingModel, load_backbone, pool, save_like, save_new
-from ascent.settings import Contract
+from ascent.model import EmbeddingModel, load_backbone, pool, prepare_backbone, save_like, save_new
+from ascent.settings import Contract, TrainStage
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +150,27 @@ def test_pooling_is_by_rows_and_keeps_its_precision(dtype):
         torch.testing.assert_close(pooled, torch.stack(expected))
     if dtype == torch.float64:
         assert torch.autograd.gradcheck(lambda x: pool(x, cumulative, "mean"), states)
+
+
+def test_fp8_without_its_library_is_one_sentence(folders, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchao.float8", None)
+    backbone, _ = load_backbone(folders["bert"], Contract(max_tokens=32))
+    stage = TrainStage(objective="infonce", data=["x"], precision="float8")
+    with pytest.raises(AscentError, match="float8 needs torchao, which envs/gpu.txt has; install it, or take bfloat16"):
+        prepare_backbone(backbone, stage)
+
+
+def test_fp8_is_near_and_leaves_the_weights_names(folders):
+    """Emulated on a CPU; of e4m3's three bits of mantissa, a layer's products keep about two digits."""
+    pytest.importorskip("torchao.float8")
+    contract = Contract(max_tokens=32)
+    backbone, _ = load_backbone(folders["bert"], contract)
+    model = EmbeddingModel(backbone, contract)
+    inputs = model.inputs([np.array([5, 6, 7, 8]), np.array([9, 10])], 0, "cpu")
+    exact, names = model(**inputs), set(backbone.state_dict())
+    prepare_backbone(backbone, TrainStage(objective="infonce", data=["x"], precision="float8"))
+    found = model(**inputs)
+    assert set(backbone.state_dict()) == names
+    assert 1e-5 < float(((found - exact).norm() / exact.norm()).detach()) < 0.2
+    found.sum().backward()
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in backbone.parameters())

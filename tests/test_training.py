@@ -261,6 +261,13 @@ def test_killed_at_twenty_random_instants_a_run_sees_the_same_batches_and_ends_w
     assert weights_of(folder) == weights_of(whole)
 
 
+@pytest.mark.nightly
+def test_a_compiled_backbone_trains_as_an_eager_one(run, tmp_path):
+    eager = lines_of(finished(run("eager", dropout=0), tmp_path / "eager"))
+    compiled = lines_of(finished(run("compiled", dropout=0, compile=True), tmp_path / "compiled"))
+    assert [line["loss"] for line in compiled] == pytest.approx([line["loss"] for line in eager], rel=1e-4)
+
+
 def by_plain_torch(
     data: TrainingData, contract: Contract, tiny_model: Path, stage: TrainStage
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
