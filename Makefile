@@ -42,7 +42,7 @@ format: $(VENV)/.ready-dev
 	$(VENV)/bin/snakefmt Snakefile rules
 
 unit: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly"
+	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) --dist loadfile
 
 workflow: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m workflow
