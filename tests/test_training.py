@@ -246,11 +246,11 @@ def test_killed_at_twenty_random_instants_a_run_sees_the_same_batches_and_ends_w
     draw, folder, reached = random.Random(0), tmp_path / "disturbed", []
     for kill in range(20):
         process = run("disturbed", running={"checkpoint_steps": 1, "loader_workers": kill % 3}, **settings)
-        before = newest(folder)
-        limit = time.monotonic() + 120
-        while process.poll() is None and newest(folder) < before + draw.choice([0, 1, 1, 2, 3]) and time.monotonic() < limit:
+        steps = draw.choice([0, 1, 2, 3])  # none: killed while it starts
+        wanted, limit = newest(folder) + steps, time.monotonic() + 120
+        while process.poll() is None and newest(folder) < wanted and time.monotonic() < limit:
             time.sleep(0.01)
-        time.sleep(draw.uniform(0, 4 if newest(folder) == before else 0.3))
+        time.sleep(draw.uniform(0, 0.3 if steps else 8))
         process.kill()
         assert process.wait(timeout=60) == -signal.SIGKILL, (folder / "log").read_text()[-2000:]
         reached.append(newest(folder))
