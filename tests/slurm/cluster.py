@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+# The daemons, and what apt-get calls, lie in folders that a root's PATH may lack.
+os.environ["PATH"] += f"{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "cpu01": 17001, "gpu01": 17011, "gpu02": 17012}
 NODES = ("cpu01", "gpu01", "gpu02")
