@@ -81,7 +81,7 @@ lock:  ## resolve envs/*.in into envs/*.txt, and write the pip part of envs/*.ya
 
 # PYTHON's torch stays; all else comes from the lock.
 $(VENV)-gpu/.ready: envs/ascent.txt envs/dev.txt
-	$(PYTHON) -c 'import torch; assert torch.cuda.is_available()' \
+	$(PYTHON) -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null \
 	  || { echo "error: $(PYTHON) has no torch that sees a GPU; give another one: make gpu-test PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv --system-site-packages $(VENV)-gpu
 	$(VENV)-gpu/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r envs/ascent.txt
