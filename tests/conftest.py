@@ -89,7 +89,7 @@ def data_of(tiny_model, training_contract):
     from ascent.training.data import TrainingData, open_table
 
     def _data_of(folders: dict[str, Path], *, tasks=None, contract=training_contract, **settings) -> TrainingData:
-        stage = TrainStage(objective="infonce", **{"data": list(folders), "batch_size": 8} | settings)
+        stage = TrainStage(**{"objective": "infonce", "data": list(folders), "batch_size": 8} | settings)
         tasks = dict.fromkeys(folders, "retrieval") | (tasks or {})
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=tasks)
         digest = read_json(tiny_model / "ascent.json")["tokenizer_digest"]

@@ -30,8 +30,8 @@ SETTINGS = {
         "base": {"model": "tiny", "max_tokens": 32},
         "data": {"pairs": {"corpus": "letters"}, "unused": {"corpus": "letters"}},
         "stages": {
-            "contrastive": {"objective": "infonce", "data": ["pairs"], "temperature": 0.0375},
-            "other": {"objective": "infonce", "data": ["unused"], "temperature": 0.0475},
+            "contrastive": {"objective": {"infonce": {"temperature": 0.0375}}, "data": ["pairs"]},
+            "other": {"objective": {"infonce": {"temperature": 0.0475}}, "data": ["unused"]},
             "merge": {"from": ["base", "contrastive"], "method": "linear", "weights": [1, 3]},
         },
         "evaluate": {

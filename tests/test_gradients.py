@@ -86,10 +86,8 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
 
 def stage_of(case: dict, **settings) -> TrainStage:
     return TrainStage(
-        objective="infonce",
+        objective={"infonce": {"temperature": TEMPERATURE, "symmetric": case["symmetric"]}},
         data=DATA,
-        temperature=TEMPERATURE,
-        symmetric=case["symmetric"],
         matryoshka=SIZES if case["kind"] == "matryoshka" else {},
         gradient_clipping=0,
         dropout=0,

@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 from functools import partial
 from pkgutil import iter_modules
-from typing import get_args
 
 import pytest
 import torch
@@ -15,11 +14,12 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 
 from ascent import objectives
+from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.objectives import infonce as infonce_module
 from ascent.objectives.cosine import cosine
 from ascent.objectives.infonce import infonce
-from ascent.settings import TrainStage
+from ascent.settings import Contract, TrainStage
 
 ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
 
@@ -182,9 +182,19 @@ def test_the_gradient_is_that_of_finite_differences(symmetric, sizes):
     assert torch.autograd.gradcheck(loss, (queries.requires_grad_(), documents.requires_grad_()))
 
 
-def test_every_objective_of_the_settings_is_a_module_and_every_module_a_setting():
-    modules = {module.name for module in iter_modules(objectives.__path__)}
-    assert modules == set(get_args(TrainStage.model_fields["objective"].annotation))
+def test_every_loss_of_the_settings_is_a_module_and_every_module_a_setting():
+    assert {module.name for module in iter_modules(objectives.__path__)} == set(OBJECTIVES)
+
+
+def test_losses_are_summed_with_their_weights_over_the_stages_sizes():
+    labels = torch.rand(ROWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    batch = batch_of(embeddings(ROWS, 1, torch.float64), embeddings(ROWS, 2, torch.float64), labels=labels)
+    sizes, both = {3: 0.5}, {"infonce": {"temperature": 0.2, "weight": 0.25}, "cosine": {"weight": 3}}
+    stage = TrainStage(objective=both, data=["a", "b"], matryoshka=sizes)
+    cut = replace(batch, queries=batch.queries[:, :3], documents=batch.documents[:, :3])  # a cosine is the same at any length
+    expected = 3 * (cosine(batch) + 0.5 * cosine(cut))
+    expected += 0.25 * infonce(batch, temperature=0.2, symmetric=False, sizes=sizes)
+    torch.testing.assert_close(objectives.load_objectives(stage, Contract())(batch), expected)
 
 
 def test_a_low_temperature_stays_finite():

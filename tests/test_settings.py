@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from ascent import settings as module
 from ascent.errors import AscentError, did_you_mean
+from ascent.objective_settings import Infonce
 from ascent.settings import Config, Contract, Corpus, DataUse, MergeStage, Settings, TrainStage
 from ascent.validation import check, dump, load
 
@@ -35,13 +36,36 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (TrainStage, TRAIN | {"data": {"a": {"weight": 0}}}, "'data.a.weight' is 0, but it should be greater than 0."),
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}, "b": {}}}, "data.b has no weight and others have: give all"),
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature serves "),
-        (TrainStage, TRAIN | {"temperature": 0}, "'temperature' is 0, but it should be greater than 0."),
         (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
         (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
+        (TrainStage, TRAIN | {"objective": "infonse"}, "unknown key 'objective.infonse'; did you mean 'infonce'?"),
+        (TrainStage, TRAIN | {"objective": {"zzz": {}}}, "unknown key 'objective.zzz'; known are: "),
         (
             TrainStage,
-            {"objective": "triplet", "data": ["a"]},
-            "'objective' is 'triplet', but it should be 'cosine' or 'infonce'.",
+            TRAIN | {"objective": {"infonce": {"temperatur": 1}}},
+            "unknown key 'objective.infonce.temperatur'; did you mean 'temperature'?",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"temperature": 0}}},
+            "'objective.infonce.temperature' is 0, but it should be greater than 0.",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"weight": 0}}},
+            "'objective.infonce.weight' is 0, but it should be greater than 0.",
+        ),
+        (TrainStage, TRAIN | {"objective": {}}, "'objective': names no loss: name one at least."),
+        (TrainStage, TRAIN | {"objective": 3}, "'objective' is 3, but it should be "),
+        (
+            TrainStage,
+            TRAIN | {"data": {"a": {"objective": "cosin"}}},
+            "unknown key 'data.a.objective.cosin'; did you mean 'cosine'?",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"data": {"a": {"objective": {"cosine": {"wieght": 2}}}}},
+            "unknown key 'data.a.objective.cosine.wieght'; did you mean 'weight'?",
         ),
         (
             TrainStage,
@@ -111,6 +135,21 @@ def test_what_is_dumped_is_loaded_again(tmp_path, kind, values):
     again = load(kind, tmp_path / "settings.yaml")
     assert again == settings
     assert dump(again) == dump(settings)
+
+
+def test_an_objective_may_be_a_name():
+    by_name = check(TrainStage, TRAIN | {"objective": {"infonce": None}}, "x")
+    assert check(TrainStage, TRAIN | {"objective": {"infonce": {"weight": 1, "temperature": 0.05}}}, "x") == by_name
+    assert check(TrainStage, TRAIN, "x") == by_name
+
+
+def test_settings_tell_of_the_chosen_losses_only():
+    """A loss more must not change every settings file. The order in which they are named is no change either."""
+    chosen = {"infonce": {"temperature": 0.1}, "cosine": {"weight": 0.5}}
+    stage = check(TrainStage, TRAIN | {"objective": chosen}, "x")
+    dumped = yaml.safe_load(dump(stage))["objective"]
+    assert dumped == {"cosine": {"weight": 0.5}, "infonce": Infonce(temperature=0.1).model_dump()}
+    assert dump(check(TrainStage, TRAIN | {"objective": dict(reversed(chosen.items()))}, "x")) == dump(stage)
 
 
 def test_data_sets_may_be_a_list_of_names():

@@ -58,12 +58,11 @@ def run(training_tokens, training_contract, tiny_model, tmp_path):
 
     def _run(name: str, *, processes: int = 1, running: dict | None = None, **changes) -> subprocess.Popen:
         stage = TrainStage(
-            objective="infonce",
             data=["questions"],
             batch_size=BATCH,
             learning_rate=1e-3,
             mini_batch_tokens=128,  # less than a batch holds: the gradient cache is at work
-            **{"precision": "float32"} | changes,
+            **{"objective": "infonce", "precision": "float32"} | changes,
         )
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"})
         folder = tmp_path / name
@@ -294,7 +293,8 @@ def by_plain_torch(
             labels=batch.labels,
             sources=batch.sources,
         )
-        loss = infonce(embedded, temperature=stage.temperature, symmetric=stage.symmetric).mean()
+        settings = stage.objective.infonce
+        loss = infonce(embedded, temperature=settings.temperature, symmetric=settings.symmetric).mean()
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * rate(step, steps, stage.warmup, stage.schedule)
         optimizer.zero_grad()
@@ -314,10 +314,11 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
 def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(
     run, data_of, training_tokens, training_contract, tiny_model, tmp_path
 ):
-    settings = {"epochs": 1, "dropout": 0.0, "symmetric": True, "weight_decay": 10, "gradient_clipping": 0.5}
+    settings = {"objective": {"infonce": {"symmetric": True}}, "epochs": 1, "dropout": 0.0}
+    settings |= {"weight_decay": 10, "gradient_clipping": 0.5}
     one = finished(run("one", **settings), tmp_path / "one")
     two = finished(run("two", processes=2, **settings), tmp_path / "two")
-    stage = TrainStage(objective="infonce", data=["questions"], batch_size=BATCH, learning_rate=1e-3, **settings)
+    stage = TrainStage(data=["questions"], batch_size=BATCH, learning_rate=1e-3, **settings)
     data = data_of({"questions": training_tokens}, **settings)
     expected, losses = by_plain_torch(data, training_contract, tiny_model, stage)
 

@@ -1,30 +1,24 @@
 """Every setting of config.yaml and of a recipe: its name, type, default and meaning.
 
-These models are the only place where a setting is declared. The schemas under config/schemas and the tables of
-config/README.md are generated from them (`make schemas`), and a test fails when they drift apart.
+These models, with those of the losses in objective_settings.py, are the only place where a setting is declared. The schemas
+under config/schemas and the tables of config/README.md are generated from them (`make schemas`), and a test fails when they
+drift apart.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from .objective_settings import Objective
+from .settings_base import Count, Positive, Settings, Share
 
 TaskType = Literal["retrieval", "reranking", "sts", "classification", "clustering", "pair-classification"]
 Side = Literal["query", "document"]
 PromptTask = Literal["default", TaskType]
 Split = Literal["train", "validation", "test"]
 Offload = Literal["none", "cpu", "nvme"]
-Objective = Literal["cosine", "infonce"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 # Names become parts of paths.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
-class Settings(BaseModel):
-    """Frozen settings: unknown keys are errors, and a docstring under a field is its description."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 # ---------------------------------------------------------------- config.yaml: where things come from
@@ -262,7 +256,7 @@ class DataUse(Settings):
     """The data set's share of the rows, relative to the other data sets' weights; by its size when absent. Give all data sets
     of a stage one, or none."""
     objective: Objective | None = None
-    """Another loss than the stage's for these rows."""
+    """Another loss than the stage's for these rows, in the same form."""
     in_batch: bool | None = None
     """Whether other rows' documents are negatives, too. When absent they are, but for data sets of the types classification and
     clustering: their positives are labels, or rows of the same label, so another row's document may be an answer."""
@@ -305,7 +299,7 @@ class TrainStage(Stage):
     """A stage that trains."""
 
     objective: Objective
-    """The loss: a module of scripts/ascent/objectives."""
+    """The loss: a name, or a map from names to each one's settings; several are summed."""
     data: Annotated[dict[str, DataUse], BeforeValidator(_by_name, json_schema_input_type=_Names | _Uses)]
     """The data sets that are trained on: a list of names, or a map from names to how each is used."""
     batching: Literal["mixed", "by_dataset"] = "mixed"
@@ -338,10 +332,6 @@ class TrainStage(Stage):
     """AdamW's decay of matrices; biases and norms are left alone."""
     gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
     """Largest norm of the whole gradient; 0 for none."""
-    temperature: Positive = 0.05
-    """Similarities are divided by it before the softmax."""
-    symmetric: bool = False
-    """Also rank the batch's queries for each positive, and average the two losses."""
     matryoshka: dict[Count, Positive] = {}
     """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
     embedding's is 1 unless it is given (arXiv 2205.13147)."""

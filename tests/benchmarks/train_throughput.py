@@ -55,12 +55,11 @@ def ascent(options, folder: Path) -> list[float]:
     tokenise_pairs(options.model, contract.tokenising("retrieval"), options.pairs, None, folder / "tokens")
     model = _with_contract(options.model, contract, folder / "parent")
     stage = TrainStage(
-        objective="infonce",
+        objective={"infonce": {"temperature": TEMPERATURE}},
         data=["pairs"],
         batch_size=options.batch,
         epochs=_epochs(options),
         learning_rate=RATE,
-        temperature=TEMPERATURE,
         precision=options.precision,
         mini_batch_tokens=options.mini_batch_tokens,
         weight_decay=0,

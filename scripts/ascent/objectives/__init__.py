@@ -1,17 +1,19 @@
-"""Losses, one module each, named as recipes name them, all with the same function:
+"""Losses, one module each, named as recipes name them, each with a function of the same name:
 
-    objective(stage, contract)    return loss(local), one value for each of this process's rows
+    <name>(local, **settings)    return one value for each of this process's rows
 
-`local` are this process's embeddings. A loss that compares rows of several processes does so itself (training/collectives.py),
-so every process calls every loss of its stage, in the same order, even with no row.
+`local` are this process's embeddings, `settings` those of objective_settings.py. A loss that compares rows of several processes
+does so itself (training/collectives.py), so every process calls every loss of its stage, in the same order, even with no row.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib import import_module
 
 import torch
 
+from ..objective_settings import Loss, Objectives
 from ..settings import Contract, TrainStage
 
 
@@ -50,16 +52,29 @@ class Embedded:
 
 
 Objective = Callable[[Embedded], torch.Tensor]
-# Losses whose every row needs a label.
-GRADED = ("cosine",)
+# Losses that compute all Matryoshka sizes in one pass over the batch: they take `sizes` and `normalise`, as matryoshka() does.
+ONE_PASS = ("infonce",)
 
 
 def load_objectives(stage: TrainStage, contract: Contract) -> Objective:
     """Return the loss of a stage: each row's is the one that its data set asks for."""
-    names = [use.objective or stage.objective for use in stage.data.values()]
-    distinct = sorted(set(names))
-    objectives = [import_module(f".{name}", __name__).objective(stage, contract) for name in distinct]
-    return objectives[0] if len(objectives) == 1 else mixed(objectives, [distinct.index(name) for name in names])
+    asked = [use.objective or stage.objective for use in stage.data.values()]
+    distinct = list(dict.fromkeys(asked))
+    objectives = [_summed(objective, stage.matryoshka, contract.normalise) for objective in distinct]
+    return objectives[0] if len(objectives) == 1 else mixed(objectives, [distinct.index(objective) for objective in asked])
+
+
+def _summed(objective: Objectives, sizes: dict[int, float], normalise: bool) -> Objective:
+    """Return the weighted sum of the losses that a recipe names."""
+    terms = [(loss.weight, _load(name, loss, sizes, normalise)) for name, loss in objective.chosen.items()]
+    return lambda local: sum(weight * loss(local) for weight, loss in terms)
+
+
+def _load(name: str, settings: Loss, sizes: dict[int, float], normalise: bool) -> Objective:
+    """Return a loss with its settings, over a stage's sizes."""
+    function = getattr(import_module(f".{name}", __name__), name)
+    loss = partial(function, **settings.model_dump(exclude={"weight"}))
+    return partial(loss, sizes=sizes, normalise=normalise) if name in ONE_PASS else matryoshka(loss, sizes, normalise)
 
 
 def mixed(objectives: Sequence[Objective], of_source: Sequence[int]) -> Objective:

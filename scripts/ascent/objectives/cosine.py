@@ -3,13 +3,7 @@ section 3, regression objective)."""
 
 import torch
 
-from ..settings import Contract, TrainStage
-from . import Embedded, Objective, matryoshka
-
-
-def objective(stage: TrainStage, contract: Contract) -> Objective:
-    """Return the loss for a stage's sizes."""
-    return matryoshka(cosine, stage.matryoshka, contract.normalise)
+from . import Embedded
 
 
 def cosine(local: Embedded) -> torch.Tensor:

@@ -1,27 +1,13 @@
 """InfoNCE with in-batch, cross-process and mined negatives (van den Oord et al. 2018, arXiv 1807.03748, eq. 4)."""
 
-from functools import partial
-
 import torch
 
-from ..settings import Contract, TrainStage
 from ..training.collectives import pass_on, sizes_of_all
-from . import Embedded, Objective, prefix, sizes_of
+from . import Embedded, prefix, sizes_of
 
 # Scores are computed in blocks of this many rows and columns, forward and backward, so that the matrix of all scores, which
 # would bind the batch to the memory, never exists: at 19,200 queries and 38,400 documents it alone would hold 3 GB.
 TILE = 4096
-
-
-def objective(stage: TrainStage, contract: Contract) -> Objective:
-    """Return InfoNCE with a stage's temperature, direction and sizes."""
-    return partial(
-        infonce,
-        temperature=stage.temperature,
-        symmetric=stage.symmetric,
-        sizes=stage.matryoshka,
-        normalise=contract.normalise,
-    )
 
 
 def infonce(

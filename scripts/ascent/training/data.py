@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..errors import AscentError
-from ..objectives import GRADED
+from ..objective_settings import Objectives
 from ..schedule import Schedule, make_schedule
 from ..settings import StageSettings, TrainStage
 from ..tokenised import TokenisedPairs
@@ -73,19 +73,20 @@ class TrainingData:
         return sum(self.sizes)
 
     @staticmethod
-    def _refuse_idle(name: str, objective: str, table: TokenisedPairs, competes: bool) -> None:
-        """Refuse rows that an objective can learn nothing from."""
+    def _refuse_idle(name: str, objective: Objectives, table: TokenisedPairs, competes: bool) -> None:
+        """Refuse rows that a loss can learn nothing from."""
         unlabelled = np.flatnonzero(~np.isfinite(table.labels))
-        if objective in GRADED and len(unlabelled):
-            raise AscentError(
-                f"{table.folder}: row {unlabelled[0]} of data set {name} has no label, which the objective '{objective}' needs; "
-                "give labels, or another objective."
-            )
-        if objective not in GRADED and not competes and len(table.documents) == len(table):
-            raise AscentError(
-                f"{table.folder}: data set {name} has no negatives, and in-batch negatives are off for it, so its rows teach "
-                "nothing; give them negatives, or set in_batch: true."
-            )
+        for loss, settings in objective.chosen.items():
+            if settings.needs == "labels" and len(unlabelled):
+                raise AscentError(
+                    f"{table.folder}: row {unlabelled[0]} of data set {name} has no label, which the objective '{loss}' needs; "
+                    "give labels, or another objective."
+                )
+            if settings.needs == "negatives" and not competes and len(table.documents) == len(table):
+                raise AscentError(
+                    f"{table.folder}: data set {name} has no negatives, and in-batch negatives are off for it, so its rows teach "
+                    "nothing; give them negatives, or set in_batch: true."
+                )
 
     def __reduce__(self):
         return TrainingData, self._arguments
