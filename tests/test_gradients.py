@@ -6,7 +6,7 @@ engine. Both sides compute in float64.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 
 import numpy as np
@@ -15,8 +15,10 @@ import torch
 import torch.multiprocessing as multiprocessing
 from transformers import AutoModel
 
+import formulas
 from ascent.batching import pad
 from ascent.model import EmbeddingModel, load_backbone
+from ascent.objectives import Embedded
 from ascent.settings import Contract, TrainStage
 from ascent.training.data import Batch
 
@@ -28,6 +30,14 @@ ROWS = 9  # two processes hold 5 and 4 rows; four hold 3, 2, 2, 2
 # What a batch holds: for each row the number of its data set. Data sets: 0 with in-batch negatives, 1 graded, 2 without.
 KINDS = {"infonce": [0] * ROWS, "graded": [1] * ROWS, "mixed": [0, 0, 1, 2, 0, 0, 2, 1, 0], "matryoshka": [0] * ROWS}
 DATA = {"pairs": {}, "graded": {"objective": "cosine"}, "classes": {"in_batch": False, "loss_weight": 0.5}}
+# Kinds whose reference is a loop of formulas.py: a loss and its settings, of rows of the data sets 0 and 2. Of four processes,
+# one has no such row.
+LOSSES = {
+    "cosent": ("cosent", {"scale": 5.0}),
+    "angle": ("angle", {"scale": 5.0}),
+    "triplet": ("triplet", {"margin": 1.0, "distance": "euclidean"}),
+}
+KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
 RATE = 2.0**20
 WAYS = ("plain", "cached", "tiled")
 
@@ -85,8 +95,9 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
 
 
 def stage_of(case: dict, **settings) -> TrainStage:
+    name, settings_of_loss = LOSSES.get(case["kind"], ("infonce", {"temperature": TEMPERATURE, "symmetric": case["symmetric"]}))
     return TrainStage(
-        objective={"infonce": {"temperature": TEMPERATURE, "symmetric": case["symmetric"]}},
+        objective={name: settings_of_loss},
         data=DATA,
         matryoshka=SIZES if case["kind"] == "matryoshka" else {},
         gradient_clipping=0,
@@ -115,6 +126,10 @@ def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
         if case.get("lora"):
             backbone.enable_input_require_grads()
     return EmbeddingModel(backbone, CONTRACT).double()
+
+
+def _unit(rows: torch.Tensor) -> torch.Tensor:
+    return rows / rows.norm(dim=1, keepdim=True)
 
 
 def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
@@ -148,7 +163,17 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
         return loss
 
     total = torch.zeros((), dtype=torch.float64)
+    if case["kind"] in LOSSES:
+        name, settings = LOSSES[case["kind"]]
+        batch = batch_of(case["kind"], 0, 1)
+        documents = torch.stack([cache[int(id_)] for id_ in batch.document_ids])
+        same = {field.name: getattr(batch, field.name) for field in fields(Embedded) if hasattr(batch, field.name)}
+        whole = Embedded(queries=_unit(torch.stack(queries)), documents=_unit(documents), **same)
+        own = batch.sources != 1
+        total = batch.weights[own] @ getattr(formulas, name)(whole.of(own), **settings)
     for number, row in enumerate(table):
+        if case["kind"] in LOSSES and row.source != 1:
+            continue
         for size, weight in sizes.items():
             if row.source == 1:
                 total = total + weight * (score(queries[number], cache[row.ids[0]], size) - row.label) ** 2
@@ -295,6 +320,7 @@ def case(kind: str, way: str, zero: int, **more) -> dict:
     return {"kind": kind, "way": way, "zero": zero, "symmetric": False} | more
 
 
+CONTRASTS = [kind for kind in KINDS if kind not in LOSSES]
 MATRIX = [case(*each) for each in product(KINDS, WAYS, range(4))]
 EXTRAS = [
     *(case("infonce", way, zero, symmetric=True) for way in WAYS for zero in (0, 3)),
@@ -304,13 +330,15 @@ EXTRAS = [
     case("infonce", "cached", 3, lora=True, checkpointing=True),
 ]
 # Each kind at each ZeRO stage, the ways in turn.
-COVERING = [case(kind, WAYS[(i + zero) % 3], zero) for i, kind in enumerate(KINDS) for zero in range(4)]
+COVERING = [case(kind, WAYS[(i + zero) % 3], zero) for i, kind in enumerate(CONTRASTS) for zero in range(4)]
+# The other losses, each once: which way and stage its gradient then goes is none of its business.
+OTHERS = [case(kind, WAYS[i % 3], i % 4) for i, kind in enumerate(LOSSES)]
 LIMIT = 1e-6
 
 
 @pytest.mark.parametrize(
     ("world", "cases"),
-    [(1, COVERING[::5]), (2, COVERING + EXTRAS[::2]), (4, COVERING[::3] + EXTRAS[1::4])],
+    [(1, COVERING[::5] + OTHERS), (2, COVERING + EXTRAS[::2] + OTHERS), (4, COVERING[::3] + EXTRAS[1::4] + OTHERS)],
     ids=["1 process", "2 processes", "4 processes"],
 )
 def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny_resource, tmp_path):

@@ -8,17 +8,25 @@ from pkgutil import iter_modules
 import pytest
 import torch
 from sentence_transformers.sentence_transformer.losses import (
+    AnglELoss,
+    CoSENTLoss,
     CosineSimilarityLoss,
     MultipleNegativesRankingLoss,
     MultipleNegativesSymmetricRankingLoss,
+    TripletDistanceMetric,
+    TripletLoss,
 )
 
+import formulas
 from ascent import objectives
 from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.objectives import infonce as infonce_module
+from ascent.objectives.angle import angle
+from ascent.objectives.cosent import cosent
 from ascent.objectives.cosine import cosine
 from ascent.objectives.infonce import infonce
+from ascent.objectives.triplet import triplet
 from ascent.settings import Contract, TrainStage
 
 ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
@@ -158,6 +166,69 @@ def test_cosine_is_sentence_transformers_loss():
     theirs = CosineSimilarityLoss(torch.nn.Identity())
     expected = theirs.compute_loss_from_embeddings([queries, documents], labels)
     assert float(cosine(batch_of(queries, documents, labels=labels)).mean()) == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "theirs"), [(cosent, CoSENTLoss), (angle, AnglELoss)])
+@pytest.mark.parametrize("dimension", [4, 5])
+@pytest.mark.parametrize("labels", [[0.1, 0.5, 0.5, 0.9, 0.2, 0.5], [1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0]])
+def test_ranking_is_sentence_transformers_loss(loss, theirs, dimension, labels):
+    queries, documents = embeddings(ROWS, 1)[:, :dimension], embeddings(ROWS, 2)[:, :dimension] * 2
+    labels = torch.tensor(labels, dtype=torch.float32)
+    expected = theirs(torch.nn.Identity(), scale=7.0).compute_loss_from_embeddings([queries, documents], labels)
+    assert float(loss(batch_of(queries, documents, labels=labels), scale=7.0).mean()) == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize(("distance", "theirs"), [("euclidean", "EUCLIDEAN"), ("cosine", "COSINE")])
+def test_triplet_is_sentence_transformers_loss(distance, theirs):
+    sides = [embeddings(ROWS, seed) * 2 for seed in (1, 2, 3)]
+    theirs = TripletLoss(torch.nn.Identity(), getattr(TripletDistanceMetric, theirs), triplet_margin=0.4)
+    ours = triplet(batch_of(sides[0], torch.cat(sides[1:])), margin=0.4, distance=distance)
+    assert float(ours.mean()) == pytest.approx(float(theirs.compute_loss_from_embeddings(sides, None)), abs=1e-5)
+    assert 0 < int((ours == 0).sum()) < ROWS  # the margin is kept by some
+
+
+# Row 1's negative is a known answer; row 3 has two negatives, rows 0, 4 and 5 have none.
+OWNERS = [0, 1, 2, 3, 4, 5, 1, 2, 3, 3]
+LOSSES = {
+    "cosent": (cosent, {"scale": 20.0}),
+    "angle": (angle, {"scale": 20.0}),
+    "triplet": (triplet, {"margin": 1.0, "distance": "euclidean"}),
+    "triplet by cosine": (triplet, {"margin": 0.5, "distance": "cosine"}),
+}
+
+
+def ragged(queries: torch.Tensor, documents: torch.Tensor) -> Embedded:
+    """A batch with 0 to 2 negatives a row, a known answer among them, of two data sets."""
+    return batch_of(
+        queries,
+        documents,
+        [10, 11, 12, 13, 14, 15, 99, 17, 18, 19],
+        [[10, -1], [11, 99], [12, -1], [13, -1], [14, -1], [15, -1]],
+        owners=torch.tensor(OWNERS),
+        labels=torch.tensor([0.1, 0.7, 0.7, 0.2, 0.9, 0.4], dtype=torch.float64),
+        sources=torch.tensor([3, 1, 3, 1, 3, 1]),
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_its_formula_and_its_gradient_that_of_finite_differences(name):
+    loss, settings = LOSSES[name]
+    sides = embeddings(ROWS, 1, torch.float64), embeddings(len(OWNERS), 2, torch.float64)
+    batch = ragged(*sides)
+    torch.testing.assert_close(loss(batch, **settings), getattr(formulas, loss.__name__)(batch, **settings), atol=1e-10, rtol=0)
+    weights = torch.rand(ROWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for side in sides:
+        side.requires_grad_()
+    assert torch.autograd.gradcheck(lambda *sides: loss(ragged(*sides), **settings) @ weights, sides)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_share_without_rows_has_no_loss(name):
+    loss, settings = LOSSES[name]
+    sides = embeddings(ROWS, 1).requires_grad_(), embeddings(len(OWNERS), 2).requires_grad_()
+    none = loss(ragged(*sides).of(torch.zeros(ROWS, dtype=torch.bool)), **settings)
+    assert none.shape == (0,)
+    assert not torch.autograd.grad(none.sum(), sides[0])[0].any()
 
 
 def test_rows_of_several_losses_do_not_meet():

@@ -14,17 +14,11 @@ from .settings_base import Positive, Settings
 class Loss(Settings):
     """What every loss has."""
 
-    needs: ClassVar[Literal["labels", "negatives"]]
-    """What a row must have for the loss to teach anything: a label, or documents to be told from, in the batch or its own."""
+    needs: ClassVar[Literal["labels", "negatives", "own negatives"]]
+    """What rows must have for the loss to teach anything: labels, or documents to be told from, in the batch or their own."""
 
     weight: Positive = 1
     """Factor on the loss in the sum of a stage's losses."""
-
-
-class Cosine(Loss):
-    """Squared error of the cosine similarity against the label, of graded pairs (arXiv 1908.10084)."""
-
-    needs = "labels"
 
 
 class Infonce(Loss):
@@ -38,7 +32,48 @@ class Infonce(Loss):
     """Also rank the batch's queries for each positive, and average the two losses."""
 
 
-OBJECTIVES: dict[str, type[Loss]] = {"cosine": Cosine, "infonce": Infonce}
+class Triplet(Loss):
+    """Each query nearer to its positive than to its own negatives, by a margin (arXiv 1503.03832)."""
+
+    needs = "own negatives"
+
+    margin: Positive = 1
+    """How much nearer."""
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """The distance; `cosine` is 1 less the cosine. Between unit vectors either is 2 at most."""
+
+
+class Cosine(Loss):
+    """Squared error of the cosine similarity against the label, of graded pairs (arXiv 1908.10084)."""
+
+    needs = "labels"
+
+
+class Cosent(Loss):
+    """Ranks graded pairs of a data set by their cosine (CoSENT, doi 10.1109/TASLP.2024.3402087)."""
+
+    needs = "labels"
+
+    scale: Positive = 20
+    """Factor on differences of similarities."""
+
+
+class Angle(Loss):
+    """Ranks graded pairs of a data set by an angle in the complex plane (AnglE, arXiv 2309.12871)."""
+
+    needs = "labels"
+
+    scale: Positive = 20
+    """Factor on differences of similarities."""
+
+
+OBJECTIVES: dict[str, type[Loss]] = {
+    "infonce": Infonce,
+    "triplet": Triplet,
+    "cosine": Cosine,
+    "cosent": Cosent,
+    "angle": Angle,
+}
 
 
 class _Objectives(Settings):

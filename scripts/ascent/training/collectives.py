@@ -50,3 +50,29 @@ def pass_on(tensors: list[torch.Tensor], sizes: list[int], hop: int) -> Callable
         return received
 
     return wait
+
+
+def gather(rows: torch.Tensor) -> torch.Tensor:
+    """Return the rows of every process, the first process's first. Its backward pass gives each process, at its own rows, the sum
+    of what all processes say of them.
+
+    Every process then holds everything: for scalars and other small rows. Large ones go round the ring (pass_on).
+    """
+    return _Gather.apply(rows) if dist.is_initialized() and dist.get_world_size() > 1 else rows
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows):
+        ctx.sizes = sizes_of_all(rows)
+        filled = rows.new_zeros((max(ctx.sizes), *rows.shape[1:]))  # NCCL gathers blocks of one size
+        filled[: len(rows)] = rows
+        blocks = [torch.empty_like(filled) for _ in ctx.sizes]
+        dist.all_gather(blocks, filled)
+        return torch.cat([block[:size] for block, size in zip(blocks, ctx.sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient.split(ctx.sizes)[dist.get_rank()]

@@ -82,6 +82,11 @@ class TrainingData:
                     f"{table.folder}: row {unlabelled[0]} of data set {name} has no label, which the objective '{loss}' needs; "
                     "give labels, or another objective."
                 )
+            if settings.needs == "own negatives" and len(table.documents) == len(table):
+                raise AscentError(
+                    f"{table.folder}: data set {name} has no negatives of its own, which the objective '{loss}' needs; mine "
+                    "them, or give another objective."
+                )
             if settings.needs == "negatives" and not competes and len(table.documents) == len(table):
                 raise AscentError(
                     f"{table.folder}: data set {name} has no negatives, and in-batch negatives are off for it, so its rows teach "
