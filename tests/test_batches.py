@@ -277,18 +277,20 @@ def meta_of(folder: Path) -> dict:
 
 def test_rows_without_anything_to_be_told_from_are_refused(data_of, tokens_of):
     folder = tokens_of([Pair("a", "first"), Pair("b", "second")], task="classification")
-    with pytest.raises(AscentError, match=r"data set x has no negatives, and in-batch negatives are off .* set in_batch: true"):
+    with pytest.raises(
+        AscentError, match=r"stages\.s\.data\.x: has no negatives, and in-batch negatives are off .* set in_batch: true"
+    ):
         data_of({"x": folder}, tasks={"x": "classification"})
     assert len(data_of({"x": folder}, tasks={"x": "classification"}, data={"x": {"in_batch": True}})) == 2
 
 
 def test_rows_without_negatives_are_refused_by_a_loss_on_ones_own(data_of, tokens_of):
     folder = tokens_of([Pair("a", "first"), Pair("b", "second")])
-    with pytest.raises(AscentError, match="data set x has no negatives of its own, which the objective 'triplet' needs; mine"):
+    with pytest.raises(AscentError, match="data.x: has no negatives of its own, which the objective 'triplet' needs; mine"):
         data_of({"x": folder}, objective={"infonce": {}, "triplet": {}})
 
 
 def test_rows_without_a_label_are_refused_by_a_loss_on_graded_pairs(data_of, tokens_of):
     folder = tokens_of([Pair("a", "first", label=0.5), Pair("b", "second")])
-    with pytest.raises(AscentError, match="row 1 of data set x has no label, which the objective 'cosine' needs; give labels"):
+    with pytest.raises(AscentError, match="data.x: row 1 has no label, which the objective 'cosine' needs; give labels"):
         data_of({"x": folder}, data={"x": {"objective": "cosine"}})

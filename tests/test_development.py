@@ -71,6 +71,7 @@ def test_training_ends_when_nothing_gets_better(trained, held_out, tokens_of, tm
     assert done.returncode == 0, done.stdout + done.stderr
     lines, _scores = of(tmp_path / "run")
     assert [line["step"] for line in lines] == [1, 2, 3]
+    assert "ended after step 3: 2 scores in a row were no better than the best" in done.stdout
     assert "kept the weights after step 1" in done.stdout
 
 
@@ -78,3 +79,12 @@ def test_a_query_that_is_trained_on_is_refused(trained, training_rows, tokens_of
     done = trained("run", more={"held": tokens_of(training_rows[:5])}, development={"data": "held"})
     assert done.returncode == 1
     assert "5 of the development split's queries are trained on; take another split" in done.stdout + done.stderr
+
+
+def test_a_prefix_longer_than_the_embedding_is_refused(trained):
+    done = trained("run", matryoshka={16: 1, 64: 1})
+    assert done.returncode == 1
+    assert (
+        "recipe r, stages.s.matryoshka: 64 is more than the 32 dimensions that the model has; lower it."
+        in done.stdout + done.stderr
+    )

@@ -191,3 +191,7 @@ def test_prompts_are_chosen_by_task():
     assert contract.prompt("query", "reranking") == "search: "
     assert contract.prompt("query", "sts") == "text: "
     assert contract.prompt("document", "retrieval") == ""
+
+
+def test_a_data_set_with_nothing_behind_it_is_used_by_its_defaults():
+    assert TrainStage(**TRAIN | {"data": {"questions": None}}) == TrainStage(**TRAIN)

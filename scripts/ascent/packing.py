@@ -127,8 +127,8 @@ def attend_by_length(
 
     bias: (1, heads, longest, longest) or more, added to the scores.
 
-    MiniLM, 2,048 tokens of neighbours in length, forward and backward on a core: 1,220 tokens/s; padded in the attention only
-    1,140, padded everywhere 1,120, all rows in one block mask 540.
+    MiniLM, mini-batches of 2,048 tokens of neighbours in length, forward and backward on two cores in bfloat16: padded 3,370
+    tokens/s; so, with torch's fused attention 2,620, with plain matrix products 3,470. In float32: 1,930, 2,090, 2,080.
     """
     key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
     out, start = [], 0
@@ -141,10 +141,21 @@ def attend_by_length(
             position = torch.arange(length, device=q.device)
             distance = position - position[:, None]
             seen = (distance >= -left) & (distance <= right)
-        attended = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scale)
+        if q.is_cuda:
+            attended = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scale)
+        else:
+            attended = _attend(q, k, v, seen, scale, dropout)
         out.append(attended.transpose(1, 2).flatten(0, 1))
         start = stop
     return torch.cat(out)
+
+
+def _attend(q, k, v, seen: torch.Tensor | None, scale: float, dropout: float) -> torch.Tensor:
+    """scaled_dot_product_attention in plain matrix products. seen: which pairs are (bool), or what is added to their scores."""
+    scores = q @ k.transpose(2, 3) * scale
+    if seen is not None:
+        scores = scores.masked_fill(~seen, -torch.inf) if seen.dtype == torch.bool else scores + seen
+    return torch.dropout(scores.softmax(-1), dropout, train=dropout > 0) @ v
 
 
 AttentionInterface.register(NAME, packed_attention)

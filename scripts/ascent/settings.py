@@ -274,6 +274,8 @@ def _by_name(data: Any) -> Any:
         if repeated := [name for name in data if data.count(name) > 1]:
             raise ValueError(f"names '{repeated[0]}' more than once: give it once, and a weight to take its rows more often")
         data = {name: {} for name in data}
+    if isinstance(data, dict):
+        data = {name: {} if use is None else use for name, use in data.items()}  # `questions:` and nothing behind it
     if data == {}:
         raise ValueError("names no data set: name one at least")
     return data

@@ -61,7 +61,8 @@ class TrainingData:
         self.stage = settings.stage
         self.tables = [tables[name] for name in self.stage.data]
         for name, use in self.stage.data.items():
-            self._refuse_idle(name, use.objective or self.stage.objective, tables[name], use.competes(settings.tasks[name]))
+            where = f"recipe {settings.recipe}, stages.{settings.name}.data.{name}"
+            _refuse_idle(where, use.objective or self.stage.objective, tables[name], use.competes(settings.tasks[name]))
         self.sizes = [len(table) for table in self.tables]
         self._starts = np.cumsum([0, *self.sizes])
         uses = self.stage.data.items()
@@ -71,27 +72,6 @@ class TrainingData:
 
     def __len__(self) -> int:
         return sum(self.sizes)
-
-    @staticmethod
-    def _refuse_idle(name: str, objective: Objectives, table: TokenisedPairs, competes: bool) -> None:
-        """Refuse rows that a loss can learn nothing from."""
-        unlabelled = np.flatnonzero(~np.isfinite(table.labels))
-        for loss, settings in objective.chosen.items():
-            if settings.needs == "labels" and len(unlabelled):
-                raise AscentError(
-                    f"{table.folder}: row {unlabelled[0]} of data set {name} has no label, which the objective '{loss}' needs; "
-                    "give labels, or another objective."
-                )
-            if settings.needs == "own negatives" and len(table.documents) == len(table):
-                raise AscentError(
-                    f"{table.folder}: data set {name} has no negatives of its own, which the objective '{loss}' needs; mine "
-                    "them, or give another objective."
-                )
-            if settings.needs == "negatives" and not competes and len(table.documents) == len(table):
-                raise AscentError(
-                    f"{table.folder}: data set {name} has no negatives, and in-batch negatives are off for it, so its rows teach "
-                    "nothing; give them negatives, or set in_batch: true."
-                )
 
     def __reduce__(self):
         return TrainingData, self._arguments
@@ -153,6 +133,27 @@ class TrainingData:
         shared = np.unique(asked[1:][asked[1:] == asked[:-1]])
         together = np.bincount(self._known(shared)[0]).max() if len(shared) else 0
         return max(int(together), *(table.meta["most_answers"] for table in self.tables))
+
+
+def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, competes: bool) -> None:
+    """Refuse rows that a loss can learn nothing from."""
+    unlabelled = np.flatnonzero(~np.isfinite(table.labels))
+    alone = len(table.documents) == len(table)
+    for loss, settings in objective.chosen.items():
+        if settings.needs == "labels" and len(unlabelled):
+            raise AscentError(
+                f"{where}: row {unlabelled[0]} has no label, which the objective '{loss}' needs; give labels, or another "
+                "objective."
+            )
+        if settings.needs == "own negatives" and alone:
+            raise AscentError(
+                f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or give another objective."
+            )
+        if settings.needs == "negatives" and not competes and alone:
+            raise AscentError(
+                f"{where}: has no negatives, and in-batch negatives are off for it, so its rows teach nothing; give them "
+                "negatives, or set in_batch: true."
+            )
 
 
 def check_shares(schedule: Schedule, processes: int, stage: TrainStage) -> None:

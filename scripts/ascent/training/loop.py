@@ -102,6 +102,14 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     refuse_difference(contract, settings.contract, task.parent, prompts=False)
     backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
     check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
+    whole, largest_size = backbone.config.hidden_size, max(stage.matryoshka, default=0)
+    if largest_size > whole:
+        raise AscentError(
+            f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {largest_size} is more than the {whole} dimensions that "
+            "the model has; lower it."
+        )
+    if stage.compile and rank == 0:
+        print("compiling the backbone: the first steps take minutes", flush=True)
     model = EmbeddingModel(backbone, settings.contract, precision_dtype(stage.precision, device)).to(device)
     prepare_backbone(backbone, stage)
     checkpoint = checkpoints.newest()
@@ -148,6 +156,10 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
         if development and development.due(step, len(schedule)):
             line["development"] = development.take(engine, whole_state, step, pad_id)
         over = development is not None and development.over(step)
+        if over and rank == 0:
+            print(
+                f"ended after step {step}: {stage.development.patience} scores in a row were no better than the best", flush=True
+            )
         if record:
             record.add(line | throughput.of(result, batch.global_rows, seconds))
         if over or step == len(schedule):
