@@ -102,11 +102,11 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     refuse_difference(contract, settings.contract, task.parent, prompts=False)
     backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
     check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
-    whole, largest_size = backbone.config.hidden_size, max(stage.matryoshka, default=0)
-    if largest_size > whole:
+    longest, whole = max(stage.matryoshka, default=0), backbone.config.hidden_size
+    if longest > whole:
         raise AscentError(
-            f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {largest_size} is more than the {whole} dimensions that "
-            "the model has; lower it."
+            f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {longest} is more than the {whole} dimensions that the "
+            "model has; lower it."
         )
     if stage.compile and rank == 0:
         print("compiling the backbone: the first steps take minutes", flush=True)
