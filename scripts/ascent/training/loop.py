@@ -105,8 +105,8 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     longest, whole = max(stage.matryoshka, default=0), backbone.config.hidden_size
     if longest > whole:
         raise AscentError(
-            f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {longest} is more than the {whole} dimensions that the "
-            "model has; lower it."
+            f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {longest} is more than the {whole} dimensions that "
+            "the model has; lower it."
         )
     if stage.compile and rank == 0:
         print("compiling the backbone: the first steps take minutes", flush=True)
