@@ -231,7 +231,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(run, tmp_path):
     (second,) = [p for p in psutil.Process(launcher.pid).children(recursive=True) if p.environ().get("RANK") == "1"]
     second.send_signal(signal.SIGTERM)
     assert launcher.wait(timeout=60) == 1, (folder / "log").read_text()
-    assert 3 < newest(folder) < 33
+    assert 3 <= newest(folder) < 33
     finished(run("disturbed", processes=2, **settings), folder)
     assert "going on from the checkpoint before step" in (folder / "log").read_text()
     assert weights_of(folder) == weights_of(whole)
