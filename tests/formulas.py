@@ -3,6 +3,8 @@
 Each takes a whole batch (`Embedded`, float64) and the loss's settings, and returns the rows' losses with torch's own gradients.
 """
 
+import math
+
 import torch
 
 
@@ -54,3 +56,63 @@ def triplet(batch, margin: float, distance: str) -> torch.Tensor:
         ]
         losses.append(sum(own) / len(own) if own else query.sum() * 0)
     return torch.stack(losses)
+
+
+def infonce(
+    batch, temperature: float, symmetric=False, terms=(), false_negative_margin=None, tau_plus=0.0, focal_gamma=0.0
+) -> torch.Tensor:
+    owners, groups, ids = batch.owners.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
+    known = [set(answers) - {-1} for answers in batch.answers.tolist()]
+
+    def loss(row: int, pools: list[list[torch.Tensor]]) -> torch.Tensor:
+        own = batch.queries[row] @ batch.positives[row]
+        scores = [s for pool in pools for s in pool if false_negative_margin is None or s <= own + false_negative_margin]
+        if not scores:
+            return own * 0
+        positive, negative = torch.exp(own / temperature), sum(torch.exp(score / temperature) for score in scores)
+        if tau_plus:
+            corrected = (negative / len(scores) - tau_plus * positive) / (1 - tau_plus)
+            negative = len(scores) * torch.clamp(corrected, min=math.exp(-1 / temperature))
+        p = positive / (positive + negative)
+        return (1 - p) ** focal_gamma * -torch.log(p)
+
+    losses = []
+    for row, (query, positive) in enumerate(zip(batch.queries, batch.positives, strict=True)):
+        rivals = [other for other, group in enumerate(groups) if group == groups[row]]
+        texts = [d for d, owner in enumerate(owners) if owner in rivals and ids[d] not in known[row]]
+        pools = {
+            "query-document": [query @ batch.documents[d] for d in texts],
+            "query-query": [query @ batch.queries[other] for other in rivals if not known[row] & known[other]],
+            "document-query": [positive @ batch.queries[other] for other in rivals if ids[row] not in known[other]],
+            "document-document": [positive @ batch.documents[d] for d in texts if ids[owners[d]] not in known[row]],
+        }
+        again = [query @ positive] if "document-query" in terms else []  # as in GTE's sum over all queries
+        one = loss(row, [pools["query-document"], *(pools[term] for term in terms), again])
+        both = symmetric and groups[row] == 0
+        losses.append((one + loss(row, [pools["document-query"]])) / 2 if both else one)
+    return torch.stack(losses)
+
+
+def circle(batch, gamma: float, margin: float) -> torch.Tensor:
+    owners, groups, ids = batch.owners.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
+    losses = []
+    for row, (query, positive) in enumerate(zip(batch.queries, batch.positives, strict=True)):
+        own = cosine_of(query, positive)
+        pull = gamma * torch.clamp(1 + margin - own.detach(), min=0) * (own - (1 - margin))
+        inner = torch.ones((), dtype=torch.float64)
+        for d, document in enumerate(batch.documents):
+            if groups[owners[d]] == groups[row] and ids[d] not in batch.answers[row].tolist():
+                score = cosine_of(query, document)
+                push = gamma * torch.clamp(score.detach() + margin, min=0) * (score - margin)
+                inner = inner + torch.exp(push - pull)
+        losses.append(torch.log(inner))
+    return torch.stack(losses)
+
+
+def spread_out(batch) -> torch.Tensor:
+    def spread(side: torch.Tensor) -> torch.Tensor:
+        cosines = [cosine_of(one, other) for i, one in enumerate(side) for j, other in enumerate(side) if i != j]
+        second = sum(cosine**2 for cosine in cosines) / len(cosines)
+        return (sum(cosines) / len(cosines)) ** 2 + torch.clamp(second - 1 / side.shape[1], min=0)
+
+    return ((spread(batch.queries) + spread(batch.positives)) / 2).repeat(len(batch.queries))

@@ -32,10 +32,15 @@ KINDS = {"infonce": [0] * ROWS, "graded": [1] * ROWS, "mixed": [0, 0, 1, 2, 0, 0
 DATA = {"pairs": {}, "graded": {"objective": "cosine"}, "classes": {"in_batch": False, "loss_weight": 0.5}}
 # Kinds whose reference is a loop of formulas.py: a loss and its settings, of rows of the data sets 0 and 2. Of four processes,
 # one has no such row.
+TERMS = ("query-query", "document-query", "document-document")
 LOSSES = {
     "cosent": ("cosent", {"scale": 5.0}),
     "angle": ("angle", {"scale": 5.0}),
     "triplet": ("triplet", {"margin": 1.0, "distance": "euclidean"}),
+    "all terms": ("infonce", {"temperature": TEMPERATURE, "terms": TERMS, "false_negative_margin": 0.1}),
+    "debiased": ("infonce", {"temperature": TEMPERATURE, "symmetric": True, "tau_plus": 0.05, "focal_gamma": 0.5}),
+    "circle": ("circle", {"gamma": 16.0, "margin": 0.4}),
+    "spread out": ("spread_out", {}),
 }
 KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
 RATE = 2.0**20

@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.losses import (
     AnglELoss,
     CoSENTLoss,
     CosineSimilarityLoss,
+    GlobalOrthogonalRegularizationLoss,
     MultipleNegativesRankingLoss,
     MultipleNegativesSymmetricRankingLoss,
     TripletDistanceMetric,
@@ -23,9 +24,11 @@ from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.objectives import infonce as infonce_module
 from ascent.objectives.angle import angle
+from ascent.objectives.circle import circle
 from ascent.objectives.cosent import cosent
 from ascent.objectives.cosine import cosine
 from ascent.objectives.infonce import infonce
+from ascent.objectives.spread_out import spread_out
 from ascent.objectives.triplet import triplet
 from ascent.settings import Contract, TrainStage
 
@@ -117,8 +120,11 @@ def test_known_answers_are_no_negatives(symmetric):
 def test_a_row_of_the_only_question_has_no_loss():
     """Nothing is left to be told apart from the positive when every other text is an answer too."""
     queries, documents = embeddings(2, 1), embeddings(2, 2)
-    batch = batch_of(queries[[0, 0]], documents, answers=[[0, 1], [0, 1]])
-    assert float(loss_of(batch, symmetric=True)) == pytest.approx(0, abs=1e-6)
+    batch = batch_of(queries[[0, 0]].requires_grad_(), documents, answers=[[0, 1], [0, 1]])
+    for settings in ({}, {"tau_plus": 0.1}, {"focal_gamma": 0.5}):
+        loss = loss_of(batch, symmetric=True, **settings)
+        assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+        assert not torch.autograd.grad(loss, batch.queries)[0].any()
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -187,12 +193,39 @@ def test_triplet_is_sentence_transformers_loss(distance, theirs):
     assert 0 < int((ours == 0).sum()) < ROWS  # the margin is kept by some
 
 
-# Row 1's negative is a known answer; row 3 has two negatives, rows 0, 4 and 5 have none.
+@pytest.mark.parametrize("negatives", [0, 1])
+def test_all_terms_are_sentence_transformers_loss(negatives):
+    queries, documents = embeddings(ROWS, 1), [embeddings(ROWS, 2 + i) for i in range(1 + negatives)]
+    directions = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
+    theirs = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=1 / TEMPERATURE, directions=directions)
+    expected = theirs.compute_loss_from_embeddings([queries, *documents], None)
+    ours = loss_of(batch_of(queries, torch.cat(documents)), terms=("query-query", "document-query", "document-document"))
+    assert float(ours) / ROWS == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_spread_out_is_sentence_transformers_loss():
+    queries, documents = embeddings(ROWS, 1) * 2, embeddings(ROWS, 2)
+    theirs = GlobalOrthogonalRegularizationLoss(torch.nn.Identity()).compute_loss_from_embeddings([queries, documents])
+    ours = spread_out(batch_of(queries, documents))
+    assert ours.shape == (ROWS,)
+    assert float(ours.mean()) == pytest.approx(float(sum(theirs.values())), abs=1e-5)
+
+
+# Row 1's negative is a known answer, to row 5 too; row 3, alone in its group, has two negatives; rows 0, 4 and 5 have none.
 OWNERS = [0, 1, 2, 3, 4, 5, 1, 2, 3, 3]
+TERMS = ("query-query", "document-query", "document-document")
 LOSSES = {
     "cosent": (cosent, {"scale": 20.0}),
     "angle": (angle, {"scale": 20.0}),
     "triplet": (triplet, {"margin": 1.0, "distance": "euclidean"}),
+    "infonce, all terms": (infonce, {"temperature": 0.2, "terms": TERMS}),
+    "infonce, Qwen3": (infonce, {"temperature": 0.2, "terms": TERMS[::2], "false_negative_margin": 0.1}),
+    "infonce, both ways, margin": (infonce, {"temperature": 0.2, "symmetric": True, "false_negative_margin": 0.3}),
+    "infonce, debiased": (infonce, {"temperature": 0.5, "tau_plus": 0.3}),
+    "infonce, focal": (infonce, {"temperature": 0.2, "terms": TERMS[1:], "focal_gamma": 0.5}),
+    "infonce, all": (infonce, {"temperature": 0.5, "symmetric": True, "tau_plus": 0.1, "focal_gamma": 2.0}),
+    "circle": (circle, {"gamma": 8.0, "margin": 0.4}),
+    "spread_out": (spread_out, {}),
     "triplet by cosine": (triplet, {"margin": 0.5, "distance": "cosine"}),
 }
 
@@ -203,8 +236,9 @@ def ragged(queries: torch.Tensor, documents: torch.Tensor) -> Embedded:
         queries,
         documents,
         [10, 11, 12, 13, 14, 15, 99, 17, 18, 19],
-        [[10, -1], [11, 99], [12, -1], [13, -1], [14, -1], [15, -1]],
+        [[10, -1], [11, 99], [12, -1], [13, -1], [14, -1], [15, 99]],
         owners=torch.tensor(OWNERS),
+        groups=torch.tensor([0, 0, 0, 4, 0, 0]),
         labels=torch.tensor([0.1, 0.7, 0.7, 0.2, 0.9, 0.4], dtype=torch.float64),
         sources=torch.tensor([3, 1, 3, 1, 3, 1]),
     )
@@ -214,12 +248,15 @@ def ragged(queries: torch.Tensor, documents: torch.Tensor) -> Embedded:
 def test_a_loss_is_its_formula_and_its_gradient_that_of_finite_differences(name):
     loss, settings = LOSSES[name]
     sides = embeddings(ROWS, 1, torch.float64), embeddings(len(OWNERS), 2, torch.float64)
-    batch = ragged(*sides)
-    torch.testing.assert_close(loss(batch, **settings), getattr(formulas, loss.__name__)(batch, **settings), atol=1e-10, rtol=0)
     weights = torch.rand(ROWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for side in sides:
         side.requires_grad_()
-    assert torch.autograd.gradcheck(lambda *sides: loss(ragged(*sides), **settings) @ weights, sides)
+    found, expected = (function(ragged(*sides), **settings) for function in (loss, getattr(formulas, loss.__name__)))
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+    gradients = [torch.autograd.grad(losses @ weights, sides) for losses in (found, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-9, rtol=0)
+    if loss is not circle:  # whose weights pass no gradient on
+        assert torch.autograd.gradcheck(lambda *sides: loss(ragged(*sides), **settings) @ weights, sides)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -268,9 +305,10 @@ def test_losses_are_summed_with_their_weights_over_the_stages_sizes():
     torch.testing.assert_close(objectives.load_objectives(stage, Contract())(batch), expected)
 
 
-def test_a_low_temperature_stays_finite():
+@pytest.mark.parametrize("settings", [{"symmetric": True}, {"terms": TERMS}, {"tau_plus": 0.1, "focal_gamma": 0.5}])
+def test_a_low_temperature_stays_finite(settings):
     queries, documents = embeddings(ROWS, 1).requires_grad_(), embeddings(ROWS, 2)
-    loss = infonce(batch_of(queries, documents), temperature=1e-4, symmetric=True).sum()
+    loss = infonce(batch_of(queries, documents), temperature=1e-4, **settings).sum()
     loss.backward()
     assert math.isfinite(float(loss.detach()))
     assert bool(queries.grad.isfinite().all())

@@ -55,6 +55,21 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             TRAIN | {"objective": {"infonce": {"weight": 0}}},
             "'objective.infonce.weight' is 0, but it should be greater than 0.",
         ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"symmetric": True, "terms": ["query-query"]}}},
+            "'objective.infonce': symmetric and terms are two ways ",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"tau_plus": 0.1, "terms": ["query-query"]}}},
+            "'objective.infonce': tau_plus corrects the sum over documents only: ",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"terms": ["query-querry"]}}},
+            "'objective.infonce.terms.0' is 'query-querry', but it should be 'query-query', ",
+        ),
         (TrainStage, TRAIN | {"objective": {}}, "'objective': names no loss: name one at least."),
         (TrainStage, TRAIN | {"objective": 3}, "'objective' is 3, but it should be "),
         (

@@ -14,7 +14,7 @@ from .settings_base import Positive, Settings
 class Loss(Settings):
     """What every loss has."""
 
-    needs: ClassVar[Literal["labels", "negatives", "own negatives"]]
+    needs: ClassVar[Literal["labels", "negatives", "own negatives", "nothing"]]
     """What rows must have for the loss to teach anything: labels, or documents to be told from, in the batch or their own."""
 
     weight: Positive = 1
@@ -30,6 +30,25 @@ class Infonce(Loss):
     """Similarities are divided by it before the softmax."""
     symmetric: bool = False
     """Also rank the batch's queries for each positive, and average the two losses."""
+    terms: tuple[Literal["query-query", "document-query", "document-document"], ...] = ()
+    """More scores in the softmax's sum: of the query with other queries, of the positive with other queries, of the positive with
+    other rows' documents. GTE takes all (arXiv 2308.03281), Qwen3-Embedding the first and the last (arXiv 2506.05176)."""
+    false_negative_margin: Annotated[float, Field(ge=0)] | None = None
+    """What scores higher than the positive by more than this is no negative; Qwen3-Embedding takes 0.1. All are when absent."""
+    tau_plus: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Share of the negatives that are answers in truth: the sum over them is corrected for it, for embeddings of length 1
+    (debiased contrastive loss, arXiv 2007.00224)."""
+    focal_gamma: Annotated[float, Field(ge=0)] = 0
+    """A row's loss is multiplied by (1 - its positive's probability) to this power, so that hard rows weigh more (arXiv
+    1708.02002, arXiv 2506.20923); 0 for none."""
+
+    @model_validator(mode="after")
+    def _terms_stand_alone(self):
+        if self.symmetric and self.terms:
+            raise ValueError("symmetric and terms are two ways to compare more than queries with documents: give one")
+        if self.tau_plus and self.terms:
+            raise ValueError("tau_plus corrects the sum over documents only: leave it or the terms out")
+        return self
 
 
 class Triplet(Loss):
@@ -41,6 +60,17 @@ class Triplet(Loss):
     """How much nearer."""
     distance: Literal["euclidean", "cosine"] = "euclidean"
     """The distance; `cosine` is 1 less the cosine. Between unit vectors either is 2 at most."""
+
+
+class Circle(Loss):
+    """Like infonce, but a similarity is pushed the harder the further it is from where it should be (arXiv 2002.10857)."""
+
+    needs = "negatives"
+
+    gamma: Positive = 80
+    """Scale of the similarities."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """A positive should score above 1 less this, a negative below it. The defaults are the paper's for fine-grained retrieval."""
 
 
 class Cosine(Loss):
@@ -67,12 +97,20 @@ class Angle(Loss):
     """Factor on differences of similarities."""
 
 
+class SpreadOut(Loss):
+    """Regulariser beside other losses: similarities within the batch are like those of random directions (arXiv 1708.06320)."""
+
+    needs = "nothing"
+
+
 OBJECTIVES: dict[str, type[Loss]] = {
     "infonce": Infonce,
+    "circle": Circle,
     "triplet": Triplet,
     "cosine": Cosine,
     "cosent": Cosent,
     "angle": Angle,
+    "spread_out": SpreadOut,
 }
 
 

@@ -76,3 +76,23 @@ class _Gather(torch.autograd.Function):
         gradient = gradient.contiguous().clone()
         dist.all_reduce(gradient)
         return gradient.split(ctx.sizes)[dist.get_rank()]
+
+
+def sum_of_all(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the sum of every process's tensor, of one shape. Its backward pass gives each process the sum of what all say of
+    it."""
+    return _Sum.apply(tensor) if dist.is_initialized() and dist.get_world_size() > 1 else tensor
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor):
+        tensor = tensor.contiguous().clone()
+        dist.all_reduce(tensor)
+        return tensor
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient
