@@ -43,6 +43,12 @@ class Clock:
         return Noted()
 
 
+def cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def ascent(options, folder: Path) -> list[float]:
     """Train with the engine; return the seconds of each step."""
     from ascent.contract import read_contract
@@ -118,6 +124,7 @@ def sentence_transformers(options, folder: Path) -> list[float]:
         learning_rate=RATE,
         warmup_steps=2,
         bf16=options.precision == "bfloat16",
+        use_cpu=not cuda(),
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
@@ -164,6 +171,7 @@ def flagembedding(options, folder: Path) -> list[float]:
             learning_rate=RATE,
             warmup_steps=2,
             bf16=options.precision == "bfloat16",
+            use_cpu=not cuda(),
             temperature=TEMPERATURE,
             sentence_pooling_method="mean",
             save_strategy="no",
