@@ -130,11 +130,12 @@ def test_preempted_and_submitted_again(finished, untrained):
         untrained.start("--unlock").finish()
         untrained.start(TARGET).finish()
         wait_for(lambda: not untrained.jobs(now=True), 300, "the end of both jobs")
-    starts: dict[str, list[str]] = {}
-    for job in job_of("train_contrastive", untrained.jobs()):
-        starts.setdefault(job["JobID"], []).append(job["State"])
-    (preempted, again), second = starts.values()
-    assert preempted == "PREEMPTED" and {again, *second} == {"COMPLETED"}, starts
+    first, *others = job_of("train_contrastive", untrained.jobs())
+    assert first["State"] == "PREEMPTED", first
+    assert len({job["JobID"] for job in [first, *others]}) > 1
+    # Whichever comes later takes over from the other; where that is the requeued one, Snakemake's next try comes after it.
+    states = [job["State"] for job in others]
+    assert "COMPLETED" in states and set(states) <= {"COMPLETED", "FAILED"}, others
 
 
 def test_snakemake_killed(finished, untrained):
