@@ -16,6 +16,7 @@ except AscentError as error:
 RECIPES = list(recipes.recipes)
 ENVIRONMENT = f"../envs/{recipes.config.environment}.yaml"
 CORPUS_PAIRS = "results/corpora/{corpus}/pairs.parquet"
+TESTED = "results/tested/{task}/pairs.parquet"
 CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
 SCORES = "results/pairs/{dataset}/scores.parquet"
 PAIRS = "results/pairs/{dataset}/pairs.parquet"
@@ -60,11 +61,17 @@ def corpus_pairs(wildcards):
     return CORPUS_PAIRS.format(corpus=recipes.datasets[wildcards.dataset].corpus)
 
 
-def decontamination_pairs(wildcards):
-    """The corpora whose test texts are kept out of a data set."""
+def tables_of(names):
+    """The pair tables of corpora, and of tasks that mteb knows."""
+    corpora = recipes.config.corpora
     return [
-        CORPUS_PAIRS.format(corpus=corpus) for corpus in recipes.datasets[wildcards.dataset].decontaminate
+        CORPUS_PAIRS.format(corpus=name) if name in corpora else TESTED.format(task=name) for name in names
     ]
+
+
+def decontamination_pairs(wildcards):
+    """The corpora and tasks whose test texts are kept out of a data set."""
+    return tables_of(recipes.decontamination(wildcards.dataset))
 
 
 def teacher_model(wildcards):
@@ -135,8 +142,8 @@ def recipe_pairs(wildcards):
 
 
 def evaluation_pairs(wildcards):
-    """The rows of the corpora that a recipe's local tasks are made of."""
-    return expand(CORPUS_PAIRS, corpus=recipes.evaluation_corpora(wildcards.recipe))
+    """The rows of the corpora that a recipe's local tasks are made of, and the texts of its other tasks."""
+    return tables_of([*recipes.evaluation_corpora(wildcards.recipe), *recipes.registered_tasks(wildcards.recipe)])
 
 
 def stage_metrics(wildcards):

@@ -1,4 +1,5 @@
-# In: sources named in config/config.yaml. Out: retrieved files, and each corpus in one form, pairs and documents.
+# In: sources named in config/config.yaml. Out: retrieved files, and each corpus in one form, pairs and documents. So also the texts
+# of the tasks that mteb knows, to be kept out of training.
 
 
 rule retrieve_resource:
@@ -48,3 +49,23 @@ rule normalise_corpus:
         "python scripts/normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
         "--resource {input.resource} --pairs {output.pairs} --documents {output.documents} "
         "--audit {output.audit} > {log} 2>&1"
+
+
+rule list_tested_texts:
+    output:
+        "results/tested/{task}/pairs.parquet",
+    log:
+        "logs/tested/{task}/list_tested_texts.log",
+    benchmark:
+        "benchmarks/tested/{task}/list_tested_texts.tsv"
+    wildcard_constraints:
+        task=any_of(recipes.tested_tasks),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=by_attempt(16_000),
+        runtime=by_attempt(240),
+    params:
+        revision=1,
+    shell:
+        "python scripts/list_tested_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1"

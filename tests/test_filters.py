@@ -135,7 +135,7 @@ def test_corpora_that_are_not_named_do_not_count():
 
 
 def test_a_corpus_that_is_named_must_be_given():
-    with pytest.raises(AscentError, match="data set faq: the rows of corpus 'tested' are not given"):
+    with pytest.raises(AscentError, match="data set faq: the rows of 'tested' are not given"):
         prepared(Pair("a", "b"), decontaminate=["tested"])
 
 

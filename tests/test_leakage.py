@@ -77,13 +77,13 @@ def test_a_leaked_text_is_named(pair):
     with pytest.raises(AscentError) as error:
         check_leakage([training], [TESTED])
     assert str(error.value).startswith(f"data set web: 1 of its texts are texts that a model is tested with, first '{leaked}' ('")
-    assert str(error.value).endswith("of corpus insurance); add insurance to the data set's `decontaminate`.")
+    assert str(error.value).endswith("of insurance); add insurance to the data set's `decontaminate`.")
 
 
 def test_another_split_can_be_checked():
     training = frame("web", Pair("what is whole life", "x"))
     check_leakage([training], [TESTED])
-    with pytest.raises(AscentError, match="1 of its texts .* validation split of corpus"):
+    with pytest.raises(AscentError, match="1 of its texts .* validation split of insurance"):
         check_leakage([training], [TESTED], splits=["validation"])
 
 

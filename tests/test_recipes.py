@@ -114,7 +114,7 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
         ),
         (
             {"data__questions__decontaminate": ["libary"]},
-            "'data.questions.decontaminate' names the corpus 'libary', which is not there; did you mean 'library'?",
+            "'data.questions.decontaminate' names the corpus or task 'libary', which is not there; did you mean 'library'?",
         ),
         (
             {"data__questions__teacher": {"model": "big"}},

@@ -277,6 +277,18 @@ def test_a_task_that_is_added_runs_alone(finished):
         assert finished.jobs() == {*write("tasks/Alike", "release"), *evaluations(STAGES, ["Alike"]), *TOLD}
 
 
+def test_texts_of_a_task_of_mteb_are_compared_with_training_s(finished):
+    with edited(recipe_of(finished), lambda text: text.replace("  tasks:\n", "  mteb_tasks: [STS12]\n  tasks:\n")):
+        jobs = finished.jobs()
+    assert {"list_tested_texts STS12", "check_leakage small"} <= jobs
+    assert jobs & {"prepare_pairs questions", "train_contrastive small contrastive"} == set()
+    benchmark = "decontaminate: [library, 'NanoBEIR']"
+    with edited(recipe_of(finished), lambda text: text.replace("decontaminate: [library]", benchmark)):
+        jobs = finished.jobs()
+    assert {"list_tested_texts NanoSciFactRetrieval", "prepare_pairs questions"} <= jobs
+    assert sum(job.startswith("list_tested_texts") for job in jobs) == 13
+
+
 def test_a_comment_reruns_nothing(finished):
     with edited(recipe_of(finished), lambda text: f"# A word more.\n{text}# And another.\n"):
         assert finished.jobs() == set()

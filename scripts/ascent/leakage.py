@@ -62,7 +62,7 @@ def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], 
             corpus, split, text = tested[leakage_key(leaked[0])]
             raise AscentError(
                 f"data set {name}: {len(leaked)} of its texts are texts that a model is tested with, first '{leaked[0][:200]}' "
-                f"('{text[:200]}', {split} split of corpus {corpus}); add {corpus} to the data set's `decontaminate`."
+                f"('{text[:200]}', {split} split of {corpus}); add {corpus} to the data set's `decontaminate`."
             )
         counts["training"][name] = {"pairs": len(pairs), "texts": len(texts)}
     return counts

@@ -34,7 +34,7 @@ from .validation import check, dump
 MTEB = Path(__file__).with_name("mteb_tasks.json")
 READERS = Path(__file__).with_name("readers")
 # Folders of results that belong to no recipe.
-_RESERVED = ("corpora", "pairs")
+_RESERVED = ("corpora", "pairs", "tested")
 
 
 @cache
@@ -132,8 +132,27 @@ class Recipes:
         return sorted({task.corpus for task in self.recipes[recipe].evaluate.tasks.values()})
 
     def evaluation_splits(self, recipe: str) -> list[str]:
-        """Return the splits that the recipe's local tasks evaluate."""
-        return sorted({task.split for task in self.recipes[recipe].evaluate.tasks.values()})
+        """Return the splits that the recipe's local tasks evaluate; the texts of other tasks are listed as `test`."""
+        local = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}
+        return sorted(local | ({"test"} if self.registered_tasks(recipe) else set()))
+
+    def registered_tasks(self, recipe: str) -> list[str]:
+        """Return the recipe's evaluation tasks that mteb knows by name."""
+        return [name for name, settings in self.tasks(recipe).items() if settings.task is None]
+
+    def decontamination(self, dataset: str) -> list[str]:
+        """Return the corpora and mteb's tasks that a data set must not overlap with; a benchmark stands for its tasks."""
+        benchmarks, names = mteb_tasks()["benchmarks"], self.datasets[dataset].decontaminate
+        corpora = self.config.corpora
+        expanded = ([name] if name in corpora else benchmarks.get(name, [name]) for name in names)
+        return list(dict.fromkeys(each for part in expanded for each in part))
+
+    @property
+    def tested_tasks(self) -> list[str]:
+        """Names of mteb's tasks whose texts are kept out of training."""
+        names = {name for recipe in self.recipes for name in self.registered_tasks(recipe)}
+        names |= {name for dataset in self.datasets for name in self.decontamination(dataset)}
+        return sorted(names - self.config.corpora.keys())
 
     def training_data(self, recipe: str) -> list[str]:
         """Return the data sets that the recipe's stages train on, or choose weights by."""
@@ -208,8 +227,10 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
     known(recipe.base.model, config.models, "the model", "base.model")
     for name, dataset in recipe.data.items():
         known(dataset.corpus, config.corpora, "the corpus", f"data.{name}.corpus")
-        for corpus in dataset.decontaminate:
-            known(corpus, config.corpora, "the corpus", f"data.{name}.decontaminate")
+        for each in dataset.decontaminate:
+            if each not in config.corpora:
+                words = [*config.corpora, *mteb_tasks()["tasks"], *mteb_tasks()["benchmarks"]]
+                known(each, words, "the corpus or task", f"data.{name}.decontaminate")
         if dataset.teacher:
             known(dataset.teacher.model, config.models, "the model", f"data.{name}.teacher.model")
     graph = {}
@@ -276,7 +297,8 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     for name, corpus in recipes.config.corpora.items():
         files[f"results/corpora/{name}/corpus.yaml"] = _part(Reading, corpus)
     for name, dataset in recipes.datasets.items():
-        files[f"results/pairs/{name}/preparation.yaml"] = _part(Preparation, dataset)
+        prepared = dataset.model_copy(update={"decontaminate": recipes.decontamination(name)})
+        files[f"results/pairs/{name}/preparation.yaml"] = _part(Preparation, prepared)
         files[f"results/pairs/{name}/threshold.yaml"] = _part(Threshold, dataset)
         if dataset.teacher:
             files[f"results/pairs/{name}/scoring.yaml"] = _part(Scoring, dataset)

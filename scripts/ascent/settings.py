@@ -190,7 +190,8 @@ class Preparation(Settings):
     positive_characters: tuple[Count, Count] = (1, 100_000)
     """Shortest and longest positive that is kept."""
     decontaminate: list[str] = []
-    """Corpora whose validation and test queries may not occur here: a pair with such a text, as query or positive, is dropped."""
+    """Corpora whose validation and test queries may not occur here: a pair with such a text, as query or positive, is dropped.
+    Also tasks and benchmarks of mteb, such as `MTEB(eng, v2)`: then all texts that they test with but documents."""
 
     @model_validator(mode="after")
     def _some_lengths(self):
