@@ -105,6 +105,55 @@ def training_tokens(training_pairs, tokens_of):
 
 
 @pytest.fixture
+def train_here(training_tokens, tmp_path, monkeypatch):
+    """Train a stage in this process, which saves the seconds of imports; return the lines of its metrics."""
+    import json
+    import os
+    import signal
+
+    import torch
+
+    from ascent.settings import Contract, Running, StageSettings, TrainStage
+    from ascent.training import throughput
+    from ascent.training.loop import Task, train
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    monkeypatch.setattr(throughput, "CPU_SIZE", 64)  # the matmul peak would take longer than the training
+
+    def _train_here(
+        parent: Path, contract: Contract, *, tokens: Path = training_tokens, more: dict[str, Path] | None = None, **changes
+    ) -> list[dict]:
+        tables = {"questions": tokens} | (more or {})
+        settings = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "seed": 0}
+        stage = TrainStage(**settings | changes)
+        settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=dict.fromkeys(tables, "retrieval"))
+        folder = tmp_path / "run"
+        folder.mkdir()
+        train(
+            Task(
+                settings=settings,
+                running=Running(),
+                parent=parent,
+                tokens=tables,
+                model=folder / "model",
+                metrics=folder / "metrics.jsonl",
+                deepspeed=folder / "deepspeed.json",
+                revision=1,
+            )
+        )
+        return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    yield _train_here
+    if torch.distributed.is_initialized():  # a run that failed
+        torch.distributed.destroy_process_group()
+    torch.use_deterministic_algorithms(False)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # as start_processes has set them for a process that is alone
+        os.environ.pop(name, None)
+
+
+@pytest.fixture
 def trained(training_tokens, training_contract, tiny_model, tmp_path):
     """Train a stage in a folder in this machine's way, by the script; return the finished process."""
     import subprocess

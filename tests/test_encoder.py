@@ -16,6 +16,7 @@ from ascent.errors import AscentError
 from ascent.model import load_backbone, save_new
 from ascent.settings import Backbone, Contract
 
+POOLINGS = [("mean", True), ("mean", False), ("cls", True), ("last", True), ("weighted_mean", True)]
 PROMPTS = {"query": {"retrieval": "question: ", "default": "text: "}, "document": {"default": "passage: "}}
 
 
@@ -37,7 +38,7 @@ def copied(tiny_model, tmp_path):
     return shutil.copytree(tiny_model, tmp_path / "copied")
 
 
-@pytest.mark.parametrize(("pooling", "normalise"), [("mean", True), ("mean", False), ("cls", True), ("last", True)])
+@pytest.mark.parametrize(("pooling", "normalise"), POOLINGS)
 def test_embeddings_are_those_of_sentence_transformers(tiny_resource, tmp_path, texts, pooling, normalise):
     similarity = "cosine" if normalise else "dot"
     contract = Contract(pooling=pooling, normalise=normalise, similarity=similarity, max_tokens=32, prompts=PROMPTS)

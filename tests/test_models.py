@@ -1,26 +1,39 @@
 """Every architecture attends as its contract says, and a folder that is written gives the same embeddings without our code."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoConfig, AutoModel, T5EncoderModel, T5ForConditionalGeneration
+from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel, T5ForConditionalGeneration
 
 from architectures import DECODERS, ENCODERS, EVERY, T5, make_architecture
 from ascent.batching import pad, tokenise
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
-from ascent.model import EmbeddingModel, load_backbone, pool, prepare_backbone, save_like, save_new
+from ascent.model import EmbeddingModel, load_backbone, pool, position_table, prepare_backbone, save_like, save_new
+from ascent.packing import is_packed
 from ascent.settings import Contract, TrainStage
+
+# As a recipe and as sentence-transformers name them.
+POOLINGS = {"mean": "mean", "cls": "cls", "last": "lasttoken", "weighted_mean": "weightedmean"}
+# Architectures that are not packed; MPNet counts positions from behind its padding's.
+PADDED = [("electra", "bidirectional"), ("mpnet", "bidirectional"), ("gpt2", "causal")]
 
 
 @pytest.fixture(scope="module")
 def folders(tiny_resource, tmp_path_factory):
     parent = tmp_path_factory.mktemp("architectures")
     return {name: make_architecture(parent / name, name, tiny_resource) for name in (*ENCODERS, *DECODERS)}
+
+
+@pytest.fixture(scope="module")
+def padded_folders(tiny_resource, tmp_path_factory):
+    parent = tmp_path_factory.mktemp("padded")
+    return {name: make_architecture(parent / name, name, tiny_resource) for name, _ in PADDED}
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +84,24 @@ def test_a_written_folder_needs_none_of_our_code(folders, tmp_path, texts, name,
             np.testing.assert_allclose(embedding, torch.nn.functional.normalize(pooled, dim=0), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_packed_and_padded_on_either_side_give_one_embedding(folders, name, attention, pooling):
-    model = embedding_model(folders[name], attention, pooling=pooling)
+    compare_paddings(embedding_model(folders[name], attention, pooling=pooling))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize(("name", "attention"), PADDED)
+def test_what_cannot_be_packed_may_be_padded_on_either_side_too(padded_folders, name, attention, pooling):
+    model = embedding_model(padded_folders[name], attention, pooling=pooling)
+    assert not is_packed(model.backbone)
+    compare_paddings(model)
+
+
+def compare_paddings(model: EmbeddingModel) -> None:
+    """Rows together, padded on the right and on the left have the embeddings of each row alone."""
     rows = rows_of(9, 4, 1, 20)
-    pad_id = model.backbone.config.pad_token_id
+    pad_id = model.backbone.config.pad_token_id or 0
     right = pad(rows, pad_id)
     left = {key: torch.full_like(tensor, pad_id if key == "input_ids" else 0) for key, tensor in right.items()}
     for index, row in enumerate(rows):
@@ -86,6 +111,24 @@ def test_packed_and_padded_on_either_side_give_one_embedding(folders, name, atte
         expected = torch.cat([model(**model.inputs([row], pad_id, "cpu")) for row in rows])
         for inputs in (model.inputs(rows, pad_id, "cpu"), right, left):
             torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-5)
+
+
+# The toy's tokenizer gives token types, which sentence-transformers hands on and GPT-2 takes for words.
+@pytest.mark.parametrize(("name", "attention"), [*EVERY, *PADDED[:2]])
+def test_a_tokenizer_that_pads_on_the_left_gives_the_same_embeddings(folders, padded_folders, tmp_path, texts, name, attention):
+    resource = shutil.copytree((folders | padded_folders)[name], tmp_path / "resource")
+    AutoTokenizer.from_pretrained(resource, padding_side="left").save_pretrained(resource)
+    contract = Contract(max_tokens=32, attention=attention)
+    (tmp_path / "model").mkdir()
+    save_new(resource, contract, {}, tmp_path / "model")
+    encoder, plain = Encoder(tmp_path / "model", precision="float32"), SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    learned = position_table(encoder.model.backbone) is not None
+    assert plain.tokenizer.padding_side == ("right" if learned else "left")
+    for pooling, theirs in POOLINGS.items():
+        encoder.model.contract = contract.model_copy(update={"pooling": pooling})
+        plain[1].pooling_mode = theirs
+        ours = encoder.encode(texts, side="query", task="retrieval")
+        np.testing.assert_allclose(ours, plain.encode(texts, batch_size=5), rtol=0, atol=1e-5)
 
 
 def test_an_encoder_is_not_made_causal(folders):
@@ -144,12 +187,14 @@ def test_pooling_is_by_rows_and_keeps_its_precision(dtype):
         ("mean", [row.sum(0) / len(row) for row in rows]),
         ("cls", [row[0] for row in rows]),
         ("last", [row[-1] for row in rows]),
+        ("weighted_mean", [sum(i * state for i, state in enumerate(row, 1)) / sum(range(len(row) + 1)) for row in rows]),
     ):
         pooled = pool(states, cumulative, pooling)
         assert pooled.dtype == kept
         torch.testing.assert_close(pooled, torch.stack(expected))
     if dtype == torch.float64:
-        assert torch.autograd.gradcheck(lambda x: pool(x, cumulative, "mean"), states)
+        for pooling in ("mean", "weighted_mean"):
+            assert torch.autograd.gradcheck(lambda x, pooling=pooling: pool(x, cumulative, pooling), states)
 
 
 def test_fp8_without_its_library_is_one_sentence(folders, monkeypatch):

@@ -1,5 +1,6 @@
 """The embedding model: a transformers backbone with a pooling head, and its folder in sentence-transformers' layout."""
 
+import inspect
 import json
 import shutil
 from collections.abc import Sequence
@@ -27,11 +28,18 @@ ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
 def pool(states: torch.Tensor, cumulative: torch.Tensor, pooling: str) -> torch.Tensor:
     """Reduce token states (tokens, dimension) to (rows, dimension), in float32 or float64.
 
-    cumulative: where each row begins and the last one ends, (rows + 1,).
+    cumulative: where each row begins and the last one ends, (rows + 1,). The weighted mean is SGPT's (arXiv 2202.08904, eq. 1):
+    a row's i-th state, counted from 1, has the weight i.
     """
     states = states.to(torch.promote_types(states.dtype, torch.float32))
+    lengths = cumulative.diff().long()
     if pooling == "mean":
-        return torch.segment_reduce(states, "mean", lengths=cumulative.diff().long())
+        return torch.segment_reduce(states, "mean", lengths=lengths)
+    if pooling == "weighted_mean":
+        before = torch.repeat_interleave(cumulative[:-1], lengths, output_size=len(states))
+        weights = (torch.arange(1, len(states) + 1, device=states.device) - before).to(states.dtype)
+        sums = torch.segment_reduce(states * weights[:, None], "sum", lengths=lengths)
+        return sums / torch.segment_reduce(weights, "sum", lengths=lengths)[:, None]
     return states[cumulative[:-1] if pooling == "cls" else cumulative[1:] - 1]
 
 
@@ -47,6 +55,7 @@ class EmbeddingModel(torch.nn.Module):
         self.backbone = backbone
         self.contract = contract
         self.dtype = dtype
+        self._takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
 
     def inputs(self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str) -> dict[str, Any]:
         """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be packed."""
@@ -60,6 +69,9 @@ class EmbeddingModel(torch.nn.Module):
             rows = [ids[real].cpu().numpy() for ids, real in zip(input_ids, attention_mask.bool(), strict=True)]
             packed = pack(rows, input_ids.device, first_position(self.backbone))
             input_ids, attention_mask = packed.pop("input_ids"), None
+        elif attention_mask is not None and self._takes_positions:
+            # Left to itself, a backbone counts positions from the padding on the left.
+            packed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0) + first_position(self.backbone)
         # Autocast stands here and not round the training step because DeepSpeed switches off one that it did not configure.
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
             states = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **packed).last_hidden_state
@@ -170,7 +182,7 @@ def longest_input(backbone: torch.nn.Module) -> int | None:
 def position_table(backbone: torch.nn.Module) -> torch.nn.Embedding | None:
     """Return a backbone's learned positions."""
     for name, module in backbone.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+        if name.endswith(("position_embeddings", "wpe")) and isinstance(module, torch.nn.Embedding):
             return module
     return None
 
@@ -214,7 +226,9 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
 
     transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
     set_attention(transformer.model, contract.attention, resource)
-    pooling = {"last": "lasttoken"}.get(contract.pooling, contract.pooling)
+    if position_table(transformer.model) is not None:
+        transformer.tokenizer.padding_side = "right"  # on the left, sentence-transformers would count padding as positions
+    pooling = {"last": "lasttoken", "weighted_mean": "weightedmean"}.get(contract.pooling, contract.pooling)
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling)]
     if contract.normalise:
         modules.append(Normalize())

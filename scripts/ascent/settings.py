@@ -133,8 +133,9 @@ class Tokenising(Settings):
 class Contract(Settings):
     """The prompt contract: everything about a model, besides its weights, that changes its embeddings."""
 
-    pooling: Literal["mean", "cls", "last"] = "mean"
-    """How token states become one embedding: their mean, the first, or the last token's."""
+    pooling: Literal["mean", "cls", "last", "weighted_mean"] = "mean"
+    """How token states become one embedding: their mean, the first, the last token's, or a mean in which the i-th token has the
+    weight i (for causal models, arXiv 2202.08904)."""
     normalise: bool = True
     """Whether embeddings are scaled to length 1."""
     similarity: Literal["cosine", "dot"] = "cosine"

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import deepspeed
 import torch
 import torch.distributed as dist
 
@@ -194,4 +195,4 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
         if development:
             development.close()
     dist.barrier()
-    dist.destroy_process_group()
+    deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed remembers of it
