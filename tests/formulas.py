@@ -116,3 +116,24 @@ def spread_out(batch) -> torch.Tensor:
         return (sum(cosines) / len(cosines)) ** 2 + torch.clamp(second - 1 / side.shape[1], min=0)
 
     return ((spread(batch.queries) + spread(batch.positives)) / 2).repeat(len(batch.queries))
+
+
+def latent_attention(states: torch.Tensor, weights: dict[str, torch.Tensor], *, heads: int) -> torch.Tensor:
+    """Of token states, (tokens, dimension), one by one: they attend to latents, and an MLP follows (arXiv 2405.17428)."""
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        return (x - x.mean()) / torch.sqrt(x.var(correction=0) + 1e-5) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    width = states.shape[1]
+    both = [weights["key_value.weight"] @ norm(latent, "latent_norm") for latent in weights["array"]]
+    rows = []
+    for state in states:
+        query, parts = weights["query.weight"] @ norm(state, "token_norm"), []
+        for own in torch.arange(width).split(width // heads):
+            shares = torch.stack([query[own] @ pair[:width][own] / len(own) ** 0.5 for pair in both]).softmax(0)
+            parts.append(sum(share * pair[width:][own] for share, pair in zip(shares, both, strict=True)))
+        state = state + weights["out.weight"] @ torch.cat(parts)
+        inner = weights["mlp.1.weight"] @ norm(state, "mlp.0") + weights["mlp.1.bias"]
+        gelu = inner * (1 + torch.erf(inner / 2**0.5)) / 2
+        rows.append(state + weights["mlp.3.weight"] @ gelu + weights["mlp.3.bias"])
+    return torch.stack(rows)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from ascent.card import check_embeddings, release_model
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
-from ascent.model import save_like
+from ascent.model import save_like, save_new
 from ascent.settings import Contract, ReleaseSettings
 from ascent.validation import check
 
@@ -153,6 +153,18 @@ def test_released_folder_loads_plainly_and_embeds_the_same(files, model):
     ours = Encoder(model, precision="float32").encode(["a b"], side="query", task="retrieval")
     assert np.abs(plain.encode(["a b"], prompt_name="query") - ours).max() < 1e-5
     assert plain.similarity_fn_name == "cosine"
+
+
+def test_a_layer_that_sentence_transformers_lacks_is_said_to_need_trust(files, tiny_resource, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    heads = {"latent_attention": {"latents": 6, "heads": 4}, "projection": {"dimension": 12}}
+    save_new(tiny_resource, Contract(max_tokens=32, heads=heads), {}, folder)
+    text = (release(files, folder) / "README.md").read_text()
+    assert 'SentenceTransformer("team/toy", trust_remote_code=True)' in text
+    assert "which defines a layer that sentence-transformers lacks:\n`latent_attention.py`. Read it first." in text
+    assert "| Head | latent attention (latents: 6, heads: 4) |\n| Head | projection (dimension: 12, bias: False) |" in text
+    assert "| Dimension | 12 |" in text
 
 
 def test_results_lie_as_in_mtebs_repository(files, model):

@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from .contract import read_contract
 from .errors import AscentError
 from .files import folder_atomically, read_json
+from .heads import write_code
 from .model import prompt_name
 from .report import environment, read_audits, verdict
 from .settings import MergeStage, ReleaseSettings, TrainStage
@@ -103,6 +104,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
     with folder_atomically(output) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)
         encoder = Encoder(folder, precision="float32")
+        write_code(folder, encoder.contract)
         check_embeddings(folder, encoder)
         shutil.copyfile(radar, folder / f"radar{radar.suffix}")
         upstream = settings.models[settings.recipe.base.model].upstream
@@ -122,7 +124,8 @@ def check_embeddings(folder: Path, encoder) -> None:
     """Raise AscentError unless SentenceTransformer(folder) gives the encoder's embeddings, for every prompt it has."""
     from sentence_transformers import SentenceTransformer
 
-    plain = SentenceTransformer(str(folder), device=str(encoder.device))
+    # The code of a head is a copy of ours, which write_code has put there.
+    plain = SentenceTransformer(str(folder), device=str(encoder.device), trust_remote_code=encoder.contract.heads.need_code)
     prompts = {(side, task) for side, tasks in encoder.contract.prompts.items() for task in tasks}
     for side, task in sorted(prompts | {("query", "retrieval"), ("document", "retrieval")}):
         ours = encoder.encode(PROBES, side=side, task=task)

@@ -34,11 +34,12 @@ def tokenizer_digest(tokenizer) -> str:
 
 
 def weights_digest(folder: str | Path) -> str:
-    """Return the SHA-256 over the safetensors files of a model folder."""
+    """Return the SHA-256 over the safetensors files of a model folder, those of its heads among them."""
     files = sorted(Path(folder).glob("*.safetensors"))
+    heads = sorted(Path(folder).glob("[0-9]_*/*.safetensors"))
     if not files:
         raise AscentError(f"{folder}: holds no safetensors weights; pickled weights are never loaded, convert them first.")
-    return hashlib.sha256("".join(sha256_file(file) for file in files).encode()).hexdigest()
+    return hashlib.sha256("".join(sha256_file(file) for file in files + heads).encode()).hexdigest()
 
 
 def write_contract(folder: str | Path, contract: Contract, tokenizer, history: dict[str, Any]) -> None:
@@ -70,11 +71,12 @@ def read_contract(folder: str | Path) -> tuple[Contract, dict[str, Any]]:
 
 def refuse_difference(found: Contract, expected: Contract, folder: str | Path, *, prompts: bool = True) -> None:
     """Raise AscentError when two contracts disagree, naming the first key that differs."""
+    has, wanted = (contract.model_dump(mode="json") for contract in (found, expected))
     for key in Contract.model_fields:
         if key == "prompts" and not prompts:
             continue
-        if getattr(found, key) != getattr(expected, key):
+        if has[key] != wanted[key]:
             raise AscentError(
-                f"{folder}: the model was made with {key} = {getattr(found, key)!r}, but the recipe says "
-                f"{getattr(expected, key)!r}; correct the recipe or rebuild the model."
+                f"{folder}: the model was made with {key} = {has[key]!r}, but the recipe says "
+                f"{wanted[key]!r}; correct the recipe or rebuild the model."
             )

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from .batching import by_length, tokenise
 from .contract import read_contract, refuse_difference
 from .errors import AscentError
+from .heads import load_heads
 from .model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype
 from .settings import Backbone, Contract
 
@@ -54,7 +55,8 @@ class Encoder:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
         dtype = precision_dtype(precision, self.device)
-        self.model = EmbeddingModel(backbone, contract, dtype).to(self.device).eval()
+        heads = load_heads(folder, contract, backbone.config.hidden_size)
+        self.model = EmbeddingModel(backbone, contract, dtype, heads).to(self.device).eval()
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
 
     @torch.inference_mode()
@@ -67,7 +69,7 @@ class Encoder:
         # A text that comes again is embedded once: mteb gives an STS set of 50 texts as 2,450.
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         rows = tokenise(self.tokenizer, list(place), self.contract.prompt(side, task), self.contract.max_tokens)
-        distinct = np.zeros((len(rows), self.model.backbone.config.hidden_size), dtype=np.float32)
+        distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
         batches = by_length([len(row) for row in rows], self.tokens_per_batch)
         with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
             for batch in batches:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from .contract import read_contract, refuse_difference
 from .errors import AscentError
 from .files import folder_atomically
+from .heads import read_state
 from .model import save_like
 from .settings import MergeStage, StageSettings
 
@@ -44,7 +44,7 @@ def merge(settings: StageSettings, parents: list[Path], folder: Path) -> None:
         documents.append(document)
     if len({document["tokenizer_digest"] for document in documents}) > 1:
         raise AscentError(f"{parents[0]} and {parents[1]} have different tokenizers; merge stages of one base model.")
-    state = average([load_file(parent / "model.safetensors") for parent in parents], list(stage.weights))
+    state = average([read_state(parent, settings.contract) for parent in parents], list(stage.weights))
     history = {
         "settings": settings.model_dump(mode="json", by_alias=True),
         "parents": [document["weights_digest"] for document in documents],

@@ -1,8 +1,9 @@
-"""The embedding model: a transformers backbone with a pooling head, and its folder in sentence-transformers' layout."""
+"""The embedding model: a transformers backbone, heads and pooling, and its folder in sentence-transformers' layout."""
 
 import inspect
 import json
 import shutil
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from .batching import pad
 from .contract import tokenizer_digest, weights_digest, write_contract
 from .errors import AscentError
+from .heads import adopt_heads, through, write_code, write_state
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias, pack
 from .settings import Contract, TrainStage
 
@@ -49,13 +51,29 @@ class EmbeddingModel(torch.nn.Module):
     Embeddings are float32, or float64 where the weights are.
     """
 
-    def __init__(self, backbone: torch.nn.Module, contract: Contract, dtype: torch.dtype | None = None):
-        """`dtype`: what the backbone's matrix products are computed in; None for its weights' float32."""
+    def __init__(
+        self,
+        backbone: torch.nn.Module,
+        contract: Contract,
+        dtype: torch.dtype | None = None,
+        heads: torch.nn.ModuleDict | None = None,
+    ):
+        """`dtype`: what the backbone's matrix products are computed in; None for its weights' float32.
+
+        `heads`: those that the contract names.
+        """
         super().__init__()
         self.backbone = backbone
+        self.heads = torch.nn.ModuleDict() if heads is None else heads
+        assert list(self.heads) == list(contract.heads.chosen)
         self.contract = contract
         self.dtype = dtype
         self._takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
+
+    @property
+    def dimension(self) -> int:
+        """The dimension of the embeddings."""
+        return [self.backbone.config.hidden_size, *(head.get_embedding_dimension() for head in self.heads.values())][-1]
 
     def inputs(self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str) -> dict[str, Any]:
         """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be packed."""
@@ -75,11 +93,13 @@ class EmbeddingModel(torch.nn.Module):
         # Autocast stands here and not round the training step because DeepSpeed switches off one that it did not configure.
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
             states = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **packed).last_hidden_state
+            states = through(self.heads, "token_embeddings", states)
         if attention_mask is None:
             states, cumulative = states[0], packed["cumulative"]
         else:
             states, cumulative = states[attention_mask.bool()], torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
-        embeddings = pool(states, cumulative, self.contract.pooling)
+        embeddings = through(self.heads, "sentence_embedding", pool(states, cumulative, self.contract.pooling))
+        embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
         return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings
 
 
@@ -220,7 +240,10 @@ def sentence_transformers_prompts(contract: Contract) -> dict[str, str]:
 
 
 def save_new(resource: Path, contract: Contract, history: dict, folder: Path) -> None:
-    """Write a model folder for a backbone as it was retrieved, by sentence-transformers' own modules."""
+    """Write a model folder for a backbone as it was retrieved, by sentence-transformers' own modules.
+
+    Raises AscentError when a head does not fit the backbone.
+    """
     from sentence_transformers import SentenceTransformer  # 2 s of imports that only this step needs
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
@@ -229,28 +252,34 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
     if position_table(transformer.model) is not None:
         transformer.tokenizer.padding_side = "right"  # on the left, sentence-transformers would count padding as positions
     pooling = {"last": "lasttoken", "weighted_mean": "weightedmean"}.get(contract.pooling, contract.pooling)
-    modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling)]
+    width = transformer.get_embedding_dimension()
+    heads = adopt_heads(resource, contract, width)
+    before, behind = (
+        [(name, head) for name, head in heads.items() if head.module_input_name == place]
+        for place in ("token_embeddings", "sentence_embedding")
+    )
+    modules = [(None, transformer), *before, (None, Pooling(width, pooling)), *behind]
     if contract.normalise:
-        modules.append(Normalize())
+        modules.append((None, Normalize()))
     model = SentenceTransformer(
-        modules=modules,
+        modules=OrderedDict((name or str(index), module) for index, (name, module) in enumerate(modules)),
         prompts=sentence_transformers_prompts(contract),
         similarity_fn_name=contract.similarity,
         device="cpu",
     )
     model.save(str(folder), create_model_card=False)
+    write_code(folder, contract)
     write_contract(folder, contract, AutoTokenizer.from_pretrained(folder), history)
 
 
 def save_like(parent: Path, state: dict[str, torch.Tensor], contract: Contract, history: dict, folder: Path) -> None:
     """Write a model folder with new weights: the parent's files, `state` as its weights, the contract's prompts.
 
-    `state` holds the backbone's tensors by name, float32.
+    `state` holds all tensors by name (see heads), float32.
     """
-    from safetensors.torch import save_file
-
     shutil.copytree(parent, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors*", "ascent.json"))
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors", {"format": "pt"})
+    write_state(folder, state, contract)
+    write_code(folder, contract)
     path = folder / "config_sentence_transformers.json"
     settings = json.loads(path.read_text())
     settings["prompts"] = sentence_transformers_prompts(contract)

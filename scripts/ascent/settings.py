@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from .head_settings import ChosenHeads, Heads
 from .objective_settings import Objective
 from .settings_base import Count, Positive, Settings, Share
 
@@ -136,6 +137,8 @@ class Contract(Settings):
     pooling: Literal["mean", "cls", "last", "weighted_mean"] = "mean"
     """How token states become one embedding: their mean, the first, the last token's, or a mean in which the i-th token has the
     weight i (for causal models, arXiv 2202.08904)."""
+    heads: ChosenHeads = Heads()
+    """Layers between the backbone and the embedding, by name, with their settings; none when absent."""
     normalise: bool = True
     """Whether embeddings are scaled to length 1."""
     similarity: Literal["cosine", "dot"] = "cosine"

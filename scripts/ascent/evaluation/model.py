@@ -33,7 +33,7 @@ def model_meta(encoder: Encoder, name: str, **known) -> ModelMeta:
     fields = {
         "name": name,
         "revision": encoder.digest[:40],
-        "embed_dim": encoder.model.backbone.config.hidden_size,
+        "embed_dim": encoder.model.dimension,
         "n_parameters": sum(weight.numel() for weight in encoder.model.parameters()),
         "max_tokens": encoder.contract.max_tokens,
         "similarity_fn_name": similarity,

@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 
 from ..batching import by_length
+from ..heads import PREFIX
 from ..objectives import Embedded, Objective
 from ..settings import TrainStage
 from .collectives import largest
@@ -171,12 +172,16 @@ def backward(
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
-    """Return the backbone's weights by name, float32 on the CPU, as the optimizer holds them."""
-    backbone = engine.module.backbone
+    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them."""
+    heads = {f"{PREFIX}{name}": tensor for name, tensor in _state_of(engine, engine.module.heads).items()}
+    return _state_of(engine, engine.module.backbone) | heads
+
+
+def _state_of(engine, part: torch.nn.Module) -> dict[str, torch.Tensor]:
     stage3 = engine.zero_optimization_stage() == 3
-    with deepspeed.zero.GatheredParameters(list(backbone.parameters()), enabled=stage3):
-        state = {name: tensor.detach().float().cpu().clone() for name, tensor in backbone.state_dict().items()}
+    with deepspeed.zero.GatheredParameters(list(part.parameters()), enabled=stage3):
+        state = {name: tensor.detach().float().cpu().clone() for name, tensor in part.state_dict().items()}
     if engine.bfloat16_enabled():
-        for name, parameter in backbone.named_parameters():
+        for name, parameter in part.named_parameters():
             state[name] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
     return state

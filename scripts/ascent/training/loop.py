@@ -14,6 +14,7 @@ import torch.distributed as dist
 from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
+from ..heads import load_heads
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, prepare_backbone, save_like
 from ..objectives import load_objectives
 from ..settings import Running, StageSettings, TrainStage
@@ -103,7 +104,9 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     refuse_difference(contract, settings.contract, task.parent, prompts=False)
     backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
     check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
-    longest, whole = max(stage.matryoshka, default=0), backbone.config.hidden_size
+    heads = load_heads(task.parent, settings.contract, backbone.config.hidden_size)
+    model = EmbeddingModel(backbone, settings.contract, precision_dtype(stage.precision, device), heads)
+    longest, whole = max(stage.matryoshka, default=0), model.dimension
     if longest > whole:
         raise AscentError(
             f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {longest} is more than the {whole} dimensions that "
@@ -111,7 +114,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
         )
     if stage.compile and rank == 0:
         print("compiling the backbone: the first steps take minutes", flush=True)
-    model = EmbeddingModel(backbone, settings.contract, precision_dtype(stage.precision, device)).to(device)
+    model.to(device)
     prepare_backbone(backbone, stage)
     checkpoint = checkpoints.newest()
     # Without ZeRO every process holds the whole state, which serves any number of them.

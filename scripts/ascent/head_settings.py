@@ -1,0 +1,76 @@
+"""The heads that a recipe may name, and each one's settings.
+
+`HEADS` is the only list of them, in the order in which they are applied: the schema of `heads`, the tables and the error messages
+are made of it. A head's settings are the keyword arguments of the function of its name in scripts/ascent/heads.
+"""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, create_model, model_serializer
+
+from .settings_base import Count, Settings
+
+
+class Head(Settings):
+    """What every head has."""
+
+    needs_code: ClassVar[bool] = False
+    """Whether sentence-transformers lacks it, so that a model folder holds its code and users must trust that."""
+
+
+class LatentAttention(Head):
+    """Before the pooling: token states attend to learned latents, and an MLP follows (NV-Embed, arXiv 2405.17428). A new one
+    changes nothing until it is trained. Who loads the released model by sentence-transformers must say trust_remote_code=True."""
+
+    needs_code = True
+
+    latents: Count = 512
+    """Number of latents."""
+    heads: Count = 8
+    """Number of attention heads, a divisor of the backbone's dimension."""
+
+
+class Projection(Head):
+    """Behind the pooling: a linear layer, which gives embeddings another dimension. A new one has orthogonal rows or columns."""
+
+    dimension: Count
+    """Dimension of the embeddings."""
+    bias: bool = False
+    """Whether a vector is added, too."""
+
+
+HEADS: dict[str, type[Head]] = {"latent_attention": LatentAttention, "projection": Projection}
+
+
+class _Heads(Settings):
+    """Layers between the backbone and the embedding, trained along with it. Each is a module of scripts/ascent/heads."""
+
+    @property
+    def chosen(self) -> dict[str, Head]:
+        """The heads that a model has, by name."""
+        return {name: head for name in HEADS if (head := getattr(self, name)) is not None}
+
+    @property
+    def need_code(self) -> bool:
+        """Whether sentence-transformers lacks one of them."""
+        return any(head.needs_code for head in self.chosen.values())
+
+    @model_serializer(mode="wrap")
+    def _without_others(self, serialise):
+        """Write the chosen heads only, so that a head more in `HEADS` changes no settings file."""
+        return {name: values for name, values in serialise(self).items() if values is not None}
+
+
+def _with_defaults(given: Any) -> Any:
+    """Take a name with nothing behind it for that head with its defaults."""
+    return {name: {} if values is None else values for name, values in given.items()} if isinstance(given, dict) else given
+
+
+Heads = create_model(
+    "Heads",
+    __module__=__name__,
+    __base__=_Heads,
+    __doc__=_Heads.__doc__,
+    **{name: (head | None, Field(None, description=head.__doc__)) for name, head in HEADS.items()},
+)
+ChosenHeads = Annotated[Heads, BeforeValidator(_with_defaults)]
