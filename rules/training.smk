@@ -61,6 +61,15 @@ rule train_contrastive:
         "--nodes {resources.nodes} 2>&1 | tee {log}"
 
 
+use rule train_contrastive as train_pretrain with:
+    log:
+        "logs/{recipe}/{stage}/train_pretrain.log",
+    benchmark:
+        "benchmarks/{recipe}/{stage}/train_pretrain.tsv"
+    wildcard_constraints:
+        stage=any_of(recipes.stages("pretrain")),
+
+
 use rule train_contrastive as train_finetune with:
     log:
         "logs/{recipe}/{stage}/train_finetune.log",

@@ -12,7 +12,7 @@ from .files import folder_atomically, read_json
 from .heads import write_code
 from .model import prompt_name
 from .report import environment, read_audits, verdict
-from .settings import MergeStage, ReleaseSettings, TrainStage
+from .settings import MergeStage, ReleaseSettings, Training
 from .statistics import read_table
 from .validation import dump
 
@@ -49,7 +49,7 @@ def make_card(
     tests = {row["task"]: row for row in read_table(significance) if row["stage"] == release.stage}
     bases = {row["task"]: row for row in read_table(scores) if row["stage"] == "base"}
     lineage = _lineage(settings)
-    trained = {name for stage in lineage.values() if isinstance(stage, TrainStage) for name in stage.data}
+    trained = {name for stage in lineage.values() if isinstance(stage, Training) for name in stage.data}
     found = read_audits(audits)
     base = settings.models[recipe.base.model]
     data = ModelCardData(
@@ -138,7 +138,7 @@ def check_embeddings(folder: Path, encoder) -> None:
             )
 
 
-def _lineage(settings: ReleaseSettings) -> dict[str, TrainStage | MergeStage]:
+def _lineage(settings: ReleaseSettings) -> dict[str, Training | MergeStage]:
     """Return the stages that the released one descends from, itself included, in the recipe's order."""
     stages, wanted = settings.recipe.stages, [settings.recipe.release.stage]
     for name in wanted:

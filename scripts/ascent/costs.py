@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from .errors import AscentError
 from .files import read_json
-from .settings import TrainStage
+from .settings import Training
 
 # The loss's tile, ascent/objectives/infonce.py, and the encoder's batch on a GPU, ascent/encoder.py.
 TILE = 4096
@@ -153,7 +153,7 @@ def forward_flops(shape: Shape, tokens: float, squares: float) -> float:
     return 2 * shape.matrices * tokens + 4 * shape.layers * shape.queries * squares
 
 
-def training_flops(shape: Shape, stage: TrainStage, tokens: float, squares: float, *, cached: bool) -> float:
+def training_flops(shape: Shape, stage: Training, tokens: float, squares: float, *, cached: bool) -> float:
     """Return the FLOPs of training on texts: a forward pass and twice that backward; `cached`: the gradient cache embeds them
     once more before (arXiv 2101.06983), and so does activation checkpointing within the backward pass."""
     return forward_flops(shape, tokens, squares) * (3 + cached + stage.activation_checkpointing)
@@ -192,7 +192,7 @@ class Memory:
         return self.weights + self.gradients + self.optimizer + self.buffers + self.activations + self.batch
 
 
-def training_memory(shape: Shape, stage: TrainStage, processes: int, *, texts: int, max_tokens: int) -> Memory:
+def training_memory(shape: Shape, stage: Training, processes: int, *, texts: int, max_tokens: int) -> Memory:
     """Return a training stage's memory per GPU. `texts`: how many texts a row has, its query among them."""
     rows = -(-stage.batch_size // processes)
     tokens = min(max(stage.mini_batch_tokens, max_tokens), rows * texts * max_tokens)
@@ -210,7 +210,7 @@ def training_memory(shape: Shape, stage: TrainStage, processes: int, *, texts: i
     return Memory(activations=activations, batch=batch, **states(shape.parameters, stage, processes))
 
 
-def states(parameters: int, stage: TrainStage, processes: int) -> dict[str, float]:
+def states(parameters: int, stage: Training, processes: int) -> dict[str, float]:
     """Return the bytes of weights, gradients, optimizer, buffers and host on each of so many processes.
 
     Bytes a parameter: float32 weights 4, gradients 4, Adam's two moments 8; bfloat16 weights 2, gradients 2, moments and

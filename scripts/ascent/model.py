@@ -18,7 +18,7 @@ from .contract import tokenizer_digest, weights_digest, write_contract
 from .errors import AscentError
 from .heads import adopt_heads, through, write_code, write_state
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias, pack
-from .settings import Contract, TrainStage
+from .settings import Contract, Training
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -81,8 +81,11 @@ class EmbeddingModel(torch.nn.Module):
             return pack(rows, device, first_position(self.backbone))
         return pad(rows, pad_id, device)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **packed: Any) -> torch.Tensor:
-        """Embed what `inputs` returns; input_ids (rows, tokens) with an attention_mask may also be padded on the left."""
+    def states(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **packed: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states (tokens, dimension) of the real tokens of what `inputs` returns, and where rows begin, as pool takes
+        them; input_ids (rows, tokens) with an attention_mask may also be padded on the left."""
         if attention_mask is not None and is_packed(self.backbone):
             rows = [ids[real].cpu().numpy() for ids, real in zip(input_ids, attention_mask.bool(), strict=True)]
             packed = pack(rows, input_ids.device, first_position(self.backbone))
@@ -93,11 +96,17 @@ class EmbeddingModel(torch.nn.Module):
         # Autocast stands here and not round the training step because DeepSpeed switches off one that it did not configure.
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
             states = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **packed).last_hidden_state
-            states = through(self.heads, "token_embeddings", states)
         if attention_mask is None:
             states, cumulative = states[0], packed["cumulative"]
         else:
             states, cumulative = states[attention_mask.bool()], torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
+        return states, cumulative
+
+    def forward(self, **inputs: Any) -> torch.Tensor:
+        """Embed what `inputs` returns."""
+        states, cumulative = self.states(**inputs)
+        with torch.autocast(states.device.type, self.dtype, enabled=self.dtype is not None):
+            states = through(self.heads, "token_embeddings", states)
         embeddings = through(self.heads, "sentence_embedding", pool(states, cumulative, self.contract.pooling))
         embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
         return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings
@@ -165,7 +174,7 @@ def first_position(backbone: torch.nn.Module) -> int:
     return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
 
 
-def prepare_backbone(backbone: torch.nn.Module, stage: TrainStage) -> None:
+def prepare_backbone(backbone: torch.nn.Module, stage: Training) -> None:
     """Give a backbone that is on its device what a stage asks for: activation checkpointing, FP8, compilation.
 
     Raises AscentError when FP8 is asked for where it cannot be computed. On a CPU it is emulated, for tests.

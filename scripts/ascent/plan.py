@@ -17,7 +17,7 @@ from .gpus import Machine
 from .pairs import read_documents, read_pairs
 from .recipes import Recipes, kind_of
 from .schedule import shares, smallest_batch
-from .settings import Contract, LocalTask, TrainStage
+from .settings import Contract, LocalTask, PretrainStage, Training
 from .tokens import Count, TokenCounter
 
 
@@ -88,6 +88,8 @@ class _Planner:
                 )
         if mining := [name for name, stage in stages.items() if stage.mining]:
             self.notes.append(f"Negatives of {', '.join(mining)}: taken to be as many as asked and as long as the positives.")
+        if pretrained := [name for name, stage in stages.items() if isinstance(stage, PretrainStage)]:
+            self.notes.append(f"Pre-training of {', '.join(pretrained)}: the heads that predict tokens are not counted.")
         remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
         if remote:
             self.notes.append(f"Not counted: {remote} tasks of mteb, whose data come from a hub.")
@@ -167,30 +169,45 @@ class _Planner:
         count = self.count(self.recipe.base.model, contract, task, **self.distinct(dataset))
         return self.embedding("encode_shard", f"{stage}, {dataset}", self.recipe.base.model, count, self.recipe.shards)
 
-    def training(self, name: str, stage: TrainStage, memory: Memory) -> Job:
+    def training(self, name: str, stage: Training, memory: Memory) -> Job:
         contract, model, total = self.recipes.contract(self.name, name), self.recipe.base.model, Count()
-        taken = shares([len(self.rows(dataset)) for dataset in stage.data], stage)
-        for dataset, uses in zip(stage.data, taken, strict=True):
-            rows, task = self.rows(dataset), self.recipes.datasets[dataset].task
-            positives = self.count(model, contract, task, document=rows["positive"])
-            own = self.count(model, contract, task, query=rows["query"]) + positives
-            if stage.mining:
-                own += positives * stage.mining.per_query
-            else:
-                own += self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
-            total += own * (uses / len(rows))
+        sizes = [self.size(stage, dataset) for dataset in stage.data]
+        taken = shares(sizes, stage)
+        for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
+            total += self.trained(model, contract, stage, dataset) * (uses / size)
         self.check_batches(name, stage, taken)
         most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
         share = most / self.machine.processes
-        cached = share > stage.mini_batch_tokens
+        # Pre-training adds gradients up where others embed once more.
+        cached = share > stage.mini_batch_tokens and not isinstance(stage, PretrainStage)
         flops = training_flops(self.shape(model), stage, total.tokens, total.squares, cached=cached)
         hours = self.machine.hours(flops, stage.precision)
         return Job(rule=f"train_{kind_of(stage)}", what=name, count=total, flops=flops, hours=hours, memory=memory)
 
-    def memory(self, stage: TrainStage, **changes) -> Memory:
+    def documents(self, dataset: str) -> pl.Series:
+        """The distinct positives and negatives of a data set, which pre-training learns from."""
+        rows = self.rows(dataset)
+        return pl.concat([rows["positive"], rows["negatives"].explode().drop_nulls()]).unique(maintain_order=True)
+
+    def size(self, stage: Training, dataset: str) -> int:
+        """How many rows, or texts, a stage's batches are cut from."""
+        return len(self.documents(dataset) if isinstance(stage, PretrainStage) else self.rows(dataset))
+
+    def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
+        """Count what one pass over a data set takes in."""
+        rows, task = self.rows(dataset), self.recipes.datasets[dataset].task
+        if isinstance(stage, PretrainStage):
+            return self.counter(model, contract.max_tokens).count(self.documents(dataset), "")
+        positives = self.count(model, contract, task, document=rows["positive"])
+        own = self.count(model, contract, task, query=rows["query"]) + positives
+        if stage.mining:
+            return own + positives * stage.mining.per_query
+        return own + self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
+
+    def memory(self, stage: Training, **changes) -> Memory:
         """A stage's memory with some of its settings changed."""
         longest = max(self.rows(dataset)["negatives"].list.len().max() for dataset in stage.data)
-        texts = 2 + (stage.mining.per_query if stage.mining else longest)
+        texts = 1 if isinstance(stage, PretrainStage) else 2 + (stage.mining.per_query if stage.mining else longest)
         changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens
         shape = self.shape(self.recipe.base.model)
         return training_memory(shape, changed, self.machine.processes, texts=texts, max_tokens=most)
@@ -206,7 +223,7 @@ class _Planner:
 
     # ------------------------------------------------------------ warnings
 
-    def check_batches(self, name: str, stage: TrainStage, taken: list[int]) -> None:
+    def check_batches(self, name: str, stage: Training, taken: list[int]) -> None:
         if stage.batch_tokens is not None:  # what its batches are is known when the texts are tokenised
             return
         parts = taken if stage.batching == "by_dataset" else [sum(taken)]
@@ -217,7 +234,7 @@ class _Planner:
                 f"{self.machine.processes} processes cannot share; take another batch_size or fewer GPUs."
             )
 
-    def check_stage(self, name: str, stage: TrainStage, memory: Memory) -> None:
+    def check_stage(self, name: str, stage: Training, memory: Memory) -> None:
         limit = self.machine.gpu.memory
         if memory.total <= limit:
             return
@@ -234,7 +251,7 @@ class _Planner:
         self.warnings.append(f"{sentence}no setting mends that: take more GPUs, one with more memory, or a lower batch_size.")
 
 
-def mends(stage: TrainStage, max_tokens: int) -> list[dict]:
+def mends(stage: Training, max_tokens: int) -> list[dict]:
     """Return changes of a stage's settings that take memory off the GPU, the cheapest in time first."""
     single = [{"zero": zero} for zero in range(stage.zero + 1, 4)]
     tokens = stage.mini_batch_tokens

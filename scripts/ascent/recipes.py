@@ -18,6 +18,7 @@ from .settings import (
     Dataset,
     MergeStage,
     Preparation,
+    PretrainStage,
     Reading,
     Recipe,
     ReleaseSettings,
@@ -27,7 +28,7 @@ from .settings import (
     StageSettings,
     TaskSettings,
     Threshold,
-    TrainStage,
+    Training,
 )
 from .validation import check, dump
 
@@ -70,7 +71,7 @@ class Recipes:
         return sorted({name for recipe in self.recipes.values() for name in recipe.stages})
 
     def stages(self, kind: str) -> list[str]:
-        """Return the names of the stages of a kind, in all recipes: contrastive, finetune or merge."""
+        """Return the names of the stages of a kind, in all recipes: pretrain, contrastive, finetune or merge."""
         stages = [item for recipe in self.recipes.values() for item in recipe.stages.items()]
         return sorted({name for name, stage in stages if kind_of(stage) == kind})
 
@@ -96,7 +97,7 @@ class Recipes:
     def stage_settings(self, recipe: str, stage: str) -> str:
         """Return stage.yaml's text."""
         settings = self.recipes[recipe].stages[stage]
-        tasks = {name: self.datasets[name].task for name in settings.tables} if isinstance(settings, TrainStage) else {}
+        tasks = {name: self.datasets[name].task for name in settings.tables} if isinstance(settings, Training) else {}
         contract = self.contract(recipe, stage)
         return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
 
@@ -161,7 +162,7 @@ class Recipes:
 
     def trained(self, recipe: str) -> list[str]:
         """Return the recipe's stages that train, in its order."""
-        return [name for name, stage in self.recipes[recipe].stages.items() if isinstance(stage, TrainStage)]
+        return [name for name, stage in self.recipes[recipe].stages.items() if isinstance(stage, Training)]
 
     def pages(self, recipe: str) -> list[str]:
         """Return the files of the recipe's report; curves only where something trains."""
@@ -184,10 +185,12 @@ class Recipes:
         return Path(self.config.recipe_folder) / f"{recipe}.yaml"
 
 
-def kind_of(stage: TrainStage | MergeStage) -> str:
+def kind_of(stage: Training | MergeStage) -> str:
     """Return a stage's kind, which is also the name of the rule that makes it."""
     if isinstance(stage, MergeStage):
         return "merge"
+    if isinstance(stage, PretrainStage):
+        return "pretrain"
     return "finetune" if stage.mining else "contrastive"
 
 
@@ -238,13 +241,18 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
         for parent in stage.parents:
             known(parent, stages, "the stage", f"stages.{name}.from")
         graph[name] = set(stage.parents)
-        if isinstance(stage, TrainStage):
+        if isinstance(stage, Training):
             if len(stage.parents) != 1:
                 raise AscentError(
                     f"{path}: 'stages.{name}.from' has {len(stage.parents)} parents, training starts from one; merge them first."
                 )
             for dataset in stage.data:
                 known(dataset, recipe.data, "the data set", f"stages.{name}.data")
+            if isinstance(stage, PretrainStage) and recipe.base.attention == "causal":
+                raise AscentError(
+                    f"{path}: 'stages.{name}.objective' predicts a token from both sides of it, but base.attention is causal; "
+                    "set it to bidirectional."
+                )
             if stage.development:
                 known(stage.development.data, recipe.data, "the data set", f"stages.{name}.development.data")
             if stage.mining:
@@ -306,9 +314,9 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         files[f"results/{name}/base/stage.yaml"] = dump(recipes.contract(name, "base"))
         for stage, settings in recipe.stages.items():
             files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
-            if isinstance(settings, TrainStage):
+            if isinstance(settings, Training):
                 for dataset in settings.tables:
-                    tokenising = recipes.contract(name, stage).tokenising(recipes.datasets[dataset].task)
+                    tokenising = settings.tokenising(recipes.contract(name, stage), recipes.datasets[dataset].task)
                     files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
                 if settings.mining:
                     files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)

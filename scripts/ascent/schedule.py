@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .settings import TrainStage
+from .settings import Training
 
 # The draws of one seed: a pass's order is [seed, pass] for all rows together, [seed, pass, 1 + data set] for one data set.
 # A seed sequence is filled up with zeros, so these two differ from any of them.
@@ -36,7 +36,7 @@ class Schedule:
         return int(np.diff(self.bounds).min())
 
 
-def shares(sizes: Sequence[int], stage: TrainStage) -> list[int]:
+def shares(sizes: Sequence[int], stage: Training) -> list[int]:
     """Return how many rows of each data set a stage takes, over all its passes; a row may come more than once.
 
     Together they are the sum of `sizes` times the epochs, rounded up, divided by the data sets' weights, or by their sizes to
@@ -52,7 +52,7 @@ def shares(sizes: Sequence[int], stage: TrainStage) -> list[int]:
     return rows.tolist()
 
 
-def smallest_batch(rows: int, homogeneous: bool, stage: TrainStage) -> int:
+def smallest_batch(rows: int, homogeneous: bool, stage: Training) -> int:
     """Return the fewest rows that a batch of a stream of rows has, without a budget of tokens. homogeneous: one of several."""
     last = rows % stage.batch_size
     if not last or rows < stage.batch_size:
@@ -60,7 +60,7 @@ def smallest_batch(rows: int, homogeneous: bool, stage: TrainStage) -> int:
     return (stage.batch_size + last) // 2 if homogeneous or stage.bucket_batches is not None else last
 
 
-def make_schedule(sizes: Sequence[int], stage: TrainStage, lengths: np.ndarray | None = None) -> Schedule:
+def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | None = None) -> Schedule:
     """Return the batches of a stage. sizes: the rows of each data set. lengths: tokens of each row, over all data sets;
     needed for buckets and for a budget of tokens.
 
@@ -107,7 +107,7 @@ def _dealt(counts: Sequence[int], seed: int) -> np.ndarray:
     return np.argsort(np.concatenate([(np.arange(n) + draw.random(n)) / n for n in counts]), kind="stable")
 
 
-def _batches(stream: np.ndarray, stage: TrainStage, lengths: np.ndarray | None, *, even: bool) -> tuple[np.ndarray, np.ndarray]:
+def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even: bool) -> tuple[np.ndarray, np.ndarray]:
     """Cut a stream into batches; return its rows, in buckets in another order, and each batch's number of rows."""
     if stage.bucket_batches is None:
         return stream, np.array(list(_cut(stream, stage, lengths, even=even)), dtype=np.int64)
@@ -125,7 +125,7 @@ def _batches(stream: np.ndarray, stage: TrainStage, lengths: np.ndarray | None, 
     return np.concatenate(rows), np.concatenate(counts)
 
 
-def _cut(rows: np.ndarray, stage: TrainStage, lengths: np.ndarray | None, *, even: bool) -> Iterator[int]:
+def _cut(rows: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even: bool) -> Iterator[int]:
     """Yield the numbers of rows of the batches that rows, in their order, are cut into: as many as fit, one at least.
 
     even: the last two share their rows as evenly as the budget of tokens lets them. Where each data set or window has a last

@@ -5,12 +5,13 @@ under config/schemas and the tables of config/README.md are generated from them 
 drift apart.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .head_settings import ChosenHeads, Heads
 from .objective_settings import Objective
+from .pretraining_settings import PRETRAINING, PretrainObjective
 from .settings_base import Count, Positive, Settings, Share
 
 TaskType = Literal["retrieval", "reranking", "sts", "classification", "clustering", "pair-classification"]
@@ -254,12 +255,17 @@ class Stage(Settings):
     """Prompts of this stage; the parents' when absent."""
 
 
-class DataUse(Settings):
-    """How a stage uses a data set."""
+class DataShare(Settings):
+    """How much of a data set a stage takes."""
 
     weight: Positive | None = None
     """The data set's share of the rows, relative to the other data sets' weights; by its size when absent. Give all data sets
     of a stage one, or none."""
+
+
+class DataUse(DataShare):
+    """How a stage uses a data set."""
+
     objective: Objective | None = None
     """Another loss than the stage's for these rows, in the same form."""
     in_batch: bool | None = None
@@ -287,6 +293,7 @@ def _by_name(data: Any) -> Any:
 
 
 _Names = Annotated[list[str], Field(min_length=1)]
+_Shares = Annotated[dict[str, DataShare], Field(min_length=1)]
 _Uses = Annotated[dict[str, DataUse], Field(min_length=1)]
 
 
@@ -302,27 +309,21 @@ class Development(Settings):
     """Training ends after so many scores in a row that are no better than the best; at its last step when absent."""
 
 
-class TrainStage(Stage):
-    """A stage that trains."""
+class Training(Stage):
+    """What every stage that trains has."""
 
-    objective: Objective
-    """The loss: a name, or a map from names to each one's settings; several are summed."""
-    data: Annotated[dict[str, DataUse], BeforeValidator(_by_name, json_schema_input_type=_Names | _Uses)]
-    """The data sets that are trained on: a list of names, or a map from names to how each is used."""
+    data: Annotated[dict[str, DataShare], BeforeValidator(_by_name, json_schema_input_type=_Names | _Shares)]
+    """The data sets that are trained on: a list of names, or a map from names to how much is taken of each."""
     batching: Literal["mixed", "by_dataset"] = "mixed"
     """Whether a batch holds rows of all data sets, in their shares, or of one only; the data sets' batches are then dealt out
     in these shares."""
     sampling_temperature: Positive = 1
     """Of data sets without weights, each has a share like its number of rows to the power 1 / temperature: above 1, small ones
     have more than their size."""
-    development: Development | None = None
-    """Keeps the weights that are best on held-out pairs, and may end training early; the last weights are kept when absent."""
-    mining: Mining | None = None
-    """Hard negatives, mined with an earlier stage's model; none when absent."""
     epochs: Positive = 1
     """Passes over the data: so many times all rows, in the data sets' shares."""
     batch_size: Count = 64
-    """Queries in a step, over all processes: the number of in-batch candidates follows from it."""
+    """Queries in a step, over all processes: the number of in-batch candidates follows from it. In pre-training, texts."""
     batch_tokens: Count | None = None
     """A budget: a batch ends before it holds more tokens (those of queries, positives and negatives, without padding), with
     batch_size rows at most. Without buckets, the rows keep their order."""
@@ -339,14 +340,11 @@ class TrainStage(Stage):
     """AdamW's decay of matrices; biases and norms are left alone."""
     gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
     """Largest norm of the whole gradient; 0 for none."""
-    matryoshka: dict[Count, Positive] = {}
-    """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
-    embedding's is 1 unless it is given (arXiv 2205.13147)."""
     dropout: Share | None = None
     """Dropout of the backbone; the backbone's own when absent."""
     mini_batch_tokens: Count = 16384
-    """Tokens that one process embeds at a time. A batch that holds more goes through the gradient cache, so that memory
-    is bound by this number and not by batch_size."""
+    """Tokens that one process embeds at a time. A batch that holds more goes through the gradient cache (pre-training adds
+    gradients up), so that memory is bound by this number and not by batch_size."""
     precision: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
     """Arithmetic of matrix products; `auto` is bfloat16 where the processor has instructions for it, `float8` needs torchao and
     a GPU that has FP8 (Hopper), with bfloat16 for all else. Weights and optimizer stay float32."""
@@ -378,6 +376,40 @@ class TrainStage(Stage):
             raise ValueError("weights: bfloat16 leave no float32 to compute in: take precision: auto or bfloat16")
         return self
 
+    @property
+    def tables(self) -> list[str]:
+        """The data sets that training reads."""
+        return list(self.data)
+
+    def tokenising(self, contract: Contract, task: str) -> Tokenising:
+        """Return what the tokens of a data set of a task type depend on."""
+        return contract.tokenising(task)
+
+    @model_validator(mode="after")
+    def _shares_are_given_in_one_way(self):
+        without = [name for name, use in self.data.items() if use.weight is None]
+        if without and len(without) < len(self.data):
+            raise ValueError(f"data.{without[0]} has no weight and others have: give all data sets one, or none")
+        if not without and self.sampling_temperature != 1:
+            raise ValueError("sampling_temperature serves data sets without weights: leave it or the weights out")
+        return self
+
+
+class TrainStage(Training):
+    """A stage that trains embeddings."""
+
+    objective: Objective
+    """The loss: a name, or a map from names to each one's settings; several are summed."""
+    data: Annotated[dict[str, DataUse], BeforeValidator(_by_name, json_schema_input_type=_Names | _Uses)]
+    """The data sets that are trained on: a list of names, or a map from names to how each is used."""
+    development: Development | None = None
+    """Keeps the weights that are best on held-out pairs, and may end training early; the last weights are kept when absent."""
+    mining: Mining | None = None
+    """Hard negatives, mined with an earlier stage's model; none when absent."""
+    matryoshka: dict[Count, Positive] = {}
+    """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
+    embedding's is 1 unless it is given (arXiv 2205.13147)."""
+
     @model_validator(mode="after")
     def _development_is_held_out(self):
         if self.development and self.development.data in self.data:
@@ -389,14 +421,22 @@ class TrainStage(Stage):
         """The data sets that training reads: what it trains on, then what it is scored on."""
         return [*self.data, *([self.development.data] if self.development else [])]
 
-    @model_validator(mode="after")
-    def _shares_are_given_in_one_way(self):
-        without = [name for name, use in self.data.items() if use.weight is None]
-        if without and len(without) < len(self.data):
-            raise ValueError(f"data.{without[0]} has no weight and others have: give all data sets one, or none")
-        if not without and self.sampling_temperature != 1:
-            raise ValueError("sampling_temperature serves data sets without weights: leave it or the weights out")
-        return self
+
+class PretrainStage(Training):
+    """A stage that learns to predict tokens of its data sets' documents (positives and negatives). Nothing but the backbone is
+    kept."""
+
+    objective: PretrainObjective
+    """What is predicted from what: a name, or a map from one name to its settings."""
+
+    # What other training may have; of these words the recipe's are refused.
+    development: ClassVar[None] = None
+    mining: ClassVar[None] = None
+    matryoshka: ClassVar[dict[int, float]] = {}
+
+    def tokenising(self, contract: Contract, task: str) -> Tokenising:
+        """Return the same without prompts: each text would begin with words that are there to be predicted, and are known."""
+        return contract.model_copy(update={"prompts": {}}).tokenising(task)
 
 
 class MergeStage(Stage):
@@ -415,11 +455,19 @@ class MergeStage(Stage):
 
 
 def _kind_of_stage(stage: Any) -> str:
-    merges = isinstance(stage, MergeStage) or (isinstance(stage, dict) and "method" in stage)
-    return "merge" if merges else "train"
+    if isinstance(stage, Stage):
+        return {PretrainStage: "pretrain", MergeStage: "merge"}.get(type(stage), "train")
+    given = stage if isinstance(stage, dict) else {}
+    if "method" in given:
+        return "merge"
+    named = given.get("objective") if isinstance(given.get("objective"), dict) else [given.get("objective")]
+    return "pretrain" if any(name == known for name in named for known in PRETRAINING) else "train"
 
 
-AnyStage = Annotated[Annotated[TrainStage, Tag("train")] | Annotated[MergeStage, Tag("merge")], Discriminator(_kind_of_stage)]
+AnyStage = Annotated[
+    Annotated[TrainStage, Tag("train")] | Annotated[PretrainStage, Tag("pretrain")] | Annotated[MergeStage, Tag("merge")],
+    Discriminator(_kind_of_stage),
+]
 
 
 class LocalTask(Settings):

@@ -31,7 +31,7 @@ def dump(settings: BaseModel) -> str:
 
 
 # What pydantic puts into an error's path to name the branch of a union; no key of the file.
-_BRANCHES = {"train", "merge", "pypi", "files", "hub"}
+_BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub"}
 
 
 def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
@@ -84,7 +84,7 @@ def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool
     node = _resolve(node, definitions)
     branches = [branch for branch in node.get("anyOf", []) + node.get("oneOf", []) if "$ref" in branch]
     if branches and part in _BRANCHES:
-        names = {"train": "TrainStage", "merge": "MergeStage"}
+        names = {"train": "TrainStage", "pretrain": "PretrainStage", "merge": "MergeStage"}
         wanted = names.get(str(part), f"{str(part).capitalize()}Source")
         return next(branch for branch in branches if branch["$ref"].endswith(wanted)), True
     if part in node.get("properties", {}):

@@ -9,7 +9,7 @@ import torch
 from ..errors import AscentError
 from ..objective_settings import Objectives
 from ..schedule import Schedule, make_schedule
-from ..settings import StageSettings, TrainStage
+from ..settings import StageSettings, Training, TrainStage
 from ..tokenised import TokenisedPairs
 
 
@@ -156,7 +156,7 @@ def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, compe
             )
 
 
-def check_shares(schedule: Schedule, processes: int, stage: TrainStage) -> None:
+def check_shares(schedule: Schedule, processes: int, stage: Training) -> None:
     """Refuse a stage with a batch that has fewer rows than there are processes: now, and not after days of training."""
     if schedule.smallest < processes:
         key = "batch_size" if stage.batch_tokens is None else "batch_tokens"
@@ -171,7 +171,7 @@ def open_table(folder: Path, settings: StageSettings, name: str, tokenizer_diges
     table = TokenisedPairs(folder)
     if table.meta["tokenizer_digest"] != tokenizer_digest:
         raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and run again.")
-    expected = settings.contract.tokenising(settings.tasks[name]).model_dump(mode="json")
+    expected = settings.stage.tokenising(settings.contract, settings.tasks[name]).model_dump(mode="json")
     for key, value in expected.items():
         if table.meta["settings"][key] != value:
             raise AscentError(

@@ -15,6 +15,7 @@ does a resumed run. Only the last mini-batch is declared a boundary: DeepSpeed's
 import tempfile
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import deepspeed
 import numpy as np
@@ -24,7 +25,7 @@ import torch.distributed as dist
 from ..batching import by_length
 from ..heads import PREFIX
 from ..objectives import Embedded, Objective
-from ..settings import TrainStage
+from ..settings import Training, TrainStage
 from .collectives import largest
 from .data import Batch
 
@@ -36,17 +37,19 @@ CPU_FORWARD_TOKENS = 2048
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
     """What a step reports: the whole batch's mean loss, the norm of its gradient before clipping, real tokens embedded, the sum
-    of the squares of the texts' lengths, and each data set's share of the squares of the loss's gradient at the embeddings.
+    of the squares of the texts' lengths, and by their names in metrics.jsonl what else this kind of training tells.
     """
 
     loss: float
     gradient_norm: float
     tokens: int
     squares: int
-    gradient_shares: list[float]
+    more: dict[str, float]
+    unit: Literal["pairs", "texts"] = "pairs"
+    """What a batch's rows are."""
 
 
-def start_engine(model: torch.nn.Module, stage: TrainStage, steps: int, config: dict):
+def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: dict):
     """Return a DeepSpeed engine with AdamW and the stage's schedule over `steps` steps. `config`: see deepspeed_config."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
@@ -62,7 +65,7 @@ def start_engine(model: torch.nn.Module, stage: TrainStage, steps: int, config: 
     return engine
 
 
-def deepspeed_config(stage: TrainStage, *, universal: bool = False) -> dict:
+def deepspeed_config(stage: Training, *, universal: bool = False) -> dict:
     """Return DeepSpeed's configuration for a stage. Batches and accumulation are ours, so its own are set to one.
 
     universal: the engine is to load a checkpoint of another number of processes.
@@ -97,23 +100,30 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
 def train_step(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> StepResult:
     """Take one optimizer step on a batch, of which this process holds a share (at least one row)."""
     losses, gradients = backward(engine, batch, objective, stage, step, pad_id)
-    if stage.zero:
-        engine.step()
-        norm = engine.get_global_grad_norm()
-    else:  # every process holds the whole gradient, and DeepSpeed does not report its norm
-        norm = torch.nn.utils.get_total_norm([p.grad for p in engine.module.parameters() if p.grad is not None])
-        engine.step()
+    norm = optimizer_step(engine, stage)
     lengths = losses.new_tensor([[len(row), len(row) ** 2] for row in batch.tokens], dtype=torch.float64).sum(0)
     totals = torch.cat([losses.sum()[None], gradients, lengths])
     dist.all_reduce(totals)
     loss, *parts, tokens, squares = totals.tolist()
     return StepResult(
         loss=loss / batch.global_rows,
-        gradient_norm=float(norm),
+        gradient_norm=norm,
         tokens=int(tokens),
         squares=int(squares),
-        gradient_shares=[part / (sum(parts) or 1.0) for part in parts],
+        # Each data set's share of the squares of the loss's gradient at the embeddings.
+        more={f"gradient_share/{name}": part / (sum(parts) or 1.0) for name, part in zip(stage.data, parts, strict=True)},
     )
+
+
+def optimizer_step(engine, stage: Training) -> float:
+    """Take the step of the gradient that the engine was left with; return its norm before clipping."""
+    if stage.zero:
+        engine.step()
+        return float(engine.get_global_grad_norm())
+    # Every process holds the whole gradient, and DeepSpeed does not report its norm.
+    norm = torch.nn.utils.get_total_norm([p.grad for p in engine.module.parameters() if p.grad is not None])
+    engine.step()
+    return float(norm)
 
 
 def backward(
@@ -183,5 +193,6 @@ def _state_of(engine, part: torch.nn.Module) -> dict[str, torch.Tensor]:
         state = {name: tensor.detach().float().cpu().clone() for name, tensor in part.state_dict().items()}
     if engine.bfloat16_enabled():
         for name, parameter in part.named_parameters():
-            state[name] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
+            if parameter.requires_grad:
+                state[name] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
     return state

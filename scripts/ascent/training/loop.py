@@ -16,16 +16,16 @@ from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
 from ..heads import load_heads
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, prepare_backbone, save_like
-from ..objectives import load_objectives
-from ..settings import Running, StageSettings, TrainStage
+from ..settings import Running, StageSettings, Training
 from .checkpoints import Checkpoints
 from .collectives import largest
-from .data import TrainingData, check_shares, open_table
+from .data import check_shares, open_table
 from .development import Development
-from .engine import deepspeed_config, start_engine, train_step, whole_state
+from .engine import deepspeed_config, start_engine, whole_state
 from .lease import Lease
 from .limits import Limits
 from .loader import Loader
+from .methods import METHODS
 from .processes import start_deepspeed, start_processes
 from .record import Record
 from .throughput import Throughput
@@ -70,7 +70,8 @@ def train(task: Task) -> None:
 
 def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     settings, stage = task.settings, task.settings.stage
-    assert isinstance(stage, TrainStage)
+    assert isinstance(stage, Training)
+    kind = METHODS[type(stage)]
     device = start_processes()
     rank, world = dist.get_rank(), dist.get_world_size()
     contract, document = read_contract(task.parent)
@@ -90,7 +91,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
         dist.destroy_process_group()
         return
 
-    data = TrainingData({name: tables[name] for name in stage.data}, settings)
+    data = kind.Data({name: tables[name] for name in stage.data}, settings)
     schedule = data.schedule()
     check_shares(schedule, world, stage)
     development = None
@@ -116,11 +117,12 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
         print("compiling the backbone: the first steps take minutes", flush=True)
     model.to(device)
     prepare_backbone(backbone, stage)
+    method = kind(model, tokenizer, settings)
     checkpoint = checkpoints.newest()
     # Without ZeRO every process holds the whole state, which serves any number of them.
     universal = checkpoint is not None and checkpoint.processes != world and stage.zero > 0
     config = deepspeed_config(stage, universal=universal)
-    engine = start_engine(model, stage, len(schedule), config)
+    engine = start_engine(method.module.to(device), stage, len(schedule), config)
     start = 0
     if checkpoint:
         start = checkpoint.step
@@ -135,14 +137,13 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     gpu = device.type == "cuda"
     workers = (2 if gpu else 0) if task.running.loader_workers is None else task.running.loader_workers
     batches = Loader(data, schedule, start=start, rank=rank, world=world, workers=workers, pin=gpu)
-    objective = load_objectives(stage, settings.contract)
     pad_id = tokenizer.pad_token_id or 0
     saved = time.monotonic()
     for step in range(start + 1, len(schedule) + 1):
         began = time.perf_counter()
         batch = next(batches)
         learning_rate = engine.optimizer.param_groups[0]["lr"]
-        result = train_step(engine, batch, objective, stage, step - 1, pad_id)
+        result = method.step(engine, batch, step - 1)
         seconds = time.perf_counter() - began
         limits.took(seconds)
         if not math.isfinite(result.loss):
@@ -156,7 +157,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
             # Tells whether two runs saw the same rows in the same step.
             "batch": hashlib.sha256(schedule[step - 1].tobytes()).hexdigest()[:16],
         }
-        line |= {f"gradient_share/{name}": share for name, share in zip(stage.data, result.gradient_shares, strict=True)}
+        line |= result.more
         if development and development.due(step, len(schedule)):
             line["development"] = development.take(engine, whole_state, step, pad_id)
         over = development is not None and development.over(step)

@@ -37,7 +37,8 @@ class Record:
         self._bar.update()
         self._bar.set_postfix(loss=f"{line['loss']:.3f}", refresh=False)
         if self._bar.disable and line["step"] % max(1, self._steps // 10) == 0:
-            speed = f"{line['pairs_per_second']:.1f} pairs/s"
+            unit = "pairs" if "pairs_per_second" in line else "texts"
+            speed = f"{line[f'{unit}_per_second']:.1f} {unit}/s"
             print(f"step {line['step']}/{self._steps}  loss {line['loss']:.3f}  {speed}", flush=True)
 
     def keep(self) -> None:

@@ -34,7 +34,7 @@ def _wait(device: torch.device) -> None:
 
 
 class Throughput:
-    """Turns a step's seconds into rates: of real tokens, of pairs, and of the model's FLOPs.
+    """Turns a step's seconds into rates: of real tokens, of pairs or texts, and of the model's FLOPs.
 
     The model's FLOPs are a forward pass and twice that backward; padding and what is computed twice for want of memory are
     left out, so `mfu`, their share of the matmul peak of all processes, is that of PaLM (arXiv 2204.02311, appendix B).
@@ -49,8 +49,8 @@ class Throughput:
         self._peak = matmul_peak(device, dtype) * processes
 
     def of(self, result: StepResult, rows: int, seconds: float) -> dict[str, float]:
-        """Return the rates of a step of `rows` pairs."""
-        rates = {"tokens_per_second": result.tokens / seconds, "pairs_per_second": rows / seconds}
+        """Return the rates of a step of `rows` pairs or texts."""
+        rates = {"tokens_per_second": result.tokens / seconds, f"{result.unit}_per_second": rows / seconds}
         if self._shape:
             flops = 3 * forward_flops(self._shape, result.tokens, result.squares)
             rates |= {"flops_per_second": flops / seconds, "mfu": flops / seconds / self._peak}

@@ -1,0 +1,451 @@
+"""Pre-training: masks, losses against transformers' and loops in float64, one gradient at any number of processes, runs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, BertForMaskedLM
+
+from ascent.encoder import Encoder
+from ascent.errors import AscentError
+from ascent.language_model import EnhancedDecoder
+from ascent.model import EmbeddingModel, load_backbone, save_new
+from ascent.settings import Contract, PretrainStage, Running, StageSettings
+from ascent.training.data import open_table
+from ascent.training.masks import Masking, draw_of, visible
+from ascent.training.pretraining import Pretraining, TextBatch, TextData, mask_id
+from ascent.validation import dump
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
+
+CONTRACT = Contract(max_tokens=32, prompts={"document": {"default": "passage: "}})
+CLS, SEP, MASK = 2, 3, 4
+LIMIT, RATE = 1e-6, 2.0**20
+OBJECTIVES = ("mlm", "retromae", "mntp")
+
+
+def texts(count: int = 9) -> list[np.ndarray]:
+    """Texts of 3 to 20 tokens between special ones; in the last there is nothing but these."""
+    draw = np.random.default_rng(0)
+    found = [np.array([CLS, *draw.integers(5, 200, size=draw.integers(1, 19)), SEP], dtype=np.int32) for _ in range(count - 1)]
+    return [*found, np.array([CLS, SEP], dtype=np.int32)]
+
+
+def settings_of(objective, **changes) -> StageSettings:
+    stage = PretrainStage(objective=objective, data=["texts"], **{"gradient_clipping": 0, "dropout": 0} | changes)
+    return StageSettings(recipe="r", name="s", stage=stage, contract=CONTRACT, tasks={"texts": "retrieval"})
+
+
+def method_of(folder, objective, **changes) -> Pretraining:
+    """The objective on a folder's backbone, in float64; what is not the backbone's is drawn from one seed."""
+    backbone, tokenizer = load_backbone(folder, CONTRACT, dropout=0.0)
+    torch.manual_seed(0)
+    method = Pretraining(EmbeddingModel(backbone, CONTRACT), tokenizer, settings_of(objective, **changes))
+    method.module.double()
+    return method
+
+
+@pytest.fixture(scope="module")
+def decoder_resource(tiny_resource, tmp_path_factory):
+    """A causal backbone of random weights, whose output embeddings are its input embeddings."""
+    folder = tmp_path_factory.mktemp("decoder") / "llama"
+    folder.mkdir()
+    for file in tiny_resource.glob("*token*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    torch.manual_seed(0)
+    shape = {"vocab_size": 2000, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = AutoConfig.for_model("llama", **shape, intermediate_size=64, tie_word_embeddings=True, pad_token_id=0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+# ---------------------------------------------------------------- masks
+
+
+MASKING = Masking(share=0.3, mask_id=MASK, special=np.array([0, 1, CLS, SEP, MASK]))
+
+
+def test_masks_hide_the_share_and_never_a_special_token():
+    text = np.array([CLS, *range(10, 30), SEP], dtype=np.int32)
+    masked, places = MASKING(text, draw_of(0, 0, 0))
+    assert len(places) == 6
+    assert set(places) <= set(range(1, 21))
+    assert (masked[places] == MASK).all()
+    assert (np.delete(masked, places) == np.delete(text, places)).all()
+    assert text[places[0]] != MASK  # the text itself is left alone
+    one, at = MASKING(np.array([CLS, 10, SEP], dtype=np.int32), draw_of(0, 0, 0))
+    assert (one.tolist(), at.tolist()) == ([CLS, MASK, SEP], [1])
+    none, at = MASKING(np.array([CLS, SEP], dtype=np.int32), draw_of(0, 0, 0))
+    assert (none.tolist(), at.tolist()) == ([CLS, SEP], [])
+
+
+def test_masks_follow_from_seed_step_and_place():
+    text = np.arange(10, 110, dtype=np.int32)
+    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    found = [tuple(MASKING(text, draw_of(*key))[1]) for key in keys]
+    assert len(set(found)) == 4
+    assert found == [tuple(MASKING(text, draw_of(*key))[1]) for key in keys]
+
+
+def test_a_tenth_is_replaced_and_a_tenth_kept():
+    text = np.full(200_000, 10, dtype=np.int32)
+    masked, places = Masking(share=0.5, mask_id=MASK, special=np.array([]), vocabulary=2000)(text, draw_of(0, 0, 0))
+    shares = [(masked[places] == MASK).mean(), (masked[places] == 10).mean()]
+    assert shares == pytest.approx([0.8, 0.1], abs=0.005)  # of 100,000, of which a two thousandth is redrawn as it was
+    others = masked[places][(masked[places] != MASK) & (masked[places] != 10)]
+    assert others.min() < 20
+    assert others.max() > 1980
+
+
+def test_the_decoder_s_rows_see_samples_of_their_own_and_never_themselves():
+    seen = visible(400, 0.3, draw_of(0, 0, 0))
+    assert not seen.diagonal().any()
+    assert seen.sum() / (400 * 399) == pytest.approx(0.7, abs=0.01)
+    assert len({row.tobytes() for row in seen}) == 400
+    assert not visible(3, 1.0, draw_of(0, 0, 0)).any()
+    assert visible(3, 0.0, draw_of(0, 0, 0)).tolist() == [[False, True, True], [True, False, True], [True, True, False]]
+
+
+# ---------------------------------------------------------------- losses
+
+
+def test_mlm_is_the_loss_of_transformers(tiny_resource):
+    torch.manual_seed(1)
+    config = AutoConfig.from_pretrained(tiny_resource, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    theirs = BertForMaskedLM(config).double()
+    torch.nn.init.normal_(theirs.cls.predictions.bias)
+    method = method_of(tiny_resource, "mlm")
+    missing = method.module.backbone.load_state_dict(theirs.bert.state_dict(), strict=False).missing_keys
+    assert all(key.startswith("pooler") for key in missing)
+    ours, head = method.module.head, theirs.cls.predictions
+    ours.dense.load_state_dict(head.transform.dense.state_dict())
+    ours.norm.load_state_dict(head.transform.LayerNorm.state_dict())
+    ours.bias.data = head.bias.data
+
+    batch = TextBatch(tokens=texts()[:5], numbers=np.arange(5), global_rows=5)
+    inputs = method.inputs(batch, np.arange(5), 0, "cpu")
+    losses, count = [], 0
+    for number, text in enumerate(batch.tokens):
+        masked, places = method.masking(text, draw_of(0, 0, number))
+        labels = torch.full((1, len(text)), -100)
+        labels[0, places] = torch.from_numpy(text[places]).long()
+        losses.append(theirs(input_ids=torch.from_numpy(masked).long()[None], labels=labels).loss * len(places))
+        count += len(places)
+    assert len(inputs["places"]) == count
+    assert method.module(**inputs)[0].item() == pytest.approx(sum(losses).item(), rel=1e-9)
+
+
+def test_mntp_predicts_from_the_state_before(decoder_resource):
+    """Against transformers' own causal model, made bidirectional, token by token."""
+    method = method_of(decoder_resource, "mntp")
+    theirs = AutoModelForCausalLM.from_pretrained(decoder_resource, attn_implementation="eager").double().eval()
+    theirs.config.is_causal = False
+    batch = TextBatch(tokens=texts()[:5], numbers=np.arange(5), global_rows=5)
+    expected = 0.0
+    for number, text in enumerate(batch.tokens):
+        masked, places = method.masking(text, draw_of(0, 0, number))
+        assert places.min() > 0
+        logits = theirs(input_ids=torch.from_numpy(masked).long()[None]).logits[0]
+        expected -= sum(logits[place - 1].log_softmax(0)[text[place]].item() for place in places)
+    assert method.module(**method.inputs(batch, np.arange(5), 0, "cpu"))[0].item() == pytest.approx(expected, rel=1e-9)
+
+
+def decoded_by_loops(decoder: EnhancedDecoder, embedding: torch.Tensor, words: torch.Tensor, seen: np.ndarray) -> torch.Tensor:
+    """RetroMAE's section 3.3 for one text, a token and a head at a time: embedding (width,), words (n, width)."""
+    width, size = len(embedding), len(embedding) // decoder.heads
+
+    def layer_norm(norm, x):
+        return (x - x.mean()) / (x.var(unbiased=False) + norm.eps).sqrt() * norm.weight + norm.bias
+
+    def dense(layer, x):
+        return layer.weight @ x + layer.bias
+
+    positions = decoder.positions.weight
+    context = [embedding] + [layer_norm(decoder.norm, word + positions[i]) for i, word in enumerate(words)]
+    states = []
+    for i in range(len(words)):
+        query = layer_norm(decoder.norm, embedding + positions[i])
+        keys = [0] + [1 + j for j in range(len(words)) if seen[i, j]]
+        attended = torch.zeros(width, dtype=words.dtype)
+        for head in range(decoder.heads):
+            part = slice(head * size, (head + 1) * size)
+            q = dense(decoder.query, query)[part]
+            scores = torch.stack([q @ dense(decoder.key, context[j])[part] / size**0.5 for j in keys])
+            weights = scores.exp() / scores.exp().sum()
+            attended[part] = sum(w * dense(decoder.value, context[j])[part] for w, j in zip(weights, keys, strict=True))
+        state = layer_norm(decoder.norm_attended, query + dense(decoder.output, attended))
+        inner = dense(decoder.up, state)
+        inner = inner * 0.5 * (1 + torch.erf(inner / 2**0.5))
+        states.append(layer_norm(decoder.norm_output, state + dense(decoder.down, inner)))
+    return torch.stack(states)
+
+
+def test_the_enhanced_decoder_is_the_paper_s():
+    """A hand-made case of two texts, the second shorter: row 0 of the first sees the embedding only."""
+    torch.manual_seed(0)
+    decoder = EnhancedDecoder(8, 2, torch.randn(4, 8), 1e-5).double()
+    for layer in (decoder.query, decoder.key, decoder.value, decoder.output, decoder.up, decoder.down):
+        torch.nn.init.normal_(layer.weight, std=0.5)  # large enough that what a row sees matters
+        torch.nn.init.normal_(layer.bias)
+    embeddings, words = torch.randn(2, 8).double(), torch.randn(2, 3, 8).double()
+    seen = np.array([[[0, 0, 0], [1, 0, 1], [0, 1, 0]], [[0, 1, 0], [0, 0, 0], [0, 0, 0]]], dtype=bool)
+    found = decoder(embeddings, words, torch.from_numpy(seen))
+    for text, length in ((0, 3), (1, 2)):
+        expected = decoded_by_loops(decoder, embeddings[text], words[text, :length], seen[text])
+        torch.testing.assert_close(found[text, :length], expected, rtol=1e-10, atol=1e-12)
+    # What a row does not see does not change it: the last word, which rows 0 and 2 of the first text do not see.
+    changed = words.clone()
+    changed[0, 2] = torch.randn(8)
+    other = decoder(embeddings, changed, torch.from_numpy(seen))
+    assert (other[0, [0, 2]] == found[0, [0, 2]]).all()
+    assert (other[0, 1] != found[0, 1]).any()
+
+
+# ---------------------------------------------------------------- one gradient
+
+
+def reference(folder, objective: str) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """The gradient, and the parts of the loss, of one process with the whole batch: text by text, token by token, with
+    transformers' own attention."""
+    method = method_of(folder, objective)
+    module, table = method.module, texts()
+    plain = AutoModel.from_pretrained(folder, attn_implementation="eager").double().eval()
+    plain.config.is_causal = False
+    words, head, decoder = plain.get_input_embeddings().weight, module.head, module.decoder
+
+    def loss(state: torch.Tensor, token: int) -> torch.Tensor:
+        if objective != "mntp":
+            state = torch.nn.functional.gelu(head.dense.weight @ state + head.dense.bias)
+            state = torch.nn.functional.layer_norm(state, state.shape, head.norm.weight, head.norm.bias, head.norm.eps)
+        logits = words @ state + (head.bias if objective != "mntp" else 0)
+        return torch.logsumexp(logits, 0) - logits[token]
+
+    parts: dict[str, list[torch.Tensor]] = {"masked": [], "decoded": []}
+    for number, text in enumerate(table):
+        draw = draw_of(0, 0, number)
+        masked, places = method.masking(text, draw)
+        states = plain(input_ids=torch.from_numpy(masked).long()[None]).last_hidden_state[0]
+        parts["masked"] += [loss(states[place - method.before], text[place]) for place in places]
+        if decoder is not None:
+            seen = visible(len(text), 0.5, draw)
+            decoded = decoded_by_loops(decoder, states.mean(0), words[torch.from_numpy(text).long()], seen)
+            parts["decoded"] += [loss(decoded[i], token) for i, token in enumerate(text) if token not in (CLS, SEP)]
+    means = [torch.stack(losses).mean() for losses in parts.values() if losses]
+    sum(means).backward()
+    found = {f"embedder.backbone.{name}": p.grad for name, p in plain.named_parameters() if p.grad is not None}
+    others = [(name, p) for name, p in module.named_parameters() if not name.startswith("embedder.")]
+    return found | {name: p.grad for name, p in others}, [mean.item() for mean in means]
+
+
+def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple], output: str) -> None:
+    """In a process of its own: the gradient by which DeepSpeed's step moves the weights, for each case."""
+    import deepspeed
+    import torch.distributed as dist
+    from deepspeed.accelerator import get_accelerator
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    from ascent.training.engine import deepspeed_config
+    from ascent.training.processes import start_deepspeed
+
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+    start_deepspeed()
+    accelerator = get_accelerator()
+    known = accelerator.supported_dtypes()
+    accelerator.supported_dtypes = lambda: [*known, torch.float64]  # what it reduces; it computes in any
+    table, found = texts(), {}
+    numbers = np.arange(rank, len(table), world)
+    batch = TextBatch(tokens=[table[number] for number in numbers], numbers=numbers, global_rows=len(table))
+    for objective, zero, tokens in cases:
+        method = method_of(folders[objective], objective, zero=zero, mini_batch_tokens=tokens)
+        # See tests/test_gradients.py: so long a step leaves nothing but the gradient in the weights' digits.
+        before = {name: p.detach().clone() for name, p in method.module.named_parameters()}
+        optimizer = torch.optim.SGD(method.module.parameters(), lr=RATE)
+        config = deepspeed_config(method.stage)
+        engine, *_ = deepspeed.initialize(model=method.module, optimizer=optimizer, config=config, dist_init_required=False)
+        engine.train()
+        losses = method.backward(engine, batch, 0)
+        engine.step()
+        weights = dict(engine.module.named_parameters())
+        after = {name: safe_get_full_fp32_param(p) if zero else p.detach() for name, p in weights.items()}
+        moved = {name: (before[name] - after[name].double()) / RATE for name in before}
+        found[objective, zero, tokens] = (moved, losses)
+        engine.destroy()
+    if rank == 0:
+        torch.save(list(found.values()), output)
+    dist.destroy_process_group()
+
+
+def gradients(folders: dict, world: int, cases: list[tuple], tmp_path) -> list:
+    output = str(tmp_path / f"gradients-{world}.pt")
+    arguments = (world, str(tmp_path / f"store-{world}"), folders, cases, output)
+    multiprocessing.start_processes(measure, arguments, nprocs=world, start_method="spawn")
+    return torch.load(output, weights_only=True)
+
+
+# Mini-batches of 24 tokens: two processes take different numbers of them.
+MATRIX = list(product(OBJECTIVES, range(4), (24, 10**6)))
+COVERING = [("mlm", 0, 24), ("retromae", 1, 24), ("mntp", 2, 24), ("retromae", 3, 24)]
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("cases", [COVERING, pytest.param(MATRIX, marks=pytest.mark.nightly)], ids=["covering", "matrix"])
+def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny_resource, decoder_resource, tmp_path):
+    folders = {"mlm": str(tiny_resource), "retromae": str(tiny_resource), "mntp": str(decoder_resource)}
+    expected = {objective: reference(folders[objective], objective) for objective in dict.fromkeys(case[0] for case in cases)}
+    worst = 0.0
+    for case, (found, losses) in zip(cases, gradients(folders, world, cases, tmp_path), strict=True):
+        wanted, loss = expected[case[0]]
+        assert losses.tolist() == pytest.approx(loss, rel=1e-6)
+        assert found.keys() >= wanted.keys()
+        difference = sum(float((found[name] - gradient).pow(2).sum()) for name, gradient in wanted.items())
+        error = (difference / sum(float(gradient.pow(2).sum()) for gradient in wanted.values())) ** 0.5
+        print(f"{world} processes  {case}  {error:.1e}")
+        worst = max(worst, error)
+    assert worst < LIMIT
+
+
+# ---------------------------------------------------------------- runs
+
+
+@pytest.fixture
+def run(tiny_model, training_pairs, tokens_of, tmp_path):
+    """Start a stage's pre-training by the script; return the process."""
+    tokens = tokens_of(training_pairs, contract=Contract(max_tokens=32))  # without the contract's prompts
+
+    def _run(name: str, objective, *, processes: int = 1, parent=tiny_model, running: dict | None = None, **changes):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        changes = {"learning_rate": 1e-2, "batch_size": 9, "mini_batch_tokens": 128, "precision": "float32"} | changes
+        (folder / "stage.yaml").write_text(dump(settings_of(objective, **changes)))
+        (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+        arguments = ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", parent]
+        arguments += ["--tokens", tokens, "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
+        arguments += ["--deepspeed", folder / "deepspeed.json"]
+        with (folder / "log").open("a") as log:
+            return subprocess.Popen(
+                list(map(str, [sys.executable, *launcher, SCRIPT, *arguments])),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+            )
+
+    return _run
+
+
+def finished(process: subprocess.Popen, folder) -> list[dict]:
+    """The metrics of a run that ended well."""
+    assert process.wait(timeout=300) == 0, (folder / "log").read_text()
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_killed_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path):
+    """RetroMAE with dropout, which lowers both parts of its loss; its folder is one that sentence-transformers loads, with the
+    parent's tensors and nothing of the decoder."""
+    settings = {"dropout": 0.1, "epochs": 2.5}
+    lines = finished(run("whole", "retromae", **settings), tmp_path / "whole")
+    folder = tmp_path / "killed"
+    process, limit = run("killed", "retromae", running={"checkpoint_steps": 1}, **settings), time.monotonic() + 300
+    while not (folder / "checkpoints" / "step-00000003.json").exists():
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    resumed = finished(run("killed", "retromae", running={"loader_workers": 1}, **settings), folder)
+    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    same = ("step", "loss", "loss/encoder", "loss/decoder", "batch", "gradient_norm")
+    assert [[line[key] for key in same] for line in resumed] == [[line[key] for key in same] for line in lines]
+    weights = [path / "model" / "model.safetensors" for path in (tmp_path / "whole", folder)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    for part in ("loss/encoder", "loss/decoder"):
+        assert lines[-1][part] < lines[0][part] - 0.3
+    assert all(line["texts_per_second"] > 0 for line in lines)
+
+
+@pytest.mark.parametrize("objective", ["mlm", {"mntp": {"mask": 0.4}}])
+def test_ten_steps_lower_the_loss_and_leave_a_plain_folder(objective, run, tiny_model, decoder_resource, corpus_rows, tmp_path):
+    parent = tiny_model
+    if objective != "mlm":
+        parent = tmp_path / "parent"
+        parent.mkdir()
+        save_new(decoder_resource, CONTRACT, {}, parent)
+    lines = finished(run("stage", objective, parent=parent, epochs=2.3, processes=2, zero=1), tmp_path / "stage")
+    assert len(lines) >= 10
+    assert lines[9]["loss"] < lines[0]["loss"] - 0.3
+    start, end = (load_file(folder / "model.safetensors") for folder in (parent, tmp_path / "stage" / "model"))
+    assert end.keys() == start.keys()
+    plain = SentenceTransformer(str(tmp_path / "stage" / "model"), device="cpu")
+    before = SentenceTransformer(str(parent), device="cpu")
+    texts = [row["positive"] for row in corpus_rows[:5]]
+    ours = Encoder(tmp_path / "stage" / "model", precision="float32").encode(texts, side="document", task="retrieval")
+    np.testing.assert_allclose(plain.encode_document(texts), ours, rtol=0, atol=1e-5)
+    assert np.abs(plain.encode(texts) - before.encode(texts)).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("folder", "objective", "message"),
+    [
+        ("tiny_resource", "mntp", "mntp is for a causal backbone made bidirectional, and this one is an encoder; take mlm"),
+        ("untied", "mntp", "this backbone has others for its output"),
+    ],
+)
+def test_a_backbone_without_the_head_is_refused(folder, objective, message, request, decoder_resource, tmp_path):
+    if folder == "untied":
+        path = shutil.copytree(decoder_resource, tmp_path / "untied")
+        config = json.loads((path / "config.json").read_text()) | {"tie_word_embeddings": False}
+        (path / "config.json").write_text(json.dumps(config))
+    else:
+        path = request.getfixturevalue(folder)
+    with pytest.raises(AscentError, match=message):
+        method_of(path, objective)
+
+
+@pytest.mark.parametrize(("words", "expected"), [({"_": 7, "a": 8}, 7), ({"a": 8}, None)])
+def test_the_underscore_stands_for_what_is_hidden_where_there_is_no_mask_token(words, expected):
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel(words, unk_token="a")))
+    if expected is None:
+        with pytest.raises(AscentError, match="has neither a mask token nor '_'"):
+            mask_id(tokenizer, "recipe r, stages.s.objective")
+    else:
+        assert mask_id(tokenizer, "recipe r, stages.s.objective") == expected
+
+
+def test_documents_are_learned_from_once_and_without_prompts(training_pairs, training_rows, tokens_of, tiny_model):
+    tokens = tokens_of(training_pairs, contract=Contract(max_tokens=32))
+    settings = settings_of("mlm", batch_size=9)
+    digest = json.loads((tiny_model / "ascent.json").read_text())["tokenizer_digest"]
+    data = TextData({"texts": open_table(tokens, settings, "texts", digest)}, settings)
+    tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
+    tokenizer.enable_truncation(32)
+    documents = {text for row in training_rows for text in (row.positive, *row.negatives)}
+    whole = data.batch(np.arange(len(data)), rank=0, world=1)
+    assert sorted(map(bytes, whole.tokens)) == sorted(
+        np.array(tokenizer.encode(text).ids, dtype=np.int32).tobytes() for text in documents
+    )
+    shares = [data.batch(np.arange(7), rank=rank, world=2) for rank in range(2)]
+    for share in shares:
+        for number, text in zip(share.numbers, share.tokens, strict=True):
+            assert (text == whole.tokens[number]).all()
+    assert sorted(number for share in shares for number in share.numbers) == list(range(7))
+    with pytest.raises(AscentError, match="tokens made with document_prompt = 'passage: ', but the stage has ''"):
+        open_table(tokens_of(training_pairs, contract=CONTRACT), settings, "texts", digest)
