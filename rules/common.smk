@@ -21,6 +21,7 @@ CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
 SCORES = "results/pairs/{dataset}/scores.parquet"
 PAIRS = "results/pairs/{dataset}/pairs.parquet"
 NEGATIVES = "results/{recipe}/{stage}/negatives/{dataset}.parquet"
+CANDIDATE_SCORES = "results/{recipe}/{stage}/scores/{dataset}.parquet"
 TOKENS = "results/{recipe}/{stage}/tokens/{dataset}"
 MODEL = "results/{recipe}/{stage}/model"
 METRICS = "results/{recipe}/{stage}/metrics.jsonl"
@@ -107,6 +108,18 @@ def mined_negatives(wildcards):
     recipe, stage, dataset = wildcards.recipe, wildcards.stage, wildcards.dataset
     mined = stage_of(wildcards).mining and dataset in stage_of(wildcards).data
     return NEGATIVES.format(recipe=recipe, stage=stage, dataset=dataset) if mined else []
+
+
+def stage_teacher(wildcards):
+    """The model that teaches a stage."""
+    return f"resources/models/{stage_of(wildcards).teacher.model}"
+
+
+def candidate_scores(wildcards):
+    """A teacher's scores of a data set's documents; none when the stage does not learn them."""
+    recipe, stage, dataset = wildcards.recipe, wildcards.stage, wildcards.dataset
+    learns = "teacher scores" in stage_of(wildcards).taught(dataset).values()
+    return CANDIDATE_SCORES.format(recipe=recipe, stage=stage, dataset=dataset) if learns else []
 
 
 def stage_tokens(wildcards):

@@ -1,4 +1,5 @@
-# In: training pairs, negatives where a stage mines them, and the base's tokenizer. Out: the texts as tokens, for training to map.
+# In: training pairs, negatives where a stage mines them, what its teacher says of them where it has one, and the base's tokenizer.
+# Out: the texts as tokens, for training to map.
 
 
 rule tokenise_pairs:
@@ -8,6 +9,7 @@ rule tokenise_pairs:
         model="results/{recipe}/base/model",
         pairs="results/pairs/{dataset}/pairs.parquet",
         negatives=mined_negatives,
+        scores=candidate_scores,
     output:
         directory("results/{recipe}/{stage}/tokens/{dataset}"),
     log:
@@ -24,4 +26,5 @@ rule tokenise_pairs:
         revision=1,
     shell:
         "python scripts/tokenise_pairs.py --settings {input.settings} --model {input.model} "
-        "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
+        "--pairs {input.pairs} --negatives {input.negatives} --scores {input.scores} "
+        "--output {output} > {log} 2>&1"

@@ -137,3 +137,30 @@ def latent_attention(states: torch.Tensor, weights: dict[str, torch.Tensor], *, 
         gelu = inner * (1 + torch.erf(inner / 2**0.5)) / 2
         rows.append(state + weights["mlp.3.weight"] @ gelu + weights["mlp.3.bias"])
     return torch.stack(rows)
+
+
+def _own(batch, row: int) -> list[int]:
+    return [d for d in range(len(batch.documents)) if batch.owners[d] == row]
+
+
+def margin_mse(batch, scale: float) -> torch.Tensor:
+    losses = []
+    for row, query in enumerate(batch.queries):
+        positive, *negatives = _own(batch, row)
+        errors = [
+            scale * (query @ batch.documents[positive] - query @ batch.documents[n])
+            - (batch.teacher_scores[positive] - batch.teacher_scores[n])
+            for n in negatives
+        ]
+        losses.append(sum(error**2 for error in errors) / len(errors) if errors else query.sum() * 0)
+    return torch.stack(losses)
+
+
+def distill_kl(batch, temperature: float, teacher_temperature: float) -> torch.Tensor:
+    losses = []
+    for row, query in enumerate(batch.queries):
+        student = [torch.exp(query @ batch.documents[d] / temperature) for d in _own(batch, row)]
+        teacher = [math.exp(batch.teacher_scores[d] / teacher_temperature) for d in _own(batch, row)]
+        shares = [(s / sum(student), t / sum(teacher)) for s, t in zip(student, teacher, strict=True)]
+        losses.append(temperature**2 * sum(t * (math.log(t) - torch.log(s)) for s, t in shares))
+    return torch.stack(losses)

@@ -37,11 +37,14 @@ def corpus_rows(most: int = 400) -> list[dict[str, str]]:
     return chosen[:: max(1, len(chosen) // most)][:most]
 
 
-def make_model(folder: Path, architecture: str = "bert") -> Path:
-    """Make a model folder of random weights: 2 layers, 32 dimensions, a WordPiece tokenizer trained on the corpus."""
+def make_model(folder: Path, architecture: str = "bert", labels: int | None = None) -> Path:
+    """Make a model folder of random weights: 2 layers, 32 dimensions, a WordPiece tokenizer trained on the corpus.
+
+    labels: with a head for sequence classification; 1 makes a cross-encoder.
+    """
     import torch
     from tokenizers import BertWordPieceTokenizer
-    from transformers import AutoConfig, AutoModel, BertTokenizerFast
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, BertTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = BertWordPieceTokenizer(lowercase=True)
@@ -58,8 +61,10 @@ def make_model(folder: Path, architecture: str = "bert") -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
+        # With BERT's own .02 all scores would be the same to three digits.
+        **({"num_labels": labels, "initializer_range": 0.3} if labels else {}),
     )
-    AutoModel.from_config(config).save_pretrained(folder)
+    (AutoModelForSequenceClassification if labels else AutoModel).from_config(config).save_pretrained(folder)
     return folder
 
 

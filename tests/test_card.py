@@ -1,5 +1,6 @@
 """The release: a card that the hub's own parser reads, numbers from their files, and a model that loads plainly."""
 
+import copy
 import json
 import shutil
 
@@ -143,6 +144,22 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
         assert str(files / file) in text
     assert "letters (400 texts)" in text
     assert "![" in text
+
+
+def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch):
+    assert "Licence |\n|---|---|---|---|\n| contrastive" not in (release(files, model) / "README.md").read_text()
+    settings = copy.deepcopy(SETTINGS)
+    settings["models"]["judge"] = settings["models"]["tiny"] | {"licence": "CC | NC", "upstream": "team/judge"}
+    for stage in ("contrastive", "other"):
+        settings["recipe"]["stages"][stage] |= {
+            "objective": "margin_mse",
+            "teacher": {"model": "judge", "kind": "cross-encoder"},
+        }
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    text = (release(files, model) / "README.md").read_text()
+    assert "| contrastive | team/judge | cross-encoder | CC \\| NC |" in text
+    assert "| other | team/judge" not in text
+    assert "The licences of the training data and of the teachers, above" in text
 
 
 def test_released_folder_loads_plainly_and_embeds_the_same(files, model):

@@ -4,6 +4,7 @@ The reference is one process with the whole batch, by loops over rows and docume
 engine. Both sides compute in float64.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -18,6 +19,7 @@ from transformers import AutoModel
 import formulas
 from ascent.batching import pad
 from ascent.model import EmbeddingModel, load_backbone
+from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.settings import Contract, TrainStage
 from ascent.training.data import Batch
@@ -41,6 +43,8 @@ LOSSES = {
     "debiased": ("infonce", {"temperature": TEMPERATURE, "symmetric": True, "tau_plus": 0.05, "focal_gamma": 0.5}),
     "circle": ("circle", {"gamma": 16.0, "margin": 0.4}),
     "spread out": ("spread_out", {}),
+    "margin mse": ("margin_mse", {"scale": 2.0}),
+    "distill kl": ("distill_kl", {"temperature": 0.5, "teacher_temperature": 2.0}),
 }
 KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
 RATE = 2.0**20
@@ -49,13 +53,14 @@ WAYS = ("plain", "cached", "tiled")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Token ids of query, positive and negatives; ids of the documents, equal where the texts are equal."""
+    """Token ids of query, positive and negatives; ids of the documents, equal where the texts are equal; a teacher's scores."""
 
     query: np.ndarray
     documents: list[np.ndarray]
     ids: list[int]
     source: int
     label: float
+    scores: list[float]
 
 
 def rows(kind: str) -> list[Row]:
@@ -72,7 +77,14 @@ def rows(kind: str) -> list[Row]:
     seen: dict[bytes, int] = {}
     ids = [[seen.setdefault(document.tobytes(), len(seen)) for document in own] for own in documents]
     return [
-        Row(query=queries[i], documents=documents[i], ids=ids[i], source=source, label=i / ROWS)
+        Row(
+            query=queries[i],
+            documents=documents[i],
+            ids=ids[i],
+            source=source,
+            label=i / ROWS,
+            scores=[math.nan if source == 1 else 3 * math.sin(i + 7 * place) for place in range(len(ids[i]))],
+        )
         for i, source in enumerate(KINDS[kind])
     ]
 
@@ -96,6 +108,9 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
         labels=torch.tensor([row.label for row in own], dtype=torch.float64),
         sources=torch.tensor([row.source for row in own]),
         weights=torch.tensor([0.5 if row.source == 2 else 1.0 for row in own], dtype=torch.float64),
+        teacher_scores=torch.tensor(
+            [row.scores[0] for row in own] + [score for row in own for score in row.scores[1:]], dtype=torch.float64
+        ),
     )
 
 
@@ -105,6 +120,7 @@ def stage_of(case: dict, **settings) -> TrainStage:
         objective={name: settings_of_loss},
         data=DATA,
         matryoshka=SIZES if case["kind"] == "matryoshka" else {},
+        teacher={"model": "t", "kind": "cross-encoder"} if OBJECTIVES[name].needs == "teacher scores" else None,
         gradient_clipping=0,
         dropout=0,
         **settings,

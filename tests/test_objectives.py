@@ -11,7 +11,9 @@ from sentence_transformers.sentence_transformer.losses import (
     AnglELoss,
     CoSENTLoss,
     CosineSimilarityLoss,
+    DistillKLDivLoss,
     GlobalOrthogonalRegularizationLoss,
+    MarginMSELoss,
     MultipleNegativesRankingLoss,
     MultipleNegativesSymmetricRankingLoss,
     TripletDistanceMetric,
@@ -27,7 +29,9 @@ from ascent.objectives.angle import angle
 from ascent.objectives.circle import circle
 from ascent.objectives.cosent import cosent
 from ascent.objectives.cosine import cosine
+from ascent.objectives.distill_kl import distill_kl
 from ascent.objectives.infonce import infonce
+from ascent.objectives.margin_mse import margin_mse
 from ascent.objectives.spread_out import spread_out
 from ascent.objectives.triplet import triplet
 from ascent.settings import Contract, TrainStage
@@ -211,6 +215,38 @@ def test_spread_out_is_sentence_transformers_loss():
     assert float(ours.mean()) == pytest.approx(float(sum(theirs.values())), abs=1e-5)
 
 
+@pytest.mark.parametrize("negatives", [1, 3])
+def test_learning_a_teacher_s_scores_is_sentence_transformers_loss(negatives):
+    sides = [embeddings(ROWS, seed) * 2 for seed in range(2 + negatives)]
+    scores = torch.randn(ROWS, 1 + negatives, generator=torch.Generator().manual_seed(0)) * 3
+    batch = batch_of(sides[0], torch.cat(sides[1:]), teacher_scores=scores.T.flatten())
+    expected = MarginMSELoss(torch.nn.Identity()).compute_loss_from_embeddings(sides, scores)
+    assert float(margin_mse(batch, scale=1.0).mean()) == pytest.approx(float(expected), abs=1e-5)
+    temperatures = {"student_temperature": 0.5, "teacher_temperature": 2.0}
+    expected = DistillKLDivLoss(torch.nn.Identity(), **temperatures).compute_loss_from_embeddings(sides, scores)
+    ours = distill_kl(batch, temperature=0.5, teacher_temperature=2.0)
+    assert float(ours.mean()) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_a_teacher_s_scores_are_learned_at_every_size():
+    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(2 * ROWS, 2, torch.float64)
+    batch = batch_of(queries, documents, teacher_scores=embeddings(2 * ROWS, 3, torch.float64)[:, 0])
+    stage = {"data": ["a"], "teacher": {"model": "t", "kind": "cross-encoder"}, "matryoshka": {3: 0.5}}
+    found = objectives.load_objectives(TrainStage(objective={"margin_mse": {"scale": 2}}, **stage), Contract())(batch)
+    cut = [torch.nn.functional.normalize(side[:, :3], dim=1) for side in (queries, documents)]
+    short = replace(batch, queries=cut[0], documents=cut[1])
+    torch.testing.assert_close(found, formulas.margin_mse(batch, 2.0) + 0.5 * formulas.margin_mse(short, 2.0))
+
+
+def test_a_low_temperature_leaves_a_divergence_finite():
+    queries, documents = embeddings(ROWS, 1).requires_grad_(), embeddings(2 * ROWS, 2)
+    batch = batch_of(queries, documents, teacher_scores=torch.linspace(-30, 30, 2 * ROWS))
+    loss = distill_kl(batch, temperature=1e-3, teacher_temperature=0.05).sum()
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
+    assert bool(queries.grad.isfinite().all())
+
+
 # Row 1's negative is a known answer, to row 5 too; row 3, alone in its group, has two negatives; rows 0, 4 and 5 have none.
 OWNERS = [0, 1, 2, 3, 4, 5, 1, 2, 3, 3]
 TERMS = ("query-query", "document-query", "document-document")
@@ -226,6 +262,8 @@ LOSSES = {
     "infonce, all": (infonce, {"temperature": 0.5, "symmetric": True, "tau_plus": 0.1, "focal_gamma": 2.0}),
     "circle": (circle, {"gamma": 8.0, "margin": 0.4}),
     "spread_out": (spread_out, {}),
+    "margin_mse": (margin_mse, {"scale": 3.0}),
+    "distill_kl": (distill_kl, {"temperature": 0.3, "teacher_temperature": 2.0}),
     "triplet by cosine": (triplet, {"margin": 0.5, "distance": "cosine"}),
 }
 
@@ -241,6 +279,7 @@ def ragged(queries: torch.Tensor, documents: torch.Tensor) -> Embedded:
         groups=torch.tensor([0, 0, 0, 4, 0, 0]),
         labels=torch.tensor([0.1, 0.7, 0.7, 0.2, 0.9, 0.4], dtype=torch.float64),
         sources=torch.tensor([3, 1, 3, 1, 3, 1]),
+        teacher_scores=torch.tensor([4.0, 2.0, -1.0, 3.0, 9.0, 0.5, -2.0, 1.5, 5.0, -3.0], dtype=torch.float64),
     )
 
 

@@ -216,6 +216,31 @@ def test_every_job_that_uses_a_gpu_has_a_line(recipe):
     assert Machine().hours(1e15, "float32") == pytest.approx(1e15 / (0.4 * 67e12) / 3600)
 
 
+@pytest.mark.parametrize("mined", [False, True])
+@pytest.mark.parametrize("kind", ["cross-encoder", "bi-encoder"])
+def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, training_rows, kind, mined):
+    """Two rows of one query, with a negative each; or as many mined ones, which a plan takes to be as long as the positive."""
+    rows = [*training_rows, replace(training_rows[0], positive=training_rows[1].positive)]
+    target = Path("results/pairs/questions/pairs.parquet")
+    write_pairs(target, pair_frame(rows, "questions", "eng-Latn"))
+
+    def change(values):
+        taught = {"objective": "margin_mse", "teacher": {"model": "tiny", "kind": kind, "max_tokens": 40}}
+        values["stages"]["finetune" if mined else "contrastive"] |= taught
+
+    try:
+        found = job(recipe(change), "score_candidates", "finetune, questions" if mined else "contrastive, questions").count
+    finally:
+        target.unlink()
+    tokenizer = AutoTokenizer.from_pretrained(workspace / "model")
+    pairs = [(row.query, text) for row in rows for text in (row.positive, row.positive if mined else row.negatives[0])]
+    inputs = [*map(list, zip(*pairs, strict=True))]
+    if kind == "bi-encoder":
+        inputs = [list({text for side in inputs for text in side})]
+    lengths = [len(ids) for ids in tokenizer(*inputs, truncation=True, max_length=40)["input_ids"]]
+    assert (found.texts, found.tokens) == (len(lengths), sum(lengths))
+
+
 def test_the_gradient_cache_costs_a_forward_pass(recipe):
     # 32 rows of 2 texts of at most 32 tokens: on 8 processes below the small recipe's 256 tokens a mini-batch, on one above.
     eight, one = (job(recipe(gpus=gpus), "train_contrastive", "contrastive") for gpus in (8, 1))

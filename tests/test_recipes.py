@@ -121,6 +121,17 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
             "'data.questions.teacher.model' names the model 'big', which is not there; known are: tiny.",
         ),
         (
+            {
+                "stages__finetune__objective": "distill_kl",
+                "stages__finetune__teacher": {"model": "big", "kind": "cross-encoder"},
+            },
+            "'stages.finetune.teacher.model' names the model 'big', which is not there; known are: tiny.",
+        ),
+        (
+            {"stages__finetune__objective": {"infonce": {}, "distill_kl": {}}},
+            "'stages.finetune': the objective 'distill_kl' learns from a teacher: give the stage a teacher.",
+        ),
+        (
             {"evaluate__tasks__Similar__type": "stz"},
             "'evaluate.tasks.Similar.type' is 'stz', but it should be 'retrieval', 'reranking', ",
         ),
@@ -266,6 +277,23 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
     same = changed(stages__finetune__objective={"infonce": {"temperature": 0.05}})
     same["stages"]["finetune"] = dict(reversed(same["stages"]["finetune"].items()))
     assert edited(write, same) == set()
+
+
+def test_a_teacher_has_a_settings_file_for_each_data_set_that_learns_from_it(write):
+    def taught(**more):
+        stage = {"objective": "margin_mse", "teacher": {"model": "tiny", "kind": "cross-encoder"} | more}
+        recipe = changed(data__others={"corpus": "library", "task": "sts"})
+        recipe["stages"]["finetune"] |= stage | {"data": {"questions": {}, "others": {"objective": "cosent"}}}
+        return recipe
+
+    files = settings_files(load_recipes(write(small=taught())))
+    assert [path for path in files if "/teacher/" in path] == ["results/small/finetune/teacher/questions.yaml"]
+    shorter = settings_files(load_recipes(write(small=taught(max_tokens=16))))
+    assert {path for path in files if files[path] != shorter[path]} == {
+        "results/small/finetune/teacher/questions.yaml",
+        "results/small/finetune/stage.yaml",
+        "results/small/release.yaml",
+    }
 
 
 def test_a_comment_in_a_recipe_changes_no_settings_file(write, tmp_path):

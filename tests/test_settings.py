@@ -92,6 +92,22 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (module.Dataset, {"corpus": "a", "query_characters": [9, 2]}, "query_characters [9, 2] admit no text: give "),
         (Contract, [1, 2], "the whole is [1, 2], but it should be a valid dictionary"),
         (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
+        (
+            TrainStage,
+            TRAIN | {"objective": "margin_mse"},
+            "the whole: the objective 'margin_mse' learns from a teacher: give the stage a teacher.",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder"}},
+            "no objective learns from the teacher: leave it out, or name an objective such as margin_mse",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder", "max_token": 2}},
+            "unknown key 'teacher.max_token'; did you mean 'max_tokens'?",
+        ),
+        (TrainStage, TRAIN | {"teacher": {"model": "a", "kind": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
         (module.Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),
         (module.Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
         (module.HubSource, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 
 from ascent.encoder import Encoder
-from small import make_workspace
+from small import make_model, make_workspace
 
 pytestmark = pytest.mark.workflow
 
@@ -65,9 +66,9 @@ class Copy:
     def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         return self.snakemake(*arguments, "--configfile", str(self.config), **environment)
 
-    def jobs(self) -> set[str]:
+    def jobs(self, *targets: str) -> set[str]:
         """The jobs that a dry run names: rule and wildcards, such as `train_finetune small finetune`; `all` left out."""
-        done = self.build("--dry-run")
+        done = self.build("--dry-run", *targets)
         assert done.returncode == 0, done.stdout
         found = set()
         for block in re.split(r"\n\s*\n|\n(?=\[)", done.stdout):
@@ -180,8 +181,6 @@ def test_the_card_s_front_matter_parses(finished):
 
 
 def test_mined_negatives_are_no_answers(finished):
-    import polars as pl
-
     pairs = pl.read_parquet(finished / "results/pairs/questions/pairs.parquet")
     table = pl.read_parquet(finished / "results/small/finetune/negatives/questions.parquet")
     answers = {}
@@ -368,6 +367,45 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
     assert all(line["mfu"] > 0 and line["flops_per_second"] > 0 for line in lines)
     leakage = json.loads((fresh / "results/small/leakage.json").read_text())
     assert set(leakage["training"]) == {"questions", "modules", "held"}
+
+
+def test_a_stage_learns_the_scores_of_a_cross_encoder(fresh, tmp_path):
+    """Of negatives that the base mined; and what runs again of all that."""
+    make_model(tmp_path / "judge", labels=1)
+    config = yaml.safe_load(fresh.config.read_text())
+    config["models"]["judge"] = {"source": {"type": "files", "paths": [str(tmp_path / "judge")]}, "licence": "mit"}
+    fresh.config.write_text(yaml.safe_dump(config))
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe["data"]["questions"] = {"corpus": "library", "decontaminate": ["library"]}
+    recipe["stages"]["finetune"] |= {
+        "from": ["base"],
+        "objective": {"margin_mse": {"scale": 0.1}},
+        "mining": {"model": "base", "per_query": 2, "max_share_of_positive": 2},
+        "teacher": {"model": "judge", "kind": "cross-encoder", "max_tokens": 48},
+    }
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
+    model, stage = "results/small/finetune/model", fresh / "results/small/finetune"
+    done = fresh.build(model)
+    assert done.returncode == 0, done.stdout
+
+    negatives, scores = (pl.read_parquet(stage / f"{kind}/questions.parquet") for kind in ("negatives", "scores"))
+    assert negatives.select("query_id", "positive_id", "negative_ids").equals(scores.drop("scores"))
+    assert np.load(stage / "tokens/questions/teacher_scores.npy").tolist() == scores["scores"].explode().to_list()
+    losses = [json.loads(line)["loss"] for line in (stage / "metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(losses))
+    assert json.loads((fresh / model / "ascent.json").read_text())["history"]["settings"]["stage"]["teacher"]["model"] == "judge"
+
+    settings = {f"write_settings results/small/finetune/{name}" for name in ("stage", "teacher/questions")}
+    after = {"tokenise_pairs small finetune questions", "train_finetune small finetune"}
+    scored = "score_candidates small finetune questions"
+    assert fresh.jobs(model) == set()
+    with edited(recipe_of(fresh), lambda text: text.replace("scale: 0.1", "scale: 0.2")):
+        assert fresh.jobs(model) == {"write_settings results/small/finetune/stage", "train_finetune small finetune"}
+    with edited(recipe_of(fresh), lambda text: text.replace("max_tokens: 48", "max_tokens: 40")):
+        assert fresh.jobs(model) == {scored, *settings, *after}
+    with edited(recipe_of(fresh), lambda text: text.replace("per_query: 2", "per_query: 3")):
+        mined = {"mine_negatives small finetune questions", "write_settings results/small/finetune/mining"}
+        assert fresh.jobs(model) == {scored, *after, *mined, "write_settings results/small/finetune/stage"}
 
 
 # ---------------------------------------------------------------- how it fails

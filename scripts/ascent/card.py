@@ -75,6 +75,11 @@ def make_card(
                 "radar": radar,
             },
             lines=[(row, bases.get(task), tests.get(task)) for task, row in rows.items()],
+            teachers={
+                name: (stage.teacher, settings.models[stage.teacher.model])
+                for name, stage in lineage.items()
+                if isinstance(stage, Training) and stage.teacher
+            },
             lineage={name: dump(stage) for name, stage in lineage.items()},
             datasets={name: (recipe.data[name], settings.corpora[recipe.data[name].corpus]) for name in sorted(trained)},
             pairs=[audit for audit in found["pairs"] if audit["name"] in trained],

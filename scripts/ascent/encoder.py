@@ -47,7 +47,7 @@ class Encoder:
     def of_backbone(cls, folder: str | Path, backbone: Backbone, precision: str = "auto") -> "Encoder":
         """An encoder for a folder as it was retrieved, used as a recipe says: a teacher."""
         self = cls.__new__(cls)
-        contract = Contract(**backbone.model_dump(exclude={"model"}))
+        contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
         self._set(*load_backbone(folder, contract), contract, "", folder, precision, None)
         return self
 

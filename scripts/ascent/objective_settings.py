@@ -14,8 +14,9 @@ from .settings_base import Positive, Settings
 class Loss(Settings):
     """What every loss has."""
 
-    needs: ClassVar[Literal["labels", "negatives", "own negatives", "nothing"]]
-    """What rows must have for the loss to teach anything: labels, or documents to be told from, in the batch or their own."""
+    needs: ClassVar[Literal["labels", "negatives", "own negatives", "teacher scores", "nothing"]]
+    """What rows must have for the loss to teach anything: labels; documents to be told from, in the batch or their own; their own
+    documents' scores by the stage's teacher."""
 
     weight: Positive = 1
     """Factor on the loss in the sum of a stage's losses."""
@@ -97,6 +98,28 @@ class Angle(Loss):
     """Factor on differences of similarities."""
 
 
+class MarginMse(Loss):
+    """By how much a positive scores above each of its row's negatives is what a teacher says, in squared error (MarginMSE, arXiv
+    2010.02666)."""
+
+    needs = "teacher scores"
+
+    scale: Positive = 1
+    """Factor on the model's similarities before they are compared: a cosine's margin is at most 2, a logit's may be 20."""
+
+
+class DistillKl(Loss):
+    """A row's documents have the probabilities that the teacher's scores give them, by the Kullback-Leibler divergence (arXiv
+    2010.11386), times the square of `temperature` (arXiv 1503.02531)."""
+
+    needs = "teacher scores"
+
+    temperature: Positive = 0.05
+    """The model's similarities are divided by it before the softmax."""
+    teacher_temperature: Positive = 1
+    """The teacher's scores are divided by it before the softmax."""
+
+
 class SpreadOut(Loss):
     """Regulariser beside other losses: similarities within the batch are like those of random directions (arXiv 1708.06320)."""
 
@@ -110,6 +133,8 @@ OBJECTIVES: dict[str, type[Loss]] = {
     "cosine": Cosine,
     "cosent": Cosent,
     "angle": Angle,
+    "margin_mse": MarginMse,
+    "distill_kl": DistillKl,
     "spread_out": SpreadOut,
 }
 

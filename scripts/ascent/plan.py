@@ -17,7 +17,7 @@ from .gpus import Machine
 from .pairs import read_documents, read_pairs
 from .recipes import Recipes, kind_of
 from .schedule import shares, smallest_batch
-from .settings import Contract, LocalTask, PretrainStage, Training
+from .settings import BiEncoderTeacher, Contract, LocalTask, PretrainStage, Training, TrainStage
 from .tokens import Count, TokenCounter
 
 
@@ -75,6 +75,7 @@ class _Planner:
             jobs += [self.encoding(*pair) for pair in own]
             for pair in own:  # stages that mine with one model share its shards
                 del mined[pair]
+            jobs += [self.scoring_candidates(name, stage, dataset) for dataset in stage.data if stage.taught(dataset)]
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
             self.check_stage(name, stage, memory[name][stage.zero])
             if host := memory[name][stage.zero].host * self.machine.gpus:
@@ -94,8 +95,7 @@ class _Planner:
         if remote:
             self.notes.append(f"Not counted: {remote} tasks of mteb, whose data come from a hub.")
         zero = {name: stage.zero for name, stage in stages.items()}
-        models = {self.recipe.base.model} | {backbone.model for backbone in self.teachers.values()}
-        shapes = {model: self.shape(model) for model in sorted(models)}
+        shapes = {model: self.shape(model) for model in sorted(self.models)}
         return Plan(jobs=jobs, memory=memory, zero=zero, shapes=shapes, notes=self.notes, warnings=self.warnings)
 
     # ------------------------------------------------------------ files
@@ -110,6 +110,13 @@ class _Planner:
         datasets = {name: self.recipes.datasets[name] for name in self.recipes.training_data(self.name)}
         return {name: dataset.teacher for name, dataset in datasets.items() if dataset.teacher}
 
+    @cached_property
+    def models(self) -> set[str]:
+        """The models that the recipe's jobs load: the base and all teachers."""
+        stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
+        teachers = [*self.teachers.values(), *(stage.teacher for stage in stages if stage.teacher)]
+        return {self.recipe.base.model} | {teacher.model for teacher in teachers}
+
     def pair_files(self, dataset: str) -> list[Path]:
         """Where a data set's rows may be found, the nearest to training first."""
         corpus = self.recipes.datasets[dataset].corpus
@@ -117,8 +124,7 @@ class _Planner:
         return [Path(f"results/{name}.parquet") for name in names]
 
     def refuse_missing(self) -> None:
-        models = {self.recipe.base.model} | {teacher.model for teacher in self.teachers.values()}
-        missing = [str(self.model_folder(model)) for model in sorted(models) if not self.model_folder(model).is_dir()]
+        missing = [str(self.model_folder(model)) for model in sorted(self.models) if not self.model_folder(model).is_dir()]
         for dataset in self.recipes.training_data(self.name):
             files = self.pair_files(dataset)
             missing += [] if any(file.exists() for file in files) else [str(files[1])]
@@ -163,6 +169,23 @@ class _Planner:
         teacher, task = self.teachers[dataset], self.recipes.datasets[dataset].task
         count = self.count(teacher.model, teacher, task, **self.distinct(dataset))
         return self.embedding("score_pairs", dataset, teacher.model, count, 1)
+
+    def scoring_candidates(self, name: str, stage: TrainStage, dataset: str) -> Job:
+        teacher, rows, what = stage.teacher, self.rows(dataset), f"{name}, {dataset}"
+        negatives = rows.filter(pl.col("negatives").list.len() > 0).explode("negatives")
+        if isinstance(teacher, BiEncoderTeacher):
+            texts = self.distinct(dataset)
+            if not stage.mining:  # mined ones are positives of other rows
+                texts["document"] = pl.concat([texts["document"], negatives["negatives"]]).unique(maintain_order=True)
+            count = self.count(teacher.model, teacher, self.recipes.datasets[dataset].task, **texts)
+        else:
+            counter = self.counter(teacher.model, teacher.max_tokens)
+            count = counter.count_pairs(rows["query"], rows["positive"])
+            if stage.mining:
+                count *= 1 + stage.mining.per_query
+            else:
+                count += counter.count_pairs(negatives["query"], negatives["negatives"])
+        return self.embedding("score_candidates", what, teacher.model, count, 1)
 
     def encoding(self, stage: str, dataset: str) -> Job:
         contract, task = self.recipes.contract(self.name, stage), self.recipes.datasets[dataset].task

@@ -27,6 +27,7 @@ from .settings import (
     Settings,
     StageSettings,
     TaskSettings,
+    Teaching,
     Threshold,
     Training,
 )
@@ -258,6 +259,8 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
             if stage.mining:
                 known(stage.mining.model, stages, "the stage", f"stages.{name}.mining.model")
                 graph[name].add(stage.mining.model)
+            if stage.teacher:
+                known(stage.teacher.model, config.models, "the model", f"stages.{name}.teacher.model")
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -318,6 +321,10 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                 for dataset in settings.tables:
                     tokenising = settings.tokenising(recipes.contract(name, stage), recipes.datasets[dataset].task)
                     files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
+                for dataset in settings.data:
+                    if settings.taught(dataset):
+                        teaching = Teaching(teacher=settings.teacher, task=recipes.datasets[dataset].task)
+                        files[f"results/{name}/{stage}/teacher/{dataset}.yaml"] = dump(teaching)
                 if settings.mining:
                     files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)
         for task, settings in recipes.tasks(name).items():
@@ -334,6 +341,7 @@ def _part(kind: type[Settings], whole: Settings) -> str:
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
     corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(recipes.evaluation_corpora(name))
     models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
+    models |= {recipe.stages[stage].teacher.model for stage in recipes.trained(name) if recipe.stages[stage].teacher}
     return ReleaseSettings(
         name=name,
         # How training was run changes nothing on the card.

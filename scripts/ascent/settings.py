@@ -181,6 +181,27 @@ class Backbone(Contract):
     """Name of a model in config.yaml."""
 
 
+class BiEncoderTeacher(Backbone):
+    """A teacher that embeds queries and documents apart; its score is the inner product of the two embeddings."""
+
+    kind: Literal["bi-encoder"]
+    """The kind of teacher."""
+
+
+class CrossEncoderTeacher(Settings):
+    """A teacher that reads a query and a document together; its score is its one logit."""
+
+    kind: Literal["cross-encoder"]
+    """The kind of teacher."""
+    model: str
+    """Name of a model in config.yaml: one for sequence classification, with one label."""
+    max_tokens: Count = 512
+    """A query and a document that have more tokens together are cut, the longer one first; special tokens count."""
+
+
+Teacher = Annotated[BiEncoderTeacher | CrossEncoderTeacher, Field(discriminator="kind")]
+
+
 class Preparation(Settings):
     """Which rows of a corpus become training pairs, and what their texts must be like."""
 
@@ -406,6 +427,8 @@ class TrainStage(Training):
     """Keeps the weights that are best on held-out pairs, and may end training early; the last weights are kept when absent."""
     mining: Mining | None = None
     """Hard negatives, mined with an earlier stage's model; none when absent."""
+    teacher: Teacher | None = None
+    """A model whose scores the stage learns, by an objective that takes them: margin_mse, distill_kl."""
     matryoshka: dict[Count, Positive] = {}
     """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
     embedding's is 1 unless it is given (arXiv 2205.13147)."""
@@ -415,6 +438,22 @@ class TrainStage(Training):
         if self.development and self.development.data in self.data:
             raise ValueError(f"development.data '{self.development.data}' is trained on; name another data set")
         return self
+
+    @model_validator(mode="after")
+    def _the_teacher_teaches(self):
+        for name in self.data:
+            if self.teacher is None and (taught := self.taught(name)):
+                raise ValueError(f"the objective '{min(taught)}' learns from a teacher: give the stage a teacher")
+        if self.teacher is not None and not any(self.taught(name) for name in self.data):
+            raise ValueError("no objective learns from the teacher: leave it out, or name an objective such as margin_mse")
+        return self
+
+    def taught(self, dataset: str) -> dict[str, str]:
+        """Return the losses of a data set that learn from the stage's teacher, and what each needs of it."""
+        if dataset not in self.data:  # it only develops with it
+            return {}
+        chosen = (self.data[dataset].objective or self.objective).chosen
+        return {name: loss.needs for name, loss in chosen.items() if loss.needs.startswith("teacher ")}
 
     @property
     def tables(self) -> list[str]:
@@ -432,7 +471,12 @@ class PretrainStage(Training):
     # What other training may have; of these words the recipe's are refused.
     development: ClassVar[None] = None
     mining: ClassVar[None] = None
+    teacher: ClassVar[None] = None
     matryoshka: ClassVar[dict[int, float]] = {}
+
+    def taught(self, dataset: str) -> dict[str, str]:
+        """Return what its losses learn from a teacher: nothing."""
+        return {}
 
     def tokenising(self, contract: Contract, task: str) -> Tokenising:
         """Return the same without prompts: each text would begin with words that are there to be predicted, and are known."""
@@ -563,6 +607,15 @@ class Threshold(Settings):
 
     min_score: float | None
     """Pairs that the teacher scores lower are dropped."""
+
+
+class Teaching(Settings):
+    """teacher/<dataset>.yaml: what scores the documents of a data set's rows for a stage."""
+
+    teacher: Teacher
+    """The model that scores, and how it is used."""
+    task: TaskType
+    """The task type, which chooses a bi-encoder's prompts."""
 
 
 class StageSettings(Settings):

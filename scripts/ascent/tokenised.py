@@ -11,6 +11,8 @@ prompt of its side; R rows, each of a query, a positive and its negatives; Q que
     document_offsets  int64 (R + 1)              row r has documents[document_offsets[r]:document_offsets[r + 1]]
     row_tokens        int32 (R)                  tokens of each row's texts together
     labels            float32 (R)                the score of a graded row, else NaN
+    teacher_scores    float32 (all documents)    the teacher's score of each document for its row's query; only of stages with a
+                                                 teacher whose scores they learn
     asked             int64 (Q)                  the ids of the queries, rising
     answers           int64 (all answers)        ids of the positives of each of these queries, one query after another
     answer_offsets    int64 (Q + 1)              query q has answers[answer_offsets[q]:answer_offsets[q + 1]]
@@ -25,6 +27,7 @@ import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
 
+from .candidates import read_scores
 from .contract import tokenizer_digest
 from .errors import AscentError
 from .files import folder_atomically, read_json, sha256_file, write_json
@@ -38,18 +41,20 @@ CHUNK_TEXTS = 10_000
 CHUNK_BYTES = 8_000_000
 
 
-def tokenise_pairs(model: Path, settings: Tokenising, pairs: Path, negatives: Path | None, output: Path) -> dict:
+def tokenise_pairs(
+    model: Path, settings: Tokenising, pairs: Path, negatives: Path | None, output: Path, *, scores: Path | None = None
+) -> dict:
     """Write a data set's tokens; return the contents of meta.json.
 
-    model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. Raises AscentError when they
-    were mined for other pairs, and as read_pairs does.
+    model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. scores: a teacher's, by
+    score_candidates. Raises AscentError when either was made for other pairs, and as read_pairs does.
     """
     tokenizer, digest = load_tokenizer(model, settings.max_tokens)
-    rows = _rows(pairs, negatives)
+    rows = training_rows(pairs, negatives)
     documents = rows.select(pl.concat_list("positive", "negatives")).to_series()
     document_offsets = np.concatenate([[0], np.cumsum(documents.list.len().to_numpy(), dtype=np.int64)])
-    asked_texts, queries = _distinct(rows["query"])
-    document_texts, documents = _distinct(documents.explode())
+    asked_texts, queries = distinct_texts(rows["query"])
+    document_texts, documents = distinct_texts(documents.explode())
     documents += len(asked_texts)
     with folder_atomically(output) as folder:
         lengths, cut = [], {}
@@ -82,6 +87,8 @@ def tokenise_pairs(model: Path, settings: Tokenising, pairs: Path, negatives: Pa
             "answers": answers["answer"].to_numpy(),
             "answer_offsets": np.concatenate([[0], np.cumsum(counts)]),
         }
+        if scores:
+            arrays["teacher_scores"] = read_scores(scores, rows)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         meta = {
@@ -89,6 +96,7 @@ def tokenise_pairs(model: Path, settings: Tokenising, pairs: Path, negatives: Pa
             "tokenizer_digest": digest,
             "pairs": sha256_file(pairs),
             "negatives": sha256_file(negatives) if negatives else None,
+            **({"teacher_scores": sha256_file(scores)} if scores else {}),
             "rows": len(rows),
             "texts": {"query": len(asked_texts), "document": len(document_texts)},
             "texts_cut": cut,
@@ -122,6 +130,7 @@ class TokenisedPairs:
         self.document_offsets, self.row_tokens = arrays["document_offsets.npy"], arrays["row_tokens.npy"]
         self.labels, self.asked = arrays["labels.npy"], arrays["asked.npy"]
         self.answers, self.answer_offsets = arrays["answers.npy"], arrays["answer_offsets.npy"]
+        self.teacher_scores = arrays.get("teacher_scores.npy")
 
     def __len__(self) -> int:
         return self.meta["rows"]
@@ -141,6 +150,11 @@ class TokenisedPairs:
     def documents_of(self, row: int) -> list[int]:
         """Return the texts of a row's positive and negatives."""
         return self.documents[self.document_offsets[row] : self.document_offsets[row + 1]].tolist()
+
+    def teacher_scores_of(self, row: int) -> np.ndarray:
+        """Return the teacher's scores of a row's positive and negatives: float32, NaN where there are none."""
+        begin, end = self.document_offsets[row : row + 2]
+        return np.full(end - begin, np.nan, np.float32) if self.teacher_scores is None else self.teacher_scores[begin:end]
 
     def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts' ids."""
@@ -174,7 +188,7 @@ def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
     return tokenizer, expected
 
 
-def _rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
+def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
     """Return a data set's rows with the negatives that they are trained with."""
     rows = read_pairs(pairs).select("query", "positive", "negatives", "label", "query_id", "positive_id")
     if negatives is None:
@@ -187,7 +201,7 @@ def _rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
     return both
 
 
-def _distinct(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
+def distinct_texts(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
     """Return the distinct texts in the order in which they first come, and the place of each text among them, int64."""
     frame = texts.to_frame("text")
     distinct = frame.unique(maintain_order=True).with_row_index("place")

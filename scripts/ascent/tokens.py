@@ -1,5 +1,6 @@
 """Tokens of many texts, from a sample of them, by a model's own tokenizer without transformers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +48,19 @@ class TokenCounter:
 
     def count(self, texts: pl.Series, prompt: str) -> Count:
         """Return the count of `prompt + text` over all texts: exact for at most SAMPLE of them, else scaled from so many."""
-        if texts.is_empty():
+        return self._count(len(texts), lambda sample: [prompt + text for text in texts.gather(sample)])
+
+    def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:
+        """Return the count of queries with their documents, each two texts read together, from as many as `count` takes."""
+        return self._count(len(queries), lambda sample: list(zip(queries.gather(sample), documents.gather(sample), strict=True)))
+
+    def _count(self, total: int, inputs: Callable[[np.ndarray], list]) -> Count:
+        if not total:
             return Count()
-        sample = texts
-        if len(texts) > SAMPLE:
-            sample = texts.gather(np.sort(np.random.default_rng(SEED).choice(len(texts), SAMPLE, replace=False)))
-        encoded = self._tokenizer.encode_batch_fast([prompt + text for text in sample])
+        sample = np.arange(total)
+        if total > SAMPLE:
+            sample = np.sort(np.random.default_rng(SEED).choice(total, SAMPLE, replace=False))
+        encoded = self._tokenizer.encode_batch_fast(inputs(sample))
         lengths = np.array([len(one.ids) for one in encoded], dtype=float)
         found = Count(texts=len(sample), tokens=lengths.sum(), squares=(lengths**2).sum())
-        return found * (len(texts) / len(sample))
+        return found * (total / len(sample))

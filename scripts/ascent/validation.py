@@ -31,7 +31,7 @@ def dump(settings: BaseModel) -> str:
 
 
 # What pydantic puts into an error's path to name the branch of a union; no key of the file.
-_BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub"}
+_BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub", "bi-encoder", "cross-encoder"}
 
 
 def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
@@ -82,9 +82,11 @@ def _resolve(node: dict, definitions: dict) -> dict:
 def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool]:
     """Return the schema one step down an error's path, and whether the step named a branch of a union."""
     node = _resolve(node, definitions)
-    branches = [branch for branch in node.get("anyOf", []) + node.get("oneOf", []) if "$ref" in branch]
+    nested = [branch.get("oneOf", [branch]) for branch in node.get("anyOf", []) + node.get("oneOf", [])]
+    branches = [branch for some in nested for branch in some if "$ref" in branch]
     if branches and part in _BRANCHES:
         names = {"train": "TrainStage", "pretrain": "PretrainStage", "merge": "MergeStage"}
+        names |= {"bi-encoder": "BiEncoderTeacher", "cross-encoder": "CrossEncoderTeacher"}
         wanted = names.get(str(part), f"{str(part).capitalize()}Source")
         return next(branch for branch in branches if branch["$ref"].endswith(wanted)), True
     if part in node.get("properties", {}):

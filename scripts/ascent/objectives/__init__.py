@@ -26,6 +26,8 @@ class Embedded:
     texts are equal. answers: int64 (rows, most), the ids of all documents known to answer each row's query, its positive among
     them, filled up with -1. groups: int64 (rows,): in the whole batch, rows compete only with those of their own group.
     labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set.
+    teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data set has
+    none; nothing where no data set of the stage has a teacher.
     """
 
     queries: torch.Tensor
@@ -36,6 +38,7 @@ class Embedded:
     groups: torch.Tensor
     labels: torch.Tensor
     sources: torch.Tensor
+    teacher_scores: torch.Tensor | None = None
 
     @property
     def positives(self) -> torch.Tensor:
@@ -46,8 +49,9 @@ class Embedded:
         """Return these rows (a mask) and what belongs to them."""
         kept = rows[self.owners]
         place = torch.cumsum(rows, 0) - 1
-        of_documents = {"documents", "owners", "document_ids"}
-        parts = {f.name: getattr(self, f.name)[kept if f.name in of_documents else rows] for f in fields(self)}
+        of_documents = {"documents", "owners", "document_ids", "teacher_scores"}
+        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        parts = {name: value[kept if name in of_documents else rows] for name, value in given.items()}
         return Embedded(**parts | {"owners": place[parts["owners"]]})
 
 

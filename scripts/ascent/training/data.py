@@ -27,6 +27,8 @@ class Batch:
     groups: int64 (rows,): a row's candidates are the documents of rows of its own group. It is 0 where in-batch negatives are
     on; else 1 + the row's number, so that the row is alone with its own documents.
     labels: float32 (rows,), the score of a graded row, else NaN. weights: float32 (rows,), factors on the rows' losses.
+    teacher_scores: float32 (documents,), the teacher's score of each document for its row's query, NaN in data sets without;
+    nothing where no data set of the stage has a teacher.
     """
 
     tokens: list[np.ndarray]
@@ -40,11 +42,16 @@ class Batch:
     groups: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
+    teacher_scores: torch.Tensor | None = None
 
     def pin_memory(self) -> "Batch":
         """Return the batch with tensors that a GPU fetches by itself; a loader calls this."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.type is torch.Tensor}
-        return replace(self, **{name: tensor.pin_memory() for name, tensor in tensors.items()})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value.pin_memory() for name, value in values.items() if isinstance(value, torch.Tensor)})
+
+    def taught(self, device: torch.device) -> dict[str, torch.Tensor]:
+        """Return what a teacher says of the batch, by the names of Embedded's fields; empty where no data set has a teacher."""
+        return {} if self.teacher_scores is None else {"teacher_scores": self.teacher_scores.to(device)}
 
 
 class TrainingData:
@@ -108,7 +115,15 @@ class TrainingData:
             groups=torch.from_numpy(np.where(self._alone[sources], 1 + numbers, 0)),
             labels=torch.tensor([float(table.labels[row]) for table, row in places], dtype=torch.float32),
             weights=torch.from_numpy(self._weights[sources]),
+            teacher_scores=self._teacher_scores(places),
         )
+
+    def _teacher_scores(self, rows: list[tuple[TokenisedPairs, int]]) -> torch.Tensor | None:
+        """Return the teacher's scores of the rows' positives, then of their negatives."""
+        if all(table.teacher_scores is None for table in self.tables):
+            return None
+        scores = [table.teacher_scores_of(row) for table, row in rows]
+        return torch.from_numpy(np.concatenate([*(own[:1] for own in scores), *(own[1:] for own in scores)]))
 
     def _answers(self, queries: np.ndarray) -> np.ndarray:
         """Return the ids of the known answers to queries with these ids: int64 (queries, most_answers), filled up with -1."""
@@ -145,7 +160,12 @@ def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, compe
                 f"{where}: row {unlabelled[0]} has no label, which the objective '{loss}' needs; give labels, or another "
                 "objective."
             )
-        if settings.needs == "own negatives" and alone:
+        if settings.needs == "teacher scores" and table.teacher_scores is None:
+            raise AscentError(
+                f"{where}: {table.folder} has no scores of a teacher, which the objective '{loss}' needs; remove the folder and "
+                "run again."
+            )
+        if settings.needs in ("own negatives", "teacher scores") and alone:
             raise AscentError(
                 f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or give another objective."
             )

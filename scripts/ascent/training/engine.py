@@ -164,6 +164,7 @@ def backward(
             groups=batch.groups.to(device),
             labels=batch.labels.to(device),
             sources=sources,
+            **batch.taught(device),
         )
     )
     (at_rows,) = torch.autograd.grad(losses.sum() * (dist.get_world_size() / batch.global_rows), rows)

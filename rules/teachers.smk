@@ -1,0 +1,27 @@
+# In: training pairs with the negatives that a stage trains on, and the stage's teacher. Out: the teacher's score of each document.
+
+
+rule score_candidates:
+    input:
+        settings="results/{recipe}/{stage}/teacher/{dataset}.yaml",
+        teacher=stage_teacher,
+        pairs="results/pairs/{dataset}/pairs.parquet",
+        negatives=mined_negatives,
+    output:
+        "results/{recipe}/{stage}/scores/{dataset}.parquet",
+    log:
+        "logs/{recipe}/{stage}/scores/{dataset}.log",
+    benchmark:
+        "benchmarks/{recipe}/{stage}/scores/{dataset}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(64_000),
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        "python scripts/score_candidates.py --settings {input.settings} --teacher {input.teacher} "
+        "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"

@@ -1,0 +1,51 @@
+"""What a teacher says of the documents of a data set's rows, as a table: query_id, positive_id, negative_ids and scores, those of
+the positive and of each negative. One row for each that a stage trains on, in the same order."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from .errors import AscentError
+from .files import write_atomically
+from .pairs import read_columns, text_id
+
+_IDS = ("query_id", "positive_id", "negative_ids")
+_SCHEMA = pa.schema(
+    {"query_id": pa.string(), "positive_id": pa.string(), "negative_ids": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}
+)
+
+
+def candidates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return query and document of each row's positive and negatives, one row after another."""
+    return rows.select("query", document=pl.concat_list("positive", "negatives")).explode("document")
+
+
+def write_scores(path: Path, rows: pl.DataFrame, scores: np.ndarray) -> None:
+    """Write the scores of the rows' candidates, (candidates,)."""
+    counts = (rows["negatives"].list.len() + 1).to_numpy()
+    lists = pl.DataFrame({"row": np.repeat(np.arange(len(rows)), counts), "scores": scores})
+    lists = lists.group_by("row", maintain_order=True).agg("scores")
+    with write_atomically(path) as temporary:
+        _ids(rows).with_columns(lists["scores"]).write_parquet(temporary)
+
+
+def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
+    """Return the scores of the rows' candidates: float32 (candidates,).
+
+    Raises AscentError when the table is of other rows, or a score is missing or not finite.
+    """
+    table = pl.from_arrow(read_columns(path, _SCHEMA))
+    if not table.select(_IDS).equals(_ids(rows)):
+        raise AscentError(f"{path}: holds scores of other pairs or negatives than the stage trains on; score them again.")
+    scores = table["scores"].explode().cast(pl.Float32)
+    counted = (table["scores"].list.len() == table["negative_ids"].list.len() + 1).all()
+    if not counted or scores.null_count() or not scores.is_finite().all():
+        raise AscentError(f"{path}: a candidate's score is missing or not finite; score them again.")
+    return scores.to_numpy()
+
+
+def _ids(rows: pl.DataFrame) -> pl.DataFrame:
+    negatives = pl.col("negatives").list.eval(pl.element().map_elements(text_id, return_dtype=pl.String))
+    return rows.select("query_id", "positive_id", negative_ids=negatives)

@@ -1,0 +1,30 @@
+"""Score the positive and the negatives of each row that a stage trains on by the stage's teacher."""
+
+import argparse
+from pathlib import Path
+
+from ascent.candidates import write_scores
+from ascent.errors import reports_errors
+from ascent.settings import Teaching
+from ascent.teachers import score_candidates
+from ascent.tokenised import training_rows
+from ascent.validation import load
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="the teacher and the task type, YAML")
+    parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
+    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; the pairs' own when left out")
+    parser.add_argument("--output", type=Path, required=True, help="scores, parquet")
+    arguments = parser.parse_args()
+    rows = training_rows(arguments.pairs, arguments.negatives)
+    scores = score_candidates(load(Teaching, arguments.settings), arguments.teacher, rows)
+    write_scores(arguments.output, rows, scores)
+    print(f"{len(rows):,} rows, {len(scores):,} scores from {scores.min():.4g} to {scores.max():.4g}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

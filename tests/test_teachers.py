@@ -1,0 +1,193 @@
+"""A teacher's scores are those of sentence-transformers, reach the rows that they are for, and are refused for any other."""
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sentence_transformers import CrossEncoder as Reference
+from sentence_transformers import SentenceTransformer
+
+from ascent import teachers, tokenised
+from ascent.candidates import candidates, read_scores, write_scores
+from ascent.errors import AscentError
+from ascent.pairs import Pair, pair_frame, write_pairs
+from ascent.settings import BiEncoderTeacher, CrossEncoderTeacher, Teaching
+from ascent.teachers import CrossEncoder, score_candidates
+from ascent.tokenised import TokenisedPairs
+from small import make_model
+
+TEACHER = {"model": "t", "kind": "cross-encoder", "max_tokens": 48}
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    """A cross-encoder of random weights."""
+    return make_model(tmp_path_factory.mktemp("judge") / "judge", labels=1)
+
+
+@pytest.fixture(scope="module")
+def pairs(corpus_rows, tmp_path_factory):
+    """40 rows with 0 to 3 negatives; two queries are asked twice, with the same negatives."""
+    texts = [row["positive"] for row in corpus_rows]
+    rows = [Pair(row["query"], row["positive"], tuple(texts[50 + i : 50 + i + i % 4])) for i, row in enumerate(corpus_rows[:38])]
+    rows += [Pair(rows[i].query, texts[100 + i], rows[i].negatives) for i in (2, 3)]
+    path = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
+    write_pairs(path, pair_frame(rows, "questions", "eng-Latn"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def rows(pairs):
+    return tokenised.training_rows(pairs, None)
+
+
+@pytest.fixture(scope="module")
+def asked(rows):
+    """Query and document of each candidate, by a loop."""
+    return [[row["query"], document] for row in rows.iter_rows(named=True) for document in (row["positive"], *row["negatives"])]
+
+
+@pytest.fixture
+def scored(rows, asked, tmp_path):
+    """A table of scores that differ."""
+    scores = np.linspace(-8, 9, len(asked), dtype=np.float32)
+    write_scores(tmp_path / "scores.parquet", rows, scores)
+    return tmp_path / "scores.parquet", scores
+
+
+# ---------------------------------------------------------------- scores
+
+
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+def test_a_cross_encoder_s_scores_are_sentence_transformers_logits(architecture, asked, tmp_path):
+    folder = make_model(tmp_path / "judge", architecture, labels=1)
+    reference = Reference(str(folder), max_length=48, device="cpu")
+    # Without a padding token of its configuration, a decoder takes one text at a time there.
+    expected = reference.predict(asked, activation_fn=torch.nn.Identity(), batch_size=7 if architecture == "bert" else 1)
+    found = CrossEncoder(folder, max_tokens=48, precision="float32", tokens_per_batch=300).score(*zip(*asked, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    lengths = [len(ids) for ids in reference.tokenizer(*map(list, zip(*asked, strict=True)))["input_ids"]]
+    assert min(lengths) < 48 < max(lengths)  # some are cut
+    assert np.ptp(found) > 1e-2
+
+
+def test_candidates_are_scored_by_a_cross_encoder(judge, rows, asked, monkeypatch):
+    monkeypatch.setattr(teachers, "precision_dtype", lambda *_: None)
+    monkeypatch.setattr(teachers, "CHUNK", 13)
+    teaching = Teaching(teacher=CrossEncoderTeacher(**TEACHER), task="retrieval")
+    expected = Reference(str(judge), max_length=48, device="cpu").predict(asked, activation_fn=torch.nn.Identity())
+    found = score_candidates(teaching, judge, rows)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_candidates_are_scored_by_a_bi_encoder(tiny_resource, rows, asked, monkeypatch):
+    from ascent import encoder
+
+    monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
+    monkeypatch.setattr(teachers, "CHUNK", 13)
+    prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
+    teacher = BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32, prompts=prompts)
+    found = score_candidates(Teaching(teacher=teacher, task="retrieval"), tiny_resource, rows)
+    reference = SentenceTransformer(str(tiny_resource), device="cpu")
+    reference.max_seq_length = 32
+    queries = reference.encode([query for query, _ in asked], prompt="question: ")
+    documents = reference.encode([document for _, document in asked], prompt="passage: ")
+    expected = reference.similarity_pairwise(queries, documents).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert np.ptp(found) > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("labels", "max_tokens", "message"),
+    [
+        (None, 48, r"judge: has no weights for classifier\.\w+, so it is no model for sequence classification; take"),
+        (2, 48, r"judge: gives 2 logits, but a score is one; take another teacher"),
+        (1, 65, r"judge: takes at most 64 tokens, but max_tokens is 65; lower it"),
+    ],
+)
+def test_what_is_no_cross_encoder_is_refused(labels, max_tokens, message, tmp_path):
+    folder = make_model(tmp_path / "judge", labels=labels)
+    with pytest.raises(AscentError, match=message):
+        CrossEncoder(folder, max_tokens=max_tokens)
+    (folder / "config.json").unlink()
+    with pytest.raises(AscentError, match=r"judge: holds no config\.json"):
+        CrossEncoder(folder, max_tokens=max_tokens)
+
+
+# ---------------------------------------------------------------- the table
+
+
+def test_a_table_gives_back_the_scores_of_its_rows(rows, asked, scored):
+    path, scores = scored
+    assert [list(row) for row in candidates(rows).iter_rows()] == asked
+    found = read_scores(path, rows)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, scores)
+
+
+def test_scores_of_other_rows_are_refused(rows, scored):
+    path, _ = scored
+    other = pl.col("negatives").list.reverse()
+    assert not rows.with_columns(other).equals(rows)
+    for others in (rows[:-1], rows[::-1], rows.with_columns(other), pl.concat([rows, rows[:1]])):
+        with pytest.raises(AscentError, match=r"scores\.parquet: holds scores of other pairs or negatives than"):
+            read_scores(path, others)
+
+
+@pytest.mark.parametrize("wrong", [[0.0], [0.0, math.nan], [0.0, math.inf], [0.0, None]])
+def test_a_score_that_is_missing_or_not_finite_is_refused(rows, tmp_path, wrong):
+    row = rows.filter(pl.col("negatives").list.len() == 1)[:1]
+    write_scores(tmp_path / "scores.parquet", row, np.array([0.0, 1.0], dtype=np.float32))
+    changed = pl.read_parquet(tmp_path / "scores.parquet").with_columns(scores=pl.Series([wrong], dtype=pl.List(pl.Float32)))
+    changed.write_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(AscentError, match=r"scores\.parquet: a candidate's score is missing or not finite; score them again"):
+        read_scores(tmp_path / "scores.parquet", row)
+
+
+# ---------------------------------------------------------------- on its way to the loss
+
+
+def test_a_batch_has_the_scores_of_its_documents(rows, pairs, scored, training_rows, tokens_of, data_of):
+    """Of a stage in which one of two data sets learns from the teacher."""
+    path, scores = scored
+    folders = {"taught": tokens_of(pairs, scores=path), "others": tokens_of(training_rows)}
+    use = {"taught": {"objective": "margin_mse"}, "others": {}}
+    data = data_of(folders, data=use, teacher=TEACHER)
+    counts = (rows["negatives"].list.len() + 1).to_list()
+    own = np.split(scores, np.cumsum(counts)[:-1])
+    schedule, seen = data.schedule(), set()
+    for step in range(len(schedule)):
+        for rank in range(2):
+            batch = data.batch(schedule[step], rank=rank, world=2)
+            places = schedule[step][rank::2].tolist()
+            assert batch.teacher_scores.dtype == torch.float32
+            for row, place in enumerate(places):
+                found = batch.teacher_scores[batch.owners == row].tolist()
+                assert found == own[place].tolist() if place < len(own) else np.isnan(found).all()
+                seen.add(place < len(own))
+    assert seen == {True, False}
+
+
+def test_tokens_without_scores_are_what_they_were(pairs, scored, tokens_of, training_rows, data_of):
+    path, _ = scored
+    plain, taught = TokenisedPairs(tokens_of(pairs)), TokenisedPairs(tokens_of(pairs, scores=path))
+    assert set(taught.meta) - set(plain.meta) == {"teacher_scores"}
+    assert set(taught.meta["files"]) - set(plain.meta["files"]) == {"teacher_scores.npy"}
+    for name in plain.meta["files"]:
+        assert (plain.folder / name).read_bytes() == (taught.folder / name).read_bytes(), name
+    assert plain.teacher_scores is None
+    assert data_of({"a": plain.folder}).batch(np.arange(4), rank=0, world=1).teacher_scores is None
+    with pytest.raises(AscentError, match=r"data\.a: .* has no scores of a teacher, which the objective 'distill_kl' needs"):
+        data_of({"a": plain.folder}, objective="distill_kl", teacher=TEACHER)
+
+
+def test_rows_without_negatives_teach_no_margin(training_rows, tokens_of, data_of, tmp_path):
+    write_pairs(tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn"))
+    table = tokenised.training_rows(tmp_path / "pairs.parquet", None)
+    write_scores(tmp_path / "scores.parquet", table, np.zeros(len(table), dtype=np.float32))
+    folder = tokens_of(tmp_path / "pairs.parquet", scores=tmp_path / "scores.parquet")
+    with pytest.raises(AscentError, match=r"data\.a: has no negatives of its own, which the objective 'margin_mse' needs"):
+        data_of({"a": folder}, objective="margin_mse", teacher=TEACHER)
