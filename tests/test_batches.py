@@ -29,6 +29,7 @@ SETTINGS = {
     "mixed": {},
     "temperature": {"sampling_temperature": 4, "epochs": 1.3},
     "by data set": {"batching": "by_dataset"},
+    "balanced": {"batching": "balanced", "epochs": 1.3},
     "all": {"batching": "by_dataset", "bucket_batches": 3, "batch_tokens": 800, "epochs": 2},
 }
 each = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -117,6 +118,20 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
             kinds = {"numbers", "owners", "document_ids", "answers", "sources", "groups"}
             assert {getattr(batch, name).dtype for name in kinds} == {torch.int64}
             assert batch.labels.dtype == batch.weights.dtype == torch.float32
+
+
+def test_the_loss_of_a_balanced_batch_is_the_sum_of_its_data_sets_means(mixture):
+    data = mixture(**SETTINGS["balanced"])
+    schedule = data.schedule()
+    draw = np.random.default_rng(0)
+    for step in range(len(schedule)):
+        for world in (1, 2, 4):
+            found = shares(data, schedule, step, world)
+            losses = draw.random(len(schedule[step]))
+            weighted = sum(float(b.weights.double() @ torch.from_numpy(losses[b.numbers])) for b in found) / len(losses)
+            places = {s: np.concatenate([b.numbers[b.sources == s] for b in found]) for s in range(3)}
+            expected = sum(factor * losses[places[s]].mean() for s, factor in enumerate((2, 1, 1)))
+            assert weighted == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -29,9 +29,11 @@ TEMPERATURE = 0.1
 SIZES = {8: 0.5, 16: 2.0}
 ROWS = 9  # two processes hold 5 and 4 rows; four hold 3, 2, 2, 2
 
-# What a batch holds: for each row the number of its data set. Data sets: 0 with in-batch negatives, 1 graded, 2 without.
+# What a batch holds: for each row the number of its data set. Data sets: 0 and 3 with in-batch negatives, 1 graded, 2 without.
 KINDS = {"infonce": [0] * ROWS, "graded": [1] * ROWS, "mixed": [0, 0, 1, 2, 0, 0, 2, 1, 0], "matryoshka": [0] * ROWS}
+KINDS["balanced"] = [0, 3, 1, 3, 0, 2, 0, 3, 0]
 DATA = {"pairs": {}, "graded": {"objective": "cosine"}, "classes": {"in_batch": False, "loss_weight": 0.5}}
+DATA["others"] = {"loss_weight": 0.8}
 # Kinds whose reference is a loop of formulas.py: a loss and its settings, of rows of the data sets 0 and 2. Of four processes,
 # one has no such row.
 TERMS = ("query-query", "document-query", "document-document")
@@ -107,11 +109,17 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
         groups=torch.tensor([1 + number if row.source == 2 else 0 for number, row in zip(numbers, own, strict=True)]),
         labels=torch.tensor([row.label for row in own], dtype=torch.float64),
         sources=torch.tensor([row.source for row in own]),
-        weights=torch.tensor([0.5 if row.source == 2 else 1.0 for row in own], dtype=torch.float64),
+        weights=torch.tensor([factor(kind, row.source) for row in own], dtype=torch.float64),
         teacher_scores=torch.tensor(
             [row.scores[0] for row in own] + [score for row in own for score in row.scores[1:]], dtype=torch.float64
         ),
     )
+
+
+def factor(kind: str, source: int) -> float:
+    """A row's factor in the mean over the batch. Balanced, the rows of a data set are a mean of their own."""
+    share = ROWS / KINDS[kind].count(source) if kind == "balanced" else 1.0
+    return share * list(DATA.values())[source].get("loss_weight", 1.0)
 
 
 def stage_of(case: dict, **settings) -> TrainStage:
@@ -119,6 +127,7 @@ def stage_of(case: dict, **settings) -> TrainStage:
     return TrainStage(
         objective={name: settings_of_loss},
         data=DATA,
+        batching="balanced" if case["kind"] == "balanced" else "mixed",
         matryoshka=SIZES if case["kind"] == "matryoshka" else {},
         teacher={"model": "t", "kind": "cross-encoder"} if OBJECTIVES[name].needs == "teacher scores" else None,
         gradient_clipping=0,
@@ -170,7 +179,7 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
 
     def contrast(number: int, size: int) -> torch.Tensor:
         row = table[number]
-        rivals = [other for other in table if other.source == 0] if row.source == 0 else [row]
+        rivals = [row] if row.source == 2 else [other for other in table if other.source == row.source]
         own = score(queries[number], cache[row.ids[0]], size) / TEMPERATURE
         others = [score(queries[number], cache[i], size) / TEMPERATURE for r in rivals for i in r.ids if i != row.ids[0]]
         loss = torch.logsumexp(torch.stack([own, *others]), 0) - own
@@ -197,9 +206,10 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
             continue
         for size, weight in sizes.items():
             if row.source == 1:
-                total = total + weight * (score(queries[number], cache[row.ids[0]], size) - row.label) ** 2
+                loss = (score(queries[number], cache[row.ids[0]], size) - row.label) ** 2
             else:
-                total = total + weight * (0.5 if row.source == 2 else 1.0) * contrast(number, size)
+                loss = contrast(number, size)
+            total = total + weight * factor(case["kind"], row.source) * loss
     (total / ROWS).backward()
     return {name: p.grad for name, p in model.backbone.named_parameters() if p.grad is not None}
 

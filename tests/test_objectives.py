@@ -318,6 +318,18 @@ def test_rows_of_several_losses_do_not_meet():
     torch.testing.assert_close(losses[~graded], contrast(batch.of(~graded)))
 
 
+def test_rows_of_balanced_data_sets_do_not_meet():
+    queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(ROWS + 3, 2, torch.float64)
+    sources = torch.tensor([0, 1, 0, 2, 1, 0])
+    batch = batch_of(queries, documents, sources=sources)
+    stage = TrainStage(objective={"infonce": {"temperature": TEMPERATURE}}, data=["a", "b", "c"], batching="balanced")
+    losses = objectives.load_objectives(stage, Contract())(batch)
+    for source in range(3):
+        alone = infonce(batch.of(sources == source), temperature=TEMPERATURE)
+        torch.testing.assert_close(losses[sources == source], alone)
+    assert (losses < infonce(batch, temperature=TEMPERATURE)).all()
+
+
 @pytest.mark.parametrize("sizes", [{}, {3: 0.5, 2: 2.0}], ids=["one size", "three sizes"])
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_the_gradient_is_that_of_finite_differences(symmetric, sizes):

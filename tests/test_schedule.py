@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from ascent.errors import AscentError
 from ascent.schedule import make_schedule, shares, smallest_batch
 from ascent.settings import TrainStage
 
@@ -141,6 +142,52 @@ def test_the_smallest_batch_is_known_without_the_schedule(batching, buckets, siz
     parts = sizes if batching == "by_dataset" else [sum(sizes)]
     expected = schedule_of(settings, sizes).smallest
     assert min(smallest_batch(part, len(parts) > 1, settings) for part in parts) == expected
+
+
+@pytest.mark.parametrize("sizes", [[64, 64], [65, 70], [90, 5], [31, 32], [1000]])
+def test_the_smallest_balanced_batch_is_known_without_the_schedule(sizes):
+    settings = stage([None] * len(sizes), batching="balanced")
+    assert smallest_batch(sum(shares(sizes, settings)), False, settings) == schedule_of(settings, sizes).smallest
+
+
+@pytest.mark.parametrize(
+    ("settings", "quota", "steps"),
+    [
+        (stage(batching="balanced"), [22, 3, 7], 32),  # of 32 rows 22.4, 2.88 and 6.72
+        (stage((5, 1, 1), batching="balanced", epochs=1.7), [23, 5, 4], 54),  # 22.86, 4.57, 4.57; 1,700 rows are 53.1 batches
+        (stage(batching="balanced", sampling_temperature=2, epochs=0.5), [17, 6, 9], 16),  # 16.79, 6.02, 9.19
+    ],
+)
+def test_every_balanced_batch_has_the_same_share_of_every_data_set(settings, quota, steps):
+    found = schedule_of(settings)
+    assert len(found) == steps
+    assert shares(SIZES, settings) == [rows * steps for rows in quota]
+    for rows in batches(found):
+        assert [sources(rows)[index] for index in range(3)] == quota
+        for world in (2, 4):
+            for index in range(3):
+                dealt = [sources(rows[rank::world])[index] for rank in range(world)]
+                assert max(dealt) - min(dealt) <= 1
+    assert batches(found) == batches(schedule_of(settings))
+    assert batches(found) != batches(schedule_of(settings.model_copy(update={"seed": 1})))
+
+
+def test_balanced_each_data_set_goes_through_its_own_passes():
+    found = schedule_of(stage(batching="balanced", epochs=3))
+    for index, size in enumerate(SIZES):
+        own = [row for row in found.rows.tolist() if STARTS[index] <= row < STARTS[index + 1]]
+        for number in range(len(own) // size):
+            order = np.random.default_rng([0, number, 1 + index]).permutation(size)
+            assert own[number * size : (number + 1) * size] == (STARTS[index] + order).tolist()
+
+
+def test_balanced_few_rows_are_one_batch():
+    assert sorted(schedule_of(stage((None,) * 2, batching="balanced"), [7, 3]).rows.tolist()) == list(range(10))
+
+
+def test_a_data_set_without_a_row_in_a_balanced_batch_is_refused():
+    with pytest.raises(AscentError, match=r"^data\.d1: its share of a balanced batch is less than a row; raise its weight or b"):
+        schedule_of(stage((None,) * 2, batching="balanced"), [9900, 100])
 
 
 def padded(found) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import AscentError
 from .settings import Training
 
 # The draws of one seed: a pass's order is [seed, pass] for all rows together, [seed, pass, 1 + data set] for one data set.
@@ -40,21 +41,38 @@ def shares(sizes: Sequence[int], stage: Training) -> list[int]:
     """Return how many rows of each data set a stage takes, over all its passes; a row may come more than once.
 
     Together they are the sum of `sizes` times the epochs, rounded up, divided by the data sets' weights, or by their sizes to
-    the power 1 / temperature (mT5, arXiv 2010.11934, section 3.2), with the largest remainders rounded up.
+    the power 1 / temperature (mT5, arXiv 2010.11934, section 3.2), with the largest remainders rounded up. Balanced, a batch's
+    rows are so divided, and there are as many batches as those rows fill, the last one filled up. Raises AscentError when a
+    balanced batch has no room for a data set.
     """
     total = math.ceil(round(sum(sizes) * stage.epochs, 6))  # 100 * 1.1 is a hair above 110
     weights = [use.weight for use in stage.data.values()]
     if None in weights:
         weights = [size ** (1 / stage.sampling_temperature) for size in sizes]
+    if stage.batching != "balanced":
+        return _divided(total, weights).tolist()
+    of_batch = _divided(min(stage.batch_size, total), weights)
+    if not of_batch.all():
+        raise AscentError(
+            f"data.{list(stage.data)[int(of_batch.argmin())]}: its share of a balanced batch is less than a row; raise its "
+            "weight or batch_size."
+        )
+    return (of_batch * math.ceil(total / of_batch.sum())).tolist()
+
+
+def _divided(total: int, weights: Sequence[float]) -> np.ndarray:
+    """Return whole numbers whose sum is `total`, like the weights, with the largest remainders rounded up."""
     exact = np.array(weights, dtype=float) * (total / sum(weights))
     rows = np.floor(exact).astype(np.int64)
     rows[np.argsort(rows - exact, kind="stable")[: total - rows.sum()]] += 1
-    return rows.tolist()
+    return rows
 
 
 def smallest_batch(rows: int, homogeneous: bool, stage: Training) -> int:
     """Return the fewest rows that a batch of a stream of rows has, without a budget of tokens. homogeneous: one of several."""
     last = rows % stage.batch_size
+    if stage.batching == "balanced":
+        return min(rows, stage.batch_size)
     if not last or rows < stage.batch_size:
         return min(rows, stage.batch_size)
     return (stage.batch_size + last) // 2 if homogeneous or stage.bucket_batches is not None else last
@@ -67,6 +85,7 @@ def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | N
     Mixed batches by the data sets' own sizes are cut from one stream of passes over all rows, each pass in an order of its
     own. Otherwise each data set has such a stream, and rows (or whole batches) of the data sets are dealt out evenly: the
     i-th of n falls at random into the i-th of n equal parts of the stage, so every stretch of it has nearly the same mixture.
+    Balanced batches each take the same rows of every stream.
     """
     plain = stage.sampling_temperature == 1 and all(use.weight is None for use in stage.data.values())
     kind = np.min_scalar_type(sum(sizes))
@@ -79,6 +98,8 @@ def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | N
             for index, (size, rows) in enumerate(zip(sizes, shares(sizes, stage), strict=True))
             if rows
         ]
+    if stage.batching == "balanced":
+        return _balanced(streams, stage)
     homogeneous = len(streams) > 1 and stage.batching == "by_dataset"
     if len(streams) > 1 and not homogeneous:
         streams = [np.concatenate(streams)[_dealt([len(stream) for stream in streams], stage.seed)]]
@@ -105,6 +126,14 @@ def _dealt(counts: Sequence[int], seed: int) -> np.ndarray:
     """Return an order of sum(counts) things, given kind after kind, that mixes the kinds evenly and keeps each one's order."""
     draw = np.random.default_rng([seed, *_MIXTURE])
     return np.argsort(np.concatenate([(np.arange(n) + draw.random(n)) / n for n in counts]), kind="stable")
+
+
+def _balanced(streams: Sequence[np.ndarray], stage: Training) -> Schedule:
+    """Return batches of the same rows of every stream, data set by data set; so each process, which takes each world-th row of a
+    batch, has the same of every one, too."""
+    steps = math.ceil(sum(map(len, streams)) / stage.batch_size)
+    rows = np.concatenate([stream.reshape(steps, -1) for stream in streams], axis=1)
+    return Schedule(rows=rows.ravel(), bounds=np.arange(steps + 1) * rows.shape[1])
 
 
 def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even: bool) -> tuple[np.ndarray, np.ndarray]:

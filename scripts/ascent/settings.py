@@ -423,6 +423,10 @@ class TrainStage(Training):
     """The loss: a name, or a map from names to each one's settings; several are summed."""
     data: Annotated[dict[str, DataUse], BeforeValidator(_by_name, json_schema_input_type=_Names | _Uses)]
     """The data sets that are trained on: a list of names, or a map from names to how each is used."""
+    batching: Literal["mixed", "by_dataset", "balanced"] = "mixed"
+    """Whether a batch holds rows of all data sets, in their shares, or of one only; the data sets' batches are then dealt out
+    in these shares. `balanced`: every batch holds the same share of every data set, whose rows meet only each other, and the loss
+    is the sum of the data sets' mean losses, each times its loss_weight (Conan-embedding, arXiv 2408.15710)."""
     development: Development | None = None
     """Keeps the weights that are best on held-out pairs, and may end training early; the last weights are kept when absent."""
     mining: Mining | None = None
@@ -432,6 +436,12 @@ class TrainStage(Training):
     matryoshka: dict[Count, Positive] = {}
     """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
     embedding's is 1 unless it is given (arXiv 2205.13147)."""
+
+    @model_validator(mode="after")
+    def _balanced_batches_are_of_one_size(self):
+        if self.batching == "balanced" and (self.batch_tokens is not None or self.bucket_batches is not None):
+            raise ValueError("batching: balanced fixes the rows of each batch: leave batch_tokens and bucket_batches out")
+        return self
 
     @model_validator(mode="after")
     def _development_is_held_out(self):

@@ -63,6 +63,8 @@ ONE_PASS = ("infonce",)
 def load_objectives(stage: TrainStage, contract: Contract) -> Objective:
     """Return the loss of a stage: each row's is the one that its data set asks for."""
     asked = [use.objective or stage.objective for use in stage.data.values()]
+    if stage.batching == "balanced":  # rows of different data sets do not meet
+        return mixed([_summed(objective, stage.matryoshka, contract.normalise) for objective in asked], range(len(asked)))
     distinct = list(dict.fromkeys(asked))
     objectives = [_summed(objective, stage.matryoshka, contract.normalise) for objective in distinct]
     return objectives[0] if len(objectives) == 1 else mixed(objectives, [distinct.index(objective) for objective in asked])

@@ -114,7 +114,7 @@ class TrainingData:
             sources=torch.from_numpy(sources),
             groups=torch.from_numpy(np.where(self._alone[sources], 1 + numbers, 0)),
             labels=torch.tensor([float(table.labels[row]) for table, row in places], dtype=torch.float32),
-            weights=torch.from_numpy(self._weights[sources]),
+            weights=torch.from_numpy(self._factors(rows)[sources]),
             teacher_scores=self._teacher_scores(places),
         )
 
@@ -124,6 +124,16 @@ class TrainingData:
             return None
         scores = [table.teacher_scores_of(row) for table, row in rows]
         return torch.from_numpy(np.concatenate([*(own[:1] for own in scores), *(own[1:] for own in scores)]))
+
+    def _factors(self, rows: np.ndarray) -> np.ndarray:
+        """Return the factor on the losses of each data set's rows in the batch of these rows: float32 (data sets,).
+
+        The batch's loss is a mean over its rows; balanced, it is to be the sum of the data sets' means.
+        """
+        if self.stage.batching != "balanced":
+            return self._weights
+        counts = np.bincount(np.searchsorted(self._starts, rows, side="right") - 1, minlength=len(self.tables))
+        return self._weights * (len(rows) / np.maximum(counts, 1)).astype(np.float32)
 
     def _answers(self, queries: np.ndarray) -> np.ndarray:
         """Return the ids of the known answers to queries with these ids: int64 (queries, most_answers), filled up with -1."""
