@@ -100,6 +100,7 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
     ]
     return Batch(
         tokens=[row.query for row in own] + [row.documents[0] for row in own] + [document for _, document, _ in negatives],
+        prompt_lengths=[0] * (2 * len(own) + len(negatives)),
         rows=len(own),
         global_rows=ROWS,
         numbers=torch.tensor(numbers),

@@ -17,6 +17,18 @@ def tokenise(tokenizer, texts: Sequence[str], prompt: str, max_tokens: int) -> l
     return [np.asarray(ids or [tokenizer.pad_token_id or 0], dtype=np.int32) for ids in encoded["input_ids"]]
 
 
+def prompt_length(tokenizer, prompt: str, max_tokens: int) -> int:
+    """Return how many tokens of `prompt + text` are the prompt's: as many as it has alone, but for a special token at its end.
+
+    So counts sentence-transformers (Transformer._get_prompt_length), also where a tokenizer joins the prompt's end with the
+    text's beginning. A special token at the beginning is counted.
+    """
+    if not prompt:
+        return 0
+    tokens = tokenizer(prompt, truncation=True, max_length=max_tokens)["input_ids"]
+    return len(tokens) - (tokens[-1:] != [] and tokens[-1] in tokenizer.all_special_ids)
+
+
 def by_length(lengths: Sequence[int], tokens: int) -> list[np.ndarray]:
     """Split rows, longest first, into mini-batches of at most `tokens` tokens after padding (at least one row each).
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .batching import by_length, tokenise
+from .batching import by_length, prompt_length, tokenise
 from .contract import read_contract, refuse_difference
 from .errors import AscentError
 from .heads import load_heads
@@ -68,12 +68,15 @@ class Encoder:
         """
         # A text that comes again is embedded once: mteb gives an STS set of 50 texts as 2,450.
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-        rows = tokenise(self.tokenizer, list(place), self.contract.prompt(side, task), self.contract.max_tokens)
+        prompt, longest = self.contract.prompt(side, task), self.contract.max_tokens
+        rows = tokenise(self.tokenizer, list(place), prompt, longest)
+        skipped = 0 if self.contract.pool_prompt else prompt_length(self.tokenizer, prompt, longest)
         distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
         batches = by_length([len(row) for row in rows], self.tokens_per_batch)
         with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
             for batch in batches:
-                inputs = self.model.inputs([rows[i] for i in batch], self.tokenizer.pad_token_id or 0, self.device)
+                pad_id = self.tokenizer.pad_token_id or 0
+                inputs = self.model.inputs([rows[i] for i in batch], pad_id, self.device, [skipped] * len(batch))
                 distinct[batch] = self.model(**inputs).float().cpu().numpy()
                 bar.update(len(batch))
         embeddings = distinct[[place[text] for text in texts]]

@@ -27,22 +27,31 @@ transformers_logging.disable_progress_bar()
 ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
 
 
-def pool(states: torch.Tensor, cumulative: torch.Tensor, pooling: str) -> torch.Tensor:
+def pool(
+    states: torch.Tensor, cumulative: torch.Tensor, pooling: str, prompt_lengths: torch.Tensor | None = None
+) -> torch.Tensor:
     """Reduce token states (tokens, dimension) to (rows, dimension), in float32 or float64.
 
-    cumulative: where each row begins and the last one ends, (rows + 1,). The weighted mean is SGPT's (arXiv 2202.08904, eq. 1):
-    a row's i-th state, counted from 1, has the weight i.
+    cumulative: where each row begins and the last one ends, (rows + 1,). prompt_lengths: how many tokens at each row's beginning
+    a mean leaves out, (rows,); a row of no more than these is zero. The weighted mean is SGPT's (arXiv 2202.08904, eq. 1): a
+    row's i-th state, counted from 1, has the weight i, whatever is left out.
     """
     states = states.to(torch.promote_types(states.dtype, torch.float32))
+    if pooling in ("cls", "last"):
+        return states[cumulative[:-1] if pooling == "cls" else cumulative[1:] - 1]
     lengths = cumulative.diff().long()
-    if pooling == "mean":
+    if pooling == "mean" and prompt_lengths is None:
         return torch.segment_reduce(states, "mean", lengths=lengths)
-    if pooling == "weighted_mean":
-        before = torch.repeat_interleave(cumulative[:-1], lengths, output_size=len(states))
-        weights = (torch.arange(1, len(states) + 1, device=states.device) - before).to(states.dtype)
-        sums = torch.segment_reduce(states * weights[:, None], "sum", lengths=lengths)
-        return sums / torch.segment_reduce(weights, "sum", lengths=lengths)[:, None]
-    return states[cumulative[:-1] if pooling == "cls" else cumulative[1:] - 1]
+
+    def of_tokens(of_rows: torch.Tensor) -> torch.Tensor:
+        return torch.repeat_interleave(of_rows, lengths, output_size=len(states))
+
+    places = torch.arange(1, len(states) + 1, device=states.device) - of_tokens(cumulative[:-1])
+    weights = places.to(states.dtype) if pooling == "weighted_mean" else states.new_ones(len(states))
+    if prompt_lengths is not None:
+        weights = weights * (places > of_tokens(prompt_lengths))
+    sums = torch.segment_reduce(states * weights[:, None], "sum", lengths=lengths)
+    return sums / torch.segment_reduce(weights, "sum", lengths=lengths).clamp(min=1)[:, None]
 
 
 class EmbeddingModel(torch.nn.Module):
@@ -75,11 +84,15 @@ class EmbeddingModel(torch.nn.Module):
         """The dimension of the embeddings."""
         return [self.backbone.config.hidden_size, *(head.get_embedding_dimension() for head in self.heads.values())][-1]
 
-    def inputs(self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str) -> dict[str, Any]:
-        """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be packed."""
-        if is_packed(self.backbone):
-            return pack(rows, device, first_position(self.backbone))
-        return pad(rows, pad_id, device)
+    def inputs(
+        self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str, prompt_lengths: Sequence[int] = ()
+    ) -> dict[str, Any]:
+        """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be packed.
+
+        prompt_lengths: how many tokens at each row's beginning pooling leaves out; none when empty.
+        """
+        packed = pack(rows, device, first_position(self.backbone)) if is_packed(self.backbone) else pad(rows, pad_id, device)
+        return packed | ({"prompt_lengths": torch.tensor(prompt_lengths, device=device)} if any(prompt_lengths) else {})
 
     def states(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **packed: Any
@@ -102,12 +115,13 @@ class EmbeddingModel(torch.nn.Module):
             states, cumulative = states[attention_mask.bool()], torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
         return states, cumulative
 
-    def forward(self, **inputs: Any) -> torch.Tensor:
+    def forward(self, prompt_lengths: torch.Tensor | None = None, **inputs: Any) -> torch.Tensor:
         """Embed what `inputs` returns."""
         states, cumulative = self.states(**inputs)
         with torch.autocast(states.device.type, self.dtype, enabled=self.dtype is not None):
             states = through(self.heads, "token_embeddings", states)
-        embeddings = through(self.heads, "sentence_embedding", pool(states, cumulative, self.contract.pooling))
+        pooled = pool(states, cumulative, self.contract.pooling, prompt_lengths)
+        embeddings = through(self.heads, "sentence_embedding", pooled)
         embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
         return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings
 
@@ -267,7 +281,7 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
         [(name, head) for name, head in heads.items() if head.module_input_name == place]
         for place in ("token_embeddings", "sentence_embedding")
     )
-    modules = [(None, transformer), *before, (None, Pooling(width, pooling)), *behind]
+    modules = [(None, transformer), *before, (None, Pooling(width, pooling, contract.pool_prompt)), *behind]
     if contract.normalise:
         modules.append((None, Normalize()))
     model = SentenceTransformer(

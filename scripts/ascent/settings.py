@@ -130,6 +130,8 @@ class Tokenising(Settings):
     """Text put before a positive or a negative."""
     max_tokens: Count
     """Longer texts are cut here; prompt and special tokens count."""
+    pool_prompt: bool = True
+    """Whether the prompts' tokens take part in the pooling; else they are counted."""
 
 
 class Contract(Settings):
@@ -138,6 +140,9 @@ class Contract(Settings):
     pooling: Literal["mean", "cls", "last", "weighted_mean"] = "mean"
     """How token states become one embedding: their mean, the first, the last token's, or a mean in which the i-th token has the
     weight i (for causal models, arXiv 2202.08904)."""
+    pool_prompt: bool = True
+    """Whether the prompt's tokens take part in a mean (INSTRUCTOR and GritLM leave them out: arXiv 2212.09741, arXiv 2402.09906).
+    They are counted as sentence-transformers does, a special token before them included."""
     heads: ChosenHeads = Heads()
     """Layers between the backbone and the embedding, by name, with their settings; none when absent."""
     normalise: bool = True
@@ -157,6 +162,12 @@ class Contract(Settings):
             raise ValueError("similarity: cosine needs normalise: true, since scores are inner products")
         return self
 
+    @model_validator(mode="after")
+    def _a_mean_leaves_out_prompts(self):
+        if not self.pool_prompt and self.pooling in ("cls", "last"):
+            raise ValueError(f"pool_prompt: false leaves tokens out of a mean, and pooling: {self.pooling} is none; take one")
+        return self
+
     def prompt(self, side: Side, task: str) -> str:
         """Return the prompt of a side for a task type; the empty string when none is set.
 
@@ -170,7 +181,10 @@ class Contract(Settings):
     def tokenising(self, task: str) -> Tokenising:
         """Return what tokens of a task type's texts depend on."""
         return Tokenising(
-            query_prompt=self.prompt("query", task), document_prompt=self.prompt("document", task), max_tokens=self.max_tokens
+            query_prompt=self.prompt("query", task),
+            document_prompt=self.prompt("document", task),
+            max_tokens=self.max_tokens,
+            pool_prompt=self.pool_prompt,
         )
 
 

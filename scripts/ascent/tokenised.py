@@ -47,10 +47,11 @@ def tokenise_pairs(
     """Write a data set's tokens; return the contents of meta.json.
 
     model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. scores: a teacher's, by
-    score_candidates. Raises AscentError when either was made for other pairs, and as read_pairs does.
+    score_candidates. Raises AscentError when either was made for other pairs, when nothing is left of a text by a prompt that
+    pooling leaves out, and as read_pairs does.
     """
     tokenizer, digest = load_tokenizer(model, settings.max_tokens)
-    rows = training_rows(pairs, negatives)
+    rows, prompt_lengths = training_rows(pairs, negatives), _prompt_lengths(model, settings)
     documents = rows.select(pl.concat_list("positive", "negatives")).to_series()
     document_offsets = np.concatenate([[0], np.cumsum(documents.list.len().to_numpy(), dtype=np.int64)])
     asked_texts, queries = distinct_texts(rows["query"])
@@ -65,6 +66,11 @@ def tokenise_pairs(
                 cut[side] = 0
                 for chunk in _chunks(texts):
                     tokens, counts, longer = _tokenise(tokenizer, [prompt + text for text in chunk])
+                    if prompt_lengths[side] and counts.min() <= prompt_lengths[side]:
+                        raise AscentError(
+                            f"{pairs}: of {(prompt + chunk[counts.argmin()])[:60]!r} no token is left to pool, since the prompt "
+                            "alone has as many; end it with something else than a space, or set pool_prompt: true."
+                        )
                     file.write(tokens.astype("<i4").tobytes())
                     lengths.append(counts)
                     cut[side] += longer
@@ -97,6 +103,7 @@ def tokenise_pairs(
             "pairs": sha256_file(pairs),
             "negatives": sha256_file(negatives) if negatives else None,
             **({"teacher_scores": sha256_file(scores)} if scores else {}),
+            "prompt_lengths": prompt_lengths,
             "rows": len(rows),
             "texts": {"query": len(asked_texts), "document": len(document_texts)},
             "texts_cut": cut,
@@ -147,6 +154,10 @@ class TokenisedPairs:
         """Return a text's tokens, a copy: int32."""
         return np.array(self.tokens[self.offsets[index] : self.offsets[index + 1]])
 
+    def prompt_length(self, index: int) -> int:
+        """Return how many of a text's tokens, at its beginning, pooling leaves out."""
+        return self.meta["prompt_lengths"]["query" if index < self.meta["texts"]["query"] else "document"]
+
     def documents_of(self, row: int) -> list[int]:
         """Return the texts of a row's positive and negatives."""
         return self.documents[self.document_offsets[row] : self.document_offsets[row + 1]].tolist()
@@ -186,6 +197,20 @@ def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens, direction=side)
     return tokenizer, expected
+
+
+def _prompt_lengths(model: Path, settings: Tokenising) -> dict[str, int]:
+    """Return how many tokens at the beginning of each side's texts pooling leaves out."""
+    prompts = {"query": settings.query_prompt, "document": settings.document_prompt}
+    if settings.pool_prompt:
+        return dict.fromkeys(prompts, 0)
+    # Which tokens are special, transformers knows, with torch and seconds of imports.
+    from transformers import AutoTokenizer
+
+    from .batching import prompt_length
+
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    return {side: prompt_length(tokenizer, prompt, settings.max_tokens) for side, prompt in prompts.items()}
 
 
 def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:

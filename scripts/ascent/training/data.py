@@ -17,7 +17,8 @@ from ..tokenised import TokenisedPairs
 class Batch:
     """One process's share of a batch. Its documents are its positives, in the order of its rows, and then their negatives.
 
-    tokens: the token ids of its queries, then its documents.
+    tokens: the token ids of its queries, then its documents. prompt_lengths: how many of each text's tokens, at its beginning,
+    pooling leaves out.
     rows: how many queries it holds; global_rows: how many the whole batch holds.
     numbers: int64 (rows,), each row's place in the whole batch.
     owners: int64 (documents,), the row, counted in this share, that each document belongs to.
@@ -32,6 +33,7 @@ class Batch:
     """
 
     tokens: list[np.ndarray]
+    prompt_lengths: list[int]
     rows: int
     global_rows: int
     numbers: torch.Tensor
@@ -105,6 +107,7 @@ class TrainingData:
         documents = positives + negatives
         return Batch(
             tokens=[table.text(text) for table, text in queries + documents],
+            prompt_lengths=[table.prompt_length(text) for table, text in queries + documents],
             rows=len(own),
             global_rows=len(rows),
             numbers=torch.from_numpy(numbers),

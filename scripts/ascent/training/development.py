@@ -114,7 +114,8 @@ class Development:
             # ZeRO's collectives want as many passes of every process: at the end some embed the last chunk for nothing.
             chunk = chunks[min(begin + rank, len(chunks) - 1)]
             rows = [self._table.text(index) for index in chunk]
-            embedded = engine(**engine.module.inputs(rows, pad_id, engine.device)).float()
+            prompt_lengths = [self._table.prompt_length(index) for index in chunk]
+            embedded = engine(**engine.module.inputs(rows, pad_id, engine.device, prompt_lengths)).float()
             if full is None:
                 full = embedded.new_zeros((len(lengths), embedded.shape[1]))
             if begin + rank < len(chunks):

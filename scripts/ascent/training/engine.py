@@ -148,7 +148,8 @@ def backward(
     def embed(index: int) -> torch.Tensor:
         seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
         torch.manual_seed(int(seed))
-        return engine(**engine.module.inputs([batch.tokens[row] for row in chunks[index]], pad_id, device))
+        tokens, prompt_lengths = ([texts[row] for row in chunks[index]] for texts in (batch.tokens, batch.prompt_lengths))
+        return engine(**engine.module.inputs(tokens, pad_id, device, prompt_lengths))
 
     with torch.set_grad_enabled(not cached):
         embedded = torch.cat([embed(index) for index in range(count)])
