@@ -22,6 +22,7 @@ SCORES = "results/pairs/{dataset}/scores.parquet"
 PAIRS = "results/pairs/{dataset}/pairs.parquet"
 NEGATIVES = "results/{recipe}/{stage}/negatives/{dataset}.parquet"
 CANDIDATE_SCORES = "results/{recipe}/{stage}/scores/{dataset}.parquet"
+TEACHER_EMBEDDINGS = "results/{recipe}/{stage}/embeddings/{dataset}"
 TOKENS = "results/{recipe}/{stage}/tokens/{dataset}"
 MODEL = "results/{recipe}/{stage}/model"
 METRICS = "results/{recipe}/{stage}/metrics.jsonl"
@@ -117,9 +118,14 @@ def stage_teacher(wildcards):
 
 def candidate_scores(wildcards):
     """A teacher's scores of a data set's documents; none when the stage does not learn them."""
-    recipe, stage, dataset = wildcards.recipe, wildcards.stage, wildcards.dataset
-    learns = "teacher scores" in stage_of(wildcards).taught(dataset).values()
-    return CANDIDATE_SCORES.format(recipe=recipe, stage=stage, dataset=dataset) if learns else []
+    learns = "teacher scores" in stage_of(wildcards).taught(wildcards.dataset).values()
+    return CANDIDATE_SCORES.format(**wildcards) if learns else []
+
+
+def teacher_embeddings(wildcards):
+    """A teacher's embeddings of a data set's texts; none when the stage does not learn them."""
+    learns = "teacher embeddings" in stage_of(wildcards).taught(wildcards.dataset).values()
+    return TEACHER_EMBEDDINGS.format(**wildcards) if learns else []
 
 
 def stage_tokens(wildcards):

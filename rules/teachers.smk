@@ -1,4 +1,5 @@
-# In: training pairs with the negatives that a stage trains on, and the stage's teacher. Out: the teacher's score of each document.
+# In: training pairs with the negatives that a stage trains on, and the stage's teacher. Out: the teacher's score of each document,
+# its embedding of each text, where the stage learns them.
 
 
 rule score_candidates:
@@ -24,4 +25,30 @@ rule score_candidates:
         revision=1,
     shell:
         "python scripts/score_candidates.py --settings {input.settings} --teacher {input.teacher} "
+        "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
+
+
+rule embed_texts:
+    input:
+        settings="results/{recipe}/{stage}/teacher/{dataset}.yaml",
+        teacher=stage_teacher,
+        pairs="results/pairs/{dataset}/pairs.parquet",
+        negatives=mined_negatives,
+    output:
+        directory("results/{recipe}/{stage}/embeddings/{dataset}"),
+    log:
+        "logs/{recipe}/{stage}/embeddings/{dataset}.log",
+    benchmark:
+        "benchmarks/{recipe}/{stage}/embeddings/{dataset}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(64_000),
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        "python scripts/embed_texts.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"

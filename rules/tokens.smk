@@ -10,6 +10,7 @@ rule tokenise_pairs:
         pairs="results/pairs/{dataset}/pairs.parquet",
         negatives=mined_negatives,
         scores=candidate_scores,
+        embeddings=teacher_embeddings,
     output:
         directory("results/{recipe}/{stage}/tokens/{dataset}"),
     log:
@@ -27,4 +28,4 @@ rule tokenise_pairs:
     shell:
         "python scripts/tokenise_pairs.py --settings {input.settings} --model {input.model} "
         "--pairs {input.pairs} --negatives {input.negatives} --scores {input.scores} "
-        "--output {output} > {log} 2>&1"
+        "--embeddings {input.embeddings} --output {output} > {log} 2>&1"

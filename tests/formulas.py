@@ -164,3 +164,12 @@ def distill_kl(batch, temperature: float, teacher_temperature: float) -> torch.T
         shares = [(s / sum(student), t / sum(teacher)) for s, t in zip(student, teacher, strict=True)]
         losses.append(temperature**2 * sum(t * (math.log(t) - torch.log(s)) for s, t in shares))
     return torch.stack(losses)
+
+
+def embedding_mse(batch) -> torch.Tensor:
+    losses = []
+    for row, query in enumerate(batch.queries):
+        texts = [(query, batch.teacher_queries[row])]
+        texts += [(batch.documents[d], batch.teacher_documents[d]) for d in _own(batch, row)]
+        losses.append(sum((found - expected) @ (found - expected) / len(query) for found, expected in texts) / len(texts))
+    return torch.stack(losses)

@@ -46,6 +46,7 @@ LOSSES = {
     "circle": ("circle", {"gamma": 16.0, "margin": 0.4}),
     "spread out": ("spread_out", {}),
     "margin mse": ("margin_mse", {"scale": 2.0}),
+    "embedding mse": ("embedding_mse", {}),
     "distill kl": ("distill_kl", {"temperature": 0.5, "teacher_temperature": 2.0}),
 }
 KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
@@ -91,6 +92,11 @@ def rows(kind: str) -> list[Row]:
     ]
 
 
+def taught(texts: list[int]) -> torch.Tensor:
+    """A teacher's embeddings of texts by their numbers."""
+    return torch.sin(torch.outer(0.5 + torch.tensor(texts, dtype=torch.float64), torch.arange(32, dtype=torch.float64)))
+
+
 def batch_of(kind: str, rank: int, world: int) -> Batch:
     """A process's share of the batch, as the sampler deals it: every world-th row."""
     numbers = list(range(ROWS))[rank::world]
@@ -114,6 +120,8 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
         teacher_scores=torch.tensor(
             [row.scores[0] for row in own] + [score for row in own for score in row.scores[1:]], dtype=torch.float64
         ),
+        teacher_queries=taught([100 + number for number in numbers]),
+        teacher_documents=taught([row.ids[0] for row in own] + [id_ for _, _, id_ in negatives]),
     )
 
 
@@ -130,7 +138,7 @@ def stage_of(case: dict, **settings) -> TrainStage:
         data=DATA,
         batching="balanced" if case["kind"] == "balanced" else "mixed",
         matryoshka=SIZES if case["kind"] == "matryoshka" else {},
-        teacher={"model": "t", "kind": "cross-encoder"} if OBJECTIVES[name].needs == "teacher scores" else None,
+        teacher={"model": "t", "kind": "bi-encoder"} if OBJECTIVES[name].needs.startswith("teacher") else None,
         gradient_clipping=0,
         dropout=0,
         **settings,

@@ -14,6 +14,7 @@ from sentence_transformers.sentence_transformer.losses import (
     DistillKLDivLoss,
     GlobalOrthogonalRegularizationLoss,
     MarginMSELoss,
+    MSELoss,
     MultipleNegativesRankingLoss,
     MultipleNegativesSymmetricRankingLoss,
     TripletDistanceMetric,
@@ -22,6 +23,7 @@ from sentence_transformers.sentence_transformer.losses import (
 
 import formulas
 from ascent import objectives
+from ascent.errors import AscentError
 from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.objectives import infonce as infonce_module
@@ -30,6 +32,7 @@ from ascent.objectives.circle import circle
 from ascent.objectives.cosent import cosent
 from ascent.objectives.cosine import cosine
 from ascent.objectives.distill_kl import distill_kl
+from ascent.objectives.embedding_mse import embedding_mse
 from ascent.objectives.infonce import infonce
 from ascent.objectives.margin_mse import margin_mse
 from ascent.objectives.spread_out import spread_out
@@ -238,6 +241,30 @@ def test_a_teacher_s_scores_are_learned_at_every_size():
     torch.testing.assert_close(found, formulas.margin_mse(batch, 2.0) + 0.5 * formulas.margin_mse(short, 2.0))
 
 
+@pytest.mark.parametrize("negatives", [0, 2])
+def test_learning_a_teacher_s_embeddings_is_sentence_transformers_loss(negatives):
+    sides, taught = ([embeddings(ROWS, seed) for seed in range(first, first + 2 + negatives)] for first in (0, 9))
+    expected = MSELoss(torch.nn.Identity()).compute_loss_from_embeddings(sides, taught)
+    more = {"teacher_queries": taught[0], "teacher_documents": torch.cat(taught[1:])}
+    batch = batch_of(sides[0], torch.cat(sides[1:]), **more)
+    assert float(embedding_mse(batch).mean()) == pytest.approx(float(expected), abs=1e-6)
+    assert float(expected) > 0.1
+    # Of a prefix the teacher's is learned.
+    cut = [[torch.nn.functional.normalize(side[:, :3], dim=1) for side in all_] for all_ in (sides, taught)]
+    expected += 0.5 * MSELoss(torch.nn.Identity()).compute_loss_from_embeddings(*cut)
+    found = objectives.matryoshka(embedding_mse, {3: 0.5}, True)(batch)
+    assert float(found.mean()) == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [{}, {3: 0.5}])
+@pytest.mark.parametrize("dimension", [4, 6])
+def test_a_teacher_of_another_dimension_is_refused(dimension, sizes):
+    taught = {"teacher_queries": torch.zeros(ROWS, dimension), "teacher_documents": torch.zeros(ROWS, dimension)}
+    batch = batch_of(embeddings(ROWS, 1), embeddings(ROWS, 2), **taught)
+    with pytest.raises(AscentError, match=f"the teacher's embeddings have {dimension} dimensions, the model's 5, which"):
+        objectives.matryoshka(embedding_mse, sizes, True)(batch)
+
+
 def test_a_low_temperature_leaves_a_divergence_finite():
     queries, documents = embeddings(ROWS, 1).requires_grad_(), embeddings(2 * ROWS, 2)
     batch = batch_of(queries, documents, teacher_scores=torch.linspace(-30, 30, 2 * ROWS))
@@ -263,6 +290,7 @@ LOSSES = {
     "circle": (circle, {"gamma": 8.0, "margin": 0.4}),
     "spread_out": (spread_out, {}),
     "margin_mse": (margin_mse, {"scale": 3.0}),
+    "embedding_mse": (embedding_mse, {}),
     "distill_kl": (distill_kl, {"temperature": 0.3, "teacher_temperature": 2.0}),
     "triplet by cosine": (triplet, {"margin": 0.5, "distance": "cosine"}),
 }
@@ -280,6 +308,8 @@ def ragged(queries: torch.Tensor, documents: torch.Tensor) -> Embedded:
         labels=torch.tensor([0.1, 0.7, 0.7, 0.2, 0.9, 0.4], dtype=torch.float64),
         sources=torch.tensor([3, 1, 3, 1, 3, 1]),
         teacher_scores=torch.tensor([4.0, 2.0, -1.0, 3.0, 9.0, 0.5, -2.0, 1.5, 5.0, -3.0], dtype=torch.float64),
+        teacher_queries=embeddings(ROWS, 3, torch.float64),
+        teacher_documents=embeddings(len(OWNERS), 4, torch.float64),
     )
 
 

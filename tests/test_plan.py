@@ -241,6 +241,13 @@ def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, train
     assert (found.texts, found.tokens) == (len(lengths), sum(lengths))
 
 
+def test_a_teacher_that_scores_and_embeds_is_two_jobs(recipe):
+    taught = {"objective": {"margin_mse": {}, "embedding_mse": {}}, "teacher": {"model": "tiny", "kind": "bi-encoder"}}
+    found = recipe(lambda values: values["stages"]["finetune"].update(taught))
+    one, other = (job(found, rule, "finetune, questions") for rule in ("score_candidates", "embed_texts"))
+    assert one.count == other.count
+
+
 def test_the_gradient_cache_costs_a_forward_pass(recipe):
     # 32 rows of 2 texts of at most 32 tokens: on 8 processes below the small recipe's 256 tokens a mini-batch, on one above.
     eight, one = (job(recipe(gpus=gpus), "train_contrastive", "contrastive") for gpus in (8, 1))

@@ -100,6 +100,11 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         ),
         (
             TrainStage,
+            TRAIN | {"objective": "embedding_mse", "teacher": {"model": "a", "kind": "cross-encoder"}},
+            "the objective 'embedding_mse' learns embeddings, which a cross-encoder has not: take a bi-encoder",
+        ),
+        (
+            TrainStage,
             TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder"}},
             "no objective learns from the teacher: leave it out, or name an objective such as margin_mse",
         ),

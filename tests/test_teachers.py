@@ -1,6 +1,7 @@
 """A teacher's scores are those of sentence-transformers, reach the rows that they are for, and are refused for any other."""
 
 import math
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -9,12 +10,12 @@ import torch
 from sentence_transformers import CrossEncoder as Reference
 from sentence_transformers import SentenceTransformer
 
-from ascent import teachers, tokenised
-from ascent.candidates import candidates, read_scores, write_scores
+from ascent import encoder, teachers, tokenised
+from ascent.candidates import candidates, embeddings_file, read_scores, write_embeddings, write_scores
 from ascent.errors import AscentError
 from ascent.pairs import Pair, pair_frame, write_pairs
 from ascent.settings import BiEncoderTeacher, CrossEncoderTeacher, Teaching
-from ascent.teachers import CrossEncoder, score_candidates
+from ascent.teachers import CrossEncoder, embed_texts, score_candidates
 from ascent.tokenised import TokenisedPairs
 from small import make_model
 
@@ -84,8 +85,6 @@ def test_candidates_are_scored_by_a_cross_encoder(judge, rows, asked, monkeypatc
 
 
 def test_candidates_are_scored_by_a_bi_encoder(tiny_resource, rows, asked, monkeypatch):
-    from ascent import encoder
-
     monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
     monkeypatch.setattr(teachers, "CHUNK", 13)
     prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
@@ -115,6 +114,62 @@ def test_what_is_no_cross_encoder_is_refused(labels, max_tokens, message, tmp_pa
     (folder / "config.json").unlink()
     with pytest.raises(AscentError, match=r"judge: holds no config\.json"):
         CrossEncoder(folder, max_tokens=max_tokens)
+
+
+def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
+    tiny_resource, rows, pairs, training_rows, tokens_of, data_of, tmp_path, monkeypatch
+):
+    """As sentence-transformers has them, to float16; and in the batches of a stage in which one of two data sets learns them."""
+    monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
+    monkeypatch.setattr(teachers, "CHUNK", 13)
+    prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
+    teacher = BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32, prompts=prompts)
+    embeddings = embed_texts(Teaching(teacher=teacher, task="retrieval"), tiny_resource, rows)
+    write_embeddings(tmp_path / "embeddings", embeddings, pairs, None)
+    table = TokenisedPairs(tokens_of(pairs, embeddings=tmp_path / "embeddings"))
+
+    reference = SentenceTransformer(str(tiny_resource), device="cpu")
+    reference.max_seq_length = 32
+    encode = partial(reference.encode, normalize_embeddings=True)
+    for index, row in enumerate(rows.iter_rows(named=True)):
+        texts = [row["query"]], [row["positive"], *row["negatives"]]
+        expected = [encode(part, prompt=prompt) for part, prompt in zip(texts, ("question: ", "passage: "), strict=True)]
+        found = table.teacher_embeddings[[int(table.queries[index]), *table.documents_of(index)]]
+        np.testing.assert_allclose(found, np.concatenate(expected), rtol=0, atol=5e-4)
+
+    folders = {"taught": table.folder, "others": tokens_of(training_rows)}
+    use = {"taught": {"objective": "embedding_mse"}, "others": {}}
+    data = data_of(folders, data=use, teacher=teacher.model_dump())
+    schedule = data.schedule()
+    for step in range(len(schedule)):
+        batch = data.batch(schedule[step], rank=1, world=2)
+        assert batch.teacher_queries.dtype == batch.teacher_documents.dtype == torch.float32
+        for row, place in enumerate(schedule[step][1::2].tolist()):
+            parts = batch.teacher_queries[row : row + 1], batch.teacher_documents[batch.owners == row]
+            if place >= len(rows):
+                assert all(part.isnan().all() for part in parts)
+            else:
+                places = [int(table.queries[place]), *table.documents_of(place)]
+                assert torch.cat(parts).tolist() == table.teacher_embeddings[places].astype(np.float32).tolist()
+
+
+def test_embeddings_of_other_rows_or_damaged_ones_are_refused(pairs, training_pairs, tmp_path):
+    folder = tmp_path / "embeddings"
+    write_embeddings(folder, np.zeros((3, 2)), pairs, None)
+    assert embeddings_file(folder, pairs, None).exists()
+    for files in ((training_pairs, None), (pairs, training_pairs)):
+        with pytest.raises(AscentError, match=r"embeddings: holds embeddings of other pairs or negatives, or damaged ones"):
+            embeddings_file(folder, *files)
+    (folder / "embeddings.npy").write_bytes((folder / "embeddings.npy").read_bytes()[:-1])
+    with pytest.raises(AscentError, match=r"embeddings: holds embeddings of other pairs or negatives, or damaged ones"):
+        embeddings_file(folder, pairs, None)
+
+
+def test_embeddings_too_large_to_keep_are_refused(tiny_resource, rows, monkeypatch):
+    monkeypatch.setattr(encoder.Encoder, "encode", lambda self, texts, **_: np.full((len(texts), 2), 1e5, dtype=np.float32))
+    teaching = Teaching(teacher=BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32), task="retrieval")
+    with pytest.raises(AscentError, match=r"tiny: an embedding has a number above 65,504; set the teacher's normalise: true"):
+        embed_texts(teaching, tiny_resource, rows)
 
 
 # ---------------------------------------------------------------- the table
@@ -180,7 +235,7 @@ def test_tokens_without_scores_are_what_they_were(pairs, scored, tokens_of, trai
         assert (plain.folder / name).read_bytes() == (taught.folder / name).read_bytes(), name
     assert plain.teacher_scores is None
     assert data_of({"a": plain.folder}).batch(np.arange(4), rank=0, world=1).teacher_scores is None
-    with pytest.raises(AscentError, match=r"data\.a: .* has no scores of a teacher, which the objective 'distill_kl' needs"):
+    with pytest.raises(AscentError, match=r"data\.a: .* has no teacher scores, which the objective 'distill_kl' needs"):
         data_of({"a": plain.folder}, objective="distill_kl", teacher=TEACHER)
 
 

@@ -369,24 +369,30 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
     assert set(leakage["training"]) == {"questions", "modules", "held"}
 
 
-def test_a_stage_learns_the_scores_of_a_cross_encoder(fresh, tmp_path):
-    """Of negatives that the base mined; and what runs again of all that."""
+def test_stages_learn_from_teachers(fresh, tmp_path):
+    """A cross-encoder's scores of negatives that the base mined, and what runs again of all that; a bi-encoder's embeddings."""
     make_model(tmp_path / "judge", labels=1)
     config = yaml.safe_load(fresh.config.read_text())
     config["models"]["judge"] = {"source": {"type": "files", "paths": [str(tmp_path / "judge")]}, "licence": "mit"}
     fresh.config.write_text(yaml.safe_dump(config))
     recipe = yaml.safe_load(recipe_of(fresh).read_text())
     recipe["data"]["questions"] = {"corpus": "library", "decontaminate": ["library"]}
+    recipe["shards"] = 1
     recipe["stages"]["finetune"] |= {
         "from": ["base"],
         "objective": {"margin_mse": {"scale": 0.1}},
         "mining": {"model": "base", "per_query": 2, "max_share_of_positive": 2},
         "teacher": {"model": "judge", "kind": "cross-encoder", "max_tokens": 48},
     }
+    embeds = {"objective": "embedding_mse", "teacher": {"model": "tiny", "kind": "bi-encoder", "max_tokens": 16}}
+    recipe["stages"]["contrastive"] |= embeds
     recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
     model, stage = "results/small/finetune/model", fresh / "results/small/finetune"
-    done = fresh.build(model)
+    done = fresh.build(model, "results/small/contrastive/tokens/questions")
     assert done.returncode == 0, done.stdout
+    embedded = np.load(fresh / "results/small/contrastive/tokens/questions/teacher_embeddings.npy")
+    texts = json.loads((fresh / "results/small/contrastive/tokens/questions/meta.json").read_text())["texts"]
+    assert (embedded.dtype, embedded.shape) == (np.float16, (sum(texts.values()), 32))
 
     negatives, scores = (pl.read_parquet(stage / f"{kind}/questions.parquet") for kind in ("negatives", "scores"))
     assert negatives.select("query_id", "positive_id", "negative_ids").equals(scores.drop("scores"))

@@ -1,5 +1,9 @@
-"""What a teacher says of the documents of a data set's rows, as a table: query_id, positive_id, negative_ids and scores, those of
-the positive and of each negative. One row for each that a stage trains on, in the same order."""
+"""What a teacher says of the rows that a stage trains on.
+
+Its scores of their documents are a table: query_id, positive_id, negative_ids and scores, those of the positive and of each
+negative; one row for each, in the same order. Its embeddings are a folder: embeddings.npy, float16 (texts, dimension), the
+distinct queries and then the distinct documents, in the order in which they first come; and meta.json, whose they are.
+"""
 
 from pathlib import Path
 
@@ -8,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from .errors import AscentError
-from .files import write_atomically
+from .files import folder_atomically, read_json, sha256_file, write_atomically, write_json
 from .pairs import read_columns, text_id
 
 _IDS = ("query_id", "positive_id", "negative_ids")
@@ -44,6 +48,25 @@ def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
     if not counted or scores.null_count() or not scores.is_finite().all():
         raise AscentError(f"{path}: a candidate's score is missing or not finite; score them again.")
     return scores.to_numpy()
+
+
+def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Path, negatives: Path | None) -> None:
+    """Write the embeddings of the texts of a data set's rows, float16 (texts, dimension)."""
+    with folder_atomically(output) as folder:
+        np.save(folder / "embeddings.npy", embeddings)
+        write_json(folder / "meta.json", _origin(pairs, negatives) | {"sha256": sha256_file(folder / "embeddings.npy")})
+
+
+def embeddings_file(folder: Path, pairs: Path, negatives: Path | None) -> Path:
+    """Return where the embeddings of a folder lie. Raises AscentError when they are of other rows, or damaged."""
+    path, meta = folder / "embeddings.npy", read_json(folder / "meta.json")
+    if meta != _origin(pairs, negatives) | {"sha256": sha256_file(path) if path.exists() else None}:
+        raise AscentError(f"{folder}: holds embeddings of other pairs or negatives, or damaged ones; remove it and run again.")
+    return path
+
+
+def _origin(pairs: Path, negatives: Path | None) -> dict:
+    return {"pairs": sha256_file(pairs), "negatives": sha256_file(negatives) if negatives else None}
 
 
 def _ids(rows: pl.DataFrame) -> pl.DataFrame:

@@ -14,9 +14,9 @@ from .settings_base import Positive, Settings
 class Loss(Settings):
     """What every loss has."""
 
-    needs: ClassVar[Literal["labels", "negatives", "own negatives", "teacher scores", "nothing"]]
+    needs: ClassVar[Literal["labels", "negatives", "own negatives", "teacher scores", "teacher embeddings", "nothing"]]
     """What rows must have for the loss to teach anything: labels; documents to be told from, in the batch or their own; their own
-    documents' scores by the stage's teacher."""
+    documents' scores, or their texts' embeddings, by the stage's teacher."""
 
     weight: Positive = 1
     """Factor on the loss in the sum of a stage's losses."""
@@ -120,6 +120,12 @@ class DistillKl(Loss):
     """The teacher's scores are divided by it before the softmax."""
 
 
+class EmbeddingMse(Loss):
+    """Each text's embedding is a bi-encoder's, of the same dimension, in mean squared error (arXiv 2004.09813)."""
+
+    needs = "teacher embeddings"
+
+
 class SpreadOut(Loss):
     """Regulariser beside other losses: similarities within the batch are like those of random directions (arXiv 1708.06320)."""
 
@@ -135,6 +141,7 @@ OBJECTIVES: dict[str, type[Loss]] = {
     "angle": Angle,
     "margin_mse": MarginMse,
     "distill_kl": DistillKl,
+    "embedding_mse": EmbeddingMse,
     "spread_out": SpreadOut,
 }
 

@@ -20,6 +20,9 @@ from .schedule import shares, smallest_batch
 from .settings import BiEncoderTeacher, Contract, LocalTask, PretrainStage, Training, TrainStage
 from .tokens import Count, TokenCounter
 
+# What a loss may need of a stage's teacher, and the rule that makes it.
+TEACHING = {"teacher scores": "score_candidates", "teacher embeddings": "embed_texts"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -75,7 +78,9 @@ class _Planner:
             jobs += [self.encoding(*pair) for pair in own]
             for pair in own:  # stages that mine with one model share its shards
                 del mined[pair]
-            jobs += [self.scoring_candidates(name, stage, dataset) for dataset in stage.data if stage.taught(dataset)]
+            for dataset in stage.data:
+                needed = set(stage.taught(dataset).values())
+                jobs += [self.teaching(rule, name, stage, dataset) for need, rule in TEACHING.items() if need in needed]
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
             self.check_stage(name, stage, memory[name][stage.zero])
             if host := memory[name][stage.zero].host * self.machine.gpus:
@@ -170,8 +175,8 @@ class _Planner:
         count = self.count(teacher.model, teacher, task, **self.distinct(dataset))
         return self.embedding("score_pairs", dataset, teacher.model, count, 1)
 
-    def scoring_candidates(self, name: str, stage: TrainStage, dataset: str) -> Job:
-        teacher, rows, what = stage.teacher, self.rows(dataset), f"{name}, {dataset}"
+    def teaching(self, rule: str, name: str, stage: TrainStage, dataset: str) -> Job:
+        teacher, rows = stage.teacher, self.rows(dataset)
         negatives = rows.filter(pl.col("negatives").list.len() > 0).explode("negatives")
         if isinstance(teacher, BiEncoderTeacher):
             texts = self.distinct(dataset)
@@ -185,7 +190,7 @@ class _Planner:
                 count *= 1 + stage.mining.per_query
             else:
                 count += counter.count_pairs(negatives["query"], negatives["negatives"])
-        return self.embedding("score_candidates", what, teacher.model, count, 1)
+        return self.embedding(rule, f"{name}, {dataset}", teacher.model, count, 1)
 
     def encoding(self, stage: str, dataset: str) -> Job:
         contract, task = self.recipes.contract(self.name, stage), self.recipes.datasets[dataset].task

@@ -446,7 +446,7 @@ class TrainStage(Training):
     mining: Mining | None = None
     """Hard negatives, mined with an earlier stage's model; none when absent."""
     teacher: Teacher | None = None
-    """A model whose scores the stage learns, by an objective that takes them: margin_mse, distill_kl."""
+    """A model that the stage learns from, by an objective of its scores or embeddings: margin_mse, distill_kl, embedding_mse."""
     matryoshka: dict[Count, Positive] = {}
     """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
     embedding's is 1 unless it is given (arXiv 2205.13147)."""
@@ -465,9 +465,11 @@ class TrainStage(Training):
 
     @model_validator(mode="after")
     def _the_teacher_teaches(self):
-        for name in self.data:
-            if self.teacher is None and (taught := self.taught(name)):
-                raise ValueError(f"the objective '{min(taught)}' learns from a teacher: give the stage a teacher")
+        for loss, needed in [item for name in self.data for item in self.taught(name).items()]:
+            if self.teacher is None:
+                raise ValueError(f"the objective '{loss}' learns from a teacher: give the stage a teacher")
+            if needed == "teacher embeddings" and self.teacher.kind == "cross-encoder":
+                raise ValueError(f"the objective '{loss}' learns embeddings, which a cross-encoder has not: take a bi-encoder")
         if self.teacher is not None and not any(self.taught(name) for name in self.data):
             raise ValueError("no objective learns from the teacher: leave it out, or name an objective such as margin_mse")
         return self
@@ -634,10 +636,10 @@ class Threshold(Settings):
 
 
 class Teaching(Settings):
-    """teacher/<dataset>.yaml: what scores the documents of a data set's rows for a stage."""
+    """teacher/<dataset>.yaml: what scores or embeds a data set's texts for a stage to learn."""
 
     teacher: Teacher
-    """The model that scores, and how it is used."""
+    """The model, and how it is used."""
     task: TaskType
     """The task type, which chooses a bi-encoder's prompts."""
 

@@ -1,4 +1,4 @@
-"""Teachers: models that say how well documents answer a query, for another model to learn."""
+"""Teachers: models that say how well documents answer a query, or what texts' embeddings are, for another model to learn."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from .model import longest_input, precision_dtype
 from .settings import BiEncoderTeacher, Teaching
 from .tokenised import distinct_texts
 
-# Pairs that are tokenised, or whose embeddings are multiplied, at a time: 100,000 of 500 tokens are 400 MB.
+# Pairs or texts that are tokenised, or whose embeddings are multiplied, at a time: 100,000 of 500 tokens are 400 MB.
 CHUNK = 100_000
 
 
@@ -35,6 +35,25 @@ def score_candidates(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> np
     scores = CrossEncoder(folder, max_tokens=teacher.max_tokens).score(distinct["query"], distinct["document"])
     scored = distinct.with_columns(score=pl.Series(scores))
     return pairs.join(scored, ["query", "document"], how="left", maintain_order="left")["score"].to_numpy()
+
+
+def embed_texts(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> np.ndarray:
+    """Return the teacher's embeddings of the rows' distinct queries, then of their distinct documents, in the order in which they
+    first come: float16 (texts, dimension). Only a bi-encoder has any.
+
+    Raises AscentError when a number is too large for float16.
+    """
+    encoder = Encoder.of_backbone(folder, teaching.teacher)
+    parts = []
+    for side, texts in {"query": rows["query"], "document": candidates(rows)["document"]}.items():
+        distinct, _ = distinct_texts(texts)
+        for start in range(0, len(distinct), CHUNK):
+            chunk = distinct[start : start + CHUNK].to_list()
+            embeddings = encoder.encode(chunk, side=side, task=teaching.task, progress=True)
+            if np.abs(embeddings).max() > np.finfo(np.float16).max:
+                raise AscentError(f"{folder}: an embedding has a number above 65,504; set the teacher's normalise: true.")
+            parts.append(embeddings.astype(np.float16))
+    return np.concatenate(parts)
 
 
 def _similarities(encoder: Encoder, task: str, pairs: pl.DataFrame) -> np.ndarray:

@@ -13,6 +13,7 @@ prompt of its side; R rows, each of a query, a positive and its negatives; Q que
     labels            float32 (R)                the score of a graded row, else NaN
     teacher_scores    float32 (all documents)    the teacher's score of each document for its row's query; only of stages with a
                                                  teacher whose scores they learn
+    teacher_embeddings  float16 (T, dimension)   the teacher's embedding of each text; only of stages that learn them
     asked             int64 (Q)                  the ids of the queries, rising
     answers           int64 (all answers)        ids of the positives of each of these queries, one query after another
     answer_offsets    int64 (Q + 1)              query q has answers[answer_offsets[q]:answer_offsets[q + 1]]
@@ -20,6 +21,7 @@ prompt of its side; R rows, each of a query, a positive and its negatives; Q que
 Nothing here imports torch, which would take longer than the tokens of a small data set.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +29,7 @@ import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
 
-from .candidates import read_scores
+from .candidates import embeddings_file, read_scores
 from .contract import tokenizer_digest
 from .errors import AscentError
 from .files import folder_atomically, read_json, sha256_file, write_json
@@ -42,13 +44,20 @@ CHUNK_BYTES = 8_000_000
 
 
 def tokenise_pairs(
-    model: Path, settings: Tokenising, pairs: Path, negatives: Path | None, output: Path, *, scores: Path | None = None
+    model: Path,
+    settings: Tokenising,
+    pairs: Path,
+    negatives: Path | None,
+    output: Path,
+    *,
+    scores: Path | None = None,
+    embeddings: Path | None = None,
 ) -> dict:
     """Write a data set's tokens; return the contents of meta.json.
 
-    model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. scores: a teacher's, by
-    score_candidates. Raises AscentError when either was made for other pairs, when nothing is left of a text by a prompt that
-    pooling leaves out, and as read_pairs does.
+    model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. scores, embeddings: a teacher's,
+    by score_candidates and embed_texts. Raises AscentError when any was made for other pairs, when nothing is left of a text by
+    a prompt that pooling leaves out, and as read_pairs does.
     """
     tokenizer, digest = load_tokenizer(model, settings.max_tokens)
     rows, prompt_lengths = training_rows(pairs, negatives), _prompt_lengths(model, settings)
@@ -97,6 +106,8 @@ def tokenise_pairs(
             arrays["teacher_scores"] = read_scores(scores, rows)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
+        if embeddings:
+            shutil.copyfile(embeddings_file(embeddings, pairs, negatives), folder / "teacher_embeddings.npy")
         meta = {
             "settings": settings.model_dump(mode="json"),
             "tokenizer_digest": digest,
@@ -137,7 +148,7 @@ class TokenisedPairs:
         self.document_offsets, self.row_tokens = arrays["document_offsets.npy"], arrays["row_tokens.npy"]
         self.labels, self.asked = arrays["labels.npy"], arrays["asked.npy"]
         self.answers, self.answer_offsets = arrays["answers.npy"], arrays["answer_offsets.npy"]
-        self.teacher_scores = arrays.get("teacher_scores.npy")
+        self.teacher_scores, self.teacher_embeddings = (arrays.get(f"teacher_{name}.npy") for name in ("scores", "embeddings"))
 
     def __len__(self) -> int:
         return self.meta["rows"]

@@ -27,7 +27,8 @@ class Embedded:
     them, filled up with -1. groups: int64 (rows,): in the whole batch, rows compete only with those of their own group.
     labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set.
     teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data set has
-    none; nothing where no data set of the stage has a teacher.
+    none; nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its embeddings,
+    (rows, its dimension) and (documents, its dimension).
     """
 
     queries: torch.Tensor
@@ -39,6 +40,8 @@ class Embedded:
     labels: torch.Tensor
     sources: torch.Tensor
     teacher_scores: torch.Tensor | None = None
+    teacher_queries: torch.Tensor | None = None
+    teacher_documents: torch.Tensor | None = None
 
     @property
     def positives(self) -> torch.Tensor:
@@ -49,7 +52,7 @@ class Embedded:
         """Return these rows (a mask) and what belongs to them."""
         kept = rows[self.owners]
         place = torch.cumsum(rows, 0) - 1
-        of_documents = {"documents", "owners", "document_ids", "teacher_scores"}
+        of_documents = {"documents", "owners", "document_ids", "teacher_scores", "teacher_documents"}
         given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
         parts = {name: value[kept if name in of_documents else rows] for name, value in given.items()}
         return Embedded(**parts | {"owners": place[parts["owners"]]})
@@ -109,15 +112,18 @@ def prefix(embeddings: torch.Tensor, size: int, normalise: bool) -> torch.Tensor
 
 
 def matryoshka(objective: Objective, sizes: dict[int, float], normalise: bool) -> Objective:
-    """Return the sum of a loss over prefixes of the embeddings, each with its weight (Kusupati et al. 2022, arXiv
-    2205.13147, eq. 1)."""
+    """Return the sum of a loss over prefixes of the embeddings, and of a teacher's, each with its weight (Kusupati et al. 2022,
+    arXiv 2205.13147, eq. 1)."""
     if not sizes:
         return objective
 
     def loss(local: Embedded) -> torch.Tensor:
         total = local.queries.new_zeros(len(local.queries))
-        for size, weight in sizes_of(sizes, local.queries.shape[1]).items():
-            cut = {name: prefix(getattr(local, name), size, normalise) for name in ("queries", "documents")}
+        embeddings = ("queries", "documents", "teacher_queries", "teacher_documents")
+        given = {name: value for name in embeddings if (value := getattr(local, name)) is not None}
+        dimension = local.queries.shape[1]
+        for size, weight in sizes_of(sizes, dimension).items():
+            cut = {name: prefix(value, size, normalise) for name, value in given.items()} if size < dimension else {}
             total = total + weight * objective(replace(local, **cut))
         return total
 

@@ -29,7 +29,8 @@ class Batch:
     on; else 1 + the row's number, so that the row is alone with its own documents.
     labels: float32 (rows,), the score of a graded row, else NaN. weights: float32 (rows,), factors on the rows' losses.
     teacher_scores: float32 (documents,), the teacher's score of each document for its row's query, NaN in data sets without;
-    nothing where no data set of the stage has a teacher.
+    nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its embeddings, float32
+    (rows, its dimension) and (documents, its dimension).
     """
 
     tokens: list[np.ndarray]
@@ -45,6 +46,8 @@ class Batch:
     labels: torch.Tensor
     weights: torch.Tensor
     teacher_scores: torch.Tensor | None = None
+    teacher_queries: torch.Tensor | None = None
+    teacher_documents: torch.Tensor | None = None
 
     def pin_memory(self) -> "Batch":
         """Return the batch with tensors that a GPU fetches by itself; a loader calls this."""
@@ -53,7 +56,8 @@ class Batch:
 
     def taught(self, device: torch.device) -> dict[str, torch.Tensor]:
         """Return what a teacher says of the batch, by the names of Embedded's fields; empty where no data set has a teacher."""
-        return {} if self.teacher_scores is None else {"teacher_scores": self.teacher_scores.to(device)}
+        names = ("teacher_scores", "teacher_queries", "teacher_documents")
+        return {name: value.to(device) for name in names if (value := getattr(self, name)) is not None}
 
 
 class TrainingData:
@@ -119,6 +123,8 @@ class TrainingData:
             labels=torch.tensor([float(table.labels[row]) for table, row in places], dtype=torch.float32),
             weights=torch.from_numpy(self._factors(rows)[sources]),
             teacher_scores=self._teacher_scores(places),
+            teacher_queries=self._teacher_embeddings(queries),
+            teacher_documents=self._teacher_embeddings(documents),
         )
 
     def _teacher_scores(self, rows: list[tuple[TokenisedPairs, int]]) -> torch.Tensor | None:
@@ -127,6 +133,15 @@ class TrainingData:
             return None
         scores = [table.teacher_scores_of(row) for table, row in rows]
         return torch.from_numpy(np.concatenate([*(own[:1] for own in scores), *(own[1:] for own in scores)]))
+
+    def _teacher_embeddings(self, texts: list[tuple[TokenisedPairs, int]]) -> torch.Tensor | None:
+        """Return the teacher's embeddings of texts, NaN of those of data sets without."""
+        width = next((table.teacher_embeddings.shape[1] for table in self.tables if table.teacher_embeddings is not None), None)
+        if width is None:
+            return None
+        none = np.full(width, np.nan)
+        rows = [none if table.teacher_embeddings is None else table.teacher_embeddings[text] for table, text in texts]
+        return torch.from_numpy(np.array(rows, dtype=np.float32))
 
     def _factors(self, rows: np.ndarray) -> np.ndarray:
         """Return the factor on the losses of each data set's rows in the batch of these rows: float32 (data sets,).
@@ -173,10 +188,11 @@ def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, compe
                 f"{where}: row {unlabelled[0]} has no label, which the objective '{loss}' needs; give labels, or another "
                 "objective."
             )
-        if settings.needs == "teacher scores" and table.teacher_scores is None:
+        taught = {"teacher scores": table.teacher_scores, "teacher embeddings": table.teacher_embeddings}
+        if settings.needs in taught and taught[settings.needs] is None:
             raise AscentError(
-                f"{where}: {table.folder} has no scores of a teacher, which the objective '{loss}' needs; remove the folder and "
-                "run again."
+                f"{where}: {table.folder} has no {settings.needs}, which the objective '{loss}' needs; remove the folder and run "
+                "again."
             )
         if settings.needs in ("own negatives", "teacher scores") and alone:
             raise AscentError(
