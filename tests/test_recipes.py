@@ -56,6 +56,9 @@ def changed(**changes) -> dict:
     return recipe
 
 
+ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__contrastive__data": ["texts"]}
+
+
 def test_the_small_recipe_is_right(write):
     recipes = load_recipes(write(small=SMALL))
     assert {name: kind_of(stage) for name, stage in recipes.recipes["small"].stages.items()} == {
@@ -146,6 +149,22 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
         (
             {"release__stage": "merged"},
             "'release.stage' names the evaluated stage 'merged', which is not there; did you mean 'merge'?",
+        ),
+        (
+            ITSELF | {"stages__contrastive__dropout": 0},
+            "'stages.contrastive.dropout' is 0, but each text of data set 'texts' is its own positive, which only dropout tells",
+        ),
+        (
+            ITSELF | {"stages__finetune__data": ["questions", "texts"]},
+            "'stages.finetune.mining' finds negatives of pairs, but each text of data set 'texts' is its own positive; train",
+        ),
+        (
+            ITSELF | {"stages__contrastive__data": ["questions"], "stages__contrastive__development": {"data": "texts"}},
+            "'stages.contrastive.development' needs something to find, but each text of data set 'texts' is its own positive",
+        ),
+        (
+            {"data__questions__positive": "query"},
+            "positive: query leaves a teacher nothing to score, since both texts are one: leave teacher out",
         ),
         ({"stages__merge__weights": [1]}, "weights has 1 numbers for 2 parents"),
         ({"stages__merge__prompts": None}, "the parents of stage 'merge' (contrastive, finetune) have different prompts"),

@@ -25,6 +25,9 @@ transformers_logging.disable_progress_bar()
 
 # Of these kinds, an encoder and a decoder in one, AutoModel would load both.
 ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
+# What configurations call the shares that are dropped in training.
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
+            "embedding_dropout", "mlp_dropout")  # fmt: skip
 
 
 def pool(
@@ -143,9 +146,7 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
         # On a CPU torch's fused attention is slower than plain matrix products: by a fifth forward, by half backward.
         options["attn_implementation"] = "eager"
     if dropout is not None:
-        known = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
-                 "embedding_dropout", "mlp_dropout")  # fmt: skip
-        options |= {key: dropout for key in known if key in config}
+        options |= {key: dropout for key in DROPOUTS if key in config}
     weights_digest(folder)  # refuses a folder without safetensors
     automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
     backbone = automatic.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
@@ -214,6 +215,11 @@ def _use_float8(backbone: torch.nn.Module) -> None:
         return module.in_features % 16 == 0 and module.out_features % 16 == 0  # what FP8's matrix products take
 
     convert_to_float8_training(backbone, module_filter_fn=fits, config=Float8LinearConfig(emulate=not gpu))
+
+
+def has_dropout(backbone: torch.nn.Module) -> bool:
+    """Return whether a backbone drops anything in training."""
+    return any(getattr(backbone.config, key, None) for key in DROPOUTS)
 
 
 def longest_input(backbone: torch.nn.Module) -> int | None:

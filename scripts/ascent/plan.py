@@ -13,6 +13,7 @@ import polars as pl
 
 from .costs import Memory, Shape, encoding_memory, forward_flops, read_shape, training_flops, training_memory
 from .errors import AscentError
+from .filters.select import with_positives
 from .gpus import Machine
 from .pairs import read_documents, read_pairs
 from .recipes import Recipes, kind_of
@@ -147,6 +148,7 @@ class _Planner:
         settings = self.recipes.datasets[dataset]
         path = next(file for file in self.pair_files(dataset) if file.exists())
         rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
+        rows = with_positives(rows, settings)
         if rows.is_empty():
             raise AscentError(f"{path}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'.")
         self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {path}.")

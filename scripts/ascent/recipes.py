@@ -30,6 +30,7 @@ from .settings import (
     Teaching,
     Threshold,
     Training,
+    TrainStage,
 )
 from .validation import check, dump
 
@@ -261,6 +262,8 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
                 graph[name].add(stage.mining.model)
             if stage.teacher:
                 known(stage.teacher.model, config.models, "the model", f"stages.{name}.teacher.model")
+            if isinstance(stage, TrainStage):
+                _check_own_positives(recipe, name, stage, path)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -276,6 +279,18 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
         for name in recipe.evaluate.benchmarks:
             known(name, mteb["benchmarks"], "the benchmark", "evaluate.benchmarks")
     known(recipe.release.stage, recipe.evaluate.stages, "the evaluated stage", "release.stage")
+
+
+def _check_own_positives(recipe: Recipe, name: str, stage: TrainStage, path: Path) -> None:
+    """Refuse what teaches or tells nothing of texts that are their own positives."""
+    for dataset in (dataset for dataset in stage.tables if recipe.data[dataset].positive == "query"):
+        why = f"but each text of data set '{dataset}' is its own positive"
+        if stage.dropout == 0:
+            raise AscentError(f"{path}: 'stages.{name}.dropout' is 0, {why}, which only dropout tells apart; give it a share.")
+        if stage.mining:
+            raise AscentError(f"{path}: 'stages.{name}.mining' finds negatives of pairs, {why}; train on it in another stage.")
+        if dataset not in stage.data:
+            raise AscentError(f"{path}: 'stages.{name}.development' needs something to find, {why}; name another data set.")
 
 
 def _check_shared_names(recipes: dict[str, Recipe]) -> None:

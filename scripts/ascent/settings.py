@@ -225,6 +225,9 @@ class Preparation(Settings):
     """Which of the corpus's splits."""
     task: TaskType = "retrieval"
     """Which of the corpus's rows, and the task type that chooses the prompt."""
+    positive: Literal["given", "query"] = "given"
+    """`query`: each query is its own positive, without negatives and label, and only dropout tells the two apart (SimCSE, arXiv
+    2104.08821)."""
     query_characters: tuple[Count, Count] = (1, 2000)
     """Shortest and longest query that is kept."""
     positive_characters: tuple[Count, Count] = (1, 100_000)
@@ -254,6 +257,8 @@ class Dataset(Preparation):
     def _threshold_needs_teacher(self):
         if (self.min_score is None) != (self.teacher is None):
             raise ValueError("min_score and teacher go together: give both or neither")
+        if self.teacher and self.positive == "query":
+            raise ValueError("positive: query leaves a teacher nothing to score, since both texts are one: leave teacher out")
         return self
 
 

@@ -153,6 +153,14 @@ class TrainingData:
         counts = np.bincount(np.searchsorted(self._starts, rows, side="right") - 1, minlength=len(self.tables))
         return self._weights * (len(rows) / np.maximum(counts, 1)).astype(np.float32)
 
+    def own_positives(self) -> list[str]:
+        """Return the data sets in which a row's positive is its query."""
+        found = []
+        for name, table in zip(self.stage.data, self.tables, strict=True):
+            positives = table.documents[table.document_offsets[:-1]]
+            found += [name] if (table.text_ids[table.queries] == table.text_ids[positives]).any() else []
+        return found
+
     def _answers(self, queries: np.ndarray) -> np.ndarray:
         """Return the ids of the known answers to queries with these ids: int64 (queries, most_answers), filled up with -1."""
         places, answers = self._known(queries)
