@@ -117,6 +117,7 @@ def test_flops_by_hand():
     assert training_flops(small, stage(), 8, 34, cached=False) == 3 * 3776
     assert training_flops(small, stage(), 8, 34, cached=True) == 4 * 3776
     assert training_flops(small, stage(activation_checkpointing=True), 8, 34, cached=True) == 5 * 3776
+    assert training_flops(small, stage(adversarial={}), 8, 34, cached=True) == 2 * 4 * 3776
 
 
 @pytest.mark.parametrize("architecture", ["bert", "qwen3"])
@@ -192,7 +193,8 @@ def test_activations_are_those_that_torch_keeps(architecture, mode, tmp_path):
 
 def test_a_stage_s_memory_by_hand():
     """128 rows on 2 processes, each a query and 2 documents of at most 100 tokens, 1,000 at a time."""
-    asked = stage(batch_size=128, mini_batch_tokens=1000, precision="bfloat16", weights="bfloat16")
+    asked_for = {"batch_size": 128, "mini_batch_tokens": 1000, "precision": "bfloat16", "weights": "bfloat16"}
+    asked = stage(**asked_for)
     memory = training_memory(ZERO, asked, 2, texts=3, max_tokens=100)
     assert memory.activations == 1000 * 33 * 34 * 4096
     assert memory.batch == 12 * 4096 * 128 * 3 + 14 * 64 * 256
@@ -204,6 +206,9 @@ def test_a_stage_s_memory_by_hand():
     assert mixed.activations == 1000 * 33 * 42 * 4096 + 2 * ZERO.matrices  # and autocast's copies
     small = training_memory(ZERO, asked.model_copy(update={"batch_size": 4}), 2, texts=3, max_tokens=100)
     assert small.activations == 2 * 3 * 100 * 33 * 34 * 4096  # the whole share is less than a mini-batch
+    more = training_memory(ZERO, stage(**asked_for, adversarial={}, queue={"size": 1000}), 2, texts=3, max_tokens=100)
+    assert more.batch - memory.batch == 4 * 4096 * 64 * 3 * 100 + 5 * 4 * 4096 * 500
+    assert more.weights - memory.weights == 4 * 7.5e9
 
 
 def test_the_numbers_of_other_modules_are_theirs():

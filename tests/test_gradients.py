@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +51,9 @@ LOSSES = {
     "distill kl": ("distill_kl", {"temperature": 0.5, "teacher_temperature": 2.0}),
 }
 KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
+# A queue of earlier documents: entry i has the id i, so that some are answers of the batch's rows, and every third is of the
+# graded data set, whose loss is another.
+QUEUED, QUEUED_SOURCES = 12, [1 if i % 3 == 2 else 0 for i in range(12)]
 RATE = 2.0**20
 WAYS = ("plain", "cached", "tiled")
 
@@ -141,6 +145,8 @@ def stage_of(case: dict, **settings) -> TrainStage:
         teacher={"model": "t", "kind": "bi-encoder"} if OBJECTIVES[name].needs.startswith("teacher") else None,
         gradient_clipping=0,
         dropout=0,
+        adversarial={"epsilon": case["epsilon"]} if "epsilon" in case else None,
+        queue={} if "queue" in case else None,
         **settings,
     )
 
@@ -171,30 +177,63 @@ def _unit(rows: torch.Tensor) -> torch.Tensor:
     return rows / rows.norm(dim=1, keepdim=True)
 
 
+def queued() -> torch.Tensor:
+    """What a queue holds, (QUEUED, 32)."""
+    return _unit(torch.randn(QUEUED, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+
+
 def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
-    """The gradient by loops over rows and documents."""
+    """The gradient by loops over rows and documents; with an adversarial perturbation that of L(0) + L(r), each text moved by its
+    r."""
     model = prepared(folder, case, plain=True)
+    texts = [text for row in rows(case["kind"]) for text in (row.query, *row.documents)]
+    loss = _loss_by_loops(model, case, [0.0] * len(texts))
+    if "epsilon" in case:
+        zeros = [torch.zeros(len(text), 32, dtype=torch.float64, requires_grad=True) for text in texts]
+        # A graded row's negatives have no gradient, and are not moved.
+        found = torch.autograd.grad(_loss_by_loops(model, case, zeros), zeros, materialize_grads=True)
+        loss = loss + _loss_by_loops(model, case, [case["epsilon"] * g / g.norm() if g.norm() else g for g in found])
+    loss.backward()
+    return {name: p.grad for name, p in model.backbone.named_parameters() if p.grad is not None}
+
+
+def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tensor:
+    """The batch's loss, with the input embeddings of each text moved: each row's query, its documents, then the next row's."""
     table = rows(case["kind"])
     sizes = {32: 1.0} | (SIZES if case["kind"] == "matryoshka" else {})
+    moves = iter(moved)
 
     def embed(tokens: np.ndarray) -> torch.Tensor:
-        return model.backbone(**pad([tokens], 0)).last_hidden_state[0].mean(0)
+        inputs = pad([tokens], 0)
+        embedded = model.backbone.get_input_embeddings()(inputs.pop("input_ids")) + next(moves)
+        return model.backbone(inputs_embeds=embedded, **inputs).last_hidden_state[0].mean(0)
 
-    queries = [embed(row.query) for row in table]
-    cache = {id_: embed(document) for row in table for id_, document in zip(row.ids, row.documents, strict=True)}
+    embedded = [[embed(text) for text in (row.query, *row.documents)] for row in table]
+    queries, documents = [own[0] for own in embedded], [own[1:] for own in embedded]
 
     def score(a: torch.Tensor, b: torch.Tensor, size: int) -> torch.Tensor:
         return a[:size] @ b[:size] / (a[:size].norm() * b[:size].norm())
 
     def contrast(number: int, size: int) -> torch.Tensor:
         row = table[number]
-        rivals = [row] if row.source == 2 else [other for other in table if other.source == row.source]
-        own = score(queries[number], cache[row.ids[0]], size) / TEMPERATURE
-        others = [score(queries[number], cache[i], size) / TEMPERATURE for r in rivals for i in r.ids if i != row.ids[0]]
+        rivals = [number] if row.source == 2 else [n for n, other in enumerate(table) if other.source == row.source]
+        own = score(queries[number], documents[number][0], size) / TEMPERATURE
+        others = [
+            score(queries[number], document, size) / TEMPERATURE
+            for n in rivals
+            for i, document in zip(table[n].ids, documents[n], strict=True)
+            if i != row.ids[0]
+        ]
+        if "queue" in case and row.source == 0:
+            others += [
+                score(queries[number], entry, size) / TEMPERATURE
+                for i, entry in enumerate(queued())
+                if i != row.ids[0] and QUEUED_SOURCES[i] == 0
+            ]
         loss = torch.logsumexp(torch.stack([own, *others]), 0) - own
         if case["symmetric"] and row.source == 0:
             back = [
-                score(cache[row.ids[0]], queries[i], size) / TEMPERATURE
+                score(documents[number][0], queries[i], size) / TEMPERATURE
                 for i, r in enumerate(table)
                 if r.source == 0 and r.ids[0] != row.ids[0]
             ]
@@ -205,9 +244,9 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
     if case["kind"] in LOSSES:
         name, settings = LOSSES[case["kind"]]
         batch = batch_of(case["kind"], 0, 1)
-        documents = torch.stack([cache[int(id_)] for id_ in batch.document_ids])
+        ordered = [own[0] for own in documents] + [negative for own in documents for negative in own[1:]]
         same = {field.name: getattr(batch, field.name) for field in fields(Embedded) if hasattr(batch, field.name)}
-        whole = Embedded(queries=_unit(torch.stack(queries)), documents=_unit(documents), **same)
+        whole = Embedded(queries=_unit(torch.stack(queries)), documents=_unit(torch.stack(ordered)), **same)
         own = batch.sources != 1
         total = batch.weights[own] @ getattr(formulas, name)(whole.of(own), **settings)
     for number, row in enumerate(table):
@@ -215,12 +254,11 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
             continue
         for size, weight in sizes.items():
             if row.source == 1:
-                loss = (score(queries[number], cache[row.ids[0]], size) - row.label) ** 2
+                loss = (score(queries[number], documents[number][0], size) - row.label) ** 2
             else:
                 loss = contrast(number, size)
             total = total + weight * factor(case["kind"], row.source) * loss
-    (total / ROWS).backward()
-    return {name: p.grad for name, p in model.backbone.named_parameters() if p.grad is not None}
+    return total / ROWS
 
 
 def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], output: str) -> None:
@@ -259,7 +297,8 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
         undo = None
         if "planted" in case:
             batch, undo = PLANTED[case["planted"]](engine, batch, world)
-        backward(engine, batch, load_objectives(stage, CONTRACT), stage, 0, 0)
+        queue = queue_of(stage, model, Path(output).with_suffix(f".{number}"), rank) if stage.queue else None
+        backward(engine, batch, load_objectives(stage, CONTRACT), stage, 0, 0, queue)
         if undo:
             undo()
         engine.step()
@@ -270,6 +309,24 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
     if rank == 0:
         torch.save(found, output)
     dist.destroy_process_group()
+
+
+def queue_of(stage: TrainStage, model: EmbeddingModel, folder: Path, rank: int):
+    """The queue as one process saved it and any number of them go on with it."""
+    import torch.distributed as dist
+
+    from ascent.training.queue import Queue
+
+    if rank == 0:
+        folder.mkdir()
+        places = torch.arange(QUEUED)
+        entries = {"embeddings": queued(), "ids": places, "sources": torch.tensor(QUEUED_SOURCES), "places": places}
+        torch.save({"entries": entries, "rows": QUEUED}, folder / "queue-0.pt")
+        torch.save(model.state_dict(), folder / "momentum.pt")
+    dist.barrier()
+    queue = Queue(stage, model)
+    queue.load(folder, 1)
+    return queue
 
 
 # Errors of other trainers, each put into the batch or the engine just before the backward pass.
@@ -320,12 +377,22 @@ def _repeated_backward(engine, batch, world):
     return batch, None
 
 
+def _one_length(engine, batch, world):
+    """The texts of a mini-batch are moved together, by one length."""
+    from ascent.training import adversarial
+
+    real = adversarial.steepest
+    adversarial.steepest = lambda gradient, cumulative, epsilon: gradient * (epsilon / gradient.norm())
+    return batch, lambda: setattr(adversarial, "steepest", real)
+
+
 PLANTED: dict[str, Callable] = {
     "missing factor": _missing_factor,
     "doubled factor": _doubled_factor,
     "detached remote block": _detached_remote_block,
     "duplicate kept": _duplicate_kept,
     "repeated backward": _repeated_backward,
+    "one length": _one_length,
 }
 
 
@@ -348,7 +415,7 @@ def errors(folder, world: int, cases: list[dict], tmp_path) -> list[float]:
     known: dict[tuple, dict[str, torch.Tensor]] = {}
     found = []
     for case, gradient in zip(cases, gradients(folder, world, cases, tmp_path), strict=True):
-        key = (case["kind"], case["symmetric"], case.get("lora", False))
+        key = (case["kind"], case["symmetric"], case.get("lora", False), case.get("epsilon"), "queue" in case)
         if key not in known:
             known[key] = reference(str(folder), case)
         found.append(relative_error(gradient, known[key]))
@@ -373,12 +440,20 @@ EXTRAS = [
 COVERING = [case(kind, WAYS[(i + zero) % 3], zero) for i, kind in enumerate(CONTRASTS) for zero in range(4)]
 # The other losses, each once: which way and stage its gradient then goes is none of its business.
 OTHERS = [case(kind, WAYS[i % 3], i % 4) for i, kind in enumerate(LOSSES)]
+# An adversarial perturbation as long as the input embeddings are, and a queue, which no copy of ZeRO 3's weights serves.
+ADVERSARIAL = [case(kind, way, zero, epsilon=0.3) for kind, way, zero in product(("mixed", "all terms"), WAYS, range(4))]
+WITH_QUEUE = [case(kind, way, zero, queue=QUEUED) for kind, way, zero in product(("mixed", "matryoshka"), WAYS, range(3))]
+FURTHER = ADVERSARIAL + WITH_QUEUE + [case("mixed", "cached", zero, epsilon=0.3, queue=QUEUED, lora=True) for zero in (0, 2)]
 LIMIT = 1e-6
 
 
 @pytest.mark.parametrize(
     ("world", "cases"),
-    [(1, COVERING[::5] + OTHERS), (2, COVERING + EXTRAS[::2] + OTHERS), (4, COVERING[::3] + EXTRAS[1::4] + OTHERS)],
+    [
+        (1, COVERING[::5] + OTHERS + FURTHER[::7]),
+        (2, COVERING + EXTRAS[::2] + OTHERS + FURTHER[1::3]),
+        (4, COVERING[::3] + EXTRAS[1::4] + OTHERS + FURTHER[3::7]),
+    ],
     ids=["1 process", "2 processes", "4 processes"],
 )
 def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny_resource, tmp_path):
@@ -388,12 +463,13 @@ def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny
 @pytest.mark.nightly
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_gradient_matrix(world, tiny_resource, tmp_path):
-    assert max(errors(tiny_resource, world, MATRIX + EXTRAS, tmp_path)) < LIMIT
+    assert max(errors(tiny_resource, world, MATRIX + EXTRAS + FURTHER, tmp_path)) < LIMIT
 
 
 def test_planted_errors_are_caught(tiny_resource, tmp_path):
     # DeepSpeed 0.19 bears repeated backward passes at ZeRO 2, and is wrong in silence at 1 and 3.
     cases = [case("mixed", "cached", 1 if name == "repeated backward" else 2, planted=name) for name in PLANTED]
+    cases[-1]["epsilon"] = 0.3
     for planted, error in zip(PLANTED, errors(tiny_resource, 2, cases, tmp_path), strict=True):
         assert error > 1e-3, planted
 
@@ -402,6 +478,12 @@ def test_dropout_is_replayed_in_the_cache(tiny_resource, tmp_path):
     """Cached and plain draw the same masks for the same mini-batches, so their gradients agree; other masks would not."""
     cases = [case("infonce", way, 0, chunk=48, dropout=0.3) for way in ("plain", "cached")]
     undisturbed = {**cases[0], "dropout": 0.0}
-    plain, cached, without = gradients(tiny_resource, 1, [*cases, undisturbed], tmp_path)
+    moved = [{**either, "epsilon": 0.3} for either in cases]
+    hardly = {**cases[0], "epsilon": 1e-9}
+    plain, cached, without, *found = gradients(tiny_resource, 1, [*cases, undisturbed, *moved, hardly], tmp_path)
     assert relative_error(cached, plain) < LIMIT
     assert relative_error(without, plain) > 0.1
+    # So does an adversarial perturbation: hardly moved, a text adds what it has added before.
+    assert relative_error(found[1], found[0]) < LIMIT
+    assert relative_error(found[2], {name: 2 * gradient for name, gradient in plain.items()}) < LIMIT
+    assert relative_error(found[0], {name: 2 * gradient for name, gradient in plain.items()}) > 0.1

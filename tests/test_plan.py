@@ -21,7 +21,7 @@ from ascent.pairs import pair_frame, write_documents, write_pairs
 from ascent.plan import amount, make_plan, mends
 from ascent.readers import normalise
 from ascent.recipes import load_recipes
-from ascent.settings import Contract, TrainStage
+from ascent.settings import Contract, Queue, TrainStage
 from ascent.tokens import SAMPLE, TokenCounter
 from small import ROOT, make_workspace
 from test_workflow import Copy
@@ -255,6 +255,18 @@ def test_the_gradient_cache_costs_a_forward_pass(recipe):
     assert one.flops == pytest.approx(4 / 3 * eight.flops)
 
 
+def test_a_queue_s_copy_embeds_the_positives(recipe):
+    def queued(values):
+        values["stages"]["contrastive"]["queue"] = {"size": 64}
+
+    plain, found = recipe(), recipe(queued)
+    more = job(found, "train_contrastive", "contrastive").flops - job(plain, "train_contrastive", "contrastive").flops
+    # Positives are most of a pair's tokens, and the copy has a forward pass only, of four parts with the gradient cache.
+    assert 0.15 < more / job(plain, "train_contrastive", "contrastive").flops < 1 / 3
+    assert "Stage contrastive copies its model for the queue, so zero: 3 is not open to it." in found.notes
+    assert not any("queue" in note for note in plain.notes)
+
+
 def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
     found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
     assert "Not counted: 13 tasks of mteb, whose data come from a hub." in found.notes
@@ -306,6 +318,9 @@ def test_mends_are_settings_that_the_recipe_accepts():
     assert {"mini_batch_tokens": 250} in changes
     for change in changes:
         TrainStage.model_validate(stage.model_dump(by_alias=True) | change)
+    with_queue = stage.model_copy(update={"queue": Queue()})
+    for change in mends(with_queue, 128):
+        TrainStage.model_validate(with_queue.model_dump(by_alias=True) | change)
 
 
 def test_a_batch_that_processes_cannot_share_is_warned_of(recipe):

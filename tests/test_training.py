@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -340,3 +341,19 @@ def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(
         rates = [1e-3 * rate(step, 6, stage.warmup, stage.schedule) for step in range(6)]
         assert [line["learning_rate"] for line in lines] == pytest.approx(rates)
         assert max(line["gradient_norm"] for line in lines) > 0.5  # clipping had something to do
+
+
+def test_a_run_with_a_queue_goes_on_with_the_same_one(run, tmp_path):
+    """With as many processes to the same bytes, with another number to the same losses; with a perturbation, too."""
+    settings = {"epochs": 3, "dropout": 0, "queue": {"size": 20, "momentum": 0.9}, "adversarial": {"epsilon": 0.1}}
+    settings["running"] = {"checkpoint_steps": 1}
+    whole = finished(run("whole", processes=2, **settings), tmp_path / "whole")
+    folder = tmp_path / "disturbed"
+    assert interrupted(run("disturbed", processes=2, **settings), folder, signal.SIGTERM, after=5) == 1
+    shutil.copytree(folder, tmp_path / "alone")
+    finished(run("disturbed", processes=2, **settings), folder)
+    assert weights_of(folder) == weights_of(whole)
+    alone = finished(run("alone", processes=1, **settings), tmp_path / "alone")
+    expected = [line["loss"] for line in lines_of(whole)]
+    assert [line["loss"] for line in lines_of(alone)] == pytest.approx(expected, abs=1e-4)
+    assert (alone / "log").read_text().count("going on from the checkpoint before step") == 1

@@ -155,8 +155,9 @@ def forward_flops(shape: Shape, tokens: float, squares: float) -> float:
 
 def training_flops(shape: Shape, stage: Training, tokens: float, squares: float, *, cached: bool) -> float:
     """Return the FLOPs of training on texts: a forward pass and twice that backward; `cached`: the gradient cache embeds them
-    once more before (arXiv 2101.06983), and so does activation checkpointing within the backward pass."""
-    return forward_flops(shape, tokens, squares) * (3 + cached + stage.activation_checkpointing)
+    once more before (arXiv 2101.06983), and so does activation checkpointing within the backward pass; an adversarial
+    perturbation asks for all of it twice."""
+    return forward_flops(shape, tokens, squares) * (3 + cached + stage.activation_checkpointing) * (2 if stage.adversarial else 1)
 
 
 # ---------------------------------------------------------------- memory
@@ -207,7 +208,13 @@ def training_memory(shape: Shape, stage: Training, processes: int, *, texts: int
     # and their masks in a tile.
     documents = stage.batch_size * (texts - 1)
     batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(TILE, max(documents, stage.batch_size))
-    return Memory(activations=activations, batch=batch, **states(shape.parameters, stage, processes))
+    if stage.adversarial:  # the perturbation of all its texts, in float32
+        batch += 4 * shape.width * rows * texts * max_tokens
+    held = states(shape.parameters, stage, processes)
+    if stage.queue:  # the copy in float32; the share, among the candidates, of the next process, and the gradients of both
+        held["weights"] += 4 * shape.parameters
+        batch += 5 * 4 * shape.width * -(-stage.queue.size // processes)
+    return Memory(activations=activations, batch=batch, **held)
 
 
 def states(parameters: int, stage: Training, processes: int) -> dict[str, float]:

@@ -98,10 +98,17 @@ class EmbeddingModel(torch.nn.Module):
         return packed | ({"prompt_lengths": torch.tensor(prompt_lengths, device=device)} if any(prompt_lengths) else {})
 
     def states(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **packed: Any
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        perturbation: torch.Tensor | None = None,
+        **packed: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the states (tokens, dimension) of the real tokens of what `inputs` returns, and where rows begin, as pool takes
-        them; input_ids (rows, tokens) with an attention_mask may also be padded on the left."""
+        them; input_ids (rows, tokens) with an attention_mask may also be padded on the left.
+
+        perturbation: (rows, tokens, width), added to the outputs of the backbone's token embedding.
+        """
         if attention_mask is not None and is_packed(self.backbone):
             rows = [ids[real].cpu().numpy() for ids, real in zip(input_ids, attention_mask.bool(), strict=True)]
             packed = pack(rows, input_ids.device, first_position(self.backbone))
@@ -111,7 +118,11 @@ class EmbeddingModel(torch.nn.Module):
             packed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0) + first_position(self.backbone)
         # Autocast stands here and not round the training step because DeepSpeed switches off one that it did not configure.
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
-            states = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **packed).last_hidden_state
+            given = {"input_ids": input_ids}
+            if perturbation is not None:
+                embedded = self.backbone.get_input_embeddings()(input_ids)
+                given = {"inputs_embeds": embedded + perturbation.to(embedded.dtype)}
+            states = self.backbone(**given, attention_mask=attention_mask, **packed).last_hidden_state
         if attention_mask is None:
             states, cumulative = states[0], packed["cumulative"]
         else:

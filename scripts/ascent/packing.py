@@ -7,6 +7,7 @@ checkpointing computes a layer a second time.
 import inspect
 from collections.abc import Sequence
 from itertools import groupby
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,12 @@ def is_to_pack(kind: str | None) -> bool:
 def limit_position_bias(backbone: torch.nn.Module, longest: int) -> None:
     """Let T5 compute the bias of `longest` positions, which all texts share, and not of all tokens of a packed row."""
 
-    def limited(compute):
-        return lambda queries, keys, **more: compute(min(queries, longest), min(keys, longest), **more)
+    def limited(module, queries, keys, **more):
+        return type(module).compute_bias(module, min(queries, longest), min(keys, longest), **more)
 
     for module in backbone.modules():
         if getattr(module, "has_relative_attention_bias", False):
-            module.compute_bias = limited(module.compute_bias)
+            module.compute_bias = MethodType(limited, module)  # a method, so that a copy of the module computes its own
 
 
 def is_packed(backbone: torch.nn.Module) -> bool:

@@ -84,6 +84,8 @@ class _Planner:
                 jobs += [self.teaching(rule, name, stage, dataset) for need, rule in TEACHING.items() if need in needed]
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
             self.check_stage(name, stage, memory[name][stage.zero])
+            if stage.queue:
+                self.notes.append(f"Stage {name} copies its model for the queue, so zero: 3 is not open to it.")
             if host := memory[name][stage.zero].host * self.machine.gpus:
                 self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
         jobs += [self.evaluation(name, task) for name, task in self.recipe.evaluate.tasks.items()]
@@ -201,16 +203,21 @@ class _Planner:
 
     def training(self, name: str, stage: Training, memory: Memory) -> Job:
         contract, model, total = self.recipes.contract(self.name, name), self.recipe.base.model, Count()
-        sizes = [self.size(stage, dataset) for dataset in stage.data]
+        queued, sizes = Count(), [self.size(stage, dataset) for dataset in stage.data]
         taken = shares(sizes, stage)
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
             total += self.trained(model, contract, stage, dataset) * (uses / size)
+            if stage.queue:
+                task, positives = self.recipes.datasets[dataset].task, self.rows(dataset)["positive"]
+                queued += self.count(model, contract, task, document=positives) * (uses / size)
         self.check_batches(name, stage, taken)
         most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
         share = most / self.machine.processes
         # Pre-training adds gradients up where others embed once more.
         cached = share > stage.mini_batch_tokens and not isinstance(stage, PretrainStage)
         flops = training_flops(self.shape(model), stage, total.tokens, total.squares, cached=cached)
+        if stage.queue:  # its momentum copy embeds the positives
+            flops += forward_flops(self.shape(model), queued.tokens, queued.squares)
         hours = self.machine.hours(flops, stage.precision)
         return Job(rule=f"train_{kind_of(stage)}", what=name, count=total, flops=flops, hours=hours, memory=memory)
 
@@ -283,15 +290,17 @@ class _Planner:
 
 def mends(stage: Training, max_tokens: int) -> list[dict]:
     """Return changes of a stage's settings that take memory off the GPU, the cheapest in time first."""
-    single = [{"zero": zero} for zero in range(stage.zero + 1, 4)]
+    highest = 2 if stage.queue else 3
+    single = [{"zero": zero} for zero in range(stage.zero + 1, highest + 1)]
     tokens = stage.mini_batch_tokens
     while tokens // 2 >= max_tokens:
         tokens //= 2
         single.append({"mini_batch_tokens": tokens})
     single.append({"activation_checkpointing": True})
-    together = {"zero": 3, "activation_checkpointing": True}
+    together = {"zero": highest, "activation_checkpointing": True}
     grown = [dict(together)]
-    for key, value in (("mini_batch_tokens", tokens), ("offload_optimizer", "cpu"), ("offload_weights", "cpu")):
+    last = [("offload_weights", "cpu")] if highest == 3 else []
+    for key, value in (("mini_batch_tokens", tokens), ("offload_optimizer", "cpu"), *last):
         together[key] = value
         grown.append(dict(together))
     changes = [{key: value for key, value in change.items() if getattr(stage, key) != value} for change in single + grown]

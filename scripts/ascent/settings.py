@@ -349,6 +349,24 @@ class Development(Settings):
     """Training ends after so many scores in a row that are no better than the best; at its last step when absent."""
 
 
+class Adversarial(Settings):
+    """Adversarial perturbation of the input embeddings (fast gradient method, arXiv 1605.07725): a step descends the sum of the
+    loss and of the loss with each text's input embeddings moved the way in which it rises fastest."""
+
+    epsilon: Positive = 1
+    """How far a text's input embeddings are moved: the Euclidean length over all its tokens and dimensions."""
+
+
+class Queue(Settings):
+    """Negatives from earlier batches: a queue of their positives, embedded by a momentum copy of the model (MoCo, arXiv
+    1911.05722)."""
+
+    size: Count = 16384
+    """The positives of so many rows, the latest, are candidates of infonce beside the batch's documents."""
+    momentum: Share = 0.999
+    """After a step the copy's weights are this share of what they were, and for the rest the model's."""
+
+
 class Training(Stage):
     """What every stage that trains has."""
 
@@ -455,6 +473,18 @@ class TrainStage(Training):
     matryoshka: dict[Count, Positive] = {}
     """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
     embedding's is 1 unless it is given (arXiv 2205.13147)."""
+    queue: Queue | None = None
+    """Negatives from earlier batches; none when absent."""
+    adversarial: Adversarial | None = None
+    """Adversarial perturbation of the input embeddings, for twice the work; none when absent."""
+
+    @model_validator(mode="after")
+    def _queue_serves(self):
+        if self.queue and self.zero == 3:
+            raise ValueError("queue needs whole weights to copy, which zero: 3 spreads over the processes: take zero: 2 at most")
+        if self.queue and not any("infonce" in (use.objective or self.objective).chosen for use in self.data.values()):
+            raise ValueError("queue has candidates for infonce, which no data set's objective names: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _balanced_batches_are_of_one_size(self):
@@ -503,6 +533,8 @@ class PretrainStage(Training):
     development: ClassVar[None] = None
     mining: ClassVar[None] = None
     teacher: ClassVar[None] = None
+    queue: ClassVar[None] = None
+    adversarial: ClassVar[None] = None
     matryoshka: ClassVar[dict[int, float]] = {}
 
     def taught(self, dataset: str) -> dict[str, str]:

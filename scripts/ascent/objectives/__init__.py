@@ -18,6 +18,23 @@ from ..settings import Contract, TrainStage
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queued:
+    """One process's share of a queue of earlier documents: constants, and candidates of every process's rows of group 0.
+
+    embeddings: (entries, dimension). ids: int64 (entries,), as `document_ids`. sources: int64 (entries,), the number of each
+    one's data set.
+    """
+
+    embeddings: torch.Tensor
+    ids: torch.Tensor
+    sources: torch.Tensor
+
+    def of(self, entries: torch.Tensor) -> "Queued":
+        """Return these entries (a mask)."""
+        return Queued(embeddings=self.embeddings[entries], ids=self.ids[entries], sources=self.sources[entries])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Embedded:
     """One process's share of a batch, embedded.
 
@@ -25,10 +42,10 @@ class Embedded:
     owners: int64 (documents,), the row that each document belongs to. document_ids: int64 (documents,), equal where the
     texts are equal. answers: int64 (rows, most), the ids of all documents known to answer each row's query, its positive among
     them, filled up with -1. groups: int64 (rows,): in the whole batch, rows compete only with those of their own group.
-    labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set.
-    teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data set has
-    none; nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its embeddings,
-    (rows, its dimension) and (documents, its dimension).
+    labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set. queued: more
+    candidates. teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data
+    set has none; nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its
+    embeddings, (rows, its dimension) and (documents, its dimension).
     """
 
     queries: torch.Tensor
@@ -42,6 +59,7 @@ class Embedded:
     teacher_scores: torch.Tensor | None = None
     teacher_queries: torch.Tensor | None = None
     teacher_documents: torch.Tensor | None = None
+    queued: Queued | None = None
 
     @property
     def positives(self) -> torch.Tensor:
@@ -53,9 +71,9 @@ class Embedded:
         kept = rows[self.owners]
         place = torch.cumsum(rows, 0) - 1
         of_documents = {"documents", "owners", "document_ids", "teacher_scores", "teacher_documents"}
-        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        given = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), torch.Tensor)}
         parts = {name: value[kept if name in of_documents else rows] for name, value in given.items()}
-        return Embedded(**parts | {"owners": place[parts["owners"]]})
+        return Embedded(**parts | {"owners": place[parts["owners"]]}, queued=self.queued)
 
 
 Objective = Callable[[Embedded], torch.Tensor]
@@ -93,11 +111,14 @@ def mixed(objectives: Sequence[Objective], of_source: Sequence[int]) -> Objectiv
     """
 
     def loss(local: Embedded) -> torch.Tensor:
-        chosen = torch.tensor(of_source, device=local.sources.device)[local.sources]
+        of = torch.tensor(of_source, device=local.sources.device)
+        chosen = of[local.sources]
         losses = local.queries.new_zeros(len(local.queries))
         for index, objective in enumerate(objectives):
-            rows = chosen == index
-            losses = losses.masked_scatter(rows, objective(local.of(rows)))
+            rows, part = chosen == index, local.of(chosen == index)
+            if local.queued is not None:
+                part = replace(part, queued=local.queued.of(of[local.queued.sources] == index))
+            losses = losses.masked_scatter(rows, objective(part))
         return losses
 
     return loss

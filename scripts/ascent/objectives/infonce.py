@@ -30,7 +30,8 @@ def infonce(
 
     A document is no negative of a query when its text is a known answer to it (among them the positive itself), wherever
     in the whole batch it stands, or when its row is of another group: such columns are left out of the softmax. `symmetric`
-    averages with the same loss in the other direction, each positive against the batch's queries. `sizes`: see
+    averages with the same loss in the other direction, each positive against the batch's queries. Queued documents are candidates
+    like the batch's, of the queries and not in the terms or the other direction. `sizes`: see
     objectives.matryoshka; all sizes are computed in one pass over the batch.
 
     terms: more scores in the softmax's sum, of the query with queries, of the positive with queries and of the positive with
@@ -40,10 +41,11 @@ def infonce(
     tau_plus, focal_gamma: see _debiased and _focal.
     """
     weights = sizes_of(sizes or {}, local.queries.shape[1])
-    queries, documents = (
-        torch.cat([prefix(side, size, normalise) for size in weights], dim=1) if len(weights) > 1 else side
-        for side in (local.queries, local.documents)
-    )
+
+    def sized(side: torch.Tensor) -> torch.Tensor:
+        return torch.cat([prefix(side, size, normalise) for size in weights], dim=1) if len(weights) > 1 else side
+
+    queries, documents = sized(local.queries), sized(local.documents)
     positives = documents[: len(queries)]
     query_keys, document_keys = keys_of(local)
     positive_keys = document_keys[: len(queries)]
@@ -59,7 +61,11 @@ def infonce(
             loss = _debiased(loss, count, torch.exp(-(1 + scores) / temperature), tau_plus)
         return _focal(loss, focal_gamma) if focal_gamma else loss
 
-    loss, count = against(queries, positives, documents, query_keys, document_keys)
+    candidates, candidate_keys = documents, document_keys
+    if local.queued is not None:
+        of_queued = torch.stack([torch.zeros_like(local.queued.ids), local.queued.ids], dim=1)
+        candidates, candidate_keys = torch.cat([documents, sized(local.queued.embeddings)]), torch.cat([document_keys, of_queued])
+    loss, count = against(queries, positives, candidates, query_keys, candidate_keys)
     across, same_side = [loss], []
     if "query-query" in terms:
         known = query_keys.masked_fill(query_keys == -1, -2)  # what fills up the answers of one row is no answer of another

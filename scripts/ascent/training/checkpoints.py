@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +83,14 @@ class Checkpoints:
                 f"({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}); take as many as wrote it."
             )
 
-    def save(self, engine, step: int) -> None:
-        """Write a checkpoint after which `step` comes next, and remove the older ones but one."""
+    def save(self, engine, step: int, more: Callable[[Path], None] = lambda _: None) -> None:
+        """Write a checkpoint after which `step` comes next, and remove the older ones but one.
+
+        more: writes what else a process keeps from step to step into the checkpoint's folder.
+        """
         tag = f"step-{step:08d}"
         engine.save_checkpoint(str(self.folder), tag=tag, save_latest=False)
+        more(self.folder / tag)
         dist.barrier()
         if dist.get_rank() == 0:
             files = _sizes(self.folder / tag)

@@ -80,6 +80,11 @@ class TrainingData:
         self._starts = np.cumsum([0, *self.sizes])
         uses = self.stage.data.items()
         self._alone = np.array([not use.competes(settings.tasks[name]) for name, use in uses])
+        if self.stage.queue and self._alone.all():
+            raise AscentError(
+                f"recipe {settings.recipe}, stages.{settings.name}.queue: in-batch negatives are off for all data sets, so "
+                "nothing would join or use it; leave it out, or set in_batch: true."
+            )
         self._weights = np.array([use.loss_weight for _, use in uses], dtype=np.float32)
         self.most_answers = self._most_answers()
 

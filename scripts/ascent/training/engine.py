@@ -9,7 +9,8 @@ sees to that in its own backward (objectives/infonce.py); one that concerns each
 The chain is split at the embeddings: the loss's gradient is taken there first. The gradient cache (Gao et al. 2021, arXiv
 2101.06983) embeds the mini-batches without a graph, embeds each again with one, and sends its piece backward.
 Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second pass repeats the first exactly, and so
-does a resumed run. Only the last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
+does a resumed run; an adversarial perturbation meets the masks that it was found with. Only the step's last mini-batch is
+declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
 """
 
 import tempfile
@@ -26,8 +27,10 @@ from ..batching import by_length
 from ..heads import PREFIX
 from ..objectives import Embedded, Objective
 from ..settings import Training, TrainStage
+from .adversarial import Perturbation
 from .collectives import largest
 from .data import Batch
+from .queue import Queue
 
 # Forward passes of more tokens are slower on a CPU (2,048: 3.5k tokens/s, 6,144: 2.6k, 16,384: 2.0k for MiniLM on two cores);
 # a GPU takes the whole budget at once.
@@ -97,10 +100,14 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
     return {"linear": 1 - done, "cosine": 0.5 * (1 + np.cos(np.pi * done)), "constant": 1.0}[schedule]
 
 
-def train_step(engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int) -> StepResult:
+def train_step(
+    engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int, queue: Queue | None = None
+) -> StepResult:
     """Take one optimizer step on a batch, of which this process holds a share (at least one row)."""
-    losses, gradients = backward(engine, batch, objective, stage, step, pad_id)
+    losses, gradients = backward(engine, batch, objective, stage, step, pad_id, queue)
     norm = optimizer_step(engine, stage)
+    if queue:
+        queue.take(engine.module, batch, pad_id, _forward_tokens(stage, engine.device))
     lengths = losses.new_tensor([[len(row), len(row) ** 2] for row in batch.tokens], dtype=torch.float64).sum(0)
     totals = torch.cat([losses.sum()[None], gradients, lengths])
     dist.all_reduce(totals)
@@ -126,17 +133,45 @@ def optimizer_step(engine, stage: Training) -> float:
     return float(norm)
 
 
+def _forward_tokens(stage: TrainStage, device: torch.device) -> int:
+    return min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
+
+
 def backward(
-    engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int
+    engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int, queue: Queue | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Leave the whole batch's gradient with the engine.
 
     Returns the weighted losses of this process's rows, (rows,), whose sum over all processes, divided by the batch's rows, is
     the batch's loss; and for each data set the sum of squares of the loss's gradient at its rows' embeddings.
+    With an adversarial perturbation (adversarial.py) both are those of the loss without it.
     """
+    given = (engine, batch, objective, stage, step, pad_id, queue)
+    if not stage.adversarial:
+        return _descend(*given)
+    perturbation = Perturbation(engine.module.backbone, stage.adversarial.epsilon)
+    told = _descend(*given, perturbation, last=False)
+    perturbation.ascend()
+    _descend(*given, perturbation)
+    return told
+
+
+def _descend(
+    engine,
+    batch: Batch,
+    objective: Objective,
+    stage: TrainStage,
+    step: int,
+    pad_id: int,
+    queue: Queue | None,
+    perturbation: Perturbation | None = None,
+    *,
+    last: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add the gradient of the loss under a perturbation; `last`: nothing more is added in this step. Returns what `backward`
+    does."""
     device = engine.device
-    chunk_tokens = min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
-    chunks = by_length([len(row) for row in batch.tokens], chunk_tokens)
+    chunks = by_length([len(row) for row in batch.tokens], _forward_tokens(stage, device))
     padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in chunks)
     padded, count = largest(padded, len(chunks), device=device)
     order = torch.from_numpy(np.concatenate(chunks)).to(device)
@@ -149,7 +184,10 @@ def backward(
         seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
         torch.manual_seed(int(seed))
         tokens, prompt_lengths = ([texts[row] for row in chunks[index]] for texts in (batch.tokens, batch.prompt_lengths))
-        return engine(**engine.module.inputs(tokens, pad_id, device, prompt_lengths))
+        inputs = engine.module.inputs(tokens, pad_id, device, prompt_lengths)
+        if perturbation:
+            inputs["perturbation"] = perturbation.of(index, inputs)
+        return engine(**inputs)
 
     with torch.set_grad_enabled(not cached):
         embedded = torch.cat([embed(index) for index in range(count)])
@@ -166,6 +204,7 @@ def backward(
             labels=batch.labels.to(device),
             sources=sources,
             **batch.taught(device),
+            queued=queue.candidates(batch) if queue else None,
         )
     )
     (at_rows,) = torch.autograd.grad(losses.sum() * (dist.get_world_size() / batch.global_rows), rows)
@@ -173,10 +212,10 @@ def backward(
     gradient[: len(order)] = at_rows[order]
     if cached:
         for index, piece in enumerate(gradient.split([len(chunk) for chunk in chunks])):
-            engine.set_gradient_accumulation_boundary(index == count - 1)
+            engine.set_gradient_accumulation_boundary(last and index == count - 1)
             engine.backward((embed(index) * piece).sum())
     else:
-        engine.set_gradient_accumulation_boundary(True)
+        engine.set_gradient_accumulation_boundary(last)
         engine.backward((embedded * gradient).sum())
     source_of = torch.cat([sources, sources[batch.owners.to(device)]])
     squares = at_rows.new_zeros(len(stage.data)).index_add(0, source_of, at_rows.pow(2).sum(1))

@@ -122,8 +122,8 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     if stage.compile and rank == 0:
         print("compiling the backbone: the first steps take minutes", flush=True)
     model.to(device)
-    prepare_backbone(backbone, stage)
     method = kind(model, tokenizer, settings)
+    prepare_backbone(backbone, stage)
     checkpoint = checkpoints.newest()
     # Without ZeRO every process holds the whole state, which serves any number of them.
     universal = checkpoint is not None and checkpoint.processes != world and stage.zero > 0
@@ -133,6 +133,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     if checkpoint:
         start = checkpoint.step
         checkpoints.load(engine, checkpoint, universal=universal)
+        method.load(checkpoints.folder / checkpoint.tag, checkpoint.processes)
         if rank == 0:
             print(f"going on from the checkpoint before step {start + 1} of {len(schedule)}", flush=True)
     record = throughput = None
@@ -184,7 +185,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
             if record:
                 record.keep()
             began = time.perf_counter()
-            checkpoints.save(engine, step)
+            checkpoints.save(engine, step, method.save)
             limits.took(time.perf_counter() - began)
             saved = time.monotonic()
             if stopping and rank:

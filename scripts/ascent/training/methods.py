@@ -1,5 +1,6 @@
 """What differs between the kinds of training that the loop runs: the data, what DeepSpeed wraps, and the step."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -10,6 +11,7 @@ from ..settings import PretrainStage, StageSettings, Training, TrainStage
 from .data import Batch, TrainingData
 from .engine import StepResult, train_step
 from .pretraining import Pretraining
+from .queue import Queue
 
 
 class Method(Protocol):
@@ -27,6 +29,12 @@ class Method(Protocol):
     def step(self, engine, batch: Any, step: int) -> StepResult:
         """Take optimizer step `step`, from 0, on a share of a batch of `Data`."""
 
+    def save(self, folder: Path) -> None:
+        """Write what this process keeps from step to step, beside the engine's state, into a checkpoint's folder."""
+
+    def load(self, folder: Path, processes: int) -> None:
+        """Go on with what so many processes saved."""
+
 
 class Contrastive:
     """Losses on embeddings."""
@@ -38,10 +46,21 @@ class Contrastive:
         self.module, self._stage = model, settings.stage
         self._objective = load_objectives(settings.stage, settings.contract)
         self._pad_id = tokenizer.pad_token_id or 0
+        self._queue = Queue(settings.stage, model) if settings.stage.queue else None
 
     def step(self, engine, batch: Batch, step: int) -> StepResult:
         """Take optimizer step `step`, see train_step."""
-        return train_step(engine, batch, self._objective, self._stage, step, self._pad_id)
+        return train_step(engine, batch, self._objective, self._stage, step, self._pad_id, self._queue)
+
+    def save(self, folder: Path) -> None:
+        """Write the queue."""
+        if self._queue:
+            self._queue.save(folder)
+
+    def load(self, folder: Path, processes: int) -> None:
+        """Go on with the queue."""
+        if self._queue:
+            self._queue.load(folder, processes)
 
 
 METHODS: dict[type[Training], type[Method]] = {TrainStage: Contrastive, PretrainStage: Pretraining}

@@ -8,6 +8,7 @@ of different texts do not meet, so each mini-batch goes forward and backward at 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -108,6 +109,12 @@ class Pretraining:
         if name == "mntp":
             check_decoder(model.backbone, where)
         self.module = PretrainingModel(model, transformed=name != "mntp", decoder=name == "retromae")
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: nothing is kept from step to step."""
+
+    def load(self, folder: Path, processes: int) -> None:
+        """Read nothing."""
 
     def step(self, engine, batch: TextBatch, step: int) -> StepResult:
         """Take one optimizer step on a batch, of which this process holds a share (at least one text)."""
