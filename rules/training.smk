@@ -1,4 +1,4 @@
-# In: a parent's model and the tokens of the data sets. Out: the stage's model and metrics.
+# In: a parent's model and the tokens of the data sets. Out: the stage's model and metrics, the audit of replaced negatives.
 
 
 rule adopt_base:
@@ -77,6 +77,23 @@ use rule train_contrastive as train_finetune with:
         "benchmarks/{recipe}/{stage}/train_finetune.tsv"
     wildcard_constraints:
         stage=any_of(recipes.stages("finetune")),
+
+
+rule audit_replacements:
+    input:
+        "results/{recipe}/{stage}/metrics.jsonl",
+    output:
+        "results/{recipe}/{stage}/replacements.json",
+    log:
+        "logs/{recipe}/{stage}/audit_replacements.log",
+    benchmark:
+        "benchmarks/{recipe}/{stage}/audit_replacements.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        revision=1,
+    shell:
+        "python scripts/audit_replacements.py --metrics {input} --output {output} > {log} 2>&1"
 
 
 rule merge_stages:

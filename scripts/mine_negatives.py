@@ -6,7 +6,7 @@ from pathlib import Path
 from ascent.errors import reports_errors
 from ascent.negatives import mine, write_negatives
 from ascent.pairs import read_pairs
-from ascent.settings import Mining
+from ascent.settings import Selection
 from ascent.shards import open_shards
 from ascent.validation import load
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--audit", type=Path, required=True, help="audit, JSON")
     arguments = parser.parse_args()
     shards = open_shards(arguments.shards, arguments.count)
-    table, audit = mine(shards, read_pairs(arguments.pairs), load(Mining, arguments.settings))
+    table, audit = mine(shards, read_pairs(arguments.pairs), load(Selection, arguments.settings))
     write_negatives(table, audit, arguments.output, arguments.audit)
 
 

@@ -89,6 +89,12 @@ def files(tmp_path):
         "leakage": leakage,
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    check = {"judged": 500, "exhausted": 0}
+    checks = [{"step": 100, "replaced": 0, **check}, {"step": 200, "replaced": 1234, **check}]
+    for stage in ("contrastive", "other"):
+        (tmp_path / stage).mkdir()
+        replacements = {"judged": 1000, "replaced": 1234, "exhausted": 0, "checks": checks, "examples": {}}
+        (tmp_path / stage / "replacements.json").write_text(json.dumps(replacements))
     (tmp_path / "scores.tsv").write_text(SCORES)
     (tmp_path / "significance.tsv").write_text(SIGNIFICANCE)
     (tmp_path / "radar.png").write_bytes(b"png")
@@ -104,7 +110,7 @@ def release(files, model):
         results=[files / "Search.json"],
         scores=files / "scores.tsv",
         significance=files / "significance.tsv",
-        audits=[files / "audit.json"],
+        audits=[files / name for name in ("audit.json", "contrastive/replacements.json", "other/replacements.json")],
         leakage=files / "leakage.json",
     )
     return files / "release"
@@ -135,6 +141,11 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
     assert "| pairs | letters | eng-Latn | CC \\| BY | 2,013 |" in text
     assert "2,100 rows came in, 2,013 were kept; 87 dropped (query too long)" in text
+    assert (
+        "the stage contrastive trained, 1,234 negatives that had become easy were replaced by others, first after step 200"
+        in text
+    )
+    assert "the stage other" not in text
     assert "| query | retrieval | `find \\| the answer: ` | `query` |" in text
     assert "model.encode_query(" in text
     assert "model.encode_document(" in text

@@ -114,6 +114,13 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "distinct_negatives": 6,
             "examples": {"kept": [{"query": "q", "positive": "p", "candidate": "c", "candidate_score": 0.5}]},
         },
+        "finetune/replacements.json": {
+            "judged": 70,
+            "replaced": 31,
+            "exhausted": 2,
+            "checks": [{"step": 1100, "judged": 70, "replaced": 31, "exhausted": 2}],
+            "examples": {"replaced": [{"query": "q", "positive": "p", "negative": "<u>", "replaced_by": "r", "score": 0.1}]},
+        },
         "letters.json": {
             "corpus": "letters",
             "pairs": {"train": 3},
@@ -135,6 +142,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "0.400 to 0.600" in pages["scores"]
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
+    assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]
     for text in ("too long: 2", "finetune, pairs", "+0.250 (p50)", "&lt;i&gt;", "set aside: no text", "a:1"):
         assert text in pages["audits"]
 

@@ -7,7 +7,7 @@ import pytest
 from ascent.errors import AscentError
 from ascent.negatives import mine, nearest, read_negatives, write_negatives
 from ascent.pairs import Pair, pair_frame, text_id
-from ascent.settings import Mining
+from ascent.settings import Mining, Selection
 
 
 def by_brute_force(queries, documents, depth):
@@ -161,6 +161,30 @@ def test_the_audit_counts_what_was_worked_out_by_hand():
     (dropped,) = audit["examples"]["above_share_of_positive"]
     assert (dropped["query"], dropped["positive"], dropped["candidate"]) == ("q", "b", "c")
     assert (dropped["positive_score"], dropped["candidate_score"]) == (0.8, 0.85)
+
+
+def test_a_reserve_is_the_next_of_the_list_and_counted():
+    others = [Pair(f"holder of {text}", text) for text in OTHERS]
+    frame = pairs_of(Pair("q", "p1"), Pair("q", "p2"), *others)
+    shards = InMemory({"q": [1, 0], **{pair.query: [0, 1] for pair in others}}, DOCUMENTS)
+    plain, before = mine(shards, frame, Selection(model="m", per_query=2))
+    table, audit = mine(shards, frame, Selection(model="m", per_query=2, reserve=2))
+    assert table.drop("reserve", "reserve_ids", "reserve_scores").equals(plain)
+    # See above: of p1's list middle and low are chosen, of p2's low and lower.
+    assert table["reserve"].to_list()[:2] == [["lower", "lowest"], ["lowest", "p3"]]
+    assert table["reserve_scores"].to_list()[0] == pytest.approx([0.50, 0.40])
+    assert table["reserve_ids"].to_list()[0] == [text_id("lower"), text_id("lowest")]
+    counts = audit["counts"]
+    assert counts["reserved"] == table["reserve"].list.len().sum() > 4
+    assert counts["not_needed"] == before["counts"]["not_needed"] - counts["reserved"]
+    assert {key: counts[key] for key in before["counts"] if key != "not_needed"} == {
+        key: value for key, value in before["counts"].items() if key != "not_needed"
+    }
+    random, _ = mine(shards, frame, Selection(model="m", per_query=2, reserve=9, sampling="random"))
+    kept, reserve = random.row(0, named=True)["negatives"], random.row(0, named=True)["reserve"]
+    assert sorted(kept + reserve) == sorted(["middle", "low", "lower", "lowest", "p3"])
+    scores = random.row(0, named=True)["reserve_scores"]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_pairs_with_fewer_negatives_than_asked_are_counted():

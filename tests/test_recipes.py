@@ -75,6 +75,14 @@ def test_the_small_recipe_is_right(write):
     ]
 
 
+def test_a_stage_that_replaces_negatives_has_an_audit_of_it_and_its_miner_only_the_reserve(write):
+    mining = {"model": "contrastive", "per_query": 1, "reserve": 5, "dynamic": {"every_steps": 2}}
+    recipes = load_recipes(write(small=changed(stages__finetune__mining=mining)))
+    assert recipes.audits("small")[-1] == "results/small/finetune/replacements.json"
+    mined = yaml.safe_load(settings_files(recipes)["results/small/finetune/mining.yaml"])
+    assert mined["reserve"] == 5 and "dynamic" not in mined
+
+
 def test_the_repository_s_own_configuration_is_right(monkeypatch):
     root = Path(__file__).parent.parent
     monkeypatch.chdir(root)

@@ -36,6 +36,12 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (TrainStage, TRAIN | {"data": {"a": {"weight": 0}}}, "'data.a.weight' is 0, but it should be greater than 0."),
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}, "b": {}}}, "data.b has no weight and others have: give all"),
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature serves "),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together: give both"),
+        (
+            TrainStage,
+            TRAIN | {"mining": {"model": "a", "reserve": 50, "dynamic": {}}},
+            "'mining': ranks [0, 30] hold fewer documents than per_query and reserve, 52: widen them.",
+        ),
         (TrainStage, TRAIN | {"batching": "balanced", "bucket_batches": 2}, "batching: balanced fixes the rows of each batch"),
         (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
         (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),

@@ -84,6 +84,7 @@ def make_card(
             datasets={name: (recipe.data[name], settings.corpora[recipe.data[name].corpus]) for name in sorted(trained)},
             pairs=[audit for audit in found["pairs"] if audit["name"] in trained],
             negatives=[audit for audit in found["negatives"] if audit["name"].split(", ")[0] in lineage],
+            replacements=[audit for audit in found["replacements"] if audit["name"] in lineage],
             evaluated={task.corpus: settings.corpora[task.corpus] for task in recipe.evaluate.tasks.values()},
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},

@@ -4,6 +4,7 @@ Positive-aware selection after NV-Retriever (arXiv 2407.15831, section 3.2, TopK
 close to the positive's is probably an unlabelled positive, and is dropped.
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import polars as pl
 
 from .errors import AscentError
 from .files import write_atomically, write_json
-from .settings import Mining
+from .settings import Selection
 from .shards import Shards
 
 EXAMPLES = 5
+# What a check of the negatives counts while a stage trains.
+CHECKED = ("judged", "replaced", "exhausted")
 
 
 def nearest(queries: np.ndarray, documents: list[np.ndarray], depth: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,11 +61,12 @@ def _best(scores: np.ndarray, indexes: np.ndarray, depth: int) -> tuple[np.ndarr
     return np.take_along_axis(scores, order, 1), np.take_along_axis(indexes, order, 1)
 
 
-def mine(shards: Shards, pairs: pl.DataFrame, mining: Mining) -> tuple[pl.DataFrame, dict]:
+def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.DataFrame, dict]:
     """Choose negatives for each pair; return the negatives table and its audit.
 
     Table: query_id, positive_id, positive_score, negative_ids, negatives (texts), scores, one row a pair in the pairs'
-    order. A pair may get fewer than `per_query` negatives, or none: the audit counts them.
+    order. A pair may get fewer than `per_query` negatives, or none: the audit counts them. With a reserve also reserve_ids,
+    reserve (texts) and reserve_scores: the next candidates after these, best first.
     """
     query_ids = np.concatenate([ids for ids, _ in shards.parts("queries")]).astype(str)
     queries = np.concatenate([embeddings for _, embeddings in shards.parts("queries")])
@@ -103,12 +107,14 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Mining) -> tuple[pl.DataFr
             kept = [safe[i] for i in chosen]
         else:
             kept = safe[: mining.per_query]
+        reserve = [candidate for candidate in safe if candidate not in kept][: mining.reserve]
 
         counts["ranked"] += len(ranked)
         counts["known_positive"] += len(ranked) - len(others)
         counts["outside_ranks"] += len(others) - len(window)
         counts["above_share_of_positive"] += len(window) - len(safe)
-        counts["not_needed"] += len(safe) - len(kept)
+        counts["not_needed"] += len(safe) - len(kept) - len(reserve)
+        counts["reserved"] += len(reserve)
         counts["kept"] += len(kept)
         counts["pairs"] += 1
         counts["pairs_with_fewer_than_asked"] += len(kept) < mining.per_query
@@ -125,13 +131,19 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Mining) -> tuple[pl.DataFr
                 "negative_ids": [str(document_ids[p]) for _, p in kept],
                 "negatives": [text_of[str(document_ids[p])] for _, p in kept],
                 "scores": [s for s, _ in kept],
+                "reserve_ids": [str(document_ids[p]) for _, p in reserve],
+                "reserve": [text_of[str(document_ids[p])] for _, p in reserve],
+                "reserve_scores": [s for s, _ in reserve],
             }
         )
     schema = {
         "query_id": pl.String, "positive_id": pl.String, "positive_score": pl.Float64,
         "negative_ids": pl.List(pl.String), "negatives": pl.List(pl.String), "scores": pl.List(pl.Float64),
+        "reserve_ids": pl.List(pl.String), "reserve": pl.List(pl.String), "reserve_scores": pl.List(pl.Float64),
     }  # fmt: skip
     table = pl.DataFrame(rows, schema=schema)
+    if not mining.reserve:
+        table = table.drop("reserve_ids", "reserve", "reserve_scores")
     if not counts["kept"]:
         raise AscentError("no pair got a negative: every candidate was dropped; raise mining.max_share_of_positive or ranks.")
     return table, _audit(table, mining, counts, examples)
@@ -147,8 +159,9 @@ def _example(pair: dict, text_of: dict, document_ids: np.ndarray, positive_score
     }
 
 
-def _audit(table: pl.DataFrame, mining: Mining, counts: Counter, examples: dict) -> dict:
-    drops = ("known_positive", "outside_ranks", "above_share_of_positive", "not_needed")
+def _audit(table: pl.DataFrame, mining: Selection, counts: Counter, examples: dict) -> dict:
+    drops = ["known_positive", "outside_ranks", "above_share_of_positive", "not_needed"]
+    drops += ["reserved"] if mining.reserve else []
     if counts["ranked"] != counts["kept"] + sum(counts[reason] for reason in drops):
         raise AssertionError(f"the audit of the negatives does not add up: {dict(counts)}")
     flat = table.filter(pl.col("scores").list.len() > 0).explode("negative_ids", "negatives", "scores")
@@ -166,6 +179,16 @@ def _audit(table: pl.DataFrame, mining: Mining, counts: Counter, examples: dict)
     }
 
 
+def audit_replacements(metrics: Path) -> dict:
+    """Return the audit of a stage that replaced negatives while it trained, from its metrics.jsonl: see training/dynamic.py."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    checks = [line for line in lines if "negatives_judged" in line]
+    counted = [{"step": line["step"]} | {name: line[f"negatives_{name}"] for name in CHECKED} for line in checks]
+    examples = [example | {"step": line["step"]} for line in checks for example in line["replacements"]]
+    totals = {name: sum(check[name] for check in counted) for name in CHECKED}
+    return totals | {"checks": counted, "examples": {"replaced": examples[:EXAMPLES]} if examples else {}}
+
+
 def write_negatives(table: pl.DataFrame, audit: dict, table_path: Path, audit_path: Path) -> None:
     """Write a negatives table and its audit."""
     with write_atomically(table_path) as temporary:
@@ -174,5 +197,6 @@ def write_negatives(table: pl.DataFrame, audit: dict, table_path: Path, audit_pa
 
 
 def read_negatives(path: Path) -> pl.DataFrame:
-    """Return the negatives' texts, with the query_id and positive_id of the pair that they are for."""
-    return pl.read_parquet(path, columns=["query_id", "positive_id", "negatives"])
+    """Return the texts of the negatives, and of the reserve if there is one, with the query_id and positive_id of their pair."""
+    texts = [name for name in ("negatives", "reserve") if name in pl.read_parquet_schema(path)]
+    return pl.read_parquet(path, columns=["query_id", "positive_id", *texts])

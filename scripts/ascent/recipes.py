@@ -24,6 +24,7 @@ from .settings import (
     ReleaseSettings,
     Running,
     Scoring,
+    Selection,
     Settings,
     StageSettings,
     TaskSettings,
@@ -172,7 +173,7 @@ class Recipes:
         return ["curves.svg", *pages] if self.trained(recipe) else pages
 
     def audits(self, recipe: str) -> list[str]:
-        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives'."""
+        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives' and what replaced them."""
         stages = self.recipes[recipe].stages
         trained = {self.datasets[name].corpus for name in self.training_data(recipe)}
         corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
@@ -181,6 +182,7 @@ class Recipes:
         for stage in self.trained(recipe):
             if stages[stage].mining:
                 paths += [f"results/{recipe}/{stage}/negatives/{name}.audit.json" for name in stages[stage].data]
+                paths += [f"results/{recipe}/{stage}/replacements.json"] if stages[stage].mining.dynamic else []
         return paths
 
     def _path(self, recipe: str) -> Path:
@@ -341,7 +343,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                         teaching = Teaching(teacher=settings.teacher, task=recipes.datasets[dataset].task)
                         files[f"results/{name}/{stage}/teacher/{dataset}.yaml"] = dump(teaching)
                 if settings.mining:
-                    files[f"results/{name}/{stage}/mining.yaml"] = dump(settings.mining)
+                    files[f"results/{name}/{stage}/mining.yaml"] = _part(Selection, settings.mining)
         for task, settings in recipes.tasks(name).items():
             files[f"results/{name}/tasks/{task}.yaml"] = dump(settings)
         files[f"results/{name}/running.yaml"] = dump(recipe.running)

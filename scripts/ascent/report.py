@@ -70,8 +70,8 @@ def score_table(rows: list[dict]) -> dict:
 
 
 def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
-    """Return audits by kind (`corpora`, `pairs`, `negatives`), each with its name and its file."""
-    audits = {"corpora": [], "pairs": [], "negatives": []}
+    """Return audits by kind (`corpora`, `pairs`, `negatives`, `replacements`), each with its name and its file."""
+    audits = {"corpora": [], "pairs": [], "negatives": [], "replacements": []}
     for path in paths:
         audit = read_json(path)
         named = audit if isinstance(audit, dict) else {}
@@ -83,6 +83,8 @@ def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
             # .../<stage>/negatives/<data set>.audit.json
             name = f"{path.parent.parent.name}, {path.name.split('.')[0]}"
             audits["negatives"].append(audit | {"name": name, "file": str(path)})
+        elif "checks" in named:
+            audits["replacements"].append(audit | {"name": path.parent.name, "file": str(path)})
         else:
             raise AscentError(f"{path}: no audit of a corpus, of pairs or of negatives; give the audits only.")
     return audits

@@ -17,6 +17,8 @@ prompt of its side; R rows, each of a query, a positive and its negatives; Q que
     asked             int64 (Q)                  the ids of the queries, rising
     answers           int64 (all answers)        ids of the positives of each of these queries, one query after another
     answer_offsets    int64 (Q + 1)              query q has answers[answer_offsets[q]:answer_offsets[q + 1]]
+    reserve           int64 (whole reserve)      where mining keeps one: the texts of each row's reserve, one row after another
+    reserve_offsets   int64 (R + 1)              row r has reserve[reserve_offsets[r]:reserve_offsets[r + 1]]
 
 Nothing here imports torch, which would take longer than the tokens of a small data set.
 """
@@ -64,8 +66,12 @@ def tokenise_pairs(
     documents = rows.select(pl.concat_list("positive", "negatives")).to_series()
     document_offsets = np.concatenate([[0], np.cumsum(documents.list.len().to_numpy(), dtype=np.int64)])
     asked_texts, queries = distinct_texts(rows["query"])
-    document_texts, documents = distinct_texts(documents.explode())
-    documents += len(asked_texts)
+    listed = [documents.explode()]
+    if "reserve" in rows.columns:
+        reserve_offsets = np.concatenate([[0], np.cumsum(rows["reserve"].list.len().to_numpy(), dtype=np.int64)])
+        listed.append(rows["reserve"].explode().drop_nulls())
+    document_texts, places = distinct_texts(pl.concat(listed))
+    documents, reserve = np.split(places + len(asked_texts), [len(listed[0])])
     with folder_atomically(output) as folder:
         lengths, cut = [], {}
         with (folder / "tokens.npy").open("wb") as file:
@@ -104,6 +110,8 @@ def tokenise_pairs(
         }
         if scores:
             arrays["teacher_scores"] = read_scores(scores, rows)
+        if "reserve" in rows.columns:
+            arrays |= {"reserve": reserve, "reserve_offsets": reserve_offsets}
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         if embeddings:
@@ -149,6 +157,7 @@ class TokenisedPairs:
         self.labels, self.asked = arrays["labels.npy"], arrays["asked.npy"]
         self.answers, self.answer_offsets = arrays["answers.npy"], arrays["answer_offsets.npy"]
         self.teacher_scores, self.teacher_embeddings = (arrays.get(f"teacher_{name}.npy") for name in ("scores", "embeddings"))
+        self.reserve, self.reserve_offsets = arrays.get("reserve.npy"), arrays.get("reserve_offsets.npy")
 
     def __len__(self) -> int:
         return self.meta["rows"]
@@ -177,6 +186,10 @@ class TokenisedPairs:
         """Return the teacher's scores of a row's positive and negatives: float32, NaN where there are none."""
         begin, end = self.document_offsets[row : row + 2]
         return np.full(end - begin, np.nan, np.float32) if self.teacher_scores is None else self.teacher_scores[begin:end]
+
+    def reserve_of(self, row: int) -> list[int]:
+        """Return the texts of a row's reserve, of a table that has one."""
+        return self.reserve[self.reserve_offsets[row] : self.reserve_offsets[row + 1]].tolist()
 
     def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts' ids."""

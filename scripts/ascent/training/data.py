@@ -11,6 +11,7 @@ from ..objective_settings import Objectives
 from ..schedule import Schedule, make_schedule
 from ..settings import StageSettings, Training, TrainStage
 from ..tokenised import TokenisedPairs
+from .dynamic import DynamicNegatives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ class TrainingData:
     """The rows of a stage's data sets, numbered from one data set to the next.
 
     Nothing of them is kept in memory, and an instance that is sent to another process opens the files there.
-    tables: by data set, see open_table. Raises AscentError when a row of a loss on graded pairs has no label, or a data set's
-    rows have nothing to be told from.
+    tables: by data set, see open_table. dynamic: which negatives the rows have now, of a stage that replaces them. Raises
+    AscentError when a row of a loss on graded pairs has no label, or a data set's rows have nothing to be told from.
     """
 
     def __init__(self, tables: dict[str, TokenisedPairs], settings: StageSettings):
@@ -87,6 +88,8 @@ class TrainingData:
             )
         self._weights = np.array([use.loss_weight for _, use in uses], dtype=np.float32)
         self.most_answers = self._most_answers()
+        dynamic = self.stage.mining and self.stage.mining.dynamic
+        self.dynamic = DynamicNegatives(self.tables, dynamic) if dynamic else None
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -110,6 +113,8 @@ class TrainingData:
         positives, negatives, owners = [], [], []
         for number, (table, row) in enumerate(places):
             positive, *others = table.documents_of(row)
+            if self.dynamic:
+                others = self.dynamic.chosen(int(own[number]), others + table.reserve_of(row))
             positives.append((table, positive))
             negatives += [(table, text) for text in others]
             owners += [number] * len(others)

@@ -16,7 +16,7 @@ declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
 import tempfile
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import deepspeed
 import numpy as np
@@ -47,7 +47,7 @@ class StepResult:
     gradient_norm: float
     tokens: int
     squares: int
-    more: dict[str, float]
+    more: dict[str, Any]
     unit: Literal["pairs", "texts"] = "pairs"
     """What a batch's rows are."""
 

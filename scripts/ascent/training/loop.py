@@ -15,8 +15,8 @@ from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
 from ..heads import load_heads
-from ..model import EmbeddingModel, check_tokenizer, has_dropout, load_backbone, precision_dtype, prepare_backbone, save_like
-from ..settings import Running, StageSettings, Training, TrainStage
+from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, prepare_backbone, save_like
+from ..settings import Running, StageSettings, Training
 from .checkpoints import Checkpoints
 from .collectives import largest
 from .data import check_shares, open_table
@@ -105,12 +105,6 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     refuse_difference(contract, settings.contract, task.parent, prompts=False)
     backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
     check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
-    alike = data.own_positives() if isinstance(stage, TrainStage) else []
-    if alike and not has_dropout(backbone):
-        raise AscentError(
-            f"recipe {settings.recipe}, stages.{settings.name}.data.{alike[0]}: its texts are their own positives, which only "
-            "dropout tells apart, and the model has none; set the stage's dropout, say to 0.1."
-        )
     heads = load_heads(task.parent, settings.contract, backbone.config.hidden_size)
     model = EmbeddingModel(backbone, settings.contract, precision_dtype(stage.precision, device), heads)
     longest, whole = max(stage.matryoshka, default=0), model.dimension
@@ -122,7 +116,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     if stage.compile and rank == 0:
         print("compiling the backbone: the first steps take minutes", flush=True)
     model.to(device)
-    method = kind(model, tokenizer, settings)
+    method = kind(model, tokenizer, settings, data, schedule)
     prepare_backbone(backbone, stage)
     checkpoint = checkpoints.newest()
     # Without ZeRO every process holds the whole state, which serves any number of them.
@@ -143,6 +137,8 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
 
     gpu = device.type == "cuda"
     workers = (2 if gpu else 0) if task.running.loader_workers is None else task.running.loader_workers
+    if stage.mining and stage.mining.dynamic:
+        workers = 0  # what is read ahead would not know of a replacement
     batches = Loader(data, schedule, start=start, rank=rank, world=world, workers=workers, pin=gpu)
     pad_id = tokenizer.pad_token_id or 0
     saved = time.monotonic()

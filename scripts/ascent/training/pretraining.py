@@ -88,7 +88,7 @@ class Pretraining:
 
     Data = TextData
 
-    def __init__(self, model: EmbeddingModel, tokenizer, settings: StageSettings):
+    def __init__(self, model: EmbeddingModel, tokenizer, settings: StageSettings, data: TextData, schedule: Schedule):
         assert isinstance(settings.stage, PretrainStage)
         where = f"recipe {settings.recipe}, stages.{settings.name}.objective"
         self.stage = settings.stage

@@ -32,7 +32,7 @@ class Trackers:
     def write(self, line: dict) -> None:
         """Write the metrics of step `line["step"]`."""
         step = line["step"]
-        values = {name: value for name, value in line.items() if name != "step" and not isinstance(value, str)}
+        values = {name: value for name, value in line.items() if name != "step" and isinstance(value, int | float)}
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
