@@ -53,7 +53,7 @@ def method_of(folder, objective, **changes) -> Pretraining:
     """The objective on a folder's backbone, in float64; what is not the backbone's is drawn from one seed."""
     backbone, tokenizer = load_backbone(folder, CONTRACT, dropout=0.0)
     torch.manual_seed(0)
-    method = Pretraining(EmbeddingModel(backbone, CONTRACT), tokenizer, settings_of(objective, **changes))
+    method = Pretraining(EmbeddingModel(backbone, CONTRACT), tokenizer, settings_of(objective, **changes), None, None)
     method.module.double()
     return method
 
