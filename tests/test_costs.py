@@ -6,11 +6,25 @@ from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel, BertForMaskedLM
 
+from architectures import make_architecture
 from ascent import costs, encoder
-from ascent.costs import Shape, forward_flops, layer_bytes, read_shape, states, training_flops, training_memory
+from ascent.adapters import adapt
+from ascent.costs import (
+    Shape,
+    forward_flops,
+    layer_bytes,
+    read_shape,
+    states,
+    step_flops,
+    trained_weights,
+    training_flops,
+    training_memory,
+)
 from ascent.errors import AscentError
+from ascent.model import load_backbone
 from ascent.objectives import infonce
-from ascent.settings import TrainStage
+from ascent.settings import Contract, TrainStage
+from ascent.soft_tokens import add_soft_tokens
 
 # 7.5 G parameters: the model of the ZeRO paper's figure 1.
 ZERO = Shape(
@@ -209,6 +223,54 @@ def test_a_stage_s_memory_by_hand():
     more = training_memory(ZERO, stage(**asked_for, adversarial={}, queue={"size": 1000}), 2, texts=3, max_tokens=100)
     assert more.batch - memory.batch == 4 * 4096 * 64 * 3 * 100 + 5 * 4 * 4096 * 500
     assert more.weights - memory.weights == 4 * 7.5e9
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        {"type": "lora", "rank": 3},
+        {"type": "lora", "targets": ["query", "key", "q_proj", "Wqkv", "q"]},
+        {"type": "bitfit"},
+        {"type": "soft_prompt"},
+    ],
+)
+@pytest.mark.parametrize("name", ["bert", "modernbert", "qwen2", "t5"])
+def test_an_adapter_s_weights_are_counted_as_they_train(adapter, name, tiny_resource, tmp_path):
+    folder, adapter = make_architecture(tmp_path / name, name, tiny_resource), stage(adapter=adapter).adapter
+    backbone, tokenizer = load_backbone(folder, Contract(max_tokens=32))
+    if adapter.type == "bitfit" and name in ("modernbert", "t5"):
+        assert trained_weights(folder, adapter, 0) == 0
+        return
+    if adapter.type == "soft_prompt":
+        add_soft_tokens(backbone, tokenizer, 5)
+    if adapter.type == "lora" and adapter.targets != "all-linear":
+        present = {module.split(".")[-1] for module, _ in backbone.named_modules()} & set(adapter.targets)
+        adapter = adapter.model_copy(update={"targets": sorted(present)})
+    adapt(backbone, adapter, tokenizer, "here")
+    expected = sum(weight.numel() for weight in backbone.parameters() if weight.requires_grad)
+    assert trained_weights(folder, adapter, 5) == expected
+
+
+def test_frozen_weights_have_no_gradients_and_moments():
+    held = states(1000, stage(zero=2), 4, trained=100)
+    assert (held["weights"], held["gradients"], held["optimizer"]) == (4000, 100, 12 * 100 / 4)
+    with_all, with_some = (training_memory(ZERO, stage(), 1, texts=2, max_tokens=10, trained=n) for n in (None, 10**6))
+    assert with_all.gradients - with_some.gradients == 4 * (7.5e9 - 1e6)
+    assert with_some.weights == with_all.weights
+    four = stage(adapter={"type": "qlora"})
+    assert training_memory(ZERO, four, 1, texts=2, max_tokens=10, trained=10**6).weights == 4 * 0.5e9 + 7e9 * (0.5 + 1 / 64)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "qwen3"])
+def test_an_adapter_s_flops_are_those_that_torch_counts(architecture, tmp_path):
+    model, shape = make(architecture, tmp_path)
+    asked = stage(adapter={"type": "lora", "rank": 1})
+    adapt(model, asked.adapter, None, "here")
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=torch.randint(0, 500, (ROWS, LENGTH))).last_hidden_state.sum().backward()
+    tokens, squares = ROWS * LENGTH, ROWS * LENGTH**2
+    # The first layer's input needs no gradient, of four layers; rank 1 is a few hundredths.
+    assert step_flops(shape, asked, tokens, squares) == pytest.approx(counter.get_total_flops(), rel=0.1)
 
 
 def test_the_numbers_of_other_modules_are_theirs():

@@ -33,10 +33,11 @@ def of(folder) -> tuple[list[dict], dict[int, float]]:
     return lines, {line["step"]: line["development"] for line in lines if "development" in line}
 
 
-def test_the_best_weights_are_kept(trained, held_out, tokens_of, tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"adapter": {"type": "lora"}, "zero": 2, "seed": 1}])
+def test_the_best_weights_are_kept(trained, held_out, tokens_of, tmp_path, changes):
     """The score is that of the exported model's embeddings, and the last step is scored even if none is due."""
     development = {"data": "held", "every_steps": 3}
-    done = trained("run", more={"held": tokens_of(held_out)}, development=development, learning_rate=2e-2)
+    done = trained("run", more={"held": tokens_of(held_out)}, development=development, learning_rate=2e-2, **changes)
     assert done.returncode == 0, done.stdout + done.stderr
     _lines, scores = of(tmp_path / "run")
     assert sorted(scores) == [3, 6, 9, 12, 15, 18, 20]

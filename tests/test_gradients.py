@@ -18,6 +18,8 @@ import torch.multiprocessing as multiprocessing
 from transformers import AutoModel
 
 import formulas
+from ascent.adapter_settings import Lora
+from ascent.adapters import adapt
 from ascent.batching import pad
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objective_settings import OBJECTIVES
@@ -55,6 +57,7 @@ KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
 # graded data set, whose loss is another.
 QUEUED, QUEUED_SOURCES = 12, [1 if i % 3 == 2 else 0 for i in range(12)]
 RATE = 2.0**20
+ADAPTER = Lora(type="lora", rank=4, targets=["query", "value"], dropout=0)
 WAYS = ("plain", "cached", "tiled")
 
 
@@ -162,14 +165,13 @@ def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
     else:
         backbone, _ = load_backbone(folder, CONTRACT, dropout=case.get("dropout", 0.0))
     if case.get("lora"):
-        from peft import LoraConfig, get_peft_model
-
-        torch.manual_seed(0)
-        backbone = get_peft_model(backbone, LoraConfig(r=4, target_modules=["query", "value"], init_lora_weights=False))
+        adapt(backbone, ADAPTER, None, "here")
+        draw = torch.Generator().manual_seed(0)
+        for parameter in backbone.parameters():
+            if parameter.requires_grad:
+                torch.nn.init.normal_(parameter, std=0.1, generator=draw)
     if case.get("checkpointing"):
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
-        if case.get("lora"):
-            backbone.enable_input_require_grads()
     return EmbeddingModel(backbone, CONTRACT).double()
 
 

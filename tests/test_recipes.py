@@ -10,6 +10,7 @@ import yaml
 from ascent.errors import AscentError
 from ascent.recipes import kind_of, load_recipes, settings_files
 from ascent.settings import (
+    Adoption,
     Contract,
     Mining,
     Preparation,
@@ -98,6 +99,23 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
         (
             {"stages__finetune__from": ["contrastve"]},
             "'stages.finetune.from' names the stage 'contrastve', which is not there; did you mean 'contrastive'?",
+        ),
+        (
+            {"stages__contrastive__adapter": {"type": "lora", "rnak": 4}},
+            "unknown key 'stages.contrastive.adapter.rnak'; did you mean 'rank'?",
+        ),
+        (
+            {"stages__contrastive__adapter": {"type": "soft_prompt"}},
+            "'stages.contrastive.adapter' trains soft tokens, but no prompt of the stage holds any; set base.soft_tokens and put "
+            "<soft0> and so on into its prompts.",
+        ),
+        (
+            {"base__soft_tokens": 2, "stages__finetune__prompts": {"query": {"retrieval": "<soft0><soft2>"}}},
+            "a prompt of stage 'finetune' holds '<soft2>', but base.soft_tokens is 2; raise it, or mend the prompt.",
+        ),
+        (
+            {"stages__contrastive__adapter": {"type": "qlora"}, "stages__contrastive__zero": 3},
+            "the weights in 4 bits of qlora suffer neither zero: 3 nor precision: float8: take zero: 2, bfloat16",
         ),
         ({"stages__contrastive__from": ["finetune"]}, "the stages go in a circle (contrastive <- finetune <- contrastive)"),
         ({"stages__contrastive__from": ["contrastive"]}, "the stages go in a circle"),
@@ -259,7 +277,7 @@ def test_each_step_has_its_settings_file(write, tmp_path):
         "results/pairs/questions/preparation.yaml": Preparation,
         "results/pairs/questions/scoring.yaml": Scoring,
         "results/pairs/questions/threshold.yaml": Threshold,
-        "results/small/base/stage.yaml": Contract,
+        "results/small/base/stage.yaml": Adoption,
         "results/small/finetune/mining.yaml": Mining,
         **{f"results/small/{name}/stage.yaml": StageSettings for name in ("contrastive", "finetune", "merge")},
         **{f"results/small/tasks/{name}.yaml": TaskSettings for name in SMALL["evaluate"]["tasks"]},

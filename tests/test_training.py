@@ -154,6 +154,23 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     assert {path.name for path in folder.iterdir()} == {*made, "log", "running.yaml", "stage.yaml"}
 
 
+@pytest.mark.parametrize("zero", [0, 2])
+def test_a_killed_run_with_an_adapter_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path, zero):
+    """With an adapter's own dropout; what is frozen is not in the checkpoints."""
+    settings = {"epochs": 3, "adapter": {"type": "lora", "rank": 4, "dropout": 0.1}, "zero": zero}
+    whole = finished(run("whole", **settings), tmp_path / "whole")
+    settings["running"] = {"checkpoint_steps": 1}
+    folder = tmp_path / "disturbed"
+    assert interrupted(run("disturbed", **settings), folder, signal.SIGKILL, after=5) == -signal.SIGKILL
+    saved = torch.load(next((folder / "checkpoints").glob("step-*/mp_rank_00_model_states.pt")), weights_only=False)["module"]
+    assert saved
+    assert all("lora_" in name for name in saved)
+    finished(run("disturbed", **settings), folder)
+    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    assert weights_of(folder) == weights_of(whole)
+    assert [line["loss"] for line in lines_of(folder)] == [line["loss"] for line in lines_of(whole)]
+
+
 # A loss of 2.6 in bfloat16, which holds three digits, may be off in the second decimal.
 @pytest.mark.parametrize(
     ("words", "told", "tolerance"),

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from .adapter_settings import Adapter, Lora, SoftPrompt
 from .errors import AscentError
 from .files import read_json
 from .settings import Training
@@ -29,6 +30,8 @@ ENCODER_TOKENS = 131072
 # DeepSpeed's defaults: numbers in the buffer that gradients are reduced through, and in the weights gathered at stage 3.
 BUCKET = 500_000_000
 LIVE_WEIGHTS = 1_000_000_000
+# Bytes of a weight in 4 bits, with a scale of 8 bits for 64 of them (QLoRA, arXiv 2305.14314, section 3).
+FOUR_BITS = 0.5 + 1 / 64
 # CUDA's context, the workspaces of cuBLAS and the buffers of NCCL; and the share of all else that the allocator loses.
 CONTEXT = 1.5e9
 FRAGMENTATION = 0.1
@@ -113,6 +116,24 @@ def read_shape(folder: Path) -> Shape:
     )
 
 
+def trained_weights(folder: Path, adapter: Adapter, soft_tokens: int) -> int:
+    """Return how many weights an adapter trains beside a model folder's. soft_tokens: those of the recipe's base."""
+    tensors = _backbone(_tensors(folder))
+    if isinstance(adapter, SoftPrompt):
+        return soft_tokens * next(shape[1] for name, shape in tensors.items() if name.endswith((*_TABLES, "shared.weight")))
+    if isinstance(adapter, Lora):
+        matrices = {name.removesuffix(".weight"): shape for name, shape in tensors.items() if len(shape) == 2}
+        chosen = [shape for name, shape in matrices.items() if _is_target(name, adapter)]
+        return adapter.rank * sum(map(sum, chosen))
+    return sum(_size(shape) for name, shape in tensors.items() if name.split(".")[-1] == "bias")
+
+
+def _is_target(name: str, adapter: Lora) -> bool:
+    if adapter.targets == "all-linear":
+        return any(part.isdigit() for part in name.split(".")) and not name.endswith("relative_attention_bias")
+    return any(name == target or name.endswith(f".{target}") for target in adapter.targets)
+
+
 def _tensors(folder: Path) -> dict[str, list[int]]:
     found = {}
     for path in sorted(folder.glob("*.safetensors")):
@@ -154,10 +175,18 @@ def forward_flops(shape: Shape, tokens: float, squares: float) -> float:
 
 
 def training_flops(shape: Shape, stage: Training, tokens: float, squares: float, *, cached: bool) -> float:
-    """Return the FLOPs of training on texts: a forward pass and twice that backward; `cached`: the gradient cache embeds them
-    once more before (arXiv 2101.06983), and so does activation checkpointing within the backward pass; an adversarial
-    perturbation asks for all of it twice."""
-    return forward_flops(shape, tokens, squares) * (3 + cached + stage.activation_checkpointing) * (2 if stage.adversarial else 1)
+    """Return the FLOPs of training on texts: `step_flops`; `cached`: the gradient cache embeds them once more before (arXiv
+    2101.06983), and so does activation checkpointing within the backward pass; an adversarial perturbation asks for all of it
+    twice."""
+    again = forward_flops(shape, tokens, squares) * (cached + stage.activation_checkpointing)
+    return (step_flops(shape, stage, tokens, squares) + again) * (2 if stage.adversarial else 1)
+
+
+def step_flops(shape: Shape, stage: Training, tokens: float, squares: float) -> float:
+    """Return the FLOPs that training on texts needs: a forward pass and twice that backward. Of frozen matrices, those of a stage
+    with an adapter, no gradient is computed; the adapter's own FLOPs are left out."""
+    frozen = 2 * shape.matrices * tokens if stage.adapter else 0
+    return 3 * forward_flops(shape, tokens, squares) - frozen
 
 
 # ---------------------------------------------------------------- memory
@@ -193,12 +222,16 @@ class Memory:
         return self.weights + self.gradients + self.optimizer + self.buffers + self.activations + self.batch
 
 
-def training_memory(shape: Shape, stage: Training, processes: int, *, texts: int, max_tokens: int) -> Memory:
-    """Return a training stage's memory per GPU. `texts`: how many texts a row has, its query among them."""
+def training_memory(
+    shape: Shape, stage: Training, processes: int, *, texts: int, max_tokens: int, trained: int | None = None
+) -> Memory:
+    """Return a training stage's memory per GPU. `texts`: how many texts a row has, its query among them. `trained`: how many
+    weights train, all when absent; activations are counted as if all did."""
     rows = -(-stage.batch_size // processes)
     tokens = min(max(stage.mini_batch_tokens, max_tokens), rows * texts * max_tokens)
     layer = layer_bytes(shape, precision=stage.precision, weights=stage.weights)
-    casts = 2 * shape.matrices if stage.precision != "float32" and stage.weights == "float32" else 0
+    four_bits = stage.adapter is not None and stage.adapter.type == "qlora"
+    casts = 2 * shape.matrices if stage.precision != "float32" and stage.weights == "float32" and not four_bits else 0
     if stage.activation_checkpointing:  # each layer's input, and one layer's tensors at a time
         activations = tokens * (shape.layers * shape.width * _state_bytes(stage.precision, stage.weights) + 2 * layer)
         activations += casts / shape.layers
@@ -210,15 +243,18 @@ def training_memory(shape: Shape, stage: Training, processes: int, *, texts: int
     batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(TILE, max(documents, stage.batch_size))
     if stage.adversarial:  # the perturbation of all its texts, in float32
         batch += 4 * shape.width * rows * texts * max_tokens
-    held = states(shape.parameters, stage, processes)
+    held = states(shape.parameters, stage, processes, trained)
+    if four_bits:
+        held["weights"] -= (4 if stage.weights == "float32" else 2) * shape.matrices - FOUR_BITS * shape.matrices
     if stage.queue:  # the copy in float32; the share, among the candidates, of the next process, and the gradients of both
         held["weights"] += 4 * shape.parameters
         batch += 5 * 4 * shape.width * -(-stage.queue.size // processes)
     return Memory(activations=activations, batch=batch, **held)
 
 
-def states(parameters: int, stage: Training, processes: int) -> dict[str, float]:
-    """Return the bytes of weights, gradients, optimizer, buffers and host on each of so many processes.
+def states(parameters: int, stage: Training, processes: int, trained: int | None = None) -> dict[str, float]:
+    """Return the bytes of weights, gradients, optimizer, buffers and host on each of so many processes. `trained`: how many of
+    the parameters have gradients and moments, all when absent.
 
     Bytes a parameter: float32 weights 4, gradients 4, Adam's two moments 8; bfloat16 weights 2, gradients 2, moments and
     the optimizer's float32 weights 12.
@@ -226,10 +262,11 @@ def states(parameters: int, stage: Training, processes: int) -> dict[str, float]
     width = 4 if stage.weights == "float32" else 2
     offloaded = stage.offload_optimizer != "none"
     clones = stage.weights == "bfloat16" or stage.zero in (1, 2) or offloaded
-    share = parameters / processes
-    weights = width * (share if stage.zero == 3 else parameters)
-    gradients = width * (share if stage.zero >= 2 else parameters)
-    optimizer = (8 + 4 * clones) * (share if stage.zero else parameters)
+    trained = parameters if trained is None else trained
+    share = trained / processes
+    weights = width * (parameters / processes if stage.zero == 3 else parameters)
+    gradients = width * (share if stage.zero >= 2 else trained)
+    optimizer = (8 + 4 * clones) * (share if stage.zero else trained)
     buffers = width * ((BUCKET if stage.zero else 0) + (min(parameters, LIVE_WEIGHTS) if stage.zero == 3 else 0))
     host = 0.0
     if offloaded:  # ZeRO-Offload (arXiv 2101.06840) hands the optimizer its gradients in float32

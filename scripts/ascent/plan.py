@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from .costs import Memory, Shape, encoding_memory, forward_flops, read_shape, training_flops, training_memory
+from .costs import Memory, Shape, encoding_memory, forward_flops, read_shape, trained_weights, training_flops, training_memory
 from .errors import AscentError
 from .filters.select import with_positives
 from .gpus import Machine
@@ -247,7 +247,10 @@ class _Planner:
         texts = 1 if isinstance(stage, PretrainStage) else 2 + (stage.mining.per_query if stage.mining else longest)
         changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens
         shape = self.shape(self.recipe.base.model)
-        return training_memory(shape, changed, self.machine.processes, texts=texts, max_tokens=most)
+        base, trained = self.recipe.base, None
+        if stage.adapter:
+            trained = trained_weights(self.model_folder(base.model), stage.adapter, base.soft_tokens)
+        return training_memory(shape, changed, self.machine.processes, texts=texts, max_tokens=most, trained=trained)
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()

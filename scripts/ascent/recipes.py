@@ -3,6 +3,7 @@
 Nothing here imports torch or touches a network: every cluster job parses the workflow again.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import yaml
 
+from .adapter_settings import SOFT_TOKEN
 from .errors import AscentError, did_you_mean
 from .files import read_json, read_yaml
 from .settings import (
+    Adoption,
     Config,
     Contract,
     Dataset,
@@ -83,7 +86,7 @@ class Recipes:
 
         Raises AscentError when parents disagree and the stage does not decide.
         """
-        base = Contract(**self.recipes[recipe].base.model_dump(exclude={"model"}))
+        base = Contract(**self.recipes[recipe].base.model_dump(include=set(Contract.model_fields)))
         if stage == "base":
             return base
         settings = self.recipes[recipe].stages[stage]
@@ -220,7 +223,27 @@ def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Reci
     for name, recipe in recipes.items():
         for stage in recipe.stages:
             loaded.contract(name, stage)
+        _check_soft_tokens(loaded, name)
     return loaded
+
+
+def _check_soft_tokens(loaded: Recipes, name: str) -> None:
+    """Refuse prompts with soft tokens that the base has not, and stages that train soft tokens which no prompt holds."""
+    recipe, path = loaded.recipes[name], loaded._path(name)
+    for stage, settings in {"base": None, **recipe.stages}.items():
+        prompts = "".join(text for tasks in loaded.contract(name, stage).prompts.values() for text in tasks.values())
+        used = set(re.findall(SOFT_TOKEN.format(r"\d+"), prompts))
+        unknown = sorted(used - {SOFT_TOKEN.format(index) for index in range(recipe.base.soft_tokens)})
+        if unknown:
+            raise AscentError(
+                f"{path}: a prompt of stage '{stage}' holds '{unknown[0]}', but base.soft_tokens is {recipe.base.soft_tokens}; "
+                "raise it, or mend the prompt."
+            )
+        if isinstance(settings, TrainStage) and settings.adapter and settings.adapter.type == "soft_prompt" and not used:
+            raise AscentError(
+                f"{path}: 'stages.{stage}.adapter' trains soft tokens, but no prompt of the stage holds any; set "
+                f"base.soft_tokens and put {SOFT_TOKEN.format(0)} and so on into its prompts."
+            )
 
 
 def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
@@ -331,7 +354,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         if dataset.teacher:
             files[f"results/pairs/{name}/scoring.yaml"] = _part(Scoring, dataset)
     for name, recipe in recipes.recipes.items():
-        files[f"results/{name}/base/stage.yaml"] = dump(recipes.contract(name, "base"))
+        files[f"results/{name}/base/stage.yaml"] = _part(Adoption, recipe.base)
         for stage, settings in recipe.stages.items():
             files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
             if isinstance(settings, Training):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from .adapter_settings import Adapter
 from .head_settings import ChosenHeads, Heads
 from .objective_settings import Objective
 from .pretraining_settings import PRETRAINING, PretrainObjective
@@ -193,6 +194,13 @@ class Backbone(Contract):
 
     model: str
     """Name of a model in config.yaml."""
+
+
+class Base(Backbone):
+    """The model that training starts from, and its prompt contract."""
+
+    soft_tokens: Annotated[int, Field(ge=0)] = 0
+    """New tokens for the adapter `soft_prompt` to train: `<soft0>`, `<soft1>`, ..., which prompts may contain."""
 
 
 class BiEncoderTeacher(Backbone):
@@ -405,6 +413,8 @@ class Training(Stage):
 
     data: Annotated[dict[str, DataShare], BeforeValidator(_by_name, json_schema_input_type=_Names | _Shares)]
     """The data sets that are trained on: a list of names, or a map from names to how much is taken of each."""
+    adapter: Adapter | None = None
+    """What trains in place of the backbone's weights, and is merged into them when the stage ends; all train when absent."""
     batching: Literal["mixed", "by_dataset"] = "mixed"
     """Whether a batch holds rows of all data sets, in their shares, or of one only; the data sets' batches are then dealt out
     in these shares."""
@@ -465,6 +475,14 @@ class Training(Stage):
             raise ValueError("offload_optimizer: nvme needs zero: 3")
         if self.weights == "bfloat16" and self.precision == "float32":
             raise ValueError("weights: bfloat16 leave no float32 to compute in: take precision: auto or bfloat16")
+        return self
+
+    @model_validator(mode="after")
+    def _four_bits_stay_whole(self):
+        if self.adapter and self.adapter.type == "qlora" and (self.zero == 3 or self.precision == "float8"):
+            raise ValueError(
+                "the weights in 4 bits of qlora suffer neither zero: 3 nor precision: float8: take zero: 2, bfloat16"
+            )
         return self
 
     @property
@@ -672,7 +690,7 @@ class Running(Settings):
 class Recipe(Settings):
     """config/recipes/<recipe>.yaml: one complete recipe."""
 
-    base: Backbone
+    base: Base
     """The model that training starts from, and its prompt contract."""
     data: dict[Name, Dataset]
     """Training pairs by name."""
@@ -689,6 +707,13 @@ class Recipe(Settings):
 
 
 # ---------------------------------------------------------------- a step's settings, resolved
+
+
+class Adoption(Contract):
+    """base/stage.yaml: the contract of the model before training, and what is added to the model."""
+
+    soft_tokens: int
+    """See Base."""
 
 
 class Scoring(Settings):

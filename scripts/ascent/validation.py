@@ -82,6 +82,9 @@ def _resolve(node: dict, definitions: dict) -> dict:
 def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool]:
     """Return the schema one step down an error's path, and whether the step named a branch of a union."""
     node = _resolve(node, definitions)
+    for union in [node, *node.get("anyOf", [])]:
+        if part in (named := union.get("discriminator", {}).get("mapping", {})):
+            return {"$ref": named[part]}, True
     nested = [branch.get("oneOf", [branch]) for branch in node.get("anyOf", []) + node.get("oneOf", [])]
     branches = [branch for some in nested for branch in some if "$ref" in branch]
     if branches and part in _BRANCHES:

@@ -53,7 +53,7 @@ class Checkpoints:
         Raises AscentError when DeepSpeed cannot make it.
         """
         if not universal:
-            engine.load_checkpoint(str(self.folder), tag=checkpoint.tag)
+            engine.load_checkpoint(str(self.folder), tag=checkpoint.tag, load_module_strict=False)
             return
         tag = f"{checkpoint.tag}-universal"
         if dist.get_rank() == 0:
@@ -61,7 +61,7 @@ class Checkpoints:
         dist.barrier()
         optimizer = engine.optimizer.optimizer
         decays = [group["weight_decay"] for group in optimizer.param_groups]
-        engine.load_checkpoint(str(self.folder), tag=tag)
+        engine.load_checkpoint(str(self.folder), tag=tag, load_module_strict=False)
         # At stage 3 DeepSpeed (0.19) gives every group the first one's decay, and all weights one counter of steps, which each
         # of them then advances.
         for group, decay in zip(optimizer.param_groups, decays, strict=True):
@@ -89,7 +89,8 @@ class Checkpoints:
         more: writes what else a process keeps from step to step into the checkpoint's folder.
         """
         tag = f"step-{step:08d}"
-        engine.save_checkpoint(str(self.folder), tag=tag, save_latest=False)
+        # What is frozen stands in the parent's folder, so it is neither written nor, loading, missed.
+        engine.save_checkpoint(str(self.folder), tag=tag, save_latest=False, exclude_frozen_parameters=True)
         more(self.folder / tag)
         dist.barrier()
         if dist.get_rank() == 0:

@@ -171,6 +171,11 @@ class TrainingData:
             found += [name] if (table.text_ids[table.queries] == table.text_ids[positives]).any() else []
         return found
 
+    def sample(self, rows: int) -> list[np.ndarray]:
+        """Return the token ids of the queries and positives of each data set's first so many rows."""
+        places = [(table, row) for table in self.tables for row in range(min(rows, len(table)))]
+        return [table.text(text) for table, row in places for text in (table.queries[row], table.documents_of(row)[0])]
+
     def _answers(self, queries: np.ndarray) -> np.ndarray:
         """Return the ids of the known answers to queries with these ids: int64 (queries, most_answers), filled up with -1."""
         places, answers = self._known(queries)

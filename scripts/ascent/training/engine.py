@@ -223,17 +223,19 @@ def _descend(
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
-    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them."""
-    heads = {f"{PREFIX}{name}": tensor for name, tensor in _state_of(engine, engine.module.heads).items()}
-    return _state_of(engine, engine.module.backbone) | heads
-
-
-def _state_of(engine, part: torch.nn.Module) -> dict[str, torch.Tensor]:
-    stage3 = engine.zero_optimization_stage() == 3
-    with deepspeed.zero.GatheredParameters(list(part.parameters()), enabled=stage3):
-        state = {name: tensor.detach().float().cpu().clone() for name, tensor in part.state_dict().items()}
-    if engine.bfloat16_enabled():
-        for name, parameter in part.named_parameters():
-            if parameter.requires_grad:
-                state[name] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
+    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them; of a backbone with an
+    adapter those that train."""
+    backbone, state = engine.module.backbone, {}
+    adapted = not all(parameter.requires_grad for parameter in backbone.parameters())
+    for prefix, part, all_of_it in (("", backbone, not adapted), (PREFIX, engine.module.heads, True)):
+        named = dict(part.named_parameters(remove_duplicate=False))
+        trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+        gathered = list(part.parameters()) if all_of_it else list(trained.values())
+        with deepspeed.zero.GatheredParameters(gathered, enabled=engine.zero_optimization_stage() == 3):
+            tensors = part.state_dict()
+            wanted = tensors if all_of_it else trained  # buffers, too
+            state |= {f"{prefix}{name}": tensors[name].detach().float().cpu().clone() for name in wanted}
+        if engine.bfloat16_enabled():
+            for name, parameter in trained.items():
+                state[f"{prefix}{name}"] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
     return state

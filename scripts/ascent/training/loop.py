@@ -11,6 +11,7 @@ import deepspeed
 import torch
 import torch.distributed as dist
 
+from ..adapters import adapt, save_merged
 from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
@@ -29,6 +30,9 @@ from .methods import METHODS
 from .processes import start_deepspeed, start_processes
 from .record import Record
 from .throughput import Throughput
+
+# Rows of each data set on whose texts a merged adapter is checked.
+SAMPLE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,9 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
             f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {longest} is more than the {whole} dimensions that "
             "the model has; lower it."
         )
+    where = f"recipe {settings.recipe}, stages.{settings.name}.adapter"
+    if stage.adapter:
+        adapt(backbone, stage.adapter, tokenizer, where)
     if stage.compile and rank == 0:
         print("compiling the backbone: the first steps take minutes", flush=True)
     model.to(device)
@@ -133,7 +140,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     record = throughput = None
     if rank == 0:
         record = Record(settings, task.running, task.metrics, checkpoints.fingerprint, len(schedule), start)
-        throughput = Throughput(task.parent, device, model.dtype or torch.float32, world)
+        throughput = Throughput(task.parent, stage, device, model.dtype or torch.float32, world)
 
     gpu = device.type == "cuda"
     workers = (2 if gpu else 0) if task.running.loader_workers is None else task.running.loader_workers
@@ -197,7 +204,11 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
             print(f"kept the weights after step {development.best[0]}, development {development.best[1]:.4f}", flush=True)
         write_json(task.deepspeed, config | {"train_batch_size": world})
         with folder_atomically(task.model) as temporary:
-            save_like(task.parent, state, settings.contract, history, temporary)
+            if stage.adapter:
+                texts = data.sample(SAMPLE)
+                save_merged(task.parent, stage.adapter, state, texts, settings.contract, history, temporary, where)
+            else:
+                save_like(task.parent, state, settings.contract, history, temporary)
         checkpoints.finish(task.model, task.metrics, task.deepspeed)
         if development:
             development.close()

@@ -79,6 +79,13 @@ class TextData:
             texts.append(table.text(table.meta["texts"]["query"] + row))  # a table's queries come first
         return TextBatch(tokens=texts, numbers=numbers, global_rows=len(rows))
 
+    def sample(self, rows: int) -> list[np.ndarray]:
+        """Return the token ids of each data set's first so many texts."""
+        ranges = [
+            (table, table.meta["texts"]["query"], min(rows, size)) for table, size in zip(self.tables, self.sizes, strict=True)
+        ]
+        return [table.text(first + index) for table, first, size in ranges for index in range(size)]
+
 
 class Pretraining:
     """A stage's objective on its model: what DeepSpeed is to wrap, `module`, and the step.

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from ..costs import Shape, forward_flops, read_shape
+from ..costs import Shape, read_shape, step_flops
 from ..errors import AscentError
+from ..settings import TrainStage
 from .engine import StepResult
 
 # Square matrices that keep a device busy: a CPU's cores, a GPU's multiprocessors.
@@ -36,11 +37,12 @@ def _wait(device: torch.device) -> None:
 class Throughput:
     """Turns a step's seconds into rates: of real tokens, of pairs or texts, and of the model's FLOPs.
 
-    The model's FLOPs are a forward pass and twice that backward; padding and what is computed twice for want of memory are
+    The model's FLOPs are costs.step_flops; padding and what is computed twice for want of memory are
     left out, so `mfu`, their share of the matmul peak of all processes, is that of PaLM (arXiv 2204.02311, appendix B).
     """
 
-    def __init__(self, parent: Path, device: torch.device, dtype: torch.dtype, processes: int):
+    def __init__(self, parent: Path, stage: TrainStage, device: torch.device, dtype: torch.dtype, processes: int):
+        self._stage = stage
         self._shape: Shape | None
         try:
             self._shape = read_shape(parent)
@@ -52,6 +54,6 @@ class Throughput:
         """Return the rates of a step of `rows` pairs or texts."""
         rates = {"tokens_per_second": result.tokens / seconds, f"{result.unit}_per_second": rows / seconds}
         if self._shape:
-            flops = 3 * forward_flops(self._shape, result.tokens, result.squares)
+            flops = step_flops(self._shape, self._stage, result.tokens, result.squares)
             rates |= {"flops_per_second": flops / seconds, "mfu": flops / seconds / self._peak}
         return rates
