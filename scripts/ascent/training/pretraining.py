@@ -81,10 +81,11 @@ class TextData:
 
     def sample(self, rows: int) -> list[np.ndarray]:
         """Return the token ids of each data set's first so many texts."""
-        ranges = [
-            (table, table.meta["texts"]["query"], min(rows, size)) for table, size in zip(self.tables, self.sizes, strict=True)
-        ]
-        return [table.text(first + index) for table, first, size in ranges for index in range(size)]
+        found = []
+        for table, size in zip(self.tables, self.sizes, strict=True):
+            first = table.meta["texts"]["query"]
+            found += [table.text(index) for index in range(first, first + min(rows, size))]
+        return found
 
 
 class Pretraining:
