@@ -21,6 +21,7 @@ import formulas
 from ascent.adapter_settings import Lora
 from ascent.adapters import adapt
 from ascent.batching import pad
+from ascent.heads import new_heads
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
@@ -56,6 +57,7 @@ KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
 # A queue of earlier documents: entry i has the id i, so that some are answers of the batch's rows, and every third is of the
 # graded data set, whose loss is another.
 QUEUED, QUEUED_SOURCES = 12, [1 if i % 3 == 2 else 0 for i in range(12)]
+HEADS = {"projection": {"dimension": 12, "bias": True}, "latent_attention": {"latents": 6, "heads": 4}}
 RATE = 2.0**20
 ADAPTER = Lora(type="lora", rank=4, targets=["query", "value"], dropout=0)
 WAYS = ("plain", "cached", "tiled")
@@ -159,6 +161,7 @@ def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
 
     plain: the backbone as transformers loads it, with its own attention.
     """
+    contract = Contract(max_tokens=32, heads={case["head"]: HEADS[case["head"]]}) if "head" in case else CONTRACT
     if plain:
         dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         backbone = AutoModel.from_pretrained(folder, attn_implementation="eager", **dropout)
@@ -172,7 +175,11 @@ def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
                 torch.nn.init.normal_(parameter, std=0.1, generator=draw)
     if case.get("checkpointing"):
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
-    return EmbeddingModel(backbone, CONTRACT).double()
+    heads = new_heads(contract, 32)
+    torch.manual_seed(0)
+    for parameter in heads.parameters():  # a new one's last matrices are zero, and what stands before them has no gradient
+        torch.nn.init.normal_(parameter, std=0.3)
+    return EmbeddingModel(backbone, contract, heads=heads).double()
 
 
 def _unit(rows: torch.Tensor) -> torch.Tensor:
@@ -196,7 +203,7 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
         found = torch.autograd.grad(_loss_by_loops(model, case, zeros), zeros, materialize_grads=True)
         loss = loss + _loss_by_loops(model, case, [case["epsilon"] * g / g.norm() if g.norm() else g for g in found])
     loss.backward()
-    return {name: p.grad for name, p in model.backbone.named_parameters() if p.grad is not None}
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tensor:
@@ -208,7 +215,13 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
     def embed(tokens: np.ndarray) -> torch.Tensor:
         inputs = pad([tokens], 0)
         embedded = model.backbone.get_input_embeddings()(inputs.pop("input_ids")) + next(moves)
-        return model.backbone(inputs_embeds=embedded, **inputs).last_hidden_state[0].mean(0)
+        states = model.backbone(inputs_embeds=embedded, **inputs).last_hidden_state[0]
+        if case.get("head") == "latent_attention":
+            states = formulas.latent_attention(states, dict(model.heads.latent_attention.named_parameters()), heads=4)
+        if case.get("head") == "projection":
+            linear = model.heads.projection.linear
+            return linear.weight @ states.mean(0) + linear.bias
+        return states.mean(0)
 
     embedded = [[embed(text) for text in (row.query, *row.documents)] for row in table]
     queries, documents = [own[0] for own in embedded], [own[1:] for own in embedded]
@@ -286,7 +299,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
     for number, case in enumerate(cases):
         stage = stage_of(case, zero=case["zero"], mini_batch_tokens=48 if case["way"] == "cached" else 10**6)
         model = prepared(folder, case)
-        before = {name: p.detach().clone() for name, p in model.backbone.named_parameters() if p.requires_grad}
+        before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
         # What is compared is what reaches the weights, and not only what lies in a buffer that the step may not read. So long
         # a step leaves nothing but the gradient in the digits of ZeRO's float32 weights.
         optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=RATE)
@@ -304,7 +317,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
         if undo:
             undo()
         engine.step()
-        weights = {name: p for name, p in engine.module.backbone.named_parameters() if p.requires_grad}
+        weights = {name: p for name, p in engine.module.named_parameters() if p.requires_grad}
         after = {name: safe_get_full_fp32_param(p) if case["zero"] else p.detach() for name, p in weights.items()}
         found[number] = {name: (before[name] - after[name].double()) / RATE for name in before}
         engine.destroy()
@@ -417,7 +430,7 @@ def errors(folder, world: int, cases: list[dict], tmp_path) -> list[float]:
     known: dict[tuple, dict[str, torch.Tensor]] = {}
     found = []
     for case, gradient in zip(cases, gradients(folder, world, cases, tmp_path), strict=True):
-        key = (case["kind"], case["symmetric"], case.get("lora", False), case.get("epsilon"), "queue" in case)
+        key = tuple(case.get(name) for name in ("kind", "symmetric", "lora", "epsilon", "queue", "head"))
         if key not in known:
             known[key] = reference(str(folder), case)
         found.append(relative_error(gradient, known[key]))
@@ -445,7 +458,11 @@ OTHERS = [case(kind, WAYS[i % 3], i % 4) for i, kind in enumerate(LOSSES)]
 # An adversarial perturbation as long as the input embeddings are, and a queue, which no copy of ZeRO 3's weights serves.
 ADVERSARIAL = [case(kind, way, zero, epsilon=0.3) for kind, way, zero in product(("mixed", "all terms"), WAYS, range(4))]
 WITH_QUEUE = [case(kind, way, zero, queue=QUEUED) for kind, way, zero in product(("mixed", "matryoshka"), WAYS, range(3))]
-FURTHER = ADVERSARIAL + WITH_QUEUE + [case("mixed", "cached", zero, epsilon=0.3, queue=QUEUED, lora=True) for zero in (0, 2)]
+# Each head at each ZeRO stage, the ways in turn.
+HEADED = [case("infonce", WAYS[(i + zero) % 3], zero, head=head) for i, head in enumerate(HEADS) for zero in range(4)]
+FURTHER = (
+    ADVERSARIAL + WITH_QUEUE + HEADED + [case("mixed", "cached", zero, epsilon=0.3, queue=QUEUED, lora=True) for zero in (0, 2)]
+)
 LIMIT = 1e-6
 
 
