@@ -5,6 +5,7 @@ Each takes a whole batch (`Embedded`, float64) and the loss's settings, and retu
 
 import math
 
+import numpy as np
 import torch
 
 
@@ -59,7 +60,7 @@ def triplet(batch, margin: float, distance: str) -> torch.Tensor:
 
 
 def infonce(
-    batch, temperature: float, symmetric=False, terms=(), false_negative_margin=None, tau_plus=0.0, focal_gamma=0.0
+    batch, temperature: float, symmetric=False, terms=(), false_negative_margin=None, tau_plus=0.0, focal_gamma=0.0, mixing=None
 ) -> torch.Tensor:
     owners, groups, ids = batch.owners.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
     known = [set(answers) - {-1} for answers in batch.answers.tolist()]
@@ -81,7 +82,7 @@ def infonce(
         rivals = [other for other, group in enumerate(groups) if group == groups[row]]
         texts = [d for d, owner in enumerate(owners) if owner in rivals and ids[d] not in known[row]]
         pools = {
-            "query-document": [query @ batch.documents[d] for d in texts],
+            "query-document": [query @ text for text in (*batch.documents[texts], *mixed(batch, row, temperature, mixing))],
             "query-query": [query @ batch.queries[other] for other in rivals if not known[row] & known[other]],
             "document-query": [positive @ batch.queries[other] for other in rivals if ids[row] not in known[other]],
             "document-document": [positive @ batch.documents[d] for d in texts if ids[owners[d]] not in known[row]],
@@ -91,6 +92,27 @@ def infonce(
         both = symmetric and groups[row] == 0
         losses.append((one + loss(row, [pools["document-query"]])) / 2 if both else one)
     return torch.stack(losses)
+
+
+def mixed(batch, row: int, temperature: float, mixing: dict | None) -> list[torch.Tensor]:
+    """A row's synthetic negatives, of unit length."""
+    known = batch.answers[row].tolist()
+    places = range(len(batch.queries), len(batch.documents))
+    own = [batch.documents[d] for d in places if batch.owners[d] == row and int(batch.document_ids[d]) not in known]
+    found, draw = [], np.random.default_rng([(mixing or {}).get("seed", 0), int(batch.numbers[row])])
+    if not mixing or len(own) < 2:
+        return found
+    for _ in range(mixing.get("pairwise", 0)):
+        a, b, share = draw.random(3)
+        first = int(a * len(own))
+        others = own[first + 1 :] + own[:first]  # the others, in a circle
+        mixture = share * own[first] + (1 - share) * others[int(b * len(others))]
+        found.append(mixture / mixture.norm())
+    if mixing.get("listwise"):
+        exponentials = [torch.exp(batch.queries[row] @ negative / temperature) for negative in own]
+        mixture = sum(e / sum(exponentials) * negative for e, negative in zip(exponentials, own, strict=True))
+        found.append(mixture / mixture.norm())
+    return found
 
 
 def circle(batch, gamma: float, margin: float) -> torch.Tensor:

@@ -305,6 +305,14 @@ def test_rows_without_negatives_are_refused_by_a_loss_on_ones_own(data_of, token
         data_of({"x": folder}, objective={"infonce": {}, "triplet": {}})
 
 
+def test_rows_without_two_negatives_are_refused_by_mixing(data_of, tokens_of):
+    objective = {"infonce": {"mixing": {"pairwise": 1}}}
+    one, two = (tokens_of([Pair("a", "first", ("x", "y")[:count]), Pair("b", "second")]) for count in (1, 2))
+    with pytest.raises(AscentError, match="data.x: has no row with two negatives of its own, which mixing is made of; mine more"):
+        data_of({"x": one}, objective=objective)
+    assert len(data_of({"x": two}, objective=objective)) == 2
+
+
 def test_rows_without_a_label_are_refused_by_a_loss_on_graded_pairs(data_of, tokens_of):
     folder = tokens_of([Pair("a", "first", label=0.5), Pair("b", "second")])
     with pytest.raises(AscentError, match="data.x: row 1 has no label, which the objective 'cosine' needs; give labels"):

@@ -73,7 +73,8 @@ def step(data, rows: list[int], scores: list[float]) -> None:
     rows = np.array(rows)
     batch = data.batch(rows, rank=0, world=1)
     documents = torch.tensor([[1.0, 0.0]] * len(rows) + [[s, (1 - s * s) ** 0.5] for s in scores]) * 3
-    same = {name: getattr(batch, name) for name in ("owners", "document_ids", "answers", "groups", "labels", "sources")}
+    names = ("owners", "document_ids", "answers", "groups", "labels", "sources", "numbers")
+    same = {name: getattr(batch, name) for name in names}
     local = Embedded(queries=torch.tensor([[2.0, 0.0]] * len(rows)), documents=documents, **same)
     watched = data.dynamic.watching(lambda local: local.queries.sum(1))
     assert watched(local).tolist() == [2.0] * len(rows)

@@ -53,6 +53,7 @@ def test_the_tiled_loss_of_a_million_rows():
         groups=torch.zeros_like(ids),
         labels=torch.zeros(rows, device="cuda"),
         sources=torch.zeros_like(ids),
+        numbers=ids,
     )
     losses = infonce(batch, temperature=temperature, symmetric=False)
     losses.mean().backward()

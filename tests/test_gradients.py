@@ -47,6 +47,7 @@ LOSSES = {
     "triplet": ("triplet", {"margin": 1.0, "distance": "euclidean"}),
     "all terms": ("infonce", {"temperature": TEMPERATURE, "terms": TERMS, "false_negative_margin": 0.1}),
     "debiased": ("infonce", {"temperature": TEMPERATURE, "symmetric": True, "tau_plus": 0.05, "focal_gamma": 0.5}),
+    "mixing": ("infonce", {"temperature": TEMPERATURE, "mixing": {"pairwise": 3, "listwise": True, "seed": 7}}),
     "circle": ("circle", {"gamma": 16.0, "margin": 0.4}),
     "spread out": ("spread_out", {}),
     "margin mse": ("margin_mse", {"scale": 2.0}),

@@ -62,6 +62,7 @@ def batch_of(queries: torch.Tensor, documents: torch.Tensor, document_ids=None, 
         "labels": torch.full((len(queries),), torch.nan),
         "sources": torch.zeros(len(queries), dtype=torch.int64),
         "answers": ids[: len(queries), None] if answers is None else torch.tensor(answers),
+        "numbers": torch.arange(len(queries)),
     }
     return Embedded(queries=queries, documents=documents, document_ids=ids, **parts | more)
 
@@ -287,6 +288,7 @@ LOSSES = {
     "infonce, debiased": (infonce, {"temperature": 0.5, "tau_plus": 0.3}),
     "infonce, focal": (infonce, {"temperature": 0.2, "terms": TERMS[1:], "focal_gamma": 0.5}),
     "infonce, all": (infonce, {"temperature": 0.5, "symmetric": True, "tau_plus": 0.1, "focal_gamma": 2.0}),
+    "infonce, mixing": (infonce, {"temperature": 0.2, "mixing": {"pairwise": 3, "listwise": True, "seed": 5}}),
     "circle": (circle, {"gamma": 8.0, "margin": 0.4}),
     "spread_out": (spread_out, {}),
     "margin_mse": (margin_mse, {"scale": 3.0}),

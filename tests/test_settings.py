@@ -36,6 +36,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (TrainStage, TRAIN | {"data": {"a": {"weight": 0}}}, "'data.a.weight' is 0, but it should be greater than 0."),
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}, "b": {}}}, "data.b has no weight and others have: give all"),
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature serves "),
+        (TrainStage, TRAIN | {"objective": {"infonce": {"mixing": {}}}}, "'objective.infonce.mixing': makes no negative: set "),
         (TrainStage, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together: give both"),
         (
             TrainStage,

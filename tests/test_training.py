@@ -310,6 +310,7 @@ def by_plain_torch(
             groups=batch.groups,
             labels=batch.labels,
             sources=batch.sources,
+            numbers=batch.numbers,
         )
         settings = stage.objective.infonce
         loss = infonce(embedded, temperature=settings.temperature, symmetric=settings.symmetric).mean()

@@ -22,6 +22,24 @@ class Loss(Settings):
     """Factor on the loss in the sum of a stage's losses."""
 
 
+class Mixing(Settings):
+    """Synthetic negatives of rows that have two of their own, made of these: mixtures of the embeddings (MoCHi, arXiv
+    2010.01028; KaLM-Embedding-V2, arXiv 2506.20923)."""
+
+    pairwise: Annotated[int, Field(ge=0)] = 0
+    """So many of two negatives each, drawn with their shares at random."""
+    listwise: bool = False
+    """One more of all of them, by the softmax of their similarities to the query, at the loss's temperature."""
+    seed: int = 0
+    """Seed of the draw, which also depends on the step and on the row's place in the batch."""
+
+    @model_validator(mode="after")
+    def _some_mixture(self):
+        if not self.pairwise and not self.listwise:
+            raise ValueError("makes no negative: set pairwise or listwise")
+        return self
+
+
 class Infonce(Loss):
     """Each query's positive against every other document of the batch (arXiv 1807.03748)."""
 
@@ -42,6 +60,8 @@ class Infonce(Loss):
     focal_gamma: Annotated[float, Field(ge=0)] = 0
     """A row's loss is multiplied by (1 - its positive's probability) to this power, so that hard rows weigh more (arXiv
     1708.02002, arXiv 2506.20923); 0 for none."""
+    mixing: Mixing | None = None
+    """Synthetic negatives of each row's own ones; none when absent."""
 
     @model_validator(mode="after")
     def _terms_stand_alone(self):

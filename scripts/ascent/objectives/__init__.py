@@ -42,10 +42,11 @@ class Embedded:
     owners: int64 (documents,), the row that each document belongs to. document_ids: int64 (documents,), equal where the
     texts are equal. answers: int64 (rows, most), the ids of all documents known to answer each row's query, its positive among
     them, filled up with -1. groups: int64 (rows,): in the whole batch, rows compete only with those of their own group.
-    labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set. queued: more
-    candidates. teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data
-    set has none; nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its
-    embeddings, (rows, its dimension) and (documents, its dimension).
+    labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set. numbers: int64 (rows,),
+    the step times 2^32 and each row's place in the whole batch, for losses that draw at random. queued: more candidates.
+    teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data set has
+    none; nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its embeddings,
+    (rows, its dimension) and (documents, its dimension).
     """
 
     queries: torch.Tensor
@@ -56,6 +57,7 @@ class Embedded:
     groups: torch.Tensor
     labels: torch.Tensor
     sources: torch.Tensor
+    numbers: torch.Tensor
     teacher_scores: torch.Tensor | None = None
     teacher_queries: torch.Tensor | None = None
     teacher_documents: torch.Tensor | None = None

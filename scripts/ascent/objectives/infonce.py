@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..mixing import draws, mixtures, own_negatives
 from ..training.collectives import pass_on, sizes_of_all
 from . import Embedded, prefix, sizes_of
 
@@ -23,6 +24,7 @@ def infonce(
     false_negative_margin: float | None = None,
     tau_plus: float = 0,
     focal_gamma: float = 0,
+    mixing: dict | None = None,
     sizes: dict[int, float] | None = None,
     normalise: bool = True,
 ) -> torch.Tensor:
@@ -38,7 +40,8 @@ def infonce(
     documents (GTE, Li et al. 2023, arXiv 2308.03281; in Qwen3-Embedding, Zhang et al. 2025, arXiv 2506.05176, first and last).
     Left out there are queries that share an answer with the row, and documents of rows whose positive answers it.
     false_negative_margin: a score above s(q, d+) + margin is left out, too (the mask of arXiv 2506.05176).
-    tau_plus, focal_gamma: see _debiased and _focal.
+    tau_plus, focal_gamma: see _debiased and _focal. mixing: settings of further, synthetic negatives, see mixing.py; each row
+    has its own, as in MoCHi, and no other row is told from them.
     """
     weights = sizes_of(sizes or {}, local.queries.shape[1])
 
@@ -66,6 +69,8 @@ def infonce(
         of_queued = torch.stack([torch.zeros_like(local.queued.ids), local.queued.ids], dim=1)
         candidates, candidate_keys = torch.cat([documents, sized(local.queued.embeddings)]), torch.cat([document_keys, of_queued])
     loss, count = against(queries, positives, candidates, query_keys, candidate_keys)
+    if mixing:
+        loss, count = _with_mixtures(loss, count, local, queries, documents, mixing, scoring, normalise)
     across, same_side = [loss], []
     if "query-query" in terms:
         known = query_keys.masked_fill(query_keys == -1, -2)  # what fills up the answers of one row is no answer of another
@@ -97,6 +102,36 @@ def _joint(across: list[torch.Tensor], same_side: list[torch.Tensor]) -> torch.T
     every = torch.stack([*across, *same_side])
     highest = every.detach().amax(0)  # the logarithm's argument is then never below 1
     return highest + torch.log(torch.exp(every - highest).sum(0) - len(same_side) * torch.exp(-highest))
+
+
+def _with_mixtures(
+    loss: torch.Tensor,
+    count: torch.Tensor,
+    local: Embedded,
+    queries: torch.Tensor,
+    documents: torch.Tensor,
+    mixing: dict,
+    scoring: "Scoring",
+    normalise: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return losses log(1 + n) over negatives, and how many these are, (rows, sizes), with each row's mixtures among them."""
+    own = own_negatives(local)
+    if own.shape[1] < 2:
+        return loss, count
+    uniform = draws(local.numbers, mixing["pairwise"], mixing["seed"])
+    margins = []
+    for query, document in zip(*(side.split(scoring.widths, dim=1) for side in (queries, documents)), strict=True):
+        synthetic = mixtures(
+            query, document, own, uniform, listwise=mixing["listwise"], temperature=scoring.temperature, normalise=normalise
+        )
+        scores = (synthetic @ query[:, :, None])[..., 0]
+        margins.append(scores - (query * document[: len(query)]).sum(1, keepdim=True))
+    margins = torch.stack(margins, dim=2)  # (rows, mixtures, sizes)
+    excluded = (own[:, 1] < 0)[:, None, None].expand_as(margins)
+    if scoring.false_negative_margin is not None:
+        excluded = excluded | (margins > scoring.false_negative_margin)
+    logits = (margins / scoring.temperature).masked_fill(excluded, torch.finfo(margins.dtype).min)
+    return torch.logaddexp(loss, torch.logsumexp(logits, dim=1)), count + (~excluded).sum(1)
 
 
 def _debiased(loss: torch.Tensor, count: torch.Tensor, floor: torch.Tensor, tau_plus: float) -> torch.Tensor:

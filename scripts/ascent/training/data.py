@@ -221,6 +221,10 @@ def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, compe
             raise AscentError(
                 f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or give another objective."
             )
+        if getattr(settings, "mixing", None) and np.diff(table.document_offsets).max() < 3:
+            raise AscentError(
+                f"{where}: has no row with two negatives of its own, which mixing is made of; mine more, or leave it out."
+            )
         if settings.needs == "negatives" and not competes and alone:
             raise AscentError(
                 f"{where}: has no negatives, and in-batch negatives are off for it, so its rows teach nothing; give them "

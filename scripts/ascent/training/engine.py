@@ -203,6 +203,7 @@ def _descend(
             groups=batch.groups.to(device),
             labels=batch.labels.to(device),
             sources=sources,
+            numbers=(step << 32) + batch.numbers.to(device),
             **batch.taught(device),
             queued=queue.candidates(batch) if queue else None,
         )
