@@ -2,6 +2,7 @@
 
 import copy
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -208,7 +209,7 @@ def test_sizes_of_matryoshka_and_the_margin_hold_for_the_queue():
     batch = Embedded(queries=queries, documents=documents, document_ids=ids, answers=ids[:, None], **whole)
     # Entry 4 is an answer of row 1; the last row is in a group of its own.
     entries = Queued(embeddings=queued, ids=torch.tensor([10, 11, 12, 13, 1]), sources=torch.zeros(5).long())
-    given = Embedded(**{name: getattr(batch, name) for name in vars(batch) if name != "queued"}, queued=entries)
+    given = replace(batch, queued=entries)
     sizes, margin = {4: 0.5}, 0.1
     expected = []
     for row in range(4):
