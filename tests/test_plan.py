@@ -267,6 +267,19 @@ def test_a_queue_s_copy_embeds_the_positives(recipe):
     assert not any("queue" in note for note in plain.notes)
 
 
+def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
+    def change(values):
+        values["stages"]["contrastive"] = {"objective": "mlm", "data": ["questions"], "epochs": 2}
+
+    found = recipe(change)
+    pretrain = job(found, "train_pretrain", "contrastive")
+    rows = pl.read_parquet("results/corpora/library/pairs.parquet").filter(pl.col("split") == "train")
+    texts = rows["positive"].unique(maintain_order=True).to_list()
+    tokens = AutoTokenizer.from_pretrained(base)(texts, truncation=True, max_length=32)["input_ids"]
+    assert (pretrain.count.texts, pretrain.count.tokens) == (2 * len(texts), 2 * sum(map(len, tokens)))
+    assert "Pre-training of contrastive: the heads that predict tokens are not counted." in found.notes
+
+
 def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
     found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
     assert "Not counted: 13 tasks of mteb, whose data come from a hub." in found.notes

@@ -195,6 +195,22 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
         ({"stages__merge__weights": [1]}, "weights has 1 numbers for 2 parents"),
         ({"stages__merge__prompts": None}, "the parents of stage 'merge' (contrastive, finetune) have different prompts"),
         ({"release__name": "small"}, "'release.name' is 'small', but "),
+        (
+            {"stages__contrastive": {"objective": "mlm", "data": ["questions"], "matryoshka": {16: 1}}},
+            "unknown key 'stages.contrastive.matryoshka'; ",
+        ),
+        (
+            {"stages__contrastive": {"objective": {"retromae": {"encoder_masc": 0.3}}, "data": ["questions"]}},
+            "unknown key 'stages.contrastive.objective.retromae.encoder_masc'; did you mean 'encoder_mask'?",
+        ),
+        (
+            {"stages__contrastive": {"objective": {"mlm": {}, "retromae": {}}, "data": ["questions"]}},
+            "'stages.contrastive.objective': takes one objective of pre-training: name one",
+        ),
+        (
+            {"stages__contrastive": {"objective": "mntp", "data": ["questions"]}, "base__attention": "causal"},
+            "'stages.contrastive.objective' predicts a token from both sides of it, but base.attention is causal; set it to",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(write, changes, message):
@@ -348,3 +364,24 @@ def test_a_comment_in_a_recipe_changes_no_settings_file(write, tmp_path):
     with (tmp_path / "small.yaml").open("a") as handle:
         handle.write("# A word more.\n")
     assert settings_files(load_recipes(config)) == before
+
+
+def test_a_pre_training_stage_has_a_kind_of_its_own_and_tokens_without_prompts(write, tmp_path):
+    recipe = changed(base__prompts={"document": {"default": "passage: "}}, stages__contrastive__from=["pretrain"])
+    recipe["stages"]["pretrain"] = {"objective": {"retromae": {"decoder_mask": 0.7}}, "data": ["questions"]}
+    recipes = load_recipes(write(small=recipe))
+    assert [kind_of(stage) for stage in recipes.recipes["small"].stages.values()] == [
+        *("contrastive", "finetune", "merge", "pretrain"),
+    ]
+    assert recipes.stages("pretrain") == ["pretrain"]
+    files = settings_files(recipes)
+    assert "passage: " in files["results/small/contrastive/tokens/questions.yaml"]
+    assert "passage: " not in files["results/small/pretrain/tokens/questions.yaml"]
+    # Later stages inherit the prompts all the same.
+    assert recipes.contract("small", "pretrain").prompt("document", "retrieval") == "passage: "
+    (tmp_path / "settings.yaml").write_text(files["results/small/pretrain/stage.yaml"])
+    stage = load(StageSettings, tmp_path / "settings.yaml").stage
+    assert stage == recipes.recipes["small"].stages["pretrain"]
+    assert yaml.safe_load(files["results/small/pretrain/stage.yaml"])["stage"]["objective"] == {
+        "retromae": {"encoder_mask": 0.3, "decoder_mask": 0.7}
+    }

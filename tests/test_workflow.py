@@ -414,6 +414,20 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
         assert fresh.jobs(model) == {scored, *after, *mined, "write_settings results/small/finetune/stage"}
 
 
+def test_a_stage_that_pre_trains_comes_before_another(fresh):
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    pretrain = {"objective": "retromae", "data": ["questions"], "batch_size": 32, "learning_rate": 1.0e-2}
+    recipe["stages"] = {"pretrain": pretrain, **recipe["stages"]}
+    recipe["stages"]["contrastive"]["from"] = ["pretrain"]
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
+    assert {"train_pretrain small pretrain", "train_contrastive small contrastive"} <= fresh.jobs()
+    done = fresh.build("results/small/contrastive/model")
+    assert done.returncode == 0, done.stdout
+    lines = [json.loads(line) for line in (fresh / "results/small/pretrain/metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[-1]["loss"] == pytest.approx(lines[-1]["loss/encoder"] + lines[-1]["loss/decoder"])
+
+
 # ---------------------------------------------------------------- how it fails
 
 

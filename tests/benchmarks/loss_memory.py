@@ -54,6 +54,7 @@ def measure(kind: str, rows: int, dimension: int, tiles: int | None) -> dict:
             groups=torch.zeros_like(ids),
             labels=torch.zeros(rows, device=device),
             sources=torch.zeros_like(ids),
+            numbers=ids,
         )
         loss = infonce.infonce(batch, temperature=0.02, symmetric=False).sum()
     loss.backward()
