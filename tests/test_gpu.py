@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from ascent.adapters import _from_four_bits, _to_four_bits
+from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
+from ascent.settings import Contract
 from ascent.training.throughput import matmul_peak
 
 pytestmark = [
@@ -93,6 +97,35 @@ def test_float8_follows_bfloat16(gpu_run):
 def test_compiled_is_as_eager(gpu_run):
     eager, compiled = gpu_run("eager", precision="float32"), gpu_run("compiled", precision="float32", compile=True)
     assert [line["loss"] for line in compiled] == pytest.approx([line["loss"] for line in eager], rel=1e-3)
+
+
+def test_qlora_learns_and_its_merged_folder_is_checked(gpu_run):
+    """The stage itself compares the merged folder's embeddings with the adapter's."""
+    pytest.importorskip("bitsandbytes")
+    adapter = {"type": "qlora", "rank": 8, "dropout": 0}
+    lines = gpu_run("qlora", precision="bfloat16", adapter=adapter, learning_rate=5e-3)
+    whole = gpu_run("lora", precision="bfloat16", adapter=adapter | {"type": "lora"}, learning_rate=5e-3)
+    assert lines[-1]["loss"] < 0.95 * lines[0]["loss"]
+    assert lines[-1]["loss"] == pytest.approx(whole[-1]["loss"], rel=0.1)
+
+
+def test_the_rounded_weights_are_those_that_qlora_computes_with(tiny_model):
+    """The layers in 4 bits, and the plain ones that take their place when the adapter is merged."""
+    pytest.importorskip("bitsandbytes")
+    contract = Contract(max_tokens=32)
+    states = []
+    for plain in (False, True):
+        backbone, _ = load_backbone(tiny_model, contract)
+        before = backbone.encoder.layer[0].output.dense.weight.detach().clone()
+        _to_four_bits(backbone, "here")
+        if plain:
+            _from_four_bits(backbone)
+            difference = (backbone.encoder.layer[0].output.dense.weight - before).abs().max()
+            assert 0 < float(difference) < 0.1 * float(before.abs().max())
+        model = EmbeddingModel(backbone, contract).cuda().eval()
+        with torch.no_grad():
+            states.append(model(**model.inputs([np.array([2, 5, 6, 3])], 0, "cuda")))
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=1e-5)
 
 
 def test_the_metrics_know_the_gpu(gpu_run):

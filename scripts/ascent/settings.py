@@ -97,7 +97,7 @@ class Model(Settings):
     """A model that recipes may start from or score pairs with."""
 
     source: Source
-    """Where the files come from: a folder that transformers can load, with safetensors weights."""
+    """Where the files come from: a folder that transformers can load, with safetensors weights, or one GGUF file."""
     licence: str
     """Licence of the weights, printed on the model card."""
     upstream: str = ""

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ..errors import AscentError
 from ..files import folder_atomically, sha256_file, write_json
+from ..gguf import unpack_gguf
 from ..settings import Settings, Source
 
 # Loading these runs code that they contain.
@@ -26,9 +27,18 @@ class Resource(Settings):
 
 
 def retrieve(source: Source, folder: str | Path, kind: Literal["corpora", "models"], cache: str | Path) -> None:
-    """Make `folder` hold the source's files, and provenance.json with the source and each file's SHA-256."""
+    """Make `folder` hold the source's files, and provenance.json with the source and each file's SHA-256.
+
+    A model in a GGUF file is unpacked: the folder holds what it becomes, and the source's digest pins what it was.
+    """
     with folder_atomically(folder) as temporary:
         import_module(f".{source.type}", __name__).fetch(source, temporary, kind, Path(cache))
+        packed = sorted(temporary.glob("*.gguf")) if kind == "models" else []
+        if len(packed) > 1:
+            raise AscentError(f"{folder}: the source gives {len(packed)} GGUF files; keep one, by `members`, `files` or `paths`.")
+        for file in packed:
+            unpack_gguf(file, temporary)
+            file.unlink()
         paths = sorted(path for path in temporary.rglob("*") if path.is_file())
         files = {
             path.relative_to(temporary).as_posix(): {
