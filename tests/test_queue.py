@@ -205,6 +205,7 @@ def test_sizes_of_matryoshka_and_the_margin_hold_for_the_queue():
         "groups": torch.tensor([0, 0, 0, 7]),
         "labels": torch.full((4,), torch.nan),
         "sources": torch.zeros(4).long(),
+        "numbers": ids,
     }
     batch = Embedded(queries=queries, documents=documents, document_ids=ids, answers=ids[:, None], **whole)
     # Entry 4 is an answer of row 1; the last row is in a group of its own.
