@@ -213,16 +213,13 @@ def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(name, tiny_re
 
 def train_all(rank: int, folders: list[tuple[Path, Path, Path]]) -> None:
     """In a process of its own: train the stage of each folder, from a parent, on tokens."""
-    from ascent.training import loop, throughput
+    from ascent.training import throughput
     from ascent.training.loop import Task, train
 
     torch.set_num_threads(1)
     throughput.CPU_SIZE = 64  # how fast this machine is takes a second each time
-    os.environ.pop("RANK", None)
-    device = loop.start_processes()
-    # DeepSpeed keeps the first process group for good, so all stages have that one.
-    loop.start_processes, loop.dist.destroy_process_group = lambda: device, lambda: None
     for folder, parent, tokens in folders:
+        os.environ.pop("RANK", None)
         settings = load(StageSettings, folder / "stage.yaml")
         names = {"model": folder / "model", "metrics": folder / "metrics.jsonl", "deepspeed": folder / "deepspeed.json"}
         tokens = dict.fromkeys(settings.tasks, tokens)

@@ -30,6 +30,7 @@ OPTIONAL = {
     "tensorboard": "a tracker: tests have it from dev.in, users install it if they name it",
     "wandb": "a tracker, likewise",
     "flash_attn": "attention on a GPU; the GPU environment has it",
+    "bitsandbytes": "weights in 4 bits on a GPU; the GPU environment has it",
     "torchao": "FP8, which a GPU has; the GPU environment has it",
     "FlagEmbedding": "a trainer that the benchmark measures where it is installed",
 }
