@@ -378,6 +378,26 @@ def test_a_killed_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path):
     assert all(line["texts_per_second"] > 0 for line in lines)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("zero", [1, 3])
+def test_a_run_goes_on_with_another_number_of_processes(run, zero, tmp_path):
+    """The input embeddings are the head's, too; DeepSpeed's universal checkpoints hold them once."""
+    settings = {"zero": zero, "epochs": 1, "weight_decay": 0.1, "learning_rate": 1e-3}
+    lines = finished(run("whole", "retromae", processes=2, **settings), tmp_path / "whole")
+    folder = tmp_path / "killed"
+    process, limit = run("killed", "retromae", processes=2, running={"checkpoint_steps": 1}, **settings), time.monotonic() + 300
+    while not (folder / "checkpoints" / "step-00000003.json").exists():
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+    process.terminate()
+    process.wait(timeout=120)
+    resumed = finished(run("killed", "retromae", **settings), folder)
+    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    for key in ("loss/encoder", "loss/decoder"):
+        assert [line[key] for line in resumed] == pytest.approx([line[key] for line in lines], abs=1e-4)
+
+
 @pytest.mark.parametrize("objective", ["mlm", {"mntp": {"mask": 0.4}}])
 def test_ten_steps_lower_the_loss_and_leave_a_plain_folder(objective, run, tiny_model, decoder_resource, corpus_rows, tmp_path):
     parent = tiny_model
