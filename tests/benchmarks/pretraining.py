@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--epochs", type=float, default=5, help="of pre-training")
+    parser.add_argument("--epochs", type=float, default=3, help="of pre-training")
     parser.add_argument("--contrastive-epochs", type=float, default=2)
     options = parser.parse_args()
     if options.compare:
