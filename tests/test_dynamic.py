@@ -204,12 +204,13 @@ def test_a_run_that_is_cut_short_replaces_what_the_unbroken_one_does(run, tmp_pa
     assert sum(replaced for _, _, replaced, _ in found) > 5
 
     settings = STAGE | {"running": {"checkpoint_steps": 1, "loader_workers": 2}}
+    spread = settings | {"zero": 1}  # whose checkpoint is converted for another number of processes
     killed, changed = tmp_path / "killed", tmp_path / "changed"
     assert interrupted(run("killed", **settings), killed, signal.SIGKILL, after=12) == -signal.SIGKILL
-    assert interrupted(run("changed", processes=2, **settings), changed, signal.SIGTERM, after=12) == 1
-    for folder in (killed, changed):
+    assert interrupted(run("changed", processes=2, **spread), changed, signal.SIGTERM, after=12) == 1
+    for folder, words in ((killed, settings), (changed, spread)):
         assert 12 <= newest(folder) < 33
-        finished(run(folder.name, **settings), folder)
+        finished(run(folder.name, **words), folder)
         assert "going on from the checkpoint before step" in (folder / "log").read_text()
         assert checks(folder) == found
         losses = [[line["loss"] for line in lines_of(path)] for path in (folder, whole)]
