@@ -195,26 +195,25 @@ def checks(folder) -> list[tuple]:
     return [(line["step"], *counts(line)) for line in lines_of(folder) if "negatives_judged" in line]
 
 
-def test_a_run_that_is_cut_short_replaces_what_the_unbroken_one_does(run, tmp_path):
-    """Killed; and asked to stop and gone on with by another number of processes."""
-    whole = finished(run("whole", **STAGE), tmp_path / "whole")
+def cut_short(run, folder, number: signal.Signals, *, processes: int = 1, **settings) -> list[tuple]:
+    """Cut a run short after 12 steps or more, go on with one process, and return its checks."""
+    settings = STAGE | {"running": {"checkpoint_steps": 1, "loader_workers": 2}} | settings
+    status = interrupted(run(folder.name, processes=processes, **settings), folder, number, after=12)
+    assert status == (-number if number == signal.SIGKILL else 1)
+    assert 12 <= newest(folder) < 33
+    finished(run(folder.name, **settings), folder)
+    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    return checks(folder)
+
+
+def test_a_killed_run_replaces_what_the_unbroken_one_does(run, tmp_path):
+    whole, killed = finished(run("whole", **STAGE), tmp_path / "whole"), tmp_path / "killed"
     found = checks(whole)
     assert [number for number, *_ in found] == [5, 10, 15, 20, 25, 30]
     assert found[0][1] == 80  # five batches of eight rows with two negatives, none seen twice
     assert sum(replaced for _, _, replaced, _ in found) > 5
-
-    settings = STAGE | {"running": {"checkpoint_steps": 1, "loader_workers": 2}}
-    spread = settings | {"zero": 1}  # whose checkpoint is converted for another number of processes
-    killed, changed = tmp_path / "killed", tmp_path / "changed"
-    assert interrupted(run("killed", **settings), killed, signal.SIGKILL, after=12) == -signal.SIGKILL
-    assert interrupted(run("changed", processes=2, **spread), changed, signal.SIGTERM, after=12) == 1
-    for folder, words in ((killed, settings), (changed, spread)):
-        assert 12 <= newest(folder) < 33
-        finished(run(folder.name, **words), folder)
-        assert "going on from the checkpoint before step" in (folder / "log").read_text()
-        assert checks(folder) == found
-        losses = [[line["loss"] for line in lines_of(path)] for path in (folder, whole)]
-        assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert cut_short(run, killed, signal.SIGKILL) == found
+    assert [line["loss"] for line in lines_of(killed)] == [line["loss"] for line in lines_of(whole)]
     assert weights_of(killed) == weights_of(whole)
 
     audits = [audit_replacements(path / "metrics.jsonl") for path in (killed, whole)]
@@ -224,3 +223,12 @@ def test_a_run_that_is_cut_short_replaces_what_the_unbroken_one_does(run, tmp_pa
     for example in audits[0]["examples"]["replaced"]:
         assert example["query"].startswith("question : ") and example["negative"] != example["replaced_by"]
         assert 1.05 * example["score"] < example["first_score"] + 1e-3
+
+
+@pytest.mark.nightly
+def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path):
+    """From ZeRO's checkpoint, which is converted for it."""
+    whole, changed = finished(run("whole", **STAGE), tmp_path / "whole"), tmp_path / "changed"
+    assert cut_short(run, changed, signal.SIGTERM, processes=2, zero=1) == checks(whole)
+    losses = [[line["loss"] for line in lines_of(path)] for path in (changed, whole)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
