@@ -6,10 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ascent.contract import weights_digest
+from ascent.contract_settings import Contract
 from ascent.errors import reports_errors
 from ascent.files import folder_atomically
 from ascent.model import load_backbone, save_new
-from ascent.settings import Adoption, Contract
+from ascent.settings import Adoption
 from ascent.soft_tokens import add_soft_tokens
 from ascent.validation import load
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from ascent.errors import reports_errors
 from ascent.negatives import mine, write_negatives
 from ascent.pairs import read_pairs
-from ascent.settings import Selection
 from ascent.shards import open_shards
+from ascent.stage_settings import Selection
 from ascent.validation import load
 
 

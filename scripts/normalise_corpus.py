@@ -6,7 +6,7 @@ from ascent.errors import reports_errors
 from ascent.files import write_json
 from ascent.pairs import write_documents, write_pairs
 from ascent.readers import normalise
-from ascent.settings import Reading
+from ascent.source_settings import Reading
 from ascent.validation import load
 
 

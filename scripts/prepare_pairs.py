@@ -4,11 +4,11 @@ import argparse
 
 import polars as pl
 
+from ascent.data_settings import Preparation
 from ascent.errors import reports_errors
 from ascent.files import write_json
 from ascent.filters import prepare
 from ascent.pairs import read_pairs, write_pairs
-from ascent.settings import Preparation
 from ascent.validation import load
 
 

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from ascent.contract_settings import Tokenising
 from ascent.errors import reports_errors
-from ascent.settings import Tokenising
 from ascent.tokenised import tokenise_pairs
 from ascent.validation import load
 

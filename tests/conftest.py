@@ -27,8 +27,8 @@ def tiny_resource(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tiny_resource, tmp_path_factory) -> Path:
     """The same as a stage's model folder, with its contract."""
+    from ascent.contract_settings import Contract
     from ascent.model import save_new
-    from ascent.settings import Contract
 
     contract = Contract(max_tokens=32)
     folder = tmp_path_factory.mktemp("model") / "model"
@@ -40,7 +40,7 @@ def tiny_model(tiny_resource, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def training_contract():
     """The contract that the tests train with."""
-    from ascent.settings import Contract
+    from ascent.contract_settings import Contract
 
     return Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}})
 
@@ -85,7 +85,8 @@ def tokens_of(tiny_model, training_contract, tmp_path_factory):
 def data_of(tiny_model, training_contract):
     """The data of a stage with the tests' contract and some settings, from folders of tokens by data set."""
     from ascent.files import read_json
-    from ascent.settings import StageSettings, TrainStage
+    from ascent.settings import StageSettings
+    from ascent.stage_settings import TrainStage
     from ascent.training.data import TrainingData, open_table
 
     def _data_of(folders: dict[str, Path], *, tasks=None, contract=training_contract, **settings) -> TrainingData:
@@ -113,7 +114,9 @@ def train_here(training_tokens, tmp_path, monkeypatch):
 
     import torch
 
-    from ascent.settings import Contract, Running, StageSettings, TrainStage
+    from ascent.contract_settings import Contract
+    from ascent.settings import Running, StageSettings
+    from ascent.stage_settings import TrainStage
     from ascent.training import throughput
     from ascent.training.loop import Task, train
 
@@ -159,7 +162,8 @@ def trained(training_tokens, training_contract, tiny_model, tmp_path):
     import subprocess
     import sys
 
-    from ascent.settings import Running, StageSettings, TrainStage
+    from ascent.settings import Running, StageSettings
+    from ascent.stage_settings import TrainStage
     from ascent.validation import dump
 
     def _trained(name: str, *, more: dict[str, Path] | None = None, **changes) -> subprocess.CompletedProcess:

@@ -21,13 +21,15 @@ from architectures import make_architecture
 from ascent.adapters import adapt, save_merged
 from ascent.batching import pad
 from ascent.contract import read_contract
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.model import EmbeddingModel, load_backbone, save_new
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
-from ascent.settings import Adoption, Contract, Running, StageSettings, TrainStage
+from ascent.settings import Adoption, Running, StageSettings
 from ascent.soft_tokens import add_soft_tokens, soft_token_ids
+from ascent.stage_settings import TrainStage
 from ascent.training.engine import rate
 from ascent.validation import dump, load
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from architectures import DECODERS, ENCODERS, EVERY, make_architecture
+from ascent.contract_settings import Contract
 from ascent.model import EmbeddingModel, load_backbone
-from ascent.settings import Contract
 from ascent.training.adversarial import Perturbation, steepest
 from test_packing import rows_of
 

@@ -15,9 +15,9 @@ import torch
 from transformers import AutoTokenizer
 
 from ascent.contract import tokenizer_digest
+from ascent.contract_settings import Contract
 from ascent.errors import AscentError
 from ascent.pairs import Pair, text_id
-from ascent.settings import Contract
 from ascent.training.data import Batch, check_shares
 from ascent.training.loader import Loader
 

@@ -10,10 +10,11 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from ascent.card import check_embeddings, release_model
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.model import save_like, save_new
-from ascent.settings import Contract, ReleaseSettings
+from ascent.settings import ReleaseSettings
 from ascent.validation import check
 
 PROMPTS = {"query": {"default": "", "retrieval": "find | the answer: "}}

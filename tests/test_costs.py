@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModel, BertForMaskedLM
 from architectures import make_architecture
 from ascent import costs, encoder
 from ascent.adapters import adapt
+from ascent.contract_settings import Contract
 from ascent.costs import (
     Shape,
     forward_flops,
@@ -23,8 +24,8 @@ from ascent.costs import (
 from ascent.errors import AscentError
 from ascent.model import load_backbone
 from ascent.objectives import infonce
-from ascent.settings import Contract, TrainStage
 from ascent.soft_tokens import add_soft_tokens
+from ascent.stage_settings import TrainStage
 
 # 7.5 G parameters: the model of the ZeRO paper's figure 1.
 ZERO = Shape(

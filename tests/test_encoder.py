@@ -11,10 +11,10 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
 from ascent.contract import read_contract
+from ascent.contract_settings import Backbone, Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.model import load_backbone, save_new
-from ascent.settings import Backbone, Contract
 
 POOLINGS = [("mean", True), ("mean", False), ("cls", True), ("last", True), ("weighted_mean", True)]
 PROMPTS = {"query": {"retrieval": "question: ", "default": "text: "}, "document": {"default": "passage: "}}

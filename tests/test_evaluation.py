@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from scipy import stats
 
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.evaluation.model import EvaluatedModel
@@ -16,7 +17,7 @@ from ascent.evaluation.tasks import make_task
 from ascent.evaluation.units import read_units
 from ascent.model import save_like
 from ascent.pairs import Document, Pair, document_frame, pair_frame, text_id, write_documents, write_pairs
-from ascent.settings import Contract, TaskSettings
+from ascent.settings import TaskSettings
 from ascent.statistics import main_score
 from ascent.validation import check
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from ascent import filters
+from ascent.data_settings import Dataset
 from ascent.errors import AscentError
 from ascent.filters import PREPARING, check_audit, keep_scored, prepare
 from ascent.filters.clean import clean_text
 from ascent.pairs import Pair, pair_frame, read_pairs, text_id, write_pairs
-from ascent.settings import Dataset
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 TEACHER = {"model": "minilm"}

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from ascent.adapters import _from_four_bits, _to_four_bits
+from ascent.contract_settings import Contract
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
-from ascent.settings import Contract
 from ascent.training.throughput import matmul_peak
 
 pytestmark = [

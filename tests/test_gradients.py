@@ -21,11 +21,12 @@ import formulas
 from ascent.adapter_settings import Lora
 from ascent.adapters import adapt
 from ascent.batching import pad
+from ascent.contract_settings import Contract
 from ascent.heads import new_heads
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
-from ascent.settings import Contract, TrainStage
+from ascent.stage_settings import TrainStage
 from ascent.training.data import Batch
 
 CONTRACT = Contract(max_tokens=32)

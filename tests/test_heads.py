@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 import formulas
 from ascent.card import check_embeddings
 from ascent.contract import read_contract, weights_digest
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.head_settings import HEADS
@@ -20,7 +21,8 @@ from ascent.heads.latent_attention import LatentAttention
 from ascent.merge import merge
 from ascent.model import save_like, save_new
 from ascent.pairs import Pair
-from ascent.settings import Contract, MergeStage, StageSettings
+from ascent.settings import StageSettings
+from ascent.stage_settings import MergeStage
 from ascent.validation import check
 
 PROJECTION = {"projection": {"dimension": 12, "bias": True}}

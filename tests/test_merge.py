@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from ascent.contract import read_contract
+from ascent.contract_settings import Contract
 from ascent.errors import AscentError
 from ascent.merge import average, merge
 from ascent.model import save_like
-from ascent.settings import Contract, MergeStage, StageSettings
+from ascent.settings import StageSettings
+from ascent.stage_settings import MergeStage
 from ascent.validation import check
 
 CONTRACT = Contract(max_tokens=32, prompts={"query": {"default": "q: "}})

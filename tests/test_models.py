@@ -12,11 +12,12 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel, T
 
 from architectures import DECODERS, ENCODERS, EVERY, T5, make_architecture
 from ascent.batching import pad, tokenise
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.model import EmbeddingModel, load_backbone, pool, position_table, prepare_backbone, save_like, save_new
 from ascent.packing import is_packed
-from ascent.settings import Contract, TrainStage
+from ascent.stage_settings import TrainStage
 
 # As a recipe and as sentence-transformers name them.
 POOLINGS = {"mean": "mean", "cls": "cls", "last": "lasttoken", "weighted_mean": "weightedmean"}

@@ -7,7 +7,7 @@ import pytest
 from ascent.errors import AscentError
 from ascent.negatives import mine, nearest, read_negatives, write_negatives
 from ascent.pairs import Pair, pair_frame, text_id
-from ascent.settings import Mining, Selection
+from ascent.stage_settings import Mining, Selection
 
 
 def by_brute_force(queries, documents, depth):

@@ -23,6 +23,7 @@ from sentence_transformers.sentence_transformer.losses import (
 
 import formulas
 from ascent import objectives
+from ascent.contract_settings import Contract
 from ascent.errors import AscentError
 from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
@@ -37,7 +38,7 @@ from ascent.objectives.infonce import infonce
 from ascent.objectives.margin_mse import margin_mse
 from ascent.objectives.spread_out import spread_out
 from ascent.objectives.triplet import triplet
-from ascent.settings import Contract, TrainStage
+from ascent.stage_settings import TrainStage
 
 ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
 

@@ -8,9 +8,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 from architectures import DECODERS, ENCODERS, EVERY, make_architecture
 from ascent import packing
 from ascent.batching import pad
+from ascent.contract_settings import Contract
 from ascent.model import EmbeddingModel, first_position, is_packed, load_backbone
 from ascent.packing import pack, packed_attention
-from ascent.settings import Contract
 
 # Longer and shorter than the windows, neighbours of one length, single tokens.
 LENGTHS = [23, 5, 5, 1, 17, 2, 30]

@@ -13,6 +13,7 @@ import yaml
 from transformers import AutoTokenizer
 
 from ascent import gpus, plan
+from ascent.contract_settings import Contract
 from ascent.costs import Shape
 from ascent.errors import AscentError
 from ascent.files import read_yaml
@@ -21,7 +22,7 @@ from ascent.pairs import pair_frame, write_documents, write_pairs
 from ascent.plan import amount, make_plan, mends
 from ascent.readers import normalise
 from ascent.recipes import load_recipes
-from ascent.settings import Contract, Queue, TrainStage
+from ascent.stage_settings import Queue, TrainStage
 from ascent.tokens import SAMPLE, TokenCounter
 from small import ROOT, make_workspace
 from test_workflow import Copy

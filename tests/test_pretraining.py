@@ -19,11 +19,13 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, BertForMaskedLM
 
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.language_model import EnhancedDecoder
 from ascent.model import EmbeddingModel, load_backbone, save_new
-from ascent.settings import Contract, PretrainStage, Running, StageSettings
+from ascent.settings import Running, StageSettings
+from ascent.stage_settings import PretrainStage
 from ascent.training.data import open_table
 from ascent.training.masks import Masking, draw_of, visible
 from ascent.training.pretraining import Pretraining, TextBatch, TextData, mask_id

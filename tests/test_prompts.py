@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from architectures import make_architecture
 from ascent.batching import prompt_length, tokenise
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.evaluation.model import EvaluatedModel
@@ -18,8 +19,9 @@ from ascent.files import read_json
 from ascent.model import prompt_name, save_new
 from ascent.objectives import Embedded, load_objectives
 from ascent.pairs import Document, Pair, document_frame, pair_frame, read_pairs, write_documents, write_pairs
-from ascent.settings import Contract, StageSettings, TaskSettings, TrainStage
+from ascent.settings import StageSettings, TaskSettings
 from ascent.shards import encode_shard, open_shards
+from ascent.stage_settings import TrainStage
 from ascent.tokenised import TokenisedPairs, tokenise_pairs
 from ascent.training.data import TrainingData, open_table
 from ascent.validation import check

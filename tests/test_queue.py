@@ -11,12 +11,13 @@ import torch.multiprocessing as multiprocessing
 import formulas
 from architectures import make_architecture
 from ascent.batching import pad
+from ascent.contract_settings import Contract
 from ascent.errors import AscentError
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded, Queued
 from ascent.objectives.infonce import infonce
 from ascent.pairs import Pair
-from ascent.settings import Contract, TrainStage
+from ascent.stage_settings import TrainStage
 from ascent.training.engine import rate
 from ascent.validation import check
 

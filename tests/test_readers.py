@@ -14,7 +14,7 @@ import zstandard
 from ascent.errors import AscentError
 from ascent.pairs import read_documents, read_pairs, text_id
 from ascent.readers import normalise
-from ascent.settings import Reading
+from ascent.source_settings import Reading
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "normalise_corpus.py"
 

@@ -7,20 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ascent.contract_settings import Contract
+from ascent.data_settings import Preparation
 from ascent.errors import AscentError
 from ascent.recipes import kind_of, load_recipes, settings_files
-from ascent.settings import (
-    Adoption,
-    Contract,
-    Mining,
-    Preparation,
-    Reading,
-    ReleaseSettings,
-    Scoring,
-    StageSettings,
-    TaskSettings,
-    Threshold,
-)
+from ascent.settings import Adoption, ReleaseSettings, Scoring, StageSettings, TaskSettings, Threshold
+from ascent.source_settings import Reading
+from ascent.stage_settings import Mining
 from ascent.validation import load
 
 SMALL = yaml.safe_load((Path(__file__).parent / "small.yaml").read_text())

@@ -8,7 +8,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.schedule import make_schedule, shares, smallest_batch
-from ascent.settings import TrainStage
+from ascent.stage_settings import TrainStage
 
 SIZES = [700, 90, 210]
 STARTS = [0, 700, 790, 1000]

@@ -12,7 +12,7 @@ from ascent.errors import AscentError
 from ascent.files import read_yaml
 from ascent.recipes import load_recipes
 from ascent.schemas import MARK, config_schema, readme_text, recipe_schema, schema_text
-from ascent.settings import Settings
+from ascent.settings_base import Settings
 from small import ROOT
 
 CONFIG = ROOT / "config"

@@ -5,9 +5,12 @@ import yaml
 from pydantic import BaseModel
 
 from ascent import settings as module
+from ascent.contract_settings import Contract
 from ascent.errors import AscentError, did_you_mean
 from ascent.objective_settings import Infonce
-from ascent.settings import Config, Contract, Corpus, DataUse, MergeStage, Settings, TrainStage
+from ascent.settings_base import Settings
+from ascent.source_settings import Config, Corpus
+from ascent.stage_settings import DataUse, MergeStage, TrainStage
 from ascent.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}

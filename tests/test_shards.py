@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.pairs import Pair, pair_frame, write_pairs
-from ascent.settings import Contract
 from ascent.shards import encode_shard, open_shards, shard_name
 
 

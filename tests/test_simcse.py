@@ -8,13 +8,14 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from architectures import make_architecture
+from ascent.contract_settings import Contract
+from ascent.data_settings import Dataset
 from ascent.errors import AscentError
 from ascent.filters import prepare
 from ascent.model import EmbeddingModel, has_dropout, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
 from ascent.pairs import Pair, pair_frame
-from ascent.settings import Contract, Dataset
 
 CONTRACT = Contract(max_tokens=32)
 
@@ -51,7 +52,9 @@ def test_the_loss_is_sentence_transformers_of_the_same_two_views(batch):
     """Other texts' second views are the negatives; a text's own, which has the query's id, is the positive and no negative."""
     draw = torch.Generator().manual_seed(0)
     first, second = (torch.nn.functional.normalize(torch.randn(16, 8, generator=draw), dim=1) for _ in range(2))
-    same = {name: getattr(batch, name) for name in ("owners", "document_ids", "answers", "groups", "labels", "sources", "numbers")}
+    same = {
+        name: getattr(batch, name) for name in ("owners", "document_ids", "answers", "groups", "labels", "sources", "numbers")
+    }
     ours = infonce(Embedded(queries=first, documents=second, **same), temperature=0.05).mean()
     theirs = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=20).compute_loss_from_embeddings([first, second], None)
     assert float(ours) == pytest.approx(float(theirs), abs=1e-5)

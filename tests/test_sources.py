@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ascent.errors import AscentError
-from ascent.settings import FilesSource, HubSource, PypiSource
+from ascent.source_settings import FilesSource, HubSource, PypiSource
 from ascent.sources import retrieve
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "retrieve_resource.py"
@@ -277,8 +277,8 @@ def test_a_model_in_a_gguf_file_becomes_a_folder_that_loads(tmp_path):
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+    from ascent.contract_settings import Contract
     from ascent.model import load_backbone
-    from ascent.settings import Contract
 
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}

@@ -12,9 +12,10 @@ from sentence_transformers import SentenceTransformer
 
 from ascent import encoder, teachers, tokenised
 from ascent.candidates import candidates, embeddings_file, read_scores, write_embeddings, write_scores
+from ascent.contract_settings import BiEncoderTeacher, CrossEncoderTeacher
 from ascent.errors import AscentError
 from ascent.pairs import Pair, pair_frame, write_pairs
-from ascent.settings import BiEncoderTeacher, CrossEncoderTeacher, Teaching
+from ascent.settings import Teaching
 from ascent.teachers import CrossEncoder, embed_texts, score_candidates
 from ascent.tokenised import TokenisedPairs
 from small import make_model

@@ -9,12 +9,12 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta
 from mteb.types import PromptType
 
+from ascent.data_settings import Preparation
 from ascent.errors import AscentError
 from ascent.evaluation import texts
 from ascent.filters import prepare
 from ascent.leakage import check_leakage
 from ascent.pairs import Pair, pair_frame
-from ascent.settings import Preparation
 
 KINDS = (
     "MockSTSTask",

@@ -12,10 +12,10 @@ from transformers import AutoTokenizer
 from ascent import tokenised
 from ascent.batching import tokenise
 from ascent.contract import tokenizer_digest
+from ascent.contract_settings import Tokenising
 from ascent.errors import AscentError
 from ascent.files import read_json
 from ascent.pairs import Pair, text_id
-from ascent.settings import Tokenising
 from ascent.tokenised import TokenisedPairs, load_tokenizer, tokenise_pairs
 
 

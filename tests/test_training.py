@@ -17,11 +17,13 @@ import torch
 from safetensors.torch import load_file
 
 from ascent.batching import pad
+from ascent.contract_settings import Contract
 from ascent.errors import AscentError
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
-from ascent.settings import Contract, Running, StageSettings, TrainStage
+from ascent.settings import Running, StageSettings
+from ascent.stage_settings import TrainStage
 from ascent.training.data import TrainingData
 from ascent.training.engine import rate
 from ascent.training.trackers import Trackers

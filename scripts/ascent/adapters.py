@@ -9,10 +9,10 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from .adapter_settings import Adapter, Bitfit, Lora, Qlora, SoftPrompt
+from .contract_settings import Contract
 from .errors import AscentError, did_you_mean
 from .heads import PREFIX, load_heads
 from .model import EmbeddingModel, load_backbone, save_like
-from .settings import Contract
 from .soft_tokens import soft_token_ids
 
 # How far embeddings by the merged weights may be from those by the adapter, in float32, as a share of the largest number.

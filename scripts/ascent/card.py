@@ -12,7 +12,8 @@ from .files import folder_atomically, read_json
 from .heads import write_code
 from .model import prompt_name
 from .report import environment, read_audits, verdict
-from .settings import MergeStage, ReleaseSettings, Training
+from .settings import ReleaseSettings
+from .stage_settings import MergeStage, Training
 from .statistics import read_table
 from .validation import dump
 

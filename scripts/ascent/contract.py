@@ -8,9 +8,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from .contract_settings import Contract
 from .errors import AscentError
 from .files import read_json, sha256_file, write_json
-from .settings import Contract
 from .validation import check
 
 FILE = "ascent.json"

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from .adapter_settings import Adapter, Lora, SoftPrompt
 from .errors import AscentError
 from .files import read_json
-from .settings import Training
+from .stage_settings import Training
 
 # The loss's tile, ascent/objectives/infonce.py, and the encoder's batch on a GPU, ascent/encoder.py.
 TILE = 4096

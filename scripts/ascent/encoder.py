@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from .batching import by_length, prompt_length, tokenise
 from .contract import read_contract, refuse_difference
+from .contract_settings import Backbone, Contract
 from .errors import AscentError
 from .heads import load_heads
 from .model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype
-from .settings import Backbone, Contract
 
 Side = Literal["query", "document"]
 # On a CPU small batches stay in cache; on a GPU large ones keep it busy.

@@ -9,7 +9,8 @@ from .errors import AscentError
 from .files import folder_atomically
 from .heads import read_state
 from .model import save_like
-from .settings import MergeStage, StageSettings
+from .settings import StageSettings
+from .stage_settings import MergeStage
 
 
 def average(states: list[dict[str, torch.Tensor]], weights: list[float]) -> dict[str, torch.Tensor]:

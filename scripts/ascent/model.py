@@ -15,10 +15,11 @@ from transformers.utils import logging as transformers_logging
 
 from .batching import pad
 from .contract import tokenizer_digest, weights_digest, write_contract
+from .contract_settings import Contract
 from .errors import AscentError
 from .heads import adopt_heads, through, write_code, write_state
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias, pack
-from .settings import Contract, Training
+from .stage_settings import Training
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()

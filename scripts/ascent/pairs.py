@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from .errors import AscentError
 from .files import write_atomically
-from .settings import TaskType
+from .settings_base import TaskType
 
 TASKS = get_args(TaskType)
 SPLITS = ("train", "validation", "test")

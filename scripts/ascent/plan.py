@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from .contract_settings import BiEncoderTeacher, Contract
 from .costs import Memory, Shape, encoding_memory, forward_flops, read_shape, trained_weights, training_flops, training_memory
 from .errors import AscentError
 from .filters.select import with_positives
@@ -18,7 +19,8 @@ from .gpus import Machine
 from .pairs import read_documents, read_pairs
 from .recipes import Recipes, kind_of
 from .schedule import shares, smallest_batch
-from .settings import BiEncoderTeacher, Contract, LocalTask, PretrainStage, Training, TrainStage
+from .settings import LocalTask
+from .stage_settings import PretrainStage, Training, TrainStage
 from .tokens import Count, TokenCounter
 
 # What a loss may need of a stage's teacher, and the rule that makes it.

@@ -12,30 +12,14 @@ from pathlib import Path
 import yaml
 
 from .adapter_settings import SOFT_TOKEN
+from .contract_settings import Contract
+from .data_settings import Dataset, Preparation
 from .errors import AscentError, did_you_mean
 from .files import read_json, read_yaml
-from .settings import (
-    Adoption,
-    Config,
-    Contract,
-    Dataset,
-    MergeStage,
-    Preparation,
-    PretrainStage,
-    Reading,
-    Recipe,
-    ReleaseSettings,
-    Running,
-    Scoring,
-    Selection,
-    Settings,
-    StageSettings,
-    TaskSettings,
-    Teaching,
-    Threshold,
-    Training,
-    TrainStage,
-)
+from .settings import Adoption, Recipe, ReleaseSettings, Running, Scoring, StageSettings, TaskSettings, Teaching, Threshold
+from .settings_base import Settings
+from .source_settings import Config, Reading
+from .stage_settings import MergeStage, PretrainStage, Selection, Training, TrainStage
 from .validation import check, dump
 
 MTEB = Path(__file__).with_name("mteb_tasks.json")

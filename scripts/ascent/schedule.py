@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import AscentError
-from .settings import Training
+from .stage_settings import Training
 
 # The draws of one seed: a pass's order is [seed, pass] for all rows together, [seed, pass, 1 + data set] for one data set.
 # A seed sequence is filled up with zeros, so these two differ from any of them.

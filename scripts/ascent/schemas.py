@@ -1,4 +1,4 @@
-"""JSON schemas and tables of every setting, made of the models in settings.py and of the readers' options.
+"""JSON schemas and tables of every setting, made of the settings' models and of the readers' options.
 
 The schemas are for editors and for reading: what the workflow itself checks a file against are the models.
 """
@@ -14,7 +14,9 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from . import readers
 from .errors import AscentError
-from .settings import Config, Corpus, Recipe, Settings
+from .settings import Recipe
+from .settings_base import Settings
+from .source_settings import Config, Corpus
 
 # Below this line of config/README.md everything is generated; what stands above it is written by hand.
 MARK = "<!-- Written by `make schemas` from here to the end: edit the docstrings in scripts/ascent instead. -->"

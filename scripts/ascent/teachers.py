@@ -12,10 +12,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from .batching import by_length
 from .candidates import candidates
 from .contract import weights_digest
+from .contract_settings import BiEncoderTeacher
 from .encoder import CPU_TOKENS, GPU_TOKENS, Encoder
 from .errors import AscentError
 from .model import longest_input, precision_dtype
-from .settings import BiEncoderTeacher, Teaching
+from .settings import Teaching
 from .tokenised import distinct_texts
 
 # Pairs or texts that are tokenised, or whose embeddings are multiplied, at a time: 100,000 of 500 tokens are 400 MB.

@@ -33,11 +33,11 @@ from tokenizers import Tokenizer
 
 from .candidates import embeddings_file, read_scores
 from .contract import tokenizer_digest
+from .contract_settings import Tokenising
 from .errors import AscentError
 from .files import folder_atomically, read_json, sha256_file, write_json
 from .negatives import read_negatives
 from .pairs import read_pairs, text_id
-from .settings import Tokenising
 
 META = "meta.json"
 # Texts that are tokenised at a time, at most so many and of so many bytes: the library keeps some hundred bytes a token.

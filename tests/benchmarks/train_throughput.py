@@ -52,7 +52,8 @@ def cuda() -> bool:
 def ascent(options, folder: Path) -> list[float]:
     """Train with the engine; return the seconds of each step."""
     from ascent.contract import read_contract
-    from ascent.settings import Running, StageSettings, TrainStage
+    from ascent.settings import Running, StageSettings
+    from ascent.stage_settings import TrainStage
     from ascent.tokenised import tokenise_pairs
     from ascent.training.loop import Task, train
 

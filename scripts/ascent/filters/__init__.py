@@ -14,9 +14,10 @@ from importlib import import_module
 
 import polars as pl
 
+from ..data_settings import Preparation
 from ..errors import AscentError
 from ..pairs import SCHEMA
-from ..settings import Preparation, Threshold
+from ..settings import Threshold
 
 # In this order: texts are cleaned before they are measured and compared.
 PREPARING = ("select", "clean", "empty", "length", "duplicate", "contamination")

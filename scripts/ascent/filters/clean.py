@@ -5,8 +5,8 @@ import re
 
 import polars as pl
 
+from ..data_settings import Preparation
 from ..pairs import normalise_text, text_id
-from ..settings import Preparation
 
 # Only names of HTML, so that `vector<int>` and `a < b` stay.
 _TAG = re.compile(

@@ -2,8 +2,8 @@
 
 import polars as pl
 
+from ..data_settings import Preparation
 from ..leakage import evaluation_keys, leakage_key
-from ..settings import Preparation
 
 
 def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:

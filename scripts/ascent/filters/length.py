@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from ..settings import Preparation
+from ..data_settings import Preparation
 
 
 def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..contract_settings import Contract
 from ..errors import AscentError
-from ..settings import Contract
 
 PREFIX = "heads."
 FILE = "model.safetensors"

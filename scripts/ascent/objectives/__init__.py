@@ -13,8 +13,9 @@ from importlib import import_module
 
 import torch
 
+from ..contract_settings import Contract
 from ..objective_settings import Loss, Objectives
-from ..settings import Contract, TrainStage
+from ..stage_settings import TrainStage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from ..errors import AscentError, did_you_mean
 from ..pairs import Document, document_frame, normalise_text, pair_frame
-from ..settings import Reading
+from ..source_settings import Reading
 from ..validation import check
 
 # Rows of these tasks are searched for: their positives belong to the documents of their split.

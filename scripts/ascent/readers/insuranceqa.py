@@ -12,7 +12,7 @@ from typing import Literal
 
 from ..errors import AscentError
 from ..pairs import Document, Pair
-from ..settings import Count, Settings
+from ..settings_base import Count, Settings
 from . import BadRow, Rejected, read_json_rows, usable_text
 
 # Of a question's 200 negatives so many are kept for reranking.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import AscentError
 from ..pairs import Pair
-from ..settings import Settings
+from ..settings_base import Settings
 from . import BadRow, Rejected, open_bytes, usable_number, usable_text
 
 

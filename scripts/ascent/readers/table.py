@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ..errors import AscentError
 from ..pairs import Document, Pair
-from ..settings import Settings, TaskType
+from ..settings_base import Settings, TaskType
 from . import BadRow, Rejected, matching_files, open_bytes, usable_number, usable_text
 
 Split = Literal["train", "validation", "test"]

@@ -13,7 +13,8 @@ from typing import Literal
 from ..errors import AscentError
 from ..files import folder_atomically, sha256_file, write_json
 from ..gguf import unpack_gguf
-from ..settings import Settings, Source
+from ..settings_base import Settings
+from ..source_settings import Source
 
 # Loading these runs code that they contain.
 PICKLES = ("*.pkl", "*.pickle", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.joblib")

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from ..errors import AscentError
-from ..settings import HubSource
+from ..source_settings import HubSource
 from . import PICKLES
 
 

@@ -9,7 +9,8 @@ import torch
 from ..errors import AscentError
 from ..objective_settings import Objectives
 from ..schedule import Schedule, make_schedule
-from ..settings import StageSettings, Training, TrainStage
+from ..settings import StageSettings
+from ..stage_settings import Training, TrainStage
 from ..tokenised import TokenisedPairs
 from .dynamic import DynamicNegatives
 

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from ..batching import by_length
 from ..errors import AscentError
 from ..files import read_json, write_atomically, write_json
-from ..settings import Development as DevelopmentSettings
+from ..stage_settings import Development as DevelopmentSettings
 from ..tokenised import TokenisedPairs
 
 TOKENS_PER_PASS = 2048

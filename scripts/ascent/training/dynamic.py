@@ -13,7 +13,7 @@ import torch
 
 from ..errors import AscentError
 from ..objectives import Embedded, Objective
-from ..settings import Dynamic
+from ..stage_settings import Dynamic
 from ..tokenised import TokenisedPairs
 from .collectives import gather
 

@@ -26,7 +26,7 @@ import torch.distributed as dist
 from ..batching import by_length
 from ..heads import PREFIX
 from ..objectives import Embedded, Objective
-from ..settings import Training, TrainStage
+from ..stage_settings import Training, TrainStage
 from .adversarial import Perturbation
 from .collectives import largest
 from .data import Batch

@@ -17,7 +17,8 @@ from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
 from ..heads import load_heads
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, prepare_backbone, save_like
-from ..settings import Running, StageSettings, Training
+from ..settings import Running, StageSettings
+from ..stage_settings import Training
 from .checkpoints import Checkpoints
 from .collectives import largest
 from .data import check_shares, open_table

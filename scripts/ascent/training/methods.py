@@ -10,7 +10,8 @@ from ..errors import AscentError
 from ..model import EmbeddingModel, has_dropout
 from ..objectives import load_objectives
 from ..schedule import Schedule
-from ..settings import PretrainStage, StageSettings, Training, TrainStage
+from ..settings import StageSettings
+from ..stage_settings import PretrainStage, Training, TrainStage
 from .data import Batch, TrainingData
 from .engine import StepResult, train_step
 from .pretraining import Pretraining

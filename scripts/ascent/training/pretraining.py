@@ -19,7 +19,8 @@ from ..errors import AscentError
 from ..language_model import PretrainingModel
 from ..model import EmbeddingModel
 from ..schedule import Schedule, make_schedule
-from ..settings import PretrainStage, StageSettings
+from ..settings import StageSettings
+from ..stage_settings import PretrainStage
 from ..tokenised import TokenisedPairs
 from .collectives import largest
 from .engine import CPU_FORWARD_TOKENS, StepResult, optimizer_step

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from ..batching import by_length
 from ..model import EmbeddingModel
 from ..objectives import Queued
-from ..settings import TrainStage
+from ..stage_settings import TrainStage
 from .data import Batch
 
 

@@ -7,7 +7,7 @@ import torch
 
 from ..costs import Shape, read_shape, step_flops
 from ..errors import AscentError
-from ..settings import TrainStage
+from ..stage_settings import TrainStage
 from .engine import StepResult
 
 # Square matrices that keep a device busy: a CPU's cores, a GPU's multiprocessors.
