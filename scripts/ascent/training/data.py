@@ -250,9 +250,10 @@ def open_table(folder: Path, settings: StageSettings, name: str, tokenizer_diges
         raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and run again.")
     expected = settings.stage.tokenising(settings.contract, settings.tasks[name]).model_dump(mode="json")
     for key, value in expected.items():
-        if table.meta["settings"][key] != value:
+        found = table.meta["settings"].get(key)
+        if found != value:
             raise AscentError(
-                f"{table.folder}: tokens made with {key} = {table.meta['settings'][key]!r}, but the stage has {value!r}; "
+                f"{table.folder}: tokens made with {key} = {found!r}, but the stage has {value!r}; "
                 "remove the folder and run again."
             )
     return table
