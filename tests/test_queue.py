@@ -263,3 +263,22 @@ def test_by_data_set_a_row_meets_its_own_data_set_s_entries(tiny_model, data):
         found = queue.candidates(batch)
         assert set(found.sources.tolist()) == {int(batch.sources[0])}
     assert len(queue._entries["ids"]) == SIZE
+
+
+def test_the_copy_leaves_prompts_out_as_the_model_does(data, tiny_model):
+    from ascent.training.queue import Queue
+
+    stage = stage_of()
+    model = model_of(tiny_model).eval()
+    batch = data(stage).batch(data(stage).schedule()[0], rank=0, world=1)
+    batch = replace(batch, prompt_lengths=[2 + row % 2 for row in range(len(batch.tokens))])
+    queue = Queue(stage, model)
+    queue.take(model, batch, 0, 64)
+    joined = [row for row in range(batch.rows) if int(batch.sources[row]) == 0]
+    assert joined
+    texts = [batch.rows + row for row in joined]
+    rows, lengths = ([given[text] for text in texts] for given in (batch.tokens, batch.prompt_lengths))
+    with torch.no_grad():
+        expected, pooled = (model(**model.inputs(rows, 0, "cpu", skipped)) for skipped in (lengths, ()))
+    torch.testing.assert_close(queue._entries["embeddings"], expected, atol=1e-12, rtol=0)
+    assert float((expected - pooled).abs().max()) > 1e-3

@@ -57,7 +57,7 @@ class Queue:
         rows = torch.nonzero((groups == 0) & self._served[sources])[:, 0]
         if len(rows):
             new = {
-                "embeddings": self._embed([batch.tokens[batch.rows + row] for row in rows.tolist()], pad_id, tokens),
+                "embeddings": self._embed(batch, [batch.rows + row for row in rows.tolist()], pad_id, tokens),
                 "ids": ids[rows],
                 "sources": sources[rows],
                 "places": self._rows + numbers[rows],
@@ -70,9 +70,12 @@ class Queue:
             young = self._entries["places"] >= self._rows - self._settings.size
             self._entries = {name: tensor[young] for name, tensor in self._entries.items()}
 
-    def _embed(self, texts: list, pad_id: int, tokens: int) -> torch.Tensor:
-        chunks = by_length([len(text) for text in texts], tokens)
-        found = [self._copy(**self._copy.inputs([texts[row] for row in chunk], pad_id, self._device)) for chunk in chunks]
+    def _embed(self, batch: Batch, texts: list[int], pad_id: int, tokens: int) -> torch.Tensor:
+        """Return the copy's embeddings of these texts of a batch."""
+        chunks, found = by_length([len(batch.tokens[text]) for text in texts], tokens), []
+        for chunk in chunks:
+            given = [[of_texts[texts[row]] for row in chunk] for of_texts in (batch.tokens, batch.prompt_lengths)]
+            found.append(self._copy(**self._copy.inputs(given[0], pad_id, self._device, given[1])))
         order = torch.cat([torch.from_numpy(chunk) for chunk in chunks]).to(self._device)
         return torch.cat(found)[order.argsort()]
 
