@@ -162,7 +162,9 @@ def recipe_pairs(wildcards):
 
 def evaluation_pairs(wildcards):
     """The rows of the corpora that a recipe's local tasks are made of, and the texts of its other tasks."""
-    return tables_of([*recipes.evaluation_corpora(wildcards.recipe), *recipes.registered_tasks(wildcards.recipe)])
+    return tables_of(
+        [*recipes.evaluation_corpora(wildcards.recipe), *recipes.registered_tasks(wildcards.recipe)]
+    )
 
 
 def stage_metrics(wildcards):

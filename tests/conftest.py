@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 
 sys.dont_write_bytecode = True
+# The files that take minutes: first, so that no worker is left with one of them at the end.
+LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_adapters.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,11 @@ class FakeEngine:
 
     loaded = None
 
-    def save_checkpoint(self, folder, tag, save_latest):
+    def save_checkpoint(self, folder, tag, save_latest, exclude_frozen_parameters=False):
         (Path(folder) / tag).mkdir(parents=True, exist_ok=True)
         (Path(folder) / tag / "state.pt").write_text(tag)
 
-    def load_checkpoint(self, folder, tag):
+    def load_checkpoint(self, folder, tag, load_module_strict=True):
         self.loaded = (Path(folder) / tag / "state.pt").read_text()
 
 
