@@ -224,7 +224,8 @@ def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("zero", "before", "after"), [(0, 2, 1), pytest.param(1, 2, 1, marks=NIGHTLY), pytest.param(2, 1, 2, marks=NIGHTLY), (3, 2, 1)]
+    ("zero", "before", "after"),
+    [(0, 2, 1), pytest.param(1, 2, 1, marks=NIGHTLY), pytest.param(2, 1, 2, marks=NIGHTLY), (3, 2, 1)],
 )
 def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path, zero, before, after):
     settings = {"epochs": 3, "dropout": 0, "zero": zero, "weight_decay": 0.1, "running": {"checkpoint_steps": 1}}
