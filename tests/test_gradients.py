@@ -325,7 +325,8 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
         engine.destroy()
     if rank == 0:
         torch.save(found, output)
-    dist.destroy_process_group()
+    dist.barrier()
+    deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed holds of it, which would end in the wrong order
 
 
 def queue_of(stage: TrainStage, model: EmbeddingModel, folder: Path, rank: int):

@@ -289,7 +289,8 @@ def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple]
         engine.destroy()
     if rank == 0:
         torch.save(list(found.values()), output)
-    dist.destroy_process_group()
+    dist.barrier()
+    deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed holds of it, which would end in the wrong order
 
 
 def gradients(folders: dict, world: int, cases: list[tuple], tmp_path) -> list:

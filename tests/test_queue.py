@@ -68,6 +68,7 @@ def model_of(folder) -> EmbeddingModel:
 
 def train(rank: int, world: int, store: str, folder: str, stage: TrainStage, data, output: str) -> None:
     """In a process of its own: train, and save weights, losses, and the entries of all processes."""
+    import deepspeed
     import torch.distributed as dist
     from deepspeed.accelerator import get_accelerator
 
@@ -95,7 +96,8 @@ def train(rank: int, world: int, store: str, folder: str, stage: TrainStage, dat
     torch.save({"embeddings": held.embeddings, "ids": held.ids, "places": queue._entries["places"]}, f"{output}-{rank}.pt")
     if rank == 0:
         torch.save({"weights": model.backbone.state_dict(), "losses": losses}, output)
-    dist.destroy_process_group()
+    dist.barrier()
+    deepspeed.comm.destroy_process_group()
 
 
 def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], list[tuple]]:

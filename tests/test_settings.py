@@ -1,15 +1,19 @@
 """Settings: every wrong value becomes one sentence that names the file, the key and the mend."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import pytest
 import yaml
 from pydantic import BaseModel
 
-from ascent import settings as module
+import ascent
 from ascent.contract_settings import Contract
+from ascent.data_settings import Dataset
 from ascent.errors import AscentError, did_you_mean
 from ascent.objective_settings import Infonce
 from ascent.settings_base import Settings
-from ascent.source_settings import Config, Corpus
+from ascent.source_settings import Config, Corpus, HubSource
 from ascent.stage_settings import DataUse, MergeStage, TrainStage
 from ascent.validation import check, dump, load
 
@@ -100,7 +104,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         ),
         (TrainStage, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
         (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document: give "),
-        (module.Dataset, {"corpus": "a", "query_characters": [9, 2]}, "query_characters [9, 2] admit no text: give "),
+        (Dataset, {"corpus": "a", "query_characters": [9, 2]}, "query_characters [9, 2] admit no text: give "),
         (Contract, [1, 2], "the whole is [1, 2], but it should be a valid dictionary"),
         (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
         (
@@ -124,9 +128,9 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             "unknown key 'teacher.max_token'; did you mean 'max_tokens'?",
         ),
         (TrainStage, TRAIN | {"teacher": {"model": "a", "kind": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
-        (module.Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),
-        (module.Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
-        (module.HubSource, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
+        (Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),
+        (Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
+        (HubSource, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
     ],
 )
 def test_a_wrong_value_is_one_sentence(kind, values, message):
@@ -223,7 +227,10 @@ def test_a_dump_is_complete():
 
 
 def test_settings_are_frozen_and_every_field_is_described():
-    kinds = [k for k in vars(module).values() if isinstance(k, type) and issubclass(k, Settings) and k is not Settings]
+    modules = [import_module(f"ascent.{module.name}") for module in iter_modules(ascent.__path__) if "settings" in module.name]
+    assert len(modules) > 9
+    found = {k for module in modules for k in vars(module).values() if isinstance(k, type) and issubclass(k, Settings)}
+    kinds = sorted(found - {Settings}, key=lambda kind: kind.__name__)
     assert len(kinds) > 10
     for kind in kinds:
         assert issubclass(kind, BaseModel)
