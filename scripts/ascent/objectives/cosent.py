@@ -1,5 +1,4 @@
-"""CoSENT: graded pairs are ranked by their similarity (Su 2022, https://kexue.fm/archives/8847; Huang et al. 2024, doi
-10.1109/TASLP.2024.3402087)."""
+"""CoSENT: graded pairs are ranked by their similarity (Huang et al. 2024, doi 10.1109/TASLP.2024.3402087)."""
 
 import torch
 
