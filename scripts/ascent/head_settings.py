@@ -4,11 +4,11 @@
 are made of it. A head's settings are the keyword arguments of the function of its name in scripts/ascent/heads.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, create_model, model_serializer
+from pydantic import BeforeValidator, Field, create_model
 
-from .settings_base import Count, Settings
+from .settings_base import Choice, Count, Settings, by_name
 
 
 class Head(Settings):
@@ -42,28 +42,13 @@ class Projection(Head):
 HEADS: dict[str, type[Head]] = {"latent_attention": LatentAttention, "projection": Projection}
 
 
-class _Heads(Settings):
+class _Heads(Choice):
     """Layers between the backbone and the embedding, trained along with it. Each is a module of scripts/ascent/heads."""
-
-    @property
-    def chosen(self) -> dict[str, Head]:
-        """The heads that a model has, by name."""
-        return {name: head for name in HEADS if (head := getattr(self, name)) is not None}
 
     @property
     def need_code(self) -> bool:
         """Whether sentence-transformers lacks one of them."""
         return any(head.needs_code for head in self.chosen.values())
-
-    @model_serializer(mode="wrap")
-    def _without_others(self, serialise):
-        """Write the chosen heads only, so that a head more in `HEADS` changes no settings file."""
-        return {name: values for name, values in serialise(self).items() if values is not None}
-
-
-def _with_defaults(given: Any) -> Any:
-    """Take a name with nothing behind it for that head with its defaults."""
-    return {name: {} if values is None else values for name, values in given.items()} if isinstance(given, dict) else given
 
 
 Heads = create_model(
@@ -73,4 +58,4 @@ Heads = create_model(
     __doc__=_Heads.__doc__,
     **{name: (head | None, Field(None, description=head.__doc__)) for name, head in HEADS.items()},
 )
-ChosenHeads = Annotated[Heads, BeforeValidator(_with_defaults)]
+ChosenHeads = Annotated[Heads, BeforeValidator(by_name)]

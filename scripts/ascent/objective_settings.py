@@ -4,11 +4,11 @@
 loss's settings but `weight` are the keyword arguments of the function of its name in scripts/ascent/objectives.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, create_model, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
-from .settings_base import Positive, Settings
+from .settings_base import Choice, Positive, Settings, by_name
 
 
 class Loss(Settings):
@@ -166,31 +166,14 @@ OBJECTIVES: dict[str, type[Loss]] = {
 }
 
 
-class _Objectives(Settings):
+class _Objectives(Choice):
     """Losses and their settings, summed with their weights. Each is a module of scripts/ascent/objectives."""
-
-    @property
-    def chosen(self) -> dict[str, Loss]:
-        """The losses that are summed, by name."""
-        return {name: loss for name in OBJECTIVES if (loss := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _some_loss(self):
         if not self.chosen:
             raise ValueError("names no loss: name one at least")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_others(self, serialise):
-        """Write the chosen losses only, so that a loss more in `OBJECTIVES` changes no settings file."""
-        return {name: values for name, values in serialise(self).items() if values is not None}
-
-
-def _by_name(given: Any) -> Any:
-    """Take a name for that loss with its defaults."""
-    if isinstance(given, str):
-        given = {given: {}}
-    return {name: {} if values is None else values for name, values in given.items()} if isinstance(given, dict) else given
 
 
 Objectives = create_model(
@@ -200,4 +183,4 @@ Objectives = create_model(
     __doc__=_Objectives.__doc__,
     **{name: (loss | None, Field(None, description=loss.__doc__)) for name, loss in OBJECTIVES.items()},
 )
-Objective = Annotated[Objectives, BeforeValidator(_by_name, json_schema_input_type=Literal[tuple(OBJECTIVES)] | Objectives)]
+Objective = Annotated[Objectives, BeforeValidator(by_name, json_schema_input_type=Literal[tuple(OBJECTIVES)] | Objectives)]

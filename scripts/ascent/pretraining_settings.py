@@ -1,10 +1,10 @@
 """The objectives of pre-training that a recipe may name, and each one's settings."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from .settings_base import Settings, Share
+from .settings_base import Choice, Settings, Share, by_name
 
 MaskedShare = Annotated[float, Field(gt=0, lt=1)]
 
@@ -36,7 +36,7 @@ class Mntp(Settings):
 PRETRAINING: dict[str, type[Settings]] = {"mlm": Mlm, "retromae": Retromae, "mntp": Mntp}
 
 
-class PretrainObjectives(Settings):
+class PretrainObjectives(Choice):
     """An objective of pre-training with its settings: one of these."""
 
     mlm: Mlm | None = None
@@ -49,26 +49,15 @@ class PretrainObjectives(Settings):
     @property
     def name(self) -> str:
         """The objective's name."""
-        return next(name for name in PRETRAINING if getattr(self, name) is not None)
+        return next(iter(self.chosen))
 
     @model_validator(mode="after")
     def _one_objective(self):
-        if sum(getattr(self, name) is not None for name in PRETRAINING) != 1:
+        if len(self.chosen) != 1:
             raise ValueError("takes one objective of pre-training: name one")
         return self
 
-    @model_serializer(mode="wrap")
-    def _without_others(self, serialise):
-        return {name: values for name, values in serialise(self).items() if values is not None}
-
-
-def _by_name(given: Any) -> Any:
-    """Take a name for that objective with its defaults."""
-    if isinstance(given, str):
-        given = {given: {}}
-    return {name: {} if values is None else values for name, values in given.items()} if isinstance(given, dict) else given
-
 
 PretrainObjective = Annotated[
-    PretrainObjectives, BeforeValidator(_by_name, json_schema_input_type=Literal[tuple(PRETRAINING)] | PretrainObjectives)
+    PretrainObjectives, BeforeValidator(by_name, json_schema_input_type=Literal[tuple(PRETRAINING)] | PretrainObjectives)
 ]
