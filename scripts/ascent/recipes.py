@@ -133,9 +133,8 @@ class Recipes:
 
     def decontamination(self, dataset: str) -> list[str]:
         """Return the corpora and mteb's tasks that a data set must not overlap with; a benchmark stands for its tasks."""
-        benchmarks, names = mteb_tasks()["benchmarks"], self.datasets[dataset].decontaminate
-        corpora = self.config.corpora
-        expanded = ([name] if name in corpora else benchmarks.get(name, [name]) for name in names)
+        names, corpora = self.datasets[dataset].decontaminate, self.config.corpora
+        expanded = ([name] if name in corpora else mteb_tasks()["benchmarks"].get(name, [name]) for name in names)
         return list(dict.fromkeys(each for part in expanded for each in part))
 
     @property
