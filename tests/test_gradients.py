@@ -5,7 +5,6 @@ engine. Both sides compute in float64.
 """
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import product
@@ -28,6 +27,7 @@ from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.stage_settings import TrainStage
 from ascent.training.data import Batch
+from processes import float64_process
 
 CONTRACT = Contract(max_tokens=32)
 TEMPERATURE = 0.1
@@ -281,52 +281,41 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
 def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], output: str) -> None:
     """In a process of its own: the gradient by which DeepSpeed's step moves the weights, for each case."""
     import deepspeed
-    import torch.distributed as dist
-    from deepspeed.accelerator import get_accelerator
     from deepspeed.utils import safe_get_full_fp32_param
 
     from ascent.objectives import infonce, load_objectives
     from ascent.training import engine as engine_module
     from ascent.training.engine import backward, deepspeed_config
-    from ascent.training.processes import start_deepspeed
 
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-    start_deepspeed()
-    accelerator = get_accelerator()
-    known = accelerator.supported_dtypes()
-    accelerator.supported_dtypes = lambda: [*known, torch.float64]  # what it reduces; it computes in any
-    found = {}
-    for number, case in enumerate(cases):
-        stage = stage_of(case, zero=case["zero"], mini_batch_tokens=48 if case["way"] == "cached" else 10**6)
-        model = prepared(folder, case)
-        before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-        # What is compared is what reaches the weights, and not only what lies in a buffer that the step may not read. So long
-        # a step leaves nothing but the gradient in the digits of ZeRO's float32 weights.
-        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=RATE)
-        config = deepspeed_config(stage)
-        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
-        engine.train()
-        engine_module.CPU_FORWARD_TOKENS = case.get("chunk", 2048)
-        infonce.TILE = 3 if case["way"] == "tiled" else 4096
-        batch = batch_of(case["kind"], rank, world)
-        undo = None
-        if "planted" in case:
-            batch, undo = PLANTED[case["planted"]](engine, batch, world)
-        queue = queue_of(stage, model, Path(output).with_suffix(f".{number}"), rank) if stage.queue else None
-        backward(engine, batch, load_objectives(stage, CONTRACT), stage, 0, 0, queue)
-        if undo:
-            undo()
-        engine.step()
-        weights = {name: p for name, p in engine.module.named_parameters() if p.requires_grad}
-        after = {name: safe_get_full_fp32_param(p) if case["zero"] else p.detach() for name, p in weights.items()}
-        found[number] = {name: (before[name] - after[name].double()) / RATE for name in before}
-        engine.destroy()
-    if rank == 0:
-        torch.save(found, output)
-    dist.barrier()
-    deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed holds of it, which would end in the wrong order
+    with float64_process(rank, world, store):
+        found = {}
+        for number, case in enumerate(cases):
+            stage = stage_of(case, zero=case["zero"], mini_batch_tokens=48 if case["way"] == "cached" else 10**6)
+            model = prepared(folder, case)
+            before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+            # What is compared is what reaches the weights, and not only what lies in a buffer that the step may not read. So long
+            # a step leaves nothing but the gradient in the digits of ZeRO's float32 weights.
+            optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=RATE)
+            config = deepspeed_config(stage)
+            engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
+            engine.train()
+            engine_module.CPU_FORWARD_TOKENS = case.get("chunk", 2048)
+            infonce.TILE = 3 if case["way"] == "tiled" else 4096
+            batch = batch_of(case["kind"], rank, world)
+            undo = None
+            if "planted" in case:
+                batch, undo = PLANTED[case["planted"]](engine, batch, world)
+            queue = queue_of(stage, model, Path(output).with_suffix(f".{number}"), rank) if stage.queue else None
+            backward(engine, batch, load_objectives(stage, CONTRACT), stage, 0, 0, queue)
+            if undo:
+                undo()
+            engine.step()
+            weights = {name: p for name, p in engine.module.named_parameters() if p.requires_grad}
+            after = {name: safe_get_full_fp32_param(p) if case["zero"] else p.detach() for name, p in weights.items()}
+            found[number] = {name: (before[name] - after[name].double()) / RATE for name in before}
+            engine.destroy()
+        if rank == 0:
+            torch.save(found, output)
 
 
 def queue_of(stage: TrainStage, model: EmbeddingModel, folder: Path, rank: int):

@@ -30,6 +30,7 @@ from ascent.training.data import open_table
 from ascent.training.masks import Masking, draw_of, visible
 from ascent.training.pretraining import Pretraining, TextBatch, TextData, mask_id
 from ascent.validation import dump
+from processes import float64_process
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
 
@@ -255,42 +256,31 @@ def reference(folder, objective: str) -> tuple[dict[str, torch.Tensor], list[flo
 def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple], output: str) -> None:
     """In a process of its own: the gradient by which DeepSpeed's step moves the weights, for each case."""
     import deepspeed
-    import torch.distributed as dist
-    from deepspeed.accelerator import get_accelerator
     from deepspeed.utils import safe_get_full_fp32_param
 
     from ascent.training.engine import deepspeed_config
-    from ascent.training.processes import start_deepspeed
 
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-    start_deepspeed()
-    accelerator = get_accelerator()
-    known = accelerator.supported_dtypes()
-    accelerator.supported_dtypes = lambda: [*known, torch.float64]  # what it reduces; it computes in any
-    table, found = texts(), {}
-    numbers = np.arange(rank, len(table), world)
-    batch = TextBatch(tokens=[table[number] for number in numbers], numbers=numbers, global_rows=len(table))
-    for objective, zero, tokens in cases:
-        method = method_of(folders[objective], objective, zero=zero, mini_batch_tokens=tokens)
-        # See tests/test_gradients.py: so long a step leaves nothing but the gradient in the weights' digits.
-        before = {name: p.detach().clone() for name, p in method.module.named_parameters()}
-        optimizer = torch.optim.SGD(method.module.parameters(), lr=RATE)
-        config = deepspeed_config(method.stage)
-        engine, *_ = deepspeed.initialize(model=method.module, optimizer=optimizer, config=config, dist_init_required=False)
-        engine.train()
-        losses = method.backward(engine, batch, 0)
-        engine.step()
-        weights = dict(engine.module.named_parameters())
-        after = {name: safe_get_full_fp32_param(p) if zero else p.detach() for name, p in weights.items()}
-        moved = {name: (before[name] - after[name].double()) / RATE for name in before}
-        found[objective, zero, tokens] = (moved, losses)
-        engine.destroy()
-    if rank == 0:
-        torch.save(list(found.values()), output)
-    dist.barrier()
-    deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed holds of it, which would end in the wrong order
+    with float64_process(rank, world, store):
+        table, found = texts(), {}
+        numbers = np.arange(rank, len(table), world)
+        batch = TextBatch(tokens=[table[number] for number in numbers], numbers=numbers, global_rows=len(table))
+        for objective, zero, tokens in cases:
+            method = method_of(folders[objective], objective, zero=zero, mini_batch_tokens=tokens)
+            # See tests/test_gradients.py: so long a step leaves nothing but the gradient in the weights' digits.
+            before = {name: p.detach().clone() for name, p in method.module.named_parameters()}
+            optimizer = torch.optim.SGD(method.module.parameters(), lr=RATE)
+            config = deepspeed_config(method.stage)
+            engine, *_ = deepspeed.initialize(model=method.module, optimizer=optimizer, config=config, dist_init_required=False)
+            engine.train()
+            losses = method.backward(engine, batch, 0)
+            engine.step()
+            weights = dict(engine.module.named_parameters())
+            after = {name: safe_get_full_fp32_param(p) if zero else p.detach() for name, p in weights.items()}
+            moved = {name: (before[name] - after[name].double()) / RATE for name in before}
+            found[objective, zero, tokens] = (moved, losses)
+            engine.destroy()
+        if rank == 0:
+            torch.save(list(found.values()), output)
 
 
 def gradients(folders: dict, world: int, cases: list[tuple], tmp_path) -> list:

@@ -1,7 +1,6 @@
 """The queue of earlier positives and its momentum copy: against MoCo's algorithm in plain torch, at any number of processes."""
 
 import copy
-import os
 from dataclasses import replace
 
 import pytest
@@ -20,6 +19,7 @@ from ascent.pairs import Pair
 from ascent.stage_settings import TrainStage
 from ascent.training.engine import rate
 from ascent.validation import check
+from processes import float64_process
 
 CONTRACT = Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}})
 TEMPERATURE = 0.1
@@ -68,36 +68,23 @@ def model_of(folder) -> EmbeddingModel:
 
 def train(rank: int, world: int, store: str, folder: str, stage: TrainStage, data, output: str) -> None:
     """In a process of its own: train, and save weights, losses, and the entries of all processes."""
-    import deepspeed
-    import torch.distributed as dist
-    from deepspeed.accelerator import get_accelerator
-
     from ascent.objectives import load_objectives
     from ascent.training.engine import deepspeed_config, start_engine, train_step
-    from ascent.training.processes import start_deepspeed
     from ascent.training.queue import Queue
 
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-    start_deepspeed()
-    accelerator = get_accelerator()
-    known = accelerator.supported_dtypes()
-    accelerator.supported_dtypes = lambda: [*known, torch.float64]
-    model = model_of(folder)
-    queue = Queue(stage, model)
-    schedule, objective = data.schedule(), load_objectives(stage, CONTRACT)
-    engine = start_engine(model, stage, len(schedule), deepspeed_config(stage))
-    losses = []
-    for step in range(len(schedule)):
-        batch = data.batch(schedule[step], rank=rank, world=world)
-        losses.append(train_step(engine, batch, objective, stage, step, 0, queue).loss)
-    held = queue.candidates(batch)
-    torch.save({"embeddings": held.embeddings, "ids": held.ids, "places": queue._entries["places"]}, f"{output}-{rank}.pt")
-    if rank == 0:
-        torch.save({"weights": model.backbone.state_dict(), "losses": losses}, output)
-    dist.barrier()
-    deepspeed.comm.destroy_process_group()
+    with float64_process(rank, world, store):
+        model = model_of(folder)
+        queue = Queue(stage, model)
+        schedule, objective = data.schedule(), load_objectives(stage, CONTRACT)
+        engine = start_engine(model, stage, len(schedule), deepspeed_config(stage))
+        losses = []
+        for step in range(len(schedule)):
+            batch = data.batch(schedule[step], rank=rank, world=world)
+            losses.append(train_step(engine, batch, objective, stage, step, 0, queue).loss)
+        held = queue.candidates(batch)
+        torch.save({"embeddings": held.embeddings, "ids": held.ids, "places": queue._entries["places"]}, f"{output}-{rank}.pt")
+        if rank == 0:
+            torch.save({"weights": model.backbone.state_dict(), "losses": losses}, output)
 
 
 def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], list[tuple]]:
