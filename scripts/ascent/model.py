@@ -231,8 +231,8 @@ def _use_float8(backbone: torch.nn.Module) -> None:
 
 def has_dropout(backbone: torch.nn.Module) -> bool:
     """Return whether a backbone drops anything in training."""
-    adapters = (module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout))
-    return any(adapters) or any(getattr(backbone.config, key, None) for key in DROPOUTS)
+    modules = (module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout))  # an adapter's, too
+    return any(modules) or any(getattr(backbone.config, key, None) for key in DROPOUTS)
 
 
 def longest_input(backbone: torch.nn.Module) -> int | None:
