@@ -15,7 +15,7 @@ from .heads import PREFIX, load_heads
 from .model import EmbeddingModel, load_backbone, save_like
 from .soft_tokens import soft_token_ids
 
-# How far embeddings by the merged weights may be from those by the adapter, in float32, as a share of the largest number.
+# How far embeddings by the merged weights may be from those by the adapter, as a share of the largest number.
 TOLERANCE = 1e-5
 
 
@@ -50,9 +50,12 @@ def save_merged(
     heads = load_heads(parent, contract, backbone.config.hidden_size)
 
     def embed() -> torch.Tensor:
-        model = EmbeddingModel(backbone, contract, heads=heads).eval()
+        # In float64: a deep language model amplifies float32's rounding beyond the tolerance.
+        model = EmbeddingModel(backbone, contract, heads=heads).double().eval()
         with torch.no_grad():
-            return model(**model.inputs(rows, tokenizer.pad_token_id or 0, "cpu"))
+            embeddings = model(**model.inputs(rows, tokenizer.pad_token_id or 0, "cpu"))
+        model.float()
+        return embeddings
 
     before = embed()
     if isinstance(adapter, Qlora):  # what trained was beside the rounded weights
