@@ -118,6 +118,7 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     import os
     import signal
 
+    import deepspeed
     import torch
 
     from ascent.contract_settings import Contract
@@ -125,6 +126,7 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     from ascent.stage_settings import TrainStage
     from ascent.training import throughput
     from ascent.training.loop import Task, train
+    from ascent.training.processes import start_deepspeed
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     monkeypatch.setattr(throughput, "CPU_SIZE", 64)  # the matmul peak would take longer than the training
@@ -154,7 +156,8 @@ def train_here(training_tokens, tmp_path, monkeypatch):
 
     yield _train_here
     if torch.distributed.is_initialized():  # a run that failed
-        torch.distributed.destroy_process_group()
+        start_deepspeed()  # which may hold groups, and would hand them to the next run
+        deepspeed.comm.destroy_process_group()
     torch.use_deterministic_algorithms(False)
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -195,3 +195,57 @@ def embedding_mse(batch) -> torch.Tensor:
         texts += [(batch.documents[d], batch.teacher_documents[d]) for d in _own(batch, row)]
         losses.append(sum((found - expected) @ (found - expected) / len(query) for found, expected in texts) / len(texts))
     return torch.stack(losses)
+
+
+def m3(batch, temperature: float, score_weights: dict, loss_weights: dict, self_distillation: bool) -> torch.Tensor:
+    groups, ids, owners = batch.groups.tolist(), batch.document_ids.tolist(), batch.owners.tolist()
+    kinds = ["dense", *batch.query_tokens.outputs]
+    queries, documents = _texts(batch.query_tokens), _texts(batch.document_tokens)
+    losses = []
+    for row, query in enumerate(batch.queries):
+        known = batch.answers[row].tolist()
+        others = [d for d, owner in enumerate(owners) if groups[owner] == groups[row] and ids[d] not in known]
+        scores = {kind: [] for kind in kinds}
+        for d in [row, *others]:
+            scores["dense"].append(query @ batch.documents[d])
+            for kind in kinds[1:]:
+                scores[kind].append(token_score(kind, queries[row], documents[d]))
+        every = [sum(score_weights[kind] * scores[kind][place] for kind in kinds) for place in range(1 + len(others))]
+        logs = {kind: [s / temperature - _log_sum(scores[kind], temperature) for s in scores[kind]] for kind in kinds}
+        logs_of_sum = [s / temperature - _log_sum(every, temperature) for s in every]
+        loss = (sum(-loss_weights[kind] * logs[kind][0] for kind in kinds) - logs_of_sum[0]) / (len(kinds) + 1)
+        if self_distillation:
+            taught = {
+                kind: -sum(torch.exp(p.detach()) * log for p, log in zip(logs_of_sum, logs[kind], strict=True)) for kind in kinds
+            }
+            loss = (loss + sum(loss_weights[kind] * taught[kind] for kind in kinds) / len(kinds)) / 2
+        losses.append(loss)
+    return torch.stack(losses)
+
+
+def _log_sum(scores: list[torch.Tensor], temperature: float) -> torch.Tensor:
+    return torch.log(sum(torch.exp(score / temperature) for score in scores))
+
+
+def _texts(tokens) -> list[list[tuple[int, dict]]]:
+    """Each text's tokens: their ids, and what the heads give for them."""
+    found, place = [], 0
+    for length in tokens.lengths.tolist():
+        own = range(place, place + length)
+        found.append([(int(tokens.ids[i]), {name: output[i] for name, output in tokens.outputs.items()}) for i in own])
+        place += length
+    return found
+
+
+def token_score(kind: str, query: list[tuple[int, dict]], document: list[tuple[int, dict]]) -> torch.Tensor:
+    if kind == "lexical":
+        weights = [{} for _ in range(2)]
+        for text, of_text in zip((query, document), weights, strict=True):
+            for token, outputs in text:
+                weight = outputs["lexical"][0]
+                if token not in of_text or weight > of_text[token]:
+                    of_text[token] = weight
+        shared = [weights[0][token] * weights[1][token] for token in weights[0].keys() & weights[1].keys()]
+        return sum(shared) if shared else torch.zeros((), dtype=torch.float64)
+    best = [max(cosine_of(q[kind], d[kind]) for _, d in document) for _, q in query if document]
+    return sum(best) / len(query) if best else torch.zeros((), dtype=torch.float64)

@@ -33,8 +33,8 @@ def test_each_text_is_moved_by_its_own_gradient(name, attention, folders):
     rows = rows_of()
     inputs = model.inputs(rows, 0, "cpu")
     perturbation = Perturbation(backbone, EPSILON)
-    without = model(**inputs)
-    zeros = model(**inputs, perturbation=perturbation.of(0, inputs))
+    without = model.embed(**inputs)
+    zeros = model.embed(**inputs, perturbation=perturbation.of(0, inputs))
     assert torch.equal(without, zeros)
     loss_of(zeros).backward()
     perturbation.ascend()
@@ -53,7 +53,7 @@ def test_each_text_is_moved_by_its_own_gradient(name, attention, folders):
     expected = [EPSILON * g / g.norm() for g in gradients]
     # Some architectures compute norms and rotations in float32 whatever their weights are.
     assert torch.allclose(moved, torch.cat(expected, dim=1), atol=1e-5)
-    assert torch.allclose(model(**inputs, perturbation=moved), one_by_one(expected), atol=1e-5)
+    assert torch.allclose(model.embed(**inputs, perturbation=moved), one_by_one(expected), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bert", "t5", "gemma3_text"])
@@ -69,7 +69,7 @@ def test_padded_texts_are_moved_as_packed_ones(name, folders, monkeypatch):
         inputs = model.inputs(rows, 0, "cpu")
         assert ("cumulative" in inputs) == packed
         perturbation = Perturbation(backbone, EPSILON)
-        loss_of(model(**inputs, perturbation=perturbation.of(0, inputs))).backward()
+        loss_of(model.embed(**inputs, perturbation=perturbation.of(0, inputs))).backward()
         perturbation.ascend()
         moved = perturbation.of(0, inputs)
         found.append(moved[0] if packed else moved[inputs["attention_mask"].bool()])

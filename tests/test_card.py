@@ -196,6 +196,22 @@ def test_a_layer_that_sentence_transformers_lacks_is_said_to_need_trust(files, t
     assert "| Dimension | 12 |" in text
 
 
+def test_outputs_beside_the_embedding_are_told(files, tiny_resource, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    heads = {"lexical": {}, "multi_vector": {"dimension": 6}}
+    save_new(tiny_resource, Contract(max_tokens=32, heads=heads), {}, folder)
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["base"]["heads"] = heads
+    settings["recipe"]["evaluate"]["tasks"]["Search"]["scores"] = {"dense": 1, "multi_vector": 0.5}
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    text = (release(files, folder) / "README.md").read_text()
+    assert "| Head | lexical |\n| Head | multi vector (dimension: 6) |" in text
+    assert "| Dimension | 32 |" in text
+    assert "with a weight (`lexical_weights`) and a vector (`multi_vectors`, to be scaled to length 1) for each token of" in text
+    assert "Search ranks by 1.0 x dense + 0.5 x multi-vector score, and not by the embedding alone." in text
+
+
 def test_results_lie_as_in_mtebs_repository(files, model):
     from mteb.models.model_meta import ModelMeta
 

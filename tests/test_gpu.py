@@ -124,7 +124,7 @@ def test_the_rounded_weights_are_those_that_qlora_computes_with(tiny_model):
             assert 0 < float(difference) < 0.1 * float(before.abs().max())
         model = EmbeddingModel(backbone, contract).cuda().eval()
         with torch.no_grad():
-            states.append(model(**model.inputs([np.array([2, 5, 6, 3])], 0, "cuda")))
+            states.append(model.embed(**model.inputs([np.array([2, 5, 6, 3])], 0, "cuda")))
     torch.testing.assert_close(states[0], states[1], rtol=0, atol=1e-5)
 
 

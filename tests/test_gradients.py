@@ -26,6 +26,7 @@ from ascent.model import EmbeddingModel, load_backbone
 from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.stage_settings import TrainStage
+from ascent.token_scores import TokenOutputs
 from ascent.training.data import Batch
 from processes import float64_process
 
@@ -41,6 +42,8 @@ DATA = {"pairs": {}, "graded": {"objective": "cosine"}, "classes": {"in_batch": 
 DATA["others"] = {"loss_weight": 0.8}
 # Kinds whose reference is a loop of formulas.py: a loss and its settings, of rows of the data sets 0 and 2. Of four processes,
 # one has no such row.
+M3 = {"score_weights": {"dense": 1.0, "lexical": 0.3, "multi_vector": 0.8}, "self_distillation": True}
+M3["loss_weights"] = {"dense": 1.0, "lexical": 0.1, "multi_vector": 0.9}
 TERMS = ("query-query", "document-query", "document-document")
 LOSSES = {
     "cosent": ("cosent", {"scale": 5.0}),
@@ -53,6 +56,7 @@ LOSSES = {
     "spread out": ("spread_out", {}),
     "margin mse": ("margin_mse", {"scale": 2.0}),
     "embedding mse": ("embedding_mse", {}),
+    "m3": ("m3", {"temperature": 0.5, **M3}),
     "distill kl": ("distill_kl", {"temperature": 0.5, "teacher_temperature": 2.0}),
 }
 KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
@@ -60,6 +64,8 @@ KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
 # graded data set, whose loss is another.
 QUEUED, QUEUED_SOURCES = 12, [1 if i % 3 == 2 else 0 for i in range(12)]
 HEADS = {"projection": {"dimension": 12, "bias": True}, "latent_attention": {"latents": 6, "heads": 4}}
+BESIDE = {"lexical": {}, "multi_vector": {"dimension": 7}}
+SPECIAL = range(5, 25)  # a tenth of the tokens
 RATE = 2.0**20
 ADAPTER = Lora(type="lora", rank=4, targets=["query", "value"], dropout=0)
 WAYS = ("plain", "cached", "tiled")
@@ -158,12 +164,16 @@ def stage_of(case: dict, **settings) -> TrainStage:
     )
 
 
+def heads_of(case: dict) -> dict:
+    return {case["head"]: HEADS[case["head"]]} if "head" in case else BESIDE if case["kind"] == "m3" else {}
+
+
 def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
     """The model of a case, in float64; LoRA's second factors are drawn, since at zero the first ones have no gradient.
 
     plain: the backbone as transformers loads it, with its own attention.
     """
-    contract = Contract(max_tokens=32, heads={case["head"]: HEADS[case["head"]]}) if "head" in case else CONTRACT
+    contract = Contract(max_tokens=32, heads=heads_of(case))
     if plain:
         dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         backbone = AutoModel.from_pretrained(folder, attn_implementation="eager", **dropout)
@@ -181,7 +191,7 @@ def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
     torch.manual_seed(0)
     for parameter in heads.parameters():  # a new one's last matrices are zero, and what stands before them has no gradient
         torch.nn.init.normal_(parameter, std=0.3)
-    return EmbeddingModel(backbone, contract, heads=heads).double()
+    return EmbeddingModel(backbone, contract, heads=heads, special_ids=SPECIAL).double()
 
 
 def _unit(rows: torch.Tensor) -> torch.Tensor:
@@ -213,11 +223,18 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
     table = rows(case["kind"])
     sizes = {32: 1.0} | (SIZES if case["kind"] == "matryoshka" else {})
     moves = iter(moved)
+    of_tokens: list[TokenOutputs] = []
 
     def embed(tokens: np.ndarray) -> torch.Tensor:
         inputs = pad([tokens], 0)
         embedded = model.backbone.get_input_embeddings()(inputs.pop("input_ids")) + next(moves)
         states = model.backbone(inputs_embeds=embedded, **inputs).last_hidden_state[0]
+        if case["kind"] == "m3":
+            counted = [place for place, token in enumerate(tokens) if token not in SPECIAL]
+            linear = {name: head.linear for name, head in model.heads.items()}
+            made = {name: torch.stack([states[i] @ part.weight.T + part.bias for i in counted]) for name, part in linear.items()}
+            made["lexical"] = made["lexical"].clamp(min=0)
+            of_tokens.append(TokenOutputs(lengths=torch.tensor([len(counted)]), ids=torch.tensor(tokens[counted]), outputs=made))
         if case.get("head") == "latent_attention":
             states = formulas.latent_attention(states, dict(model.heads.latent_attention.named_parameters()), heads=4)
         if case.get("head") == "projection":
@@ -263,6 +280,8 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
         batch = batch_of(case["kind"], 0, 1)
         ordered = [own[0] for own in documents] + [negative for own in documents for negative in own[1:]]
         same = {field.name: getattr(batch, field.name) for field in fields(Embedded) if hasattr(batch, field.name)}
+        if of_tokens:
+            same |= _of_sides(of_tokens, table)
         whole = Embedded(queries=_unit(torch.stack(queries)), documents=_unit(torch.stack(ordered)), **same)
         own = batch.sources != 1
         total = batch.weights[own] @ getattr(formulas, name)(whole.of(own), **settings)
@@ -278,11 +297,28 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
     return total / ROWS
 
 
+def _of_sides(texts: list[TokenOutputs], table: list[Row]) -> dict[str, TokenOutputs]:
+    """Tokens of each row's query and documents, then the next row's, as tokens of the queries, and of the positives and then the
+    negatives."""
+    starts = np.cumsum([0, *(1 + len(row.documents) for row in table)])[:-1]
+    negatives = [start + 2 + i for start, row in zip(starts, table, strict=True) for i in range(len(row.documents) - 1)]
+    found = {}
+    for side, order in {"query_tokens": starts, "document_tokens": [*(starts + 1), *negatives]}.items():
+        own = [texts[i] for i in order]
+        found[side] = TokenOutputs(
+            lengths=torch.cat([text.lengths for text in own]),
+            ids=torch.cat([text.ids for text in own]),
+            outputs={name: torch.cat([text.outputs[name] for text in own]) for name in own[0].outputs},
+        )
+    return found
+
+
 def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], output: str) -> None:
     """In a process of its own: the gradient by which DeepSpeed's step moves the weights, for each case."""
     import deepspeed
     from deepspeed.utils import safe_get_full_fp32_param
 
+    from ascent import token_scores
     from ascent.objectives import infonce, load_objectives
     from ascent.training import engine as engine_module
     from ascent.training.engine import backward, deepspeed_config
@@ -300,7 +336,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
             engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
             engine.train()
             engine_module.CPU_FORWARD_TOKENS = case.get("chunk", 2048)
-            infonce.TILE = 3 if case["way"] == "tiled" else 4096
+            infonce.TILE, token_scores.TILE = (3, 200) if case["way"] == "tiled" else (4096, 2**24)
             batch = batch_of(case["kind"], rank, world)
             undo = None
             if "planted" in case:
@@ -452,9 +488,10 @@ ADVERSARIAL = [case(kind, way, zero, epsilon=0.3) for kind, way, zero in product
 WITH_QUEUE = [case(kind, way, zero, queue=QUEUED) for kind, way, zero in product(("mixed", "matryoshka"), WAYS, range(3))]
 # Each head at each ZeRO stage, the ways in turn.
 HEADED = [case("infonce", WAYS[(i + zero) % 3], zero, head=head) for i, head in enumerate(HEADS) for zero in range(4)]
-FURTHER = (
-    ADVERSARIAL + WITH_QUEUE + HEADED + [case("mixed", "cached", zero, epsilon=0.3, queue=QUEUED, lora=True) for zero in (0, 2)]
-)
+# Heads beside the embedding, whose tokens go round the processes.
+SEVERAL = [case("m3", way, zero) for way, zero in product(WAYS, range(4))]
+TOGETHER = [case("mixed", "cached", zero, epsilon=0.3, queue=QUEUED, lora=True) for zero in (0, 2)]
+FURTHER = ADVERSARIAL + WITH_QUEUE + HEADED + SEVERAL + TOGETHER
 LIMIT = 1e-6
 
 

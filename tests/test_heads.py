@@ -61,7 +61,8 @@ def folders(tiny_resource, training_contract, tmp_path_factory):
 
 
 def test_every_head_has_a_case():
-    assert HEADS.keys() <= CASES.keys()
+    within = {name for name, head in HEADS.items() if not head.beside}  # the others: test_token_outputs.py
+    assert within <= CASES.keys()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -58,7 +58,7 @@ def test_a_later_token_changes_an_earlier_state_only_if_bidirectional(folders, n
     row, other = rows_of(3)[0], rows_of(3)[0]
     other[-1] += 1
     with torch.no_grad():
-        first, second = (model(**model.inputs([tokens], 0, "cpu")) for tokens in (row, other))
+        first, second = (model.embed(**model.inputs([tokens], 0, "cpu")) for tokens in (row, other))
     assert (float((first - second).norm()) > 1e-2) == (attention == "bidirectional")
     assert attention == "bidirectional" or torch.equal(first, second)
 
@@ -109,9 +109,9 @@ def compare_paddings(model: EmbeddingModel) -> None:
         for key in left:
             left[key][index, -len(row) :] = right[key][index, : len(row)]
     with torch.no_grad():
-        expected = torch.cat([model(**model.inputs([row], pad_id, "cpu")) for row in rows])
+        expected = torch.cat([model.embed(**model.inputs([row], pad_id, "cpu")) for row in rows])
         for inputs in (model.inputs(rows, pad_id, "cpu"), right, left):
-            torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-5)
+            torch.testing.assert_close(model.embed(**inputs), expected, rtol=0, atol=1e-5)
 
 
 # The toy's tokenizer gives token types, which sentence-transformers hands on and GPT-2 takes for words.
@@ -174,7 +174,7 @@ def test_of_an_encoder_and_decoder_the_encoder_is_loaded(tiny_resource, tmp_path
     rows = rows_of(9, 4)
     with torch.no_grad():
         expected = torch.cat([whole.encoder(torch.tensor(row[None]).long()).last_hidden_state.mean(1) for row in rows])
-        found = model(**model.inputs(rows, 0, "cpu"))
+        found = model.embed(**model.inputs(rows, 0, "cpu"))
     torch.testing.assert_close(found, torch.nn.functional.normalize(expected, dim=1), rtol=0, atol=1e-5)
 
 
@@ -213,9 +213,9 @@ def test_fp8_is_near_and_leaves_the_weights_names(folders):
     backbone, _ = load_backbone(folders["bert"], contract)
     model = EmbeddingModel(backbone, contract)
     inputs = model.inputs([np.array([5, 6, 7, 8]), np.array([9, 10])], 0, "cpu")
-    exact, names = model(**inputs), set(backbone.state_dict())
+    exact, names = model.embed(**inputs), set(backbone.state_dict())
     prepare_backbone(backbone, TrainStage(objective="infonce", data=["x"], precision="float8"))
-    found = model(**inputs)
+    found = model.embed(**inputs)
     assert set(backbone.state_dict()) == names
     assert 1e-5 < float(((found - exact).norm() / exact.norm()).detach()) < 0.2
     found.sum().backward()

@@ -163,10 +163,10 @@ def test_embeddings_of_a_gpu_are_those_of_a_cpu(folders, name, attention):
     backbone, _ = load_backbone(folders[name], contract)
     model = EmbeddingModel(backbone, contract).eval()
     with torch.no_grad():
-        expected = model(**model.inputs(rows_of(), 0, "cpu"))
+        expected = model.embed(**model.inputs(rows_of(), 0, "cpu"))
         model.cuda()
-        single = model(**model.inputs(rows_of(), 0, "cuda")).cpu()
+        single = model.embed(**model.inputs(rows_of(), 0, "cuda")).cpu()
         model.dtype = torch.bfloat16
-        half = model(**model.inputs(rows_of(), 0, "cuda")).cpu()
+        half = model.embed(**model.inputs(rows_of(), 0, "cuda")).cpu()
     torch.testing.assert_close(single, expected, rtol=0, atol=1e-4)
     assert float((half * expected).sum(1).min()) > 0.995

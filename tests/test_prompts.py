@@ -74,7 +74,7 @@ def in_training(folder, contract, pairs, task, encoder, tmp_path) -> dict[str, n
     table = open_table(tmp_path / f"tokens-{task}", settings, "questions", read_json(folder / "ascent.json")["tokenizer_digest"])
     batch = TrainingData({"questions": table}, settings).batch(np.arange(len(table)), rank=0, world=1)
     with torch.inference_mode():
-        found = encoder.model(**encoder.model.inputs(batch.tokens, 0, "cpu", batch.prompt_lengths)).numpy()
+        found = encoder.model.embed(**encoder.model.inputs(batch.tokens, 0, "cpu", batch.prompt_lengths)).numpy()
     return {"query": found[: batch.rows], "document": found[batch.rows :]}
 
 
@@ -168,7 +168,7 @@ def test_a_step_and_the_development_split_leave_prompts_out(
 
     def loss(prompt_lengths) -> float:
         with torch.no_grad():
-            embeddings = encoder.model(**encoder.model.inputs(batch.tokens, 0, "cpu", prompt_lengths))
+            embeddings = encoder.model.embed(**encoder.model.inputs(batch.tokens, 0, "cpu", prompt_lengths))
         parts = {"queries": embeddings[: batch.rows], "documents": embeddings[batch.rows :]}
         names = ("owners", "document_ids", "answers", "groups", "labels", "sources", "numbers")
         objective = load_objectives(data.stage, contract)

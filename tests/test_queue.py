@@ -98,7 +98,7 @@ def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], 
     schedule, queue, losses = data.schedule(), [], []
     for step in range(len(schedule)):
         batch = data.batch(schedule[step], rank=0, world=1)
-        embedded = model(**pad(batch.tokens, 0))
+        embedded = model.embed(**pad(batch.tokens, 0))
         queries, documents = embedded[: batch.rows], embedded[batch.rows :]
         total = 0
         for row, (query, positive) in enumerate(zip(queries, documents[: batch.rows], strict=True)):
@@ -127,7 +127,7 @@ def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], 
         optimizer.step()
         losses.append(float(loss.detach()))
         with torch.no_grad():
-            keys = momentum(**pad(batch.tokens[batch.rows : 2 * batch.rows], 0))
+            keys = momentum.embed(**pad(batch.tokens[batch.rows : 2 * batch.rows], 0))
             for mine, theirs in zip(momentum.parameters(), model.parameters(), strict=True):
                 mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * theirs)
         for row in range(batch.rows):
@@ -174,11 +174,11 @@ def test_the_copy_shares_nothing_with_the_model(name, tiny_resource, tmp_path):
     model = EmbeddingModel(backbone, Contract(max_tokens=32))
     queue = Queue(stage_of(), model)
     inputs = model.inputs([torch.arange(5, 25).numpy()], 0, "cpu")
-    before = queue._copy(**inputs)
+    before = queue._copy.embed(**inputs)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
-    assert torch.equal(queue._copy(**inputs), before)
+    assert torch.equal(queue._copy.embed(**inputs), before)
     assert torch.allclose(before.norm(), torch.ones(()))
 
 
@@ -268,6 +268,6 @@ def test_the_copy_leaves_prompts_out_as_the_model_does(data, tiny_model):
     texts = [batch.rows + row for row in joined]
     rows, lengths = ([given[text] for text in texts] for given in (batch.tokens, batch.prompt_lengths))
     with torch.no_grad():
-        expected, pooled = (model(**model.inputs(rows, 0, "cpu", skipped)) for skipped in (lengths, ()))
+        expected, pooled = (model.embed(**model.inputs(rows, 0, "cpu", skipped)) for skipped in (lengths, ()))
     torch.testing.assert_close(queue._entries["embeddings"], expected, atol=1e-12, rtol=0)
     assert float((expected - pooled).abs().max()) > 1e-3

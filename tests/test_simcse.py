@@ -77,7 +77,7 @@ def test_two_passes_differ_by_dropout_alone(sensitive, batch, packed, dropout, m
             module.p = 0.3 if dropout == ("attention" if "attention.self" in name else "hidden") else 0.0
     model = EmbeddingModel(backbone, CONTRACT).train()
     torch.manual_seed(0)
-    embeddings = model(**model.inputs(batch.tokens, 0, "cpu")).detach()
+    embeddings = model.embed(**model.inputs(batch.tokens, 0, "cpu")).detach()
     cosines = (embeddings[: batch.rows] * embeddings[batch.rows :]).sum(1)
     if dropout == "none":
         assert torch.allclose(cosines, torch.ones(batch.rows), atol=1e-5)

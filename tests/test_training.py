@@ -307,7 +307,7 @@ def by_plain_torch(
     losses = []
     for step in range(steps):
         batch = data.batch(schedule[step], rank=0, world=1)
-        rows = model(**pad(batch.tokens, 0))
+        rows = model.embed(**pad(batch.tokens, 0))
         embedded = Embedded(
             queries=rows[: batch.rows],
             documents=rows[batch.rows :],

@@ -53,7 +53,7 @@ def save_merged(
         # In float64: a deep language model amplifies float32's rounding beyond the tolerance.
         model = EmbeddingModel(backbone, contract, heads=heads).double().eval()
         with torch.no_grad():
-            embeddings = model(**model.inputs(rows, tokenizer.pad_token_id or 0, "cpu"))
+            embeddings = model.embed(**model.inputs(rows, tokenizer.pad_token_id or 0, "cpu"))
         model.float()
         return embeddings
 

@@ -1,6 +1,6 @@
 """Texts to embeddings with a model folder, by its contract."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from .contract_settings import Backbone, Contract
 from .errors import AscentError
 from .heads import load_heads
 from .model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype
+from .token_scores import Encoded, TokenOutputs
 
 Side = Literal["query", "document"]
 # On a CPU small batches stay in cache; on a GPU large ones keep it busy.
@@ -56,7 +57,7 @@ class Encoder:
         self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
         dtype = precision_dtype(precision, self.device)
         heads = load_heads(folder, contract, backbone.config.hidden_size)
-        self.model = EmbeddingModel(backbone, contract, dtype, heads).to(self.device).eval()
+        self.model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids).to(self.device).eval()
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
 
     @torch.inference_mode()
@@ -68,19 +69,46 @@ class Encoder:
         """
         # A text that comes again is embedded once: mteb gives an STS set of 50 texts as 2,450.
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-        prompt, longest = self.contract.prompt(side, task), self.contract.max_tokens
-        rows = tokenise(self.tokenizer, list(place), prompt, longest)
-        skipped = 0 if self.contract.pool_prompt else prompt_length(self.tokenizer, prompt, longest)
+        rows, skipped = self._rows(list(place), side, task)
         distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
-        batches = by_length([len(row) for row in rows], self.tokens_per_batch)
         with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
-            for batch in batches:
-                pad_id = self.tokenizer.pad_token_id or 0
-                inputs = self.model.inputs([rows[i] for i in batch], pad_id, self.device, [skipped] * len(batch))
-                distinct[batch] = self.model(**inputs).float().cpu().numpy()
+            for batch, outputs in self._batches(rows, skipped):
+                distinct[batch] = outputs[0].float().cpu().numpy()
                 bar.update(len(batch))
         embeddings = distinct[[place[text] for text in texts]]
         if not np.isfinite(embeddings).all():
             row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
             raise AscentError(f"{self.folder}: the embedding of {texts[row][:60]!r} is not finite; train again in float32.")
         return embeddings
+
+    @torch.inference_mode()
+    def encode_tokens(self, texts: Sequence[str], *, side: Side, task: str) -> Encoded:
+        """Return the embeddings, as `encode`, and what the heads beside them give for each token, on this encoder's device."""
+        rows, skipped = self._rows(texts, side, task)
+        counted = self.model.counted(rows, [skipped] * len(rows))
+        parts: list[list[torch.Tensor]] = [[] for _ in rows]
+        for batch, (embeddings, *beside) in self._batches(rows, skipped):
+            of_rows = [part.split([len(rows[i]) for i in batch]) for part in beside]
+            for place, index in enumerate(batch):
+                mask = torch.from_numpy(counted[index]).to(self.device)
+                parts[index] = [embeddings[place, None], *(part[place][mask] for part in of_rows)]
+        embeddings, *beside = (torch.cat(part) for part in zip(*parts, strict=True))
+        ids = np.concatenate([row[mask] for row, mask in zip(rows, counted, strict=True)])
+        tokens = TokenOutputs(
+            lengths=torch.tensor([int(mask.sum()) for mask in counted], device=self.device),
+            ids=torch.from_numpy(ids).long().to(self.device),
+            outputs=dict(zip(self.contract.heads.beside, beside, strict=True)),
+        )
+        return Encoded(embeddings=embeddings, tokens=tokens)
+
+    def _rows(self, texts: Sequence[str], side: Side, task: str) -> tuple[list[np.ndarray], int]:
+        """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""
+        prompt, longest = self.contract.prompt(side, task), self.contract.max_tokens
+        skipped = 0 if self.contract.pool_prompt else prompt_length(self.tokenizer, prompt, longest)
+        return tokenise(self.tokenizer, texts, prompt, longest), skipped
+
+    def _batches(self, rows: list[np.ndarray], skipped: int) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
+        """Yield rows' indexes, and what the model gives for them."""
+        pad_id = self.tokenizer.pad_token_id or 0
+        for batch in by_length([len(row) for row in rows], self.tokens_per_batch):
+            yield batch, self.model(**self.model.inputs([rows[i] for i in batch], pad_id, self.device, [skipped] * len(batch)))

@@ -16,6 +16,8 @@ class Head(Settings):
 
     needs_code: ClassVar[bool] = False
     """Whether sentence-transformers lacks it, so that a model folder holds its code and users must trust that."""
+    beside: ClassVar[str] = ""
+    """Of one beside the embedding: what it gives for each token, and its name among sentence-transformers' features."""
 
 
 class LatentAttention(Head):
@@ -30,6 +32,23 @@ class LatentAttention(Head):
     """Number of attention heads, a divisor of the backbone's dimension."""
 
 
+class Lexical(Head):
+    """Beside the embedding: a weight for each token, as the sparse output of BGE-M3 (arXiv 2402.03216). Two texts score by the
+    tokens that they share."""
+
+    beside = "a weight (`lexical_weights`)"
+
+
+class MultiVector(Head):
+    """Beside the embedding: a vector for each token, as the multi-vector output of BGE-M3 (arXiv 2402.03216). Two texts score by
+    the query's tokens, each by the document's token that is most like it."""
+
+    beside = "a vector (`multi_vectors`, to be scaled to length 1)"
+
+    dimension: Count | None = None
+    """Dimension of the vectors; the backbone's when absent."""
+
+
 class Projection(Head):
     """Behind the pooling: a linear layer, which gives embeddings another dimension. A new one has orthogonal rows or columns."""
 
@@ -39,16 +58,27 @@ class Projection(Head):
     """Whether a vector is added, too."""
 
 
-HEADS: dict[str, type[Head]] = {"latent_attention": LatentAttention, "projection": Projection}
+HEADS: dict[str, type[Head]] = {
+    "latent_attention": LatentAttention,
+    "lexical": Lexical,
+    "multi_vector": MultiVector,
+    "projection": Projection,
+}
 
 
 class _Heads(Choice):
-    """Layers between the backbone and the embedding, trained along with it. Each is a module of scripts/ascent/heads."""
+    """Layers between the backbone and the embedding, or beside it, trained along with the backbone. Each is a module of
+    scripts/ascent/heads."""
 
     @property
     def need_code(self) -> bool:
         """Whether sentence-transformers lacks one of them."""
         return any(head.needs_code for head in self.chosen.values())
+
+    @property
+    def beside(self) -> list[str]:
+        """Those that give something beside the embedding."""
+        return [name for name, head in self.chosen.items() if head.beside]
 
 
 Heads = create_model(

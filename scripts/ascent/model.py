@@ -70,10 +70,11 @@ class EmbeddingModel(torch.nn.Module):
         contract: Contract,
         dtype: torch.dtype | None = None,
         heads: torch.nn.ModuleDict | None = None,
+        special_ids: Sequence[int] = (),
     ):
         """`dtype`: what the backbone's matrix products are computed in; None for its weights' float32.
 
-        `heads`: those that the contract names.
+        `heads`: those that the contract names. `special_ids`: the tokenizer's special tokens, for heads beside the embedding.
         """
         super().__init__()
         self.backbone = backbone
@@ -81,12 +82,14 @@ class EmbeddingModel(torch.nn.Module):
         assert list(self.heads) == list(contract.heads.chosen)
         self.contract = contract
         self.dtype = dtype
+        self._special_ids = np.array(special_ids, dtype=np.int64)
         self._takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
 
     @property
     def dimension(self) -> int:
         """The dimension of the embeddings."""
-        return [self.backbone.config.hidden_size, *(head.get_embedding_dimension() for head in self.heads.values())][-1]
+        within = [head.get_embedding_dimension() for name, head in self.heads.items() if name not in self.contract.heads.beside]
+        return [self.backbone.config.hidden_size, *within][-1]
 
     def inputs(
         self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str, prompt_lengths: Sequence[int] = ()
@@ -97,6 +100,14 @@ class EmbeddingModel(torch.nn.Module):
         """
         packed = pack(rows, device, first_position(self.backbone)) if is_packed(self.backbone) else pad(rows, pad_id, device)
         return packed | ({"prompt_lengths": torch.tensor(prompt_lengths, device=device)} if any(prompt_lengths) else {})
+
+    def counted(self, rows: Sequence[np.ndarray], prompt_lengths: Sequence[int]) -> list[np.ndarray]:
+        """Return of which tokens of each row (a mask) the outputs beside the embedding are compared: no special ones, and none of
+        a prompt that is not pooled."""
+        masks = [~np.isin(row, self._special_ids) for row in rows]
+        for mask, length in zip(masks, prompt_lengths, strict=True):
+            mask[:length] = False
+        return masks
 
     def states(
         self,
@@ -130,15 +141,21 @@ class EmbeddingModel(torch.nn.Module):
             states, cumulative = states[attention_mask.bool()], torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
         return states, cumulative
 
-    def forward(self, prompt_lengths: torch.Tensor | None = None, **inputs: Any) -> torch.Tensor:
-        """Embed what `inputs` returns."""
+    def forward(self, prompt_lengths: torch.Tensor | None = None, **inputs: Any) -> tuple[torch.Tensor, ...]:
+        """Embed what `inputs` returns: the embeddings (rows, dimension), then what each head beside them, in the contract's
+        order, gives for each token, (tokens, its dimension)."""
         states, cumulative = self.states(**inputs)
         with torch.autocast(states.device.type, self.dtype, enabled=self.dtype is not None):
-            states = through(self.heads, "token_embeddings", states)
-        pooled = pool(states, cumulative, self.contract.pooling, prompt_lengths)
-        embeddings = through(self.heads, "sentence_embedding", pooled)
-        embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
-        return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings
+            features = through(self.heads, "token_embeddings", states)
+        pooled = pool(features["token_embeddings"], cumulative, self.contract.pooling, prompt_lengths)
+        embeddings = through(self.heads, "sentence_embedding", pooled)["sentence_embedding"]
+        beside = [features[self.heads[name].module_output_name] for name in self.contract.heads.beside]
+        embeddings, *beside = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (embeddings, *beside))
+        return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings, *beside
+
+    def embed(self, **inputs: Any) -> torch.Tensor:
+        """Return the embeddings only."""
+        return self(**inputs)[0]
 
 
 def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:

@@ -17,6 +17,8 @@ class Loss(Settings):
     needs: ClassVar[Literal["labels", "negatives", "own negatives", "teacher scores", "teacher embeddings", "nothing"]]
     """What rows must have for the loss to teach anything: labels; documents to be told from, in the batch or their own; their own
     documents' scores, or their texts' embeddings, by the stage's teacher."""
+    of_tokens: ClassVar[bool] = False
+    """Whether it learns what the heads beside the embedding give for each token."""
 
     weight: Positive = 1
     """Factor on the loss in the sum of a stage's losses."""
@@ -70,6 +72,41 @@ class Infonce(Loss):
         if self.tau_plus and self.terms:
             raise ValueError("tau_plus corrects the sum over documents only: leave it or the terms out")
         return self
+
+
+class ScoreWeights(Settings):
+    """A number for each kind of score; those of heads that the base lacks are not heeded."""
+
+    dense: Positive = 1
+    """The embedding's."""
+    lexical: Positive = 0.3
+    """The head `lexical`'s."""
+    multi_vector: Positive = 1
+    """The head `multi_vector`'s."""
+
+
+class LossWeights(ScoreWeights):
+    """A factor on the loss of each kind of score."""
+
+    lexical: Positive = 0.1
+    """The head `lexical`'s, which is low at first since its weights are random."""
+
+
+class M3(Loss):
+    """Infonce on the embedding's score, on those of the heads `lexical` and `multi_vector`, and on their sum, which also teaches
+    them (BGE-M3, arXiv 2402.03216). The defaults are the paper's."""
+
+    needs = "negatives"
+    of_tokens = True
+
+    temperature: Positive = 0.02
+    """Scores are divided by it before the softmax."""
+    score_weights: ScoreWeights = ScoreWeights()
+    """Each score's weight in their sum."""
+    loss_weights: LossWeights = LossWeights()
+    """Each score's weight in the sum of the losses."""
+    self_distillation: bool = True
+    """Whether each score also learns the probabilities that the sum gives the batch's documents."""
 
 
 class Triplet(Loss):
@@ -154,6 +191,7 @@ class SpreadOut(Loss):
 
 OBJECTIVES: dict[str, type[Loss]] = {
     "infonce": Infonce,
+    "m3": M3,
     "circle": Circle,
     "triplet": Triplet,
     "cosine": Cosine,
@@ -168,6 +206,11 @@ OBJECTIVES: dict[str, type[Loss]] = {
 
 class _Objectives(Choice):
     """Losses and their settings, summed with their weights. Each is a module of scripts/ascent/objectives."""
+
+    @property
+    def of_tokens(self) -> list[str]:
+        """Those that learn what the heads beside the embedding give."""
+        return [name for name, loss in self.chosen.items() if loss.of_tokens]
 
     @model_validator(mode="after")
     def _some_loss(self):

@@ -271,6 +271,11 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
             if stage.teacher:
                 known(stage.teacher.model, config.models, "the model", f"stages.{name}.teacher.model")
             if isinstance(stage, TrainStage):
+                if stage.of_tokens and not recipe.base.heads.beside:
+                    raise AscentError(
+                        f"{path}: 'stages.{name}.objective' names '{stage.of_tokens[0]}', but the base has no head beside the "
+                        "embedding for it; give base.heads lexical, multi_vector or both."
+                    )
                 _check_own_positives(recipe, name, stage, path)
     try:
         TopologicalSorter(graph).prepare()
@@ -280,6 +285,8 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
         known(stage, stages, "the stage", "evaluate.stages")
     for name, task in recipe.evaluate.tasks.items():
         known(task.corpus, config.corpora, "the corpus", f"evaluate.tasks.{name}.corpus")
+        for kind in task.scores:
+            known(kind, ["dense", *recipe.base.heads.beside], "the score", f"evaluate.tasks.{name}.scores")
     if recipe.evaluate.mteb_tasks or recipe.evaluate.benchmarks:
         mteb = mteb_tasks()
         for name in recipe.evaluate.mteb_tasks:

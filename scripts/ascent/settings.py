@@ -7,7 +7,7 @@ a test fails when they drift apart.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .contract_settings import Backbone, Base, Contract, Teacher
 from .data_settings import Dataset
@@ -27,6 +27,15 @@ class LocalTask(Settings):
     """Which of the corpus's splits is evaluated."""
     queries: Count | None = None
     """Only the first so many queries (by id); all when absent."""
+    scores: dict[Literal["dense", "lexical", "multi_vector"], Positive] = {}
+    """Of retrieval and reranking: the scores whose weighted sum ranks the documents, the embedding's (`dense`) and those of heads
+    beside it; the embedding's alone when absent."""
+
+    @model_validator(mode="after")
+    def _scores_rank(self):
+        if self.scores and self.type not in ("retrieval", "reranking"):
+            raise ValueError(f"scores rank documents, and a {self.type} task ranks none: leave them out")
+        return self
 
 
 class Evaluate(Settings):

@@ -305,6 +305,11 @@ class TrainStage(Training):
             raise ValueError("no objective learns from the teacher: leave it out, or name an objective such as margin_mse")
         return self
 
+    @property
+    def of_tokens(self) -> list[str]:
+        """The losses that learn what the heads beside the embedding give."""
+        return [name for use in self.data.values() for name in (use.objective or self.objective).of_tokens]
+
     def taught(self, dataset: str) -> dict[str, str]:
         """Return the losses of a data set that learn from the stage's teacher, and what each needs of it."""
         if dataset not in self.data:  # it only develops with it

@@ -9,7 +9,7 @@ from mteb.types import PromptType
 from ..encoder import Encoder
 
 # mteb's task types that go by another name in the prompt contract.
-_TASKS = {
+TASKS = {
     "Retrieval": "retrieval",
     "InstructionRetrieval": "retrieval",
     "Reranking": "reranking",
@@ -67,4 +67,4 @@ class EvaluatedModel(AbsEncoder):
         """
         texts = [text for batch in inputs for text in batch["text"]]
         side = "document" if prompt_type == PromptType.document else "query"
-        return self.encoder.encode(texts, side=side, task=_TASKS.get(task_metadata.type, "default"), progress=True)
+        return self.encoder.encode(texts, side=side, task=TASKS.get(task_metadata.type, "default"), progress=True)

@@ -14,6 +14,7 @@ from ..files import write_atomically
 from ..settings import TaskSettings
 from ..statistics import main_score
 from .model import EvaluatedModel
+from .search import SearchingModel
 from .tasks import make_task
 from .units import Units, UnitsObserver, write_units
 
@@ -38,8 +39,9 @@ def evaluate_task(
     warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
     task = make_task(settings, pairs, documents)
     observer = UnitsObserver(task)
+    encoder, scores = Encoder(model), settings.task.scores if settings.task else {}
     result = mteb.evaluate(
-        EvaluatedModel(Encoder(model), name),
+        SearchingModel(encoder, name, scores) if scores else EvaluatedModel(encoder, name),
         task,
         co2_tracker=False,
         # Our encoder batches by tokens; this is only how many texts a data loader hands over at a time.

@@ -4,7 +4,8 @@
 
 `settings` are those of head_settings.py. A head is a module of sentence-transformers: who loads the model by that runs the same
 layers. It maps vectors one by one, those at `module_input_name` of its features: "token_embeddings", (..., dimension), of a head
-before the pooling, "sentence_embedding", (rows, dimension), of one behind it.
+before the pooling, "sentence_embedding", (rows, dimension), of one behind it. What a head beside the embedding makes stands under
+the name `module_output_name`, and the states stay as they are.
 
 In a model folder each head has the folder that modules.json gives under its name. In a state, a model's weights by name, a head's
 begin with "heads.<name>.", beside the backbone's.
@@ -39,7 +40,7 @@ def new_heads(contract: Contract, width: int) -> torch.nn.ModuleDict:
                 heads[name] = make(width, **settings.model_dump())
             except ValueError as error:
                 raise AscentError(f"heads.{name}: {error}.") from None
-            width = heads[name].get_embedding_dimension()
+            width = width if settings.beside else heads[name].get_embedding_dimension()
     return heads
 
 
@@ -72,12 +73,14 @@ def _load(head: torch.nn.Module, path: Path) -> None:
     head.load_state_dict(state)
 
 
-def through(heads: torch.nn.ModuleDict, place: str, vectors: torch.Tensor) -> torch.Tensor:
-    """Return vectors after the heads that stand at a place, `token_embeddings` or `sentence_embedding`."""
+def through(heads: torch.nn.ModuleDict, place: str, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return vectors under their place, `token_embeddings` or `sentence_embedding`, after the heads that stand there, and what
+    those beside the embedding make of them."""
+    features = {place: vectors}
     for head in heads.values():
         if head.module_input_name == place:
-            vectors = head({place: vectors.to(next(head.parameters()).dtype)})[place]
-    return vectors
+            features = head(features | {place: features[place].to(next(head.parameters()).dtype)})
+    return features
 
 
 def module_paths(folder: str | Path) -> dict[str, str]:

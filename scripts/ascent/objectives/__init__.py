@@ -16,6 +16,7 @@ import torch
 from ..contract_settings import Contract
 from ..objective_settings import Loss, Objectives
 from ..stage_settings import TrainStage
+from ..token_scores import TokenOutputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class Embedded:
     the step times 2^32 and each row's place in the whole batch, for losses that draw at random. queued: more candidates.
     teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data set has
     none; nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its embeddings,
-    (rows, its dimension) and (documents, its dimension).
+    (rows, its dimension) and (documents, its dimension). query_tokens, document_tokens: what heads beside the embedding give for
+    the tokens of the queries and of the documents; nothing where the model has none.
     """
 
     queries: torch.Tensor
@@ -63,6 +65,8 @@ class Embedded:
     teacher_queries: torch.Tensor | None = None
     teacher_documents: torch.Tensor | None = None
     queued: Queued | None = None
+    query_tokens: TokenOutputs | None = None
+    document_tokens: TokenOutputs | None = None
 
     @property
     def positives(self) -> torch.Tensor:
@@ -76,7 +80,12 @@ class Embedded:
         of_documents = {"documents", "owners", "document_ids", "teacher_scores", "teacher_documents"}
         given = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), torch.Tensor)}
         parts = {name: value[kept if name in of_documents else rows] for name, value in given.items()}
-        return Embedded(**parts | {"owners": place[parts["owners"]]}, queued=self.queued)
+        return Embedded(
+            **parts | {"owners": place[parts["owners"]]},
+            queued=self.queued,
+            query_tokens=self.query_tokens and self.query_tokens.of(rows),
+            document_tokens=self.document_tokens and self.document_tokens.of(kept),
+        )
 
 
 Objective = Callable[[Embedded], torch.Tensor]

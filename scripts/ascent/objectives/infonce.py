@@ -191,7 +191,7 @@ class OneWay(torch.autograd.Function):
         for hop in range(len(ctx.sizes)):
             coming = pass_on(block, ctx.sizes, hop) if hop + 1 < len(ctx.sizes) else None  # while this one is computed with
             for rows, columns in _tiles(anchors, block[0]):
-                known = _excluded(row_keys[rows], block[1][columns])
+                known = excluded_columns(row_keys[rows], block[1][columns])
                 for k, part in enumerate(ctx.parts):
                     scores = anchors[rows, part] @ block[0][columns, part].T / scoring.temperature
                     excluded = _too_high(scores, known, ctx.highest, rows, k)
@@ -217,7 +217,7 @@ class OneWay(torch.autograd.Function):
         for hop in range(len(ctx.sizes)):
             coming = pass_on(block, ctx.sizes, hop) if hop + 1 < len(ctx.sizes) else None
             for rows, columns in _tiles(anchors, block[0]):
-                known = _excluded(row_keys[rows], block[1][columns])
+                known = excluded_columns(row_keys[rows], block[1][columns])
                 for k, part in enumerate(ctx.parts):
                     scores = anchors[rows, part] @ block[0][columns, part].T / scoring.temperature
                     excluded = _too_high(scores, known, ctx.highest, rows, k)
@@ -256,7 +256,7 @@ def _tiles(anchors: torch.Tensor, candidates: torch.Tensor):
             yield slice(row, row + TILE), slice(column, column + TILE)
 
 
-def _excluded(row_keys: torch.Tensor, column_keys: torch.Tensor) -> torch.Tensor:
+def excluded_columns(row_keys: torch.Tensor, column_keys: torch.Tensor) -> torch.Tensor:
     """Return (rows, columns): whether a candidate is of another group, or shares an id with the row."""
     excluded = row_keys[:, 0, None] != column_keys[None, :, 0]
     for row_id in row_keys[:, 1:].T:  # few: most queries have one answer

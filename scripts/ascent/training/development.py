@@ -115,7 +115,7 @@ class Development:
             chunk = chunks[min(begin + rank, len(chunks) - 1)]
             rows = [self._table.text(index) for index in chunk]
             prompt_lengths = [self._table.prompt_length(index) for index in chunk]
-            embedded = engine(**engine.module.inputs(rows, pad_id, engine.device, prompt_lengths)).float()
+            embedded = engine(**engine.module.inputs(rows, pad_id, engine.device, prompt_lengths))[0].float()
             if full is None:
                 full = embedded.new_zeros((len(lengths), embedded.shape[1]))
             if begin + rank < len(chunks):

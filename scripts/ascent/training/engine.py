@@ -6,7 +6,8 @@ processes, so the step's gradient is 1/W * sum_r dl_r/dw, the row losses' sum di
 process's embeddings also receive what the other processes' rows say of them. A loss that compares rows of several processes
 sees to that in its own backward (objectives/infonce.py); one that concerns each row alone has nothing to see to.
 
-The chain is split at the embeddings: the loss's gradient is taken there first. The gradient cache (Gao et al. 2021, arXiv
+The chain is split at the embeddings, and at what heads beside them give for each token (leaves.py): the loss's gradient is
+taken there first. The gradient cache (Gao et al. 2021, arXiv
 2101.06983) embeds the mini-batches without a graph, embeds each again with one, and sends its piece backward.
 Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second pass repeats the first exactly, and so
 does a resumed run; an adversarial perturbation meets the masks that it was found with. Only the step's last mini-batch is
@@ -30,6 +31,7 @@ from ..stage_settings import Training, TrainStage
 from .adversarial import Perturbation
 from .collectives import largest
 from .data import Batch
+from .leaves import Leaves
 from .queue import Queue
 
 # Forward passes of more tokens are slower on a CPU (2,048: 3.5k tokens/s, 6,144: 2.6k, 16,384: 2.0k for MiniLM on two cores);
@@ -174,13 +176,12 @@ def _descend(
     chunks = by_length([len(row) for row in batch.tokens], _forward_tokens(stage, device))
     padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in chunks)
     padded, count = largest(padded, len(chunks), device=device)
-    order = torch.from_numpy(np.concatenate(chunks)).to(device)
     cached = padded > stage.mini_batch_tokens
     # Every process makes the same number of passes, else ZeRO's collectives would wait for ever: the extra ones embed
     # one row whose gradient is zero.
     chunks += [chunks[-1][:1]] * (count - len(chunks))
 
-    def embed(index: int) -> torch.Tensor:
+    def embed(index: int) -> tuple[torch.Tensor, ...]:
         seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
         torch.manual_seed(int(seed))
         tokens, prompt_lengths = ([texts[row] for row in chunks[index]] for texts in (batch.tokens, batch.prompt_lengths))
@@ -190,14 +191,15 @@ def _descend(
         return engine(**inputs)
 
     with torch.set_grad_enabled(not cached):
-        embedded = torch.cat([embed(index) for index in range(count)])
-    rows = embedded.detach()[torch.argsort(order)].requires_grad_()
-    sources = batch.sources.to(device)
+        given = [torch.cat(parts) for parts in zip(*(embed(index) for index in range(count)), strict=True)]
+    leaves = Leaves(given, batch, chunks, engine.module)
+    embeddings = leaves.tensors[0]
+    sources, owners = batch.sources.to(device), batch.owners.to(device)
     losses = batch.weights.to(device) * objective(
         Embedded(
-            queries=rows[: batch.rows],
-            documents=rows[batch.rows :],
-            owners=batch.owners.to(device),
+            queries=embeddings[: batch.rows],
+            documents=embeddings[batch.rows :],
+            owners=owners,
             document_ids=batch.document_ids.to(device),
             answers=batch.answers.to(device),
             groups=batch.groups.to(device),
@@ -206,20 +208,19 @@ def _descend(
             numbers=(step << 32) + batch.numbers.to(device),
             **batch.taught(device),
             queued=queue.candidates(batch) if queue else None,
+            **leaves.tokens(),
         )
     )
-    (at_rows,) = torch.autograd.grad(losses.sum() * (dist.get_world_size() / batch.global_rows), rows)
-    gradient = torch.zeros_like(embedded)
-    gradient[: len(order)] = at_rows[order]
-    if cached:
-        for index, piece in enumerate(gradient.split([len(chunk) for chunk in chunks])):
-            engine.set_gradient_accumulation_boundary(last and index == count - 1)
-            engine.backward((embed(index) * piece).sum())
-    else:
-        engine.set_gradient_accumulation_boundary(last)
-        engine.backward((embedded * gradient).sum())
-    source_of = torch.cat([sources, sources[batch.owners.to(device)]])
-    squares = at_rows.new_zeros(len(stage.data)).index_add(0, source_of, at_rows.pow(2).sum(1))
+    loss = losses.sum() * (dist.get_world_size() / batch.global_rows)
+    at_leaves = torch.autograd.grad(loss, leaves.tensors, allow_unused=True, materialize_grads=True)
+    gradients = leaves.gradients(at_leaves)
+    if not cached:
+        gradients = [tuple(torch.cat(parts) for parts in zip(*gradients, strict=True))]
+    for index, pieces in enumerate(gradients):
+        engine.set_gradient_accumulation_boundary(last and index == len(gradients) - 1)
+        outputs = embed(index) if cached else given
+        engine.backward(sum((output * piece).sum() for output, piece in zip(outputs, pieces, strict=True)))
+    squares = leaves.squares(at_leaves, torch.cat([sources, sources[owners]]), len(stage.data))
     return losses.detach(), squares
 
 

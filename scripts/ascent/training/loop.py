@@ -111,7 +111,8 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
     check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
     heads = load_heads(task.parent, settings.contract, backbone.config.hidden_size)
-    model = EmbeddingModel(backbone, settings.contract, precision_dtype(stage.precision, device), heads)
+    dtype = precision_dtype(stage.precision, device)
+    model = EmbeddingModel(backbone, settings.contract, dtype, heads, tokenizer.all_special_ids)
     longest, whole = max(stage.matryoshka, default=0), model.dimension
     if longest > whole:
         raise AscentError(

@@ -75,7 +75,7 @@ class Queue:
         chunks, found = by_length([len(batch.tokens[text]) for text in texts], tokens), []
         for chunk in chunks:
             given = [[of_texts[texts[row]] for row in chunk] for of_texts in (batch.tokens, batch.prompt_lengths)]
-            found.append(self._copy(**self._copy.inputs(given[0], pad_id, self._device, given[1])))
+            found.append(self._copy.embed(**self._copy.inputs(given[0], pad_id, self._device, given[1])))
         order = torch.cat([torch.from_numpy(chunk) for chunk in chunks]).to(self._device)
         return torch.cat(found)[order.argsort()]
 
