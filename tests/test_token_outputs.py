@@ -97,6 +97,46 @@ def test_multi_vector_is_sentence_transformers_score():
     torch.testing.assert_close(multi_vector_scores(queries, documents), expected.double(), rtol=0, atol=1e-6)
 
 
+def test_the_loss_is_flag_embedding_s():
+    """By its own functions, on one process and with every document a candidate, where it is installed."""
+    modeling = pytest.importorskip("FlagEmbedding.finetune.embedder.encoder_only.m3.modeling")
+    theirs = modeling.EncoderOnlyEmbedderM3Model.__new__(modeling.EncoderOnlyEmbedderM3Model)
+    torch.nn.Module.__init__(theirs)
+    theirs.temperature, theirs.cross_entropy = 0.2, torch.nn.CrossEntropyLoss()
+    batch = replace(batch_of(3), document_ids=torch.arange(8), answers=torch.arange(4)[:, None], groups=torch.zeros(4).long())
+    lengths = [2, 5, 1, 3, 4, 6, 2, 3]
+    batch = replace(batch, document_tokens=tokens(lengths, 5))
+
+    def padded(side: TokenOutputs, room: int) -> torch.Tensor:
+        """A vector of a text stands in its padding too: a vector of zeros may be the most similar one there."""
+        vectors = torch.nn.functional.normalize(side.outputs["multi_vector"], dim=-1).split(side.lengths.tolist())
+        return torch.stack([torch.cat([own, own[:1].expand(room - len(own), -1)]) for own in vectors])
+
+    def sparse(side: TokenOutputs) -> torch.Tensor:
+        weights, ids = (part.split(side.lengths.tolist()) for part in (side.outputs["lexical"][:, 0], side.ids))
+        pairs = zip(ids, weights, strict=True)
+        return torch.stack([torch.zeros(12, dtype=torch.float64).scatter_reduce(0, i, w, "amax") for i, w in pairs])
+
+    sides = batch.query_tokens, batch.document_tokens
+    queries = torch.nn.utils.rnn.pad_sequence(
+        torch.nn.functional.normalize(sides[0].outputs["multi_vector"], dim=-1).split([3, 1, 2, 4]), batch_first=True
+    )
+    mask = torch.arange(5) < sides[0].lengths[:, None] + 1  # theirs counts the first token, which has no vector
+    scores = [
+        theirs.compute_dense_score(batch.queries, batch.documents),
+        theirs.compute_sparse_score(*map(sparse, sides)),
+        theirs.compute_colbert_score(queries, padded(sides[1], 6), q_mask=mask),
+    ]
+    together, target = theirs.ensemble_score(None, None, *scores), torch.arange(4)
+    losses = [theirs.compute_loss(kind, target) for kind in (*scores, together)]
+    taught = [theirs.distill_loss("kl_div", together.softmax(-1), kind) for kind in scores]
+    expected = (losses[0] + 0.1 * losses[1] + losses[2] + losses[3]) / 4
+    settings = M3(temperature=0.2).model_dump(exclude={"weight"})
+    torch.testing.assert_close(m3(batch, **settings | {"self_distillation": False}).mean(), expected)
+    expected = (expected + (taught[0] + 0.1 * taught[1] + taught[2]) / 3) / 2
+    torch.testing.assert_close(m3(batch, **settings).mean(), expected)
+
+
 def batch_of(seed: int) -> Embedded:
     """Rows 0 and 2 share a positive; document 4 is an answer to row 1; row 3 is alone with its own negative, document 7."""
     draw = torch.Generator().manual_seed(seed)
@@ -160,7 +200,7 @@ def test_sentence_transformers_gives_the_same_outputs(folder, texts):
     encoder, plain = Encoder(folder, precision="float32", tokens_per_batch=64), SentenceTransformer(str(folder), device="cpu")
     special = set(encoder.tokenizer.all_special_ids)
     for side, encode in (("query", plain.encode_query), ("document", plain.encode_document)):
-        ours = encoder.encode_tokens(texts, side=side, task="retrieval")
+        ours = encoder.encode_tokens(texts, list(BESIDE), side=side, task="retrieval")
         np.testing.assert_allclose(ours.embeddings.numpy(), encode(texts), rtol=0, atol=1e-5)
         assert np.array_equal(ours.embeddings.numpy(), encoder.encode(texts, side=side, task="retrieval"))
         skipped = len(encoder.tokenizer(PROMPT)["input_ids"]) - 1 if side == "query" else 0
@@ -188,7 +228,7 @@ def test_sentence_transformers_multi_vector_encoder_ranks_alike(folder, texts, c
     theirs = MultiVectorEncoder(modules=[transformer, head, normalise, mask], similarity_fn_name="meanmaxsim", device="cpu")
     kept = [text for text in texts if text]
     expected = theirs.similarity(theirs.encode_document(kept), theirs.encode_document(kept))
-    ours = Encoder(folder, precision="float32").encode_tokens(kept, side="document", task="retrieval").tokens
+    ours = Encoder(folder, precision="float32").encode_tokens(kept, ["multi_vector"], side="document", task="retrieval").tokens
     torch.testing.assert_close(multi_vector_scores(ours, ours), expected, rtol=0, atol=1e-5)
 
 
@@ -248,7 +288,7 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
     for query in data["queries"]:
         allowed = data["top_ranked"][query["id"]] if kind == "reranking" else documents
         sides = [
-            model.encoder.encode_tokens(texts, side=side, task="retrieval").tokens
+            model.encoder.encode_tokens(texts, list(BESIDE), side=side, task="retrieval").tokens
             for side, texts in {"query": [query["text"]], "document": [documents[key] for key in allowed]}.items()
         ]
         expected = (0.3 * lexical_scores(*sides) + multi_vector_scores(*sides))[0].tolist()

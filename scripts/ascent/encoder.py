@@ -82,22 +82,22 @@ class Encoder:
         return embeddings
 
     @torch.inference_mode()
-    def encode_tokens(self, texts: Sequence[str], *, side: Side, task: str) -> Encoded:
-        """Return the embeddings, as `encode`, and what the heads beside them give for each token, on this encoder's device."""
+    def encode_tokens(self, texts: Sequence[str], heads: Sequence[str], *, side: Side, task: str) -> Encoded:
+        """Return the embeddings, as `encode`, and what these heads beside them give for each token, on this encoder's device."""
         rows, skipped = self._rows(texts, side, task)
-        counted = self.model.counted(rows, [skipped] * len(rows))
-        parts: list[list[torch.Tensor]] = [[] for _ in rows]
+        counted = [torch.from_numpy(mask).to(self.device) for mask in self.model.counted(rows, [skipped] * len(rows))]
+        found: dict[int, list[torch.Tensor]] = {}
         for batch, (embeddings, *beside) in self._batches(rows, skipped):
-            of_rows = [part.split([len(rows[i]) for i in batch]) for part in beside]
+            given = dict(zip(self.contract.heads.beside, beside, strict=True))
+            of_rows = [given[head].split([len(rows[index]) for index in batch]) for head in heads]
             for place, index in enumerate(batch):
-                mask = torch.from_numpy(counted[index]).to(self.device)
-                parts[index] = [embeddings[place, None], *(part[place][mask] for part in of_rows)]
-        embeddings, *beside = (torch.cat(part) for part in zip(*parts, strict=True))
-        ids = np.concatenate([row[mask] for row, mask in zip(rows, counted, strict=True)])
+                found[index] = [embeddings[place, None], *(parts[place][counted[index]] for parts in of_rows)]
+        embeddings, *outputs = (torch.cat(parts) for parts in zip(*(found[index] for index in range(len(rows))), strict=True))
+        ids = np.concatenate([row[mask.cpu().numpy()] for row, mask in zip(rows, counted, strict=True)])
         tokens = TokenOutputs(
-            lengths=torch.tensor([int(mask.sum()) for mask in counted], device=self.device),
+            lengths=torch.stack([mask.sum() for mask in counted]),
             ids=torch.from_numpy(ids).long().to(self.device),
-            outputs=dict(zip(self.contract.heads.beside, beside, strict=True)),
+            outputs=dict(zip(heads, outputs, strict=True)),
         )
         return Encoded(embeddings=embeddings, tokens=tokens)
 

@@ -23,8 +23,8 @@ class SearchingModel:
     def __init__(self, encoder: Encoder, name: str, weights: dict[str, float]) -> None:
         self.encoder = encoder
         self.mteb_model_meta = model_meta(encoder, name)
-        kinds = ["dense", *encoder.contract.heads.beside]
-        self._weights = torch.tensor([weights.get(kind, 0.0) for kind in kinds], device=encoder.device)
+        self._heads = [name for name in encoder.contract.heads.beside if name in weights]
+        self._weights = torch.tensor([weights.get(kind, 0.0) for kind in ("dense", *self._heads)], device=encoder.device)
 
     def index(self, corpus, **_) -> None:
         """Keep the corpus as it is: what heads give for its tokens would fill the memory."""
@@ -37,7 +37,7 @@ class SearchingModel:
         task = TASKS.get(task_metadata.type, "default")
 
         def encode(texts: list[str], side: str) -> Encoded:
-            return self.encoder.encode_tokens(texts, side=side, task=task)
+            return self.encoder.encode_tokens(texts, self._heads, side=side, task=task)
 
         ids, device = list(self._corpus["id"]), self.encoder.device
         place = {document: index for index, document in enumerate(ids)}
