@@ -117,9 +117,10 @@ def stage_teacher(wildcards):
 
 
 def candidate_scores(wildcards):
-    """A teacher's scores of a data set's documents; none when the stage does not learn them."""
+    """A teacher's scores of a data set's documents, or the pairs that have them; none when the stage does not learn them."""
     learns = "teacher scores" in stage_of(wildcards).taught(wildcards.dataset).values()
-    return CANDIDATE_SCORES.format(**wildcards) if learns else []
+    table = CANDIDATE_SCORES if learns and stage_of(wildcards).teacher.model else PAIRS
+    return table.format(**wildcards) if learns else []
 
 
 def teacher_embeddings(wildcards):

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder with the tokenizer")
     parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
     parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; the pairs' own when left out")
-    parser.add_argument("--scores", type=Path, nargs="?", help="a teacher's scores of the rows' documents; none when left out")
+    parser.add_argument("--scores", type=Path, nargs="?", help="a teacher's, or --pairs again; none when left out")
     parser.add_argument("--embeddings", type=Path, nargs="?", help="a teacher's embeddings of the texts; none when left out")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     arguments = parser.parse_args()

@@ -172,6 +172,9 @@ def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch
     assert "| contrastive | team/judge | cross-encoder | CC \\| NC |" in text
     assert "| other | team/judge" not in text
     assert "The licences of the training data and of the teachers, above" in text
+    settings["recipe"]["stages"]["contrastive"]["teacher"] = {"kind": "stored"}
+    text = (release(files, model) / "README.md").read_text()
+    assert "| contrastive | scores that its training data have | stored | that of the data |" in text
 
 
 def test_released_folder_loads_plainly_and_embeds_the_same(files, model):

@@ -64,6 +64,15 @@ def test_cleaned_rows_are_counted_and_have_the_ids_of_what_they_are():
     assert clean["examples"] == {"changed": [{"query": "<b>a</b>", "positive": "b &amp; c"}]}
 
 
+def test_a_negative_that_is_removed_takes_its_score_along():
+    rows = [Pair("a", "b", ("c", "<br>", "d"), scores=(4, 3, 2, 1)), Pair("e", "f", ("&nbsp;",), scores=(6, 5)), Pair("g", "h")]
+    pairs, _ = prepared(*rows)
+    assert pairs["negatives"].to_list() == [["c", "d"], [], []]
+    assert pairs["scores"].to_list() == [[4, 3, 1], [6], None]
+    itself, _ = prepared(*rows, positive="query")
+    assert itself["scores"].to_list() == [None] * 3
+
+
 def test_a_change_of_a_negative_alone_is_counted():
     audit = prepared(Pair("a", "b", ("d", "<i>e</i>")))[1]
     assert audit["filters"][1]["changed"] == 1

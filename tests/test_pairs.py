@@ -1,5 +1,7 @@
 import hashlib
+import math
 import unicodedata
+from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
@@ -32,6 +34,11 @@ def frame():
     return pair_frame(PAIRS, "insurance", "eng-Latn")
 
 
+def scored(scores):
+    """A change that gives the first row scores."""
+    return lambda frame: frame.with_columns(scores=pl.Series([scores, None]))
+
+
 def test_an_id_is_a_hash_of_the_normalised_text():
     decomposed = unicodedata.normalize("NFD", "Café  au\u00a0lait\n")
     assert normalise_text(decomposed) == "Café au lait"
@@ -41,11 +48,16 @@ def test_an_id_is_a_hash_of_the_normalised_text():
 
 def test_a_written_table_is_read_back(tmp_path, frame):
     write_pairs(tmp_path / "pairs.parquet", frame)
-    assert pq.read_schema(tmp_path / "pairs.parquet").equals(SCHEMA)
+    assert pq.read_schema(tmp_path / "pairs.parquet").names == [name for name in SCHEMA.names if name != "scores"]
     back = read_pairs(tmp_path / "pairs.parquet")
     assert back.equals(frame)
     assert back.row(0, named=True)["negatives"] == ["A car.", "A house."]
     assert back["label"].to_list() == [None, 1.58]
+    taught = pair_frame([*PAIRS, replace(PAIRS[0], scores=(9.5, -1, 2.25))], "insurance", "eng-Latn")
+    write_pairs(tmp_path / "pairs.parquet", taught)
+    assert pq.read_schema(tmp_path / "pairs.parquet").equals(SCHEMA)
+    assert read_pairs(tmp_path / "pairs.parquet").equals(taught)
+    assert taught["scores"].to_list() == [None, None, [9.5, -1, 2.25]]
 
 
 def test_the_same_rows_are_the_same_bytes(tmp_path, frame):
@@ -84,6 +96,9 @@ def test_tables_of_other_writers_are_read(tmp_path, frame):
             r"row 0 \(of 2 such, counted from 0\) has an empty positive",
         ),
         (lambda f: f.with_columns(label=pl.lit(float("nan"))), "has a label that is NaN"),
+        (scored([1.0, 2.0]), r"row 0 \(of 1 such, counted from 0\) has not one score for its positive and each negative"),
+        (scored([1.0, math.nan, 2.0]), "has a score that is missing or not finite"),
+        (scored([1.0, 2.0, None]), "has a score that is missing or not finite"),
         (lambda f: f.with_columns(task=pl.lit("retreival")), "has a task that is none of retrieval, "),
         (
             lambda f: f.with_columns(split=pl.lit("dev")),

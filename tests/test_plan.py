@@ -242,6 +242,12 @@ def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, train
     assert (found.texts, found.tokens) == (len(lengths), sum(lengths))
 
 
+def test_stored_scores_are_no_job(recipe):
+    plain = recipe()
+    stored = recipe(lambda values: values["stages"]["contrastive"].update(objective="margin_mse", teacher={"kind": "stored"}))
+    assert [(job.rule, job.what) for job in stored.jobs] == [(job.rule, job.what) for job in plain.jobs]
+
+
 def test_a_teacher_that_scores_and_embeds_is_two_jobs(recipe):
     taught = {"objective": {"margin_mse": {}, "embedding_mse": {}}, "teacher": {"model": "tiny", "kind": "bi-encoder"}}
     found = recipe(lambda values: values["stages"]["finetune"].update(taught))

@@ -1,8 +1,10 @@
 import gzip
 import json
+import math
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -135,6 +137,63 @@ def test_a_bad_row_is_set_aside_and_counted(tmp_path, row, reason):
     assert len(pairs) == 2
     assert audit["set_aside"] == {reason: 1}
     assert audit["examples"] == {reason: ["train.jsonl:2"]}
+
+
+SCORED = {"query": "q", "positive": ["p", "r"], "neg": ["n", "", "m"], "pos_scores": [9, 8.5], "neg_scores": [-1, 0, "2.5"]}
+SCORES = {"negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores"]}
+
+
+def test_a_teacher_s_scores_come_with_their_texts(tmp_path):
+    """In lists, as FlagEmbedding has them; and in columns of their own, of texts of which one may be empty."""
+    (tmp_path / "train.jsonl").write_text(json.dumps(SCORED))
+    pairs = table(tmp_path, columns=SCORES)[0]
+    assert texts(pairs, "positive", "negatives", "scores") == [("p", ["n", "m"], [9, -1, 2.5]), ("r", ["n", "m"], [8.5, -1, 2.5])]
+    (tmp_path / "train.csv").write_text("query,positive,a,b,of_p,of_a,of_b\nq,p,,n,.5,,.25\nr,s,n,,-1,2,\n")
+    columns = {"negatives": ["a", "b"], "positive_scores": "of_p", "negative_scores": ["of_a", "of_b"]}
+    pairs, _, audit = table(tmp_path, "train.csv", columns=columns)
+    assert texts(pairs, "negatives", "scores") == [(["n"], [0.5, 0.25]), (["n"], [-1, 2])]
+    assert audit["set_aside"] == {}
+    assert table(tmp_path, "train.csv")[0]["scores"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"neg_scores": [-1, 0]}, "not one score for each negative"),
+        ({"neg_scores": None}, "not one score for each negative"),
+        ({"neg_scores": -1}, "not one score for each negative"),
+        ({"pos_scores": [9]}, "not one score for each positive"),
+        ({"pos_scores": 9}, "not one score for each positive"),
+        ({"pos_scores": [9, math.nan]}, "positive's score is not a finite number"),
+        ({"neg_scores": [-1, 0, math.nan]}, "negative's score is not a finite number"),
+        ({"neg_scores": [-1, 0, None]}, "negative's score is not a number"),
+        ({"neg_scores": [-1, 0, [1]]}, "negative's score is not a number"),
+        ({"positive": []}, "not one score for each positive"),
+    ],
+)
+def test_a_row_without_its_scores_is_set_aside_and_counted(tmp_path, change, reason):
+    rows = [SCORED, SCORED | change, {name: cell for name, cell in SCORED.items() if name != "pos_scores"}]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pairs, _, audit = table(tmp_path, columns=SCORES)
+    expected = Counter([reason, "not one score for each positive"])
+    assert len(pairs) == 2
+    assert audit["set_aside"] == expected
+    assert audit["examples"][reason][0] == "train.jsonl:2"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"positive_scores": "pos_scores"},
+        {"negatives": ["neg"], "positive_scores": "pos_scores"},
+        {"negatives": ["neg"], "negative_scores": ["neg_scores"]},
+        {"negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores", "more"]},
+    ],
+)
+def test_scores_of_some_documents_only_are_refused(tmp_path, columns):
+    (tmp_path / "train.jsonl").write_text(json.dumps(SCORED))
+    with pytest.raises(AscentError, match=r"reader table: 'columns': a teacher's scores are those of the positive and of all"):
+        table(tmp_path, columns=columns)
 
 
 def test_at_most_five_examples_of_a_reason_are_kept(tmp_path):

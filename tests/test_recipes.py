@@ -350,6 +350,15 @@ def test_a_teacher_has_a_settings_file_for_each_data_set_that_learns_from_it(wri
     }
 
 
+def test_stored_scores_have_no_settings_file_and_no_model(write):
+    stored = {"objective": "margin_mse", "teacher": {"kind": "stored"}}
+    recipe = changed(data__questions={"corpus": "library"})
+    recipe["stages"]["contrastive"] |= stored
+    files = settings_files(load_recipes(write(small=recipe)))
+    assert not [path for path in files if "/teacher/" in path]
+    assert list(yaml.safe_load(files["results/small/release.yaml"])["models"]) == ["tiny"]
+
+
 def test_a_comment_in_a_recipe_changes_no_settings_file(write, tmp_path):
     config = write(small=SMALL)
     before = settings_files(load_recipes(config))

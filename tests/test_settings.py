@@ -20,6 +20,7 @@ from ascent.validation import check, dump, load
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
 CORPUS = {"source": SOURCE, "licence": "mit", "language": "eng-Latn"}
 TRAIN = {"objective": "infonce", "data": ["questions"]}
+STORED = TRAIN | {"objective": "margin_mse", "teacher": {"kind": "stored"}}
 PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": ["*"]}
 
 
@@ -126,6 +127,17 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             TrainStage,
             TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder", "max_token": 2}},
             "unknown key 'teacher.max_token'; did you mean 'max_tokens'?",
+        ),
+        (TrainStage, STORED | {"teacher": {"kind": "stored", "model": "a"}}, "unknown key 'teacher.model'; known are: kind."),
+        (
+            TrainStage,
+            STORED | {"objective": "embedding_mse"},
+            "the objective 'embedding_mse' learns embeddings, which are not stored: take a bi-encoder",
+        ),
+        (
+            TrainStage,
+            STORED | {"mining": {"model": "base"}},
+            "mining takes negatives for which no score is stored: leave it out, or name a model as teacher",
         ),
         (TrainStage, TRAIN | {"teacher": {"model": "a", "kind": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
         (Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),

@@ -1,6 +1,8 @@
 """A teacher's scores are those of sentence-transformers, reach the rows that they are for, and are refused for any other."""
 
+import json
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,9 +15,14 @@ from sentence_transformers import SentenceTransformer
 from ascent import encoder, teachers, tokenised
 from ascent.candidates import candidates, embeddings_file, read_scores, write_embeddings, write_scores
 from ascent.contract_settings import BiEncoderTeacher, CrossEncoderTeacher
+from ascent.data_settings import Preparation
 from ascent.errors import AscentError
+from ascent.filters import keep_scored, prepare
+from ascent.filters.clean import clean_text
 from ascent.pairs import Pair, pair_frame, write_pairs
-from ascent.settings import Teaching
+from ascent.readers import normalise
+from ascent.settings import Teaching, Threshold
+from ascent.source_settings import Reading
 from ascent.teachers import CrossEncoder, embed_texts, score_candidates
 from ascent.tokenised import TokenisedPairs
 from small import make_model
@@ -225,6 +232,65 @@ def test_a_batch_has_the_scores_of_its_documents(rows, pairs, scored, training_r
                 assert found == own[place].tolist() if place < len(own) else np.isnan(found).all()
                 seen.add(place < len(own))
     assert seen == {True, False}
+
+
+def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_model, training_contract, data_of, tmp_path):
+    """From FlagEmbedding's JSON lines to a batch, past filters that drop rows and negatives: each document's score is the one
+    that stands beside its text."""
+    texts = [row["positive"] for row in corpus_rows]
+    tokenizer, _ = tokenised.load_tokenizer(tiny_model, training_contract.max_tokens)
+
+    def ids(text):
+        return tuple(tokenizer.encode(text).ids)
+
+    lines, said = [], {}
+    for i, row in enumerate(corpus_rows[:12]):
+        line = {"query": f"<b>{row['query']}</b>", "pos": [row["positive"], texts[100 + i]], "neg": texts[50 + i : 53 + i]}
+        line |= {"pos_scores": [i + 0.5, i + 0.25], "neg_scores": [-i, -i - 0.5, -i - 0.75]}
+        for side in ("pos", "neg"):
+            for text, score in zip(line[side], line[f"{side}_scores"], strict=True):
+                said[ids("question: " + row["query"]), ids(clean_text(text))] = score
+        line["neg"].insert(1, "<br>")
+        line["neg_scores"].insert(1, 1000.0)
+        lines += [line] * (1 + (i == 3))  # one comes twice
+    lines[5] = lines[5] | {"query": "ö" * 3000}  # too long
+    lines[7] = lines[7] | {"neg_scores": lines[7]["neg_scores"][:-1]}
+    lines[9] = lines[9] | {"pos_scores": [9.0, math.nan]}
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    columns = {"positive": "pos", "negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores"]}
+    reading = Reading(options={"pairs": {"train": ["*.jsonl"]}, "columns": columns}, language="eng-Latn")
+    pairs, _, audit = normalise("web", reading, tmp_path)
+    assert audit["set_aside"] == {"not one score for each negative": 1, "positive's score is not a finite number": 1}
+    pairs, audit = prepare("taught", Preparation(corpus="web"), pairs, pairs.clear())
+    pairs, audit = keep_scored(Threshold(min_score=None), pairs, audit, None)
+    assert audit["dropped"] == {"the pair occurred before": 2, "query longer than 2000 characters": 2}
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, pairs)
+    tokenised.tokenise_pairs(tiny_model, training_contract.tokenising("retrieval"), path, None, tmp_path / "tokens", scores=path)
+
+    data = data_of({"taught": tmp_path / "tokens"}, objective="distill_kl", teacher={"kind": "stored"})
+    schedule, seen = data.schedule(), 0
+    for step in range(len(schedule)):
+        batch = data.batch(schedule[step], rank=0, world=1)
+        queries, documents = batch.tokens[: batch.rows], batch.tokens[batch.rows :]
+        asked = [(tuple(queries[owner]), tuple(text)) for owner, text in zip(batch.owners.tolist(), documents, strict=True)]
+        assert batch.taught("cpu")["teacher_scores"].tolist() == [said[both] for both in asked]
+        seen += len(asked)
+    assert seen == 9 * 2 * 4
+
+
+@pytest.mark.parametrize("mined", [False, True])
+def test_rows_that_have_no_stored_scores_are_refused(pairs, training_rows, tiny_model, training_contract, tmp_path, mined):
+    path, negatives = pairs, None
+    if mined:
+        path, negatives = tmp_path / "pairs.parquet", tmp_path / "negatives.parquet"
+        rows = pair_frame([replace(row, scores=(1.0, 0.0)) for row in training_rows], "x", "eng-Latn")
+        write_pairs(path, rows)
+        rows.select("query_id", "positive_id", "negatives").write_parquet(negatives)
+    tokenising, output = training_contract.tokenising("retrieval"), tmp_path / "tokens"
+    with pytest.raises(AscentError, match=r"pairs\.parquet: 4(0 of 40|4 of 44) rows have no stored scores"):
+        tokenised.tokenise_pairs(tiny_model, tokenising, path, negatives, output, scores=path)
+    assert not output.exists()
 
 
 def test_tokens_without_scores_are_what_they_were(pairs, scored, tokens_of, training_rows, data_of):

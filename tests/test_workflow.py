@@ -370,13 +370,26 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
 
 
 def test_stages_learn_from_teachers(fresh, tmp_path):
-    """A cross-encoder's scores of negatives that the base mined, and what runs again of all that; a bi-encoder's embeddings."""
+    """A cross-encoder's scores of negatives that the base mined, and what runs again of all that; a bi-encoder's embeddings;
+    scores that a corpus brings along."""
     make_model(tmp_path / "judge", labels=1)
     config = yaml.safe_load(fresh.config.read_text())
     config["models"]["judge"] = {"source": {"type": "files", "paths": [str(tmp_path / "judge")]}, "licence": "mit"}
+    columns = {"negatives": ["negative"], "positive_scores": "high", "negative_scores": ["low"]}
+    config["corpora"]["scored"] = {
+        "source": {"type": "files", "paths": [str(tmp_path / "scored.jsonl")]},
+        "options": {"pairs": {"train": ["scored.jsonl"]}, "columns": columns},
+        "licence": "mit",
+        "language": "eng-Latn",
+    }
+    rows = [{"query": f"question {i}", "positive": f"answer {i}", "negative": "no", "high": i, "low": i / 4} for i in range(9)]
+    rows[4]["low"] = None
+    (tmp_path / "scored.jsonl").write_text("\n".join(map(json.dumps, rows)))
     fresh.config.write_text(yaml.safe_dump(config))
     recipe = yaml.safe_load(recipe_of(fresh).read_text())
     recipe["data"]["questions"] = {"corpus": "library", "decontaminate": ["library"]}
+    recipe["data"]["scored"] = {"corpus": "scored"}
+    recipe["stages"]["stored"] = {"objective": "distill_kl", "data": ["scored"], "teacher": {"kind": "stored"}}
     recipe["shards"] = 1
     recipe["stages"]["finetune"] |= {
         "from": ["base"],
@@ -388,8 +401,12 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     recipe["stages"]["contrastive"] |= embeds
     recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
     model, stage = "results/small/finetune/model", fresh / "results/small/finetune"
-    done = fresh.build(model, "results/small/contrastive/tokens/questions")
+    done = fresh.build(model, "results/small/contrastive/tokens/questions", "results/small/stored/tokens/scored")
     assert done.returncode == 0, done.stdout
+    stored = np.load(fresh / "results/small/stored/tokens/scored/teacher_scores.npy").tolist()
+    assert stored == [row[score] for row in rows if row["low"] is not None for score in ("high", "low")]
+    set_aside = json.loads((fresh / "results/corpora/scored/audit.json").read_text())["set_aside"]
+    assert set_aside == {"not one score for each negative": 1}
     embedded = np.load(fresh / "results/small/contrastive/tokens/questions/teacher_embeddings.npy")
     texts = json.loads((fresh / "results/small/contrastive/tokens/questions/meta.json").read_text())["texts"]
     assert (embedded.dtype, embedded.shape) == (np.float16, (sum(texts.values()), 32))

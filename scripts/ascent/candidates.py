@@ -50,6 +50,16 @@ def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
     return scores.to_numpy()
 
 
+def stored_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
+    """Return the scores that a pair table's rows came with: float32 (candidates,). Raises AscentError when a row has none."""
+    if missing := rows["scores"].null_count():
+        raise AscentError(
+            f"{path}: {missing} of {len(rows)} rows have no stored scores for the stage to learn; name their columns in the "
+            "corpus's options (positive_scores, negative_scores), or take a model as teacher."
+        )
+    return rows["scores"].explode().cast(pl.Float32).to_numpy()
+
+
 def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Path, negatives: Path | None) -> None:
     """Write the embeddings of the texts of a data set's rows, float16 (texts, dimension)."""
     with folder_atomically(output) as folder:

@@ -77,7 +77,7 @@ def make_card(
             },
             lines=[(row, bases.get(task), tests.get(task)) for task, row in rows.items()],
             teachers={
-                name: (stage.teacher, settings.models[stage.teacher.model])
+                name: (stage.teacher, settings.models.get(stage.teacher.model))
                 for name, stage in lineage.items()
                 if isinstance(stage, Training) and stage.teacher
             },

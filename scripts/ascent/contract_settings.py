@@ -1,6 +1,6 @@
 """How a model is used: the prompt contract, the base, teachers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -110,4 +110,15 @@ class CrossEncoderTeacher(Settings):
     """A query and a document that have more tokens together are cut, the longer one first; special tokens count."""
 
 
-Teacher = Annotated[BiEncoderTeacher | CrossEncoderTeacher, Field(discriminator="kind")]
+class StoredTeacher(Settings):
+    """A teacher's scores that the corpora bring along, from the columns that the reader `table` calls positive_scores and
+    negative_scores."""
+
+    kind: Literal["stored"]
+    """The kind of teacher."""
+
+    # No model runs.
+    model: ClassVar[None] = None
+
+
+Teacher = Annotated[BiEncoderTeacher | CrossEncoderTeacher | StoredTeacher, Field(discriminator="kind")]

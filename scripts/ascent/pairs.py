@@ -6,7 +6,7 @@ files; in memory they are polars frames with the columns of SCHEMA and DOCUMENT_
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         "query_id": pa.string(),
         "positive_id": pa.string(),
         "label": pa.float64(),  # the human score of a graded pair; null elsewhere
+        "scores": pa.list_(pa.float64()),  # a teacher's, of the positive and of each negative; null where the corpus has none
         "task": pa.string(),
         "dataset": pa.string(),
         "language": pa.string(),
@@ -50,6 +51,7 @@ class Pair:
     label: float | None = None
     task: str = "retrieval"
     split: str = "train"
+    scores: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFra
             "query_id": text_id(pair.query),
             "positive_id": text_id(pair.positive),
             "label": pair.label,
+            "scores": None if pair.scores is None else list(pair.scores),
             "task": pair.task,
             "dataset": dataset,
             "language": language,
@@ -98,8 +101,9 @@ def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
 
 
 def write_pairs(path: str | Path, pairs: pl.DataFrame) -> None:
-    """Write a pair table: same rows, same bytes."""
-    _write(path, pairs, SCHEMA)
+    """Write a pair table: same rows, same bytes. Where no row has scores, the column is left out."""
+    scored = pairs["scores"].null_count() < len(pairs)
+    _write(path, pairs, SCHEMA if scored else SCHEMA.remove(SCHEMA.get_field_index("scores")))
 
 
 def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
@@ -111,14 +115,18 @@ def read_pairs(path: str | Path) -> pl.DataFrame:
     """Read a pair table.
 
     Raises AscentError when the file is missing or has no rows, a column is missing or of another type, a text
-    is empty, a label is NaN, or a task or split is unknown.
+    is empty, a label is NaN, scores are not one finite number for each document, or a task or split is unknown.
     """
-    pairs = _read(path, SCHEMA, may_be_null={"label"})
+    pairs = _read(path, SCHEMA, may_be_null={"label", "scores"}, may_be_absent={"scores"})
     if pairs.is_empty():
         raise AscentError(f"{path}: has no rows; check the step that wrote it.")
     _refuse(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query")
     _refuse(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive")
     _refuse(path, pairs, pl.col("label").is_nan(), "a label that is NaN")
+    counted = pl.col("scores").list.len() == pl.col("negatives").list.len() + 1
+    _refuse(path, pairs, ~counted, "not one score for its positive and each negative")
+    finite = pl.col("scores").list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    _refuse(path, pairs, ~finite, "a score that is missing or not finite")
     _refuse(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}")
     _refuse(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}")
     return pairs
@@ -131,8 +139,9 @@ def read_documents(path: str | Path) -> pl.DataFrame:
     return documents
 
 
-def read_columns(path: str | Path, schema: pa.Schema) -> pa.Table:
-    """Read these columns of a parquet file. Raises AscentError when one is missing or of another type."""
+def read_columns(path: str | Path, schema: pa.Schema, may_be_absent: Collection[str] = ()) -> pa.Table:
+    """Read these columns of a parquet file; one that may be absent, and is, is null. Raises AscentError when another is missing,
+    or one is of another type."""
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
@@ -140,6 +149,8 @@ def read_columns(path: str | Path, schema: pa.Schema) -> pa.Table:
     except (OSError, pa.ArrowInvalid):
         raise AscentError(f"{path}: not a whole parquet file; remove it and run the step that makes it.") from None
     for field in schema:
+        if field.name in may_be_absent and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
         if field.name not in table.column_names:
             raise AscentError(f"{path}: column '{field.name}' is missing (there are: {', '.join(table.column_names)}); add it.")
         found = table.schema.field(field.name).type
@@ -148,8 +159,10 @@ def read_columns(path: str | Path, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names).cast(schema)
 
 
-def _read(path: str | Path, schema: pa.Schema, may_be_null: set[str] = frozenset()) -> pl.DataFrame:
-    table = read_columns(path, schema)
+def _read(
+    path: str | Path, schema: pa.Schema, may_be_null: Collection[str] = (), may_be_absent: Collection[str] = ()
+) -> pl.DataFrame:
+    table = read_columns(path, schema, may_be_absent)
     for name in schema.names:
         column = table[name]
         inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column

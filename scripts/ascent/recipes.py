@@ -268,7 +268,7 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
             if stage.mining:
                 known(stage.mining.model, stages, "the stage", f"stages.{name}.mining.model")
                 graph[name].add(stage.mining.model)
-            if stage.teacher:
+            if stage.teacher and stage.teacher.model:
                 known(stage.teacher.model, config.models, "the model", f"stages.{name}.teacher.model")
             if isinstance(stage, TrainStage):
                 if stage.of_tokens and not recipe.base.heads.beside:
@@ -352,7 +352,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                     tokenising = settings.tokenising(recipes.contract(name, stage), recipes.datasets[dataset].task)
                     files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
                 for dataset in settings.data:
-                    if settings.taught(dataset):
+                    if settings.taught(dataset) and settings.teacher.model:
                         teaching = Teaching(teacher=settings.teacher, task=recipes.datasets[dataset].task)
                         files[f"results/{name}/{stage}/teacher/{dataset}.yaml"] = dump(teaching)
                 if settings.mining:
@@ -371,7 +371,8 @@ def _part(kind: type[Settings], whole: Settings) -> str:
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
     corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(recipes.evaluation_corpora(name))
     models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
-    models |= {recipe.stages[stage].teacher.model for stage in recipes.trained(name) if recipe.stages[stage].teacher}
+    teachers = [recipe.stages[stage].teacher for stage in recipes.trained(name)]
+    models |= {teacher.model for teacher in teachers if teacher and teacher.model}
     return ReleaseSettings(
         name=name,
         # How training was run changes nothing on the card.

@@ -263,7 +263,8 @@ class TrainStage(Training):
     mining: Mining | None = None
     """Hard negatives, mined with an earlier stage's model; none when absent."""
     teacher: Teacher | None = None
-    """A model that the stage learns from, by an objective of its scores or embeddings: margin_mse, distill_kl, embedding_mse."""
+    """What the stage learns from, a model or the stored scores of one, by an objective of its scores or embeddings: margin_mse,
+    distill_kl, embedding_mse."""
     matryoshka: dict[Count, Positive] = {}
     """Prefixes of the embedding that serve alone too: their sizes, and the weight of each one's loss in the sum. The whole
     embedding's is 1 unless it is given (arXiv 2205.13147)."""
@@ -297,8 +298,11 @@ class TrainStage(Training):
         for loss, needed in [item for name in self.data for item in self.taught(name).items()]:
             if self.teacher is None:
                 raise ValueError(f"the objective '{loss}' learns from a teacher: give the stage a teacher")
-            if needed == "teacher embeddings" and self.teacher.kind == "cross-encoder":
-                raise ValueError(f"the objective '{loss}' learns embeddings, which a cross-encoder has not: take a bi-encoder")
+            if needed == "teacher embeddings" and self.teacher.kind != "bi-encoder":
+                has_none = "are not stored" if self.teacher.kind == "stored" else "a cross-encoder has not"
+                raise ValueError(f"the objective '{loss}' learns embeddings, which {has_none}: take a bi-encoder")
+        if self.teacher is not None and self.teacher.kind == "stored" and self.mining is not None:
+            raise ValueError("mining takes negatives for which no score is stored: leave it out, or name a model as teacher")
         if self.teacher is not None and self.mining is not None and self.mining.dynamic is not None:
             raise ValueError("mining.dynamic takes negatives that the teacher was not asked of: leave one of them out")
         if self.teacher is not None and not any(self.taught(name) for name in self.data):

@@ -31,7 +31,7 @@ import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
 
-from .candidates import embeddings_file, read_scores
+from .candidates import embeddings_file, read_scores, stored_scores
 from .contract import tokenizer_digest
 from .contract_settings import Tokenising
 from .errors import AscentError
@@ -58,8 +58,8 @@ def tokenise_pairs(
     """Write a data set's tokens; return the contents of meta.json.
 
     model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. scores, embeddings: a teacher's,
-    by score_candidates and embed_texts. Raises AscentError when any was made for other pairs, when nothing is left of a text by
-    a prompt that pooling leaves out, and as read_pairs does.
+    by score_candidates and embed_texts; for scores that came with the pairs, `pairs` again. Raises AscentError when any was made
+    for other pairs, when nothing is left of a text by a prompt that pooling leaves out, and as read_pairs does.
     """
     tokenizer, digest = load_tokenizer(model, settings.max_tokens)
     rows, prompt_lengths = training_rows(pairs, negatives), _prompt_lengths(model, settings)
@@ -109,7 +109,7 @@ def tokenise_pairs(
             "answer_offsets": np.concatenate([[0], np.cumsum(counts)]),
         }
         if scores:
-            arrays["teacher_scores"] = read_scores(scores, rows)
+            arrays["teacher_scores"] = stored_scores(pairs, rows) if scores == pairs else read_scores(scores, rows)
         if "reserve" in rows.columns:
             arrays |= {"reserve": reserve, "reserve_offsets": reserve_offsets}
         for name, array in arrays.items():
@@ -238,13 +238,14 @@ def _prompt_lengths(model: Path, settings: Tokenising) -> dict[str, int]:
 
 
 def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
-    """Return a data set's rows with the negatives that they are trained with."""
-    rows = read_pairs(pairs).select("query", "positive", "negatives", "label", "query_id", "positive_id")
+    """Return a data set's rows with the negatives that they are trained with; mined ones have no stored scores."""
+    rows = read_pairs(pairs).select("query", "positive", "negatives", "label", "query_id", "positive_id", "scores")
     if negatives is None:
         return rows
     keys = ["query_id", "positive_id"]
     mined = read_negatives(negatives)
     both = rows.drop("negatives").join(mined, on=keys, how="left", maintain_order="left")
+    both = both.with_columns(scores=pl.lit(None, rows.schema["scores"]))
     if both["negatives"].null_count() or len(mined) != rows.select(keys).n_unique():
         raise AscentError(f"{negatives}: holds negatives of other pairs than {pairs}; mine again.")
     return both

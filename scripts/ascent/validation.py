@@ -31,7 +31,7 @@ def dump(settings: BaseModel) -> str:
 
 
 # What pydantic puts into an error's path to name the branch of a union; no key of the file.
-_BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub", "bi-encoder", "cross-encoder"}
+_BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub", "bi-encoder", "cross-encoder", "stored"}
 
 
 def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
@@ -89,7 +89,7 @@ def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool
     branches = [branch for some in nested for branch in some if "$ref" in branch]
     if branches and part in _BRANCHES:
         names = {"train": "TrainStage", "pretrain": "PretrainStage", "merge": "MergeStage"}
-        names |= {"bi-encoder": "BiEncoderTeacher", "cross-encoder": "CrossEncoderTeacher"}
+        names |= {"bi-encoder": "BiEncoderTeacher", "cross-encoder": "CrossEncoderTeacher", "stored": "StoredTeacher"}
         wanted = names.get(str(part), f"{str(part).capitalize()}Source")
         return next(branch for branch in branches if branch["$ref"].endswith(wanted)), True
     if part in node.get("properties", {}):

@@ -16,7 +16,8 @@ def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> p
 
 
 def with_positives(pairs: pl.DataFrame, dataset: Preparation) -> pl.DataFrame:
-    """Return the rows with the data set's positives: those given, or the queries, to which negatives and label do not belong."""
+    """Return the rows with the data set's positives: those given, or the queries, to which negatives, label and scores do not
+    belong."""
     if dataset.positive == "given":
         return pairs
     return pairs.with_columns(
@@ -24,4 +25,5 @@ def with_positives(pairs: pl.DataFrame, dataset: Preparation) -> pl.DataFrame:
         positive_id=pl.col("query_id"),
         negatives=pl.lit([], pl.List(pl.String)),
         label=pl.lit(None, pl.Float64),
+        scores=pl.lit(None, pl.List(pl.Float64)),
     )

@@ -8,11 +8,13 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import model_validator
 
 from ..errors import AscentError
 from ..pairs import Document, Pair
@@ -33,6 +35,21 @@ class Columns(Settings):
     """Columns of negatives; each cell is a text or a list of texts, and may be empty."""
     label: str | None = None
     """The human score of a graded pair."""
+    positive_scores: str | None = None
+    """A teacher's score of the positive, or a list, one for each positive; for stages with `teacher: {kind: stored}`."""
+    negative_scores: list[str] = []
+    """Columns of the teacher's scores of the negatives, one for each of `negatives`; a cell has as many numbers as that one has
+    texts."""
+
+    @model_validator(mode="after")
+    def _all_documents_are_scored(self):
+        wanted = len(self.negatives) if self.positive_scores else 0
+        if (self.positive_scores and not wanted) or len(self.negative_scores) != wanted:
+            raise ValueError(
+                "a teacher's scores are those of the positive and of all negatives: name positive_scores, and one column of "
+                "negative_scores for each of negatives"
+            )
+        return self
 
 
 class Options(Settings):
@@ -53,7 +70,8 @@ class Options(Settings):
 def read(folder: Path, options: Options) -> Iterator[Pair | Document | Rejected]:
     """Yield the rows of all files, split by split."""
     columns = options.columns
-    named = [columns.query, columns.positive, *columns.negatives, *([columns.label] if columns.label else [])]
+    named = [columns.query, columns.positive, *columns.negatives, *columns.negative_scores]
+    named += [name for name in (columns.label, columns.positive_scores) if name]
     sets = [(_pairs, named, *item) for item in options.pairs.items()]
     sets += [(_document, [options.document_column], *item) for item in options.documents.items()]
     for make, wanted, split, patterns in sets:
@@ -69,14 +87,38 @@ def read(folder: Path, options: Options) -> Iterator[Pair | Document | Rejected]
 def _pairs(cells: dict, split: str, options: Options) -> list[Pair]:
     columns = options.columns
     query = usable_text(cells.get(columns.query), "query")
-    positives = [_positive(value, options.task) for value in _as_list(cells.get(columns.positive))]
+    positives = [
+        (_positive(value, options.task), score)
+        for value, score in _scored(cells, columns.positive, columns.positive_scores, "positive")
+    ]
     if not positives:
         raise BadRow("no positive")
-    negatives = tuple(
-        usable_text(value, "negative") for name in columns.negatives for value in _as_list(cells.get(name)) if value
-    )
+    negatives = [
+        (usable_text(value, "negative"), score)
+        for names in zip_longest(columns.negatives, columns.negative_scores)
+        for value, score in _scored(cells, *names, "negative")
+        if value
+    ]
     label = usable_number(cells.get(columns.label), "label") if columns.label else None
-    return [Pair(query, positive, negatives, label, options.task, split) for positive in positives]
+    texts, scores = (tuple(part[place] for part in negatives) for place in range(2))
+    return [
+        Pair(query, positive, texts, label, options.task, split, (score, *scores) if columns.positive_scores else None)
+        for positive, score in positives
+    ]
+
+
+def _scored(cells: dict, texts: str, scores: str | None, what: str) -> list[tuple[Any, float | None]]:
+    """Return each text of a cell with its score; None without a column of scores, or without a text."""
+    values = _as_list(cells.get(texts))
+    if scores is None:
+        return [(value, None) for value in values]
+    numbers = _as_list(cells.get(scores))
+    if len(numbers) != len(values):
+        raise BadRow(f"not one score for each {what}")
+    return [
+        (value, usable_number(number, f"{what}'s score") if value else None)
+        for value, number in zip(values, numbers, strict=True)
+    ]
 
 
 def _document(cells: dict, split: str, options: Options) -> list[Document]:
@@ -90,6 +132,8 @@ def _positive(value: Any, task: str) -> str:
 
 
 def _as_list(cell: Any) -> list:
+    if cell is None:
+        return []
     return cell if isinstance(cell, list) else [cell]
 
 
