@@ -33,6 +33,7 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
 BATCH = 8
 NIGHTLY = pytest.mark.nightly
 IN_MEMORY = {"device": "cpu", "pin_memory": False}
+LORA = {"type": "lora", "rank": 4, "dropout": 0}
 
 
 @pytest.mark.parametrize(
@@ -224,11 +225,22 @@ def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("zero", "before", "after"),
-    [(0, 2, 1), pytest.param(1, 2, 1, marks=NIGHTLY), pytest.param(2, 1, 2, marks=NIGHTLY), (3, 2, 1)],
+    ("zero", "before", "after", "adapter"),
+    [
+        (0, 2, 1, None),
+        pytest.param(1, 2, 1, None, marks=NIGHTLY),
+        pytest.param(2, 1, 2, None, marks=NIGHTLY),
+        (3, 2, 1, None),
+        pytest.param(0, 1, 2, LORA, marks=NIGHTLY),
+        pytest.param(0, 2, 1, LORA, marks=NIGHTLY),
+        (2, 1, 2, LORA),
+        pytest.param(2, 2, 1, LORA, marks=NIGHTLY),
+        pytest.param(3, 2, 1, LORA, marks=NIGHTLY),
+    ],
 )
-def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path, zero, before, after):
-    settings = {"epochs": 3, "dropout": 0, "zero": zero, "weight_decay": 0.1, "running": {"checkpoint_steps": 1}}
+def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path, zero, before, after, adapter):
+    settings = {"epochs": 3, "dropout": 0, "zero": zero, "weight_decay": 0.1, "adapter": adapter}
+    settings["running"] = {"checkpoint_steps": 1}
     whole = finished(run("whole", processes=before, **settings), tmp_path / "whole")
     folder = tmp_path / "disturbed"
     assert interrupted(run("disturbed", processes=before, **settings), folder, signal.SIGTERM, after=5) == 1
