@@ -1,4 +1,4 @@
-"""A real SLURM on this machine: a controller with its accounting, one CPU node, two nodes of eight virtual H100s.
+"""A real SLURM on this machine: a controller with its accounting, one CPU node, eight nodes of eight virtual H100s.
 
 `python tests/slurm/cluster.py start FOLDER` starts one, `stop FOLDER` ends it; tests use `with Cluster(folder):`. Everything
 lies in the folder, except links in /etc/slurm and the nodes' names in /etc/hosts, which go when the cluster does.
@@ -18,8 +18,9 @@ from pathlib import Path
 # The daemons, and what apt-get calls, lie in folders that a root's PATH may lack.
 os.environ["PATH"] += f"{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
-PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306, "cpu01": 17001, "gpu01": 17011, "gpu02": 17012}
-NODES = ("cpu01", "gpu01", "gpu02")
+# As many GPU nodes as trainings are there at a time, so that none waits for another's node or takes it.
+NODES = ("cpu01", *(f"gpu{number:02d}" for number in range(1, 9)))
+PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306} | {node: 17001 + i for i, node in enumerate(NODES)}
 JOB_FIELDS = ("JobID", "State", "Partition", "NodeList", "AllocTRES", "ReqMem", "Timelimit", "Start", "Comment", "WorkDir")
 ETC = Path("/etc/slurm")
 LINKS = ("slurm.conf", "gres.conf")
@@ -68,16 +69,15 @@ AccountingStorageEnforce=associations
 AccountingStorageTRES=gres/gpu,gres/gpu:h100
 AccountingStoreFlags=job_comment
 NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu01} CPUs=64 RealMemory=256000
-NodeName=gpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu01} CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
-NodeName=gpu02 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu02} CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
+NodeName=gpu[01-08] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{gpu01}-{gpu08}] CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
 PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=1-00:00:00
-PartitionName=gpu Nodes=gpu[01-02] MaxTime=2-00:00:00 PriorityTier=10 PreemptMode=OFF
-PartitionName=preemptible Nodes=gpu[01-02] MaxTime=2-00:00:00 PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=gpu Nodes=gpu[01-08] MaxTime=2-00:00:00 PriorityTier=10 PreemptMode=OFF
+PartitionName=preemptible Nodes=gpu[01-08] MaxTime=2-00:00:00 PriorityTier=1 PreemptMode=REQUEUE
 """
 # Plain files in place of devices: slurmd writes to its log that it cannot guard them, and goes on.
 GRES_CONF = """
 AutoDetect=off
-NodeName=gpu[01-02] Name=gpu Type=h100 File={folder}/dev/nvidia[0-7]
+NodeName=gpu[01-08] Name=gpu Type=h100 File={folder}/dev/nvidia[0-7]
 """
 SLURMDBD_CONF = """
 AuthType=auth/munge

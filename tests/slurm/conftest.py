@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import yaml
 from cluster import Cluster, missing
 from runs import ClusterCopy
 from small import make_workspace
+
+# Trainings that are disturbed at a time. Each is at work for half a minute, on one of two cores, and otherwise waits.
+AT_ONCE = 3
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +52,28 @@ def finished(cluster, workspace, tmp_path_factory) -> ClusterCopy:
     copy.end()
 
 
-@pytest.fixture
-def untrained(finished, tmp_path) -> ClusterCopy:
+@pytest.fixture(scope="session")
+def begun(request, finished, tmp_path_factory) -> dict[pytest.Item, Future]:
+    """The work of those tests that are `begun_early`, some at a time; each in a copy of its own."""
+
+    def work(test: pytest.Item) -> None:
+        copy = untrained(finished, tmp_path_factory.mktemp(test.name) / "ascent")
+        try:
+            test.function.work(finished, copy)
+        finally:
+            copy.end()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {test: pool.submit(work, test) for test in request.session.items if hasattr(test.function, "work")}
+        pool.shutdown(cancel_futures=True)
+
+
+def untrained(finished: ClusterCopy, folder: Path) -> ClusterCopy:
     """A copy of the finished workspace in which the stage `contrastive` is not there yet."""
-    copy = ClusterCopy(tmp_path / "ascent", finished.config, finished.cluster)
+    copy = ClusterCopy(folder, finished.config, finished.cluster)
     for name in ("results", "resources", ".snakemake"):
         shutil.copytree(finished / name, copy / name)
     for path in ("model", "metrics.jsonl", "deepspeed.json", "checkpoints"):
         remove = copy / f"results/small/contrastive/{path}"
         shutil.rmtree(remove) if remove.is_dir() else remove.unlink()
-    yield copy
-    copy.end()
+    return copy

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -11,15 +12,20 @@ import yaml
 from cluster import Cluster, wait_for
 from test_workflow import Copy
 
-# Jobs at once: two cores have little use for more. Seconds to the first look at a job; the next are 12, 22, 32 s later. Seconds
-# in which files come through a network, which is not there.
+# Jobs at once: two cores have little use for more. Seconds to the first look at a job and, by DISTURBED, to the next. Seconds in
+# which files come through a network, which is not there.
 HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 PROFILE = "profiles/slurm/profile.yaml"
 
-# Imported by every Python of a job. After the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a
-# signal asks it to stop. After HOARD_AT it takes 2 GB that it never gives back.
+# Imported by Snakemake, whose looks at a job would be ten seconds further apart each time, and by every Python of a job. After
+# the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a signal asks it to stop. After HOARD_AT it
+# takes 2 GB that it never gives back.
 DISTURBED = """
-import os, signal, time
+import os, signal, sys, time
+
+if "snakemake" in sys.orig_argv:
+    from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+    RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, seconds: None)
 
 def hold(seconds):
     asked = []
@@ -113,3 +119,16 @@ class Run:
 def job_of(rule: str, jobs: list[dict[str, str]]) -> list[dict[str, str]]:
     """The jobs of a rule, in the order of their start."""
     return [job for job in jobs if re.match(rf"rule_{rule}(_wildcards_|$)", job["Comment"])]
+
+
+def begun_early(work: Callable[[ClusterCopy, ClusterCopy], None]) -> Callable:
+    """A test whose work is mostly waiting: the fixture `begun` starts it beside the others', the test waits for its end.
+
+    The work gets the finished workspace, and a copy of it in which the stage `contrastive` is not there yet.
+    """
+
+    def test(begun, request):
+        begun[request.node].result()
+
+    test.work, test.__doc__ = work, work.__doc__
+    return test

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster import wait_for
-from runs import ClusterCopy, Run, job_of
+from runs import ClusterCopy, Run, begun_early, job_of
 
 pytestmark = pytest.mark.slurm
 
@@ -67,6 +67,7 @@ def went_on(copy: ClusterCopy, first: str, second: str = "COMPLETED", *, before:
     return starts
 
 
+@begun_early
 def test_cancelled(finished, untrained):
     run = train_a_little(untrained)
     with recovery(finished, untrained, "scancel"):
@@ -77,6 +78,7 @@ def test_cancelled(finished, untrained):
     assert (first["ReqMem"], second["ReqMem"]) == ("400000M", "800000M")
 
 
+@begun_early
 def test_before_its_time_limit(finished, untrained):
     """Of one minute, a minute is kept for the last checkpoint: training stops by itself after its first step."""
     untrained.edit(train_contrastive={"runtime": "1 if attempt == 1 else 10"})
@@ -86,6 +88,7 @@ def test_before_its_time_limit(finished, untrained):
     went_on(untrained, "FAILED", before=2)
 
 
+@begun_early
 def test_past_its_time_limit(finished, untrained):
     """A checkpoint that takes too long: SLURM ends the job."""
     untrained.edit(train_contrastive={"runtime": "1 if attempt == 1 else 10"})
@@ -95,6 +98,7 @@ def test_past_its_time_limit(finished, untrained):
     went_on(untrained, "TIMEOUT", before=2)
 
 
+@begun_early
 def test_killed_for_memory(finished, untrained):
     untrained.edit(train_contrastive={"mem_mb": "1500 * min(attempt, 2)"})
     run = train_a_little(untrained, HOARD_AT="step-00000003.json")
@@ -104,6 +108,7 @@ def test_killed_for_memory(finished, untrained):
     went_on(untrained, "FAILED")
 
 
+@begun_early
 def test_node_lost(finished, untrained):
     run = train_a_little(untrained)
     node = running(untrained)["NodeList"]
@@ -118,13 +123,14 @@ def test_node_lost(finished, untrained):
     assert first["NodeList"] == node != second["NodeList"]
 
 
+@begun_early
 def test_preempted_and_submitted_again(finished, untrained):
     """SLURM requeues the job, and a new Snakemake submits another: both run in the end, and do no harm."""
     untrained.edit(train_contrastive={"slurm_partition": "preemptible"})
     run = train_a_little(untrained)
-    urgent = ("sbatch", "--account=my-team", "--partition=gpu", "--nodes=2", "--exclusive", "--time=1", "--wrap=srun sleep 5")
+    urgent = ("sbatch", "--account=my-team", "--partition=gpu", "--exclusive", "--time=1", "--wrap=srun sleep 5")
     with recovery(finished, untrained, "preemption, with a second job"):
-        untrained.cluster.run(*urgent, f"--chdir={untrained.cluster.folder}")
+        untrained.cluster.run(*urgent, f"--nodelist={running(untrained)['NodeList']}", f"--chdir={untrained.cluster.folder}")
         wait_for(lambda: running(untrained)["State"] == "PENDING", 60, "the job's way back to the queue")
         run.kill()
         untrained.start("--unlock").finish()
@@ -138,9 +144,10 @@ def test_preempted_and_submitted_again(finished, untrained):
     assert "COMPLETED" in states and set(states) <= {"COMPLETED", "FAILED"}, others
 
 
+@begun_early
 def test_snakemake_killed(finished, untrained):
     """Its job goes on; the next Snakemake submits a second one, which takes over from the first."""
-    run = train_a_little(untrained, HOLD_SECONDS="60")
+    run = train_a_little(untrained)
     run.kill()
     with recovery(finished, untrained, "kill -9 of Snakemake"):
         locked = untrained.start(TARGET)
@@ -153,6 +160,7 @@ def test_snakemake_killed(finished, untrained):
     assert "is training this stage; asked it to stop, to go on from its checkpoint" in log_of(untrained)
 
 
+@begun_early
 def test_snakemake_killed_and_its_job_ended_well(finished, untrained):
     """The job has told that it is done; nothing runs again."""
     run = train_a_little(untrained, HOLD_SECONDS="1")
