@@ -128,6 +128,10 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     from ascent.training.loop import Task, train
     from ascent.training.processes import start_deepspeed
 
+    def forget() -> None:
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # as start_processes has set them for a process that is alone
+            os.environ.pop(name, None)
+
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     monkeypatch.setattr(throughput, "CPU_SIZE", 64)  # the matmul peak would take longer than the training
 
@@ -139,7 +143,8 @@ def train_here(training_tokens, tmp_path, monkeypatch):
         stage = TrainStage(**settings | changes)
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=dict.fromkeys(tables, "retrieval"))
         folder = tmp_path / "run"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
+        forget()
         train(
             Task(
                 settings=settings,
@@ -161,8 +166,7 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     torch.use_deterministic_algorithms(False)
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # as start_processes has set them for a process that is alone
-        os.environ.pop(name, None)
+    forget()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
+import adopt_base
 from architectures import make_architecture
 from ascent.adapters import adapt, save_merged
 from ascent.batching import pad
@@ -66,12 +66,6 @@ def plain_backbone(folder: Path):
     """The folder's backbone as transformers loads it."""
     kind = AutoModelForTextEncoding if "t5" in (folder / "config.json").read_text() else AutoModel
     return kind.from_pretrained(folder, attn_implementation="eager").eval()
-
-
-def subprocess_run(script: str, **arguments) -> subprocess.CompletedProcess:
-    words = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, str(Path(__file__).parent.parent / "scripts" / script), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def embed(backbone, rows: list[np.ndarray]) -> np.ndarray:
@@ -191,13 +185,14 @@ def test_the_learning_scale(parents):
 
 
 @pytest.mark.parametrize("name", ["bert", "t5", "qwen3"])
-def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(name, tiny_resource, corpus_rows, tmp_path):
+def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(name, tiny_resource, corpus_rows, tmp_path, monkeypatch):
     resource = make_architecture(tmp_path / "resource", name, tiny_resource)
     contract = Contract(max_tokens=32, prompts={"query": {"retrieval": SOFT}})
     for folder, number in (("plain", 0), ("soft", 4), ("again", 4)):
         (tmp_path / f"{folder}.yaml").write_text(dump(Adoption(**contract.model_dump(), soft_tokens=number)))
-        done = subprocess_run("adopt_base.py", settings=tmp_path / f"{folder}.yaml", resource=resource, output=tmp_path / folder)
-        assert done.returncode == 0, done.stderr
+        words = ["--settings", tmp_path / f"{folder}.yaml", "--resource", resource, "--output", tmp_path / folder]
+        monkeypatch.setattr(sys, "argv", ["adopt_base.py", *map(str, words)])
+        assert adopt_base.main() == 0
     texts = [row["positive"] for row in corpus_rows[:5]]
     plain, soft = (Encoder(tmp_path / folder, expected=contract, precision="float32") for folder in ("plain", "soft"))
     documents = {"side": "document", "task": "retrieval"}
@@ -290,10 +285,9 @@ def test_soft_tokens_are_the_prompt_s_tokens_in_sentence_transformers_too(stages
     np.testing.assert_allclose(found, ours, rtol=0, atol=1e-5)
 
 
-def test_training_is_that_of_peft_and_plain_torch(trained, tiny_model, training_tokens, training_contract, data_of, tmp_path):
+def test_training_is_that_of_peft_and_plain_torch(train_here, tiny_model, training_tokens, training_contract, data_of, tmp_path):
     adapter = LORA | {"dropout": 0}
-    done = trained("lora", adapter=adapter, epochs=1, dropout=0, precision="float32")
-    assert done.returncode == 0, done.stdout + done.stderr
+    train_here(tiny_model, training_contract, adapter=adapter, dropout=0, precision="float32", learning_rate=1e-3)
     torch.manual_seed(0)
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     backbone = AutoModel.from_pretrained(tiny_model, attn_implementation="eager", **dropout)
@@ -317,7 +311,7 @@ def test_training_is_that_of_peft_and_plain_torch(trained, tiny_model, training_
         torch.nn.utils.clip_grad_norm_(model.parameters(), stage.gradient_clipping)
         optimizer.step()
     expected = peft_model.merge_and_unload().state_dict()
-    found, start = (load_file(folder / "model.safetensors") for folder in (tmp_path / "lora" / "model", tiny_model))
+    found, start = (load_file(folder / "model.safetensors") for folder in (tmp_path / "run" / "model", tiny_model))
     moved = max(float((expected[name] - tensor).abs().max()) for name, tensor in start.items())
     error = max(float((expected[name] - tensor).abs().max()) for name, tensor in found.items())
     print(f"moved {moved:.1e}, error {error:.1e}")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -220,7 +221,8 @@ def test_the_enhanced_decoder_is_the_paper_s():
 # ---------------------------------------------------------------- one gradient
 
 
-def reference(folder, objective: str) -> tuple[dict[str, torch.Tensor], list[float]]:
+@cache
+def reference(folder: str, objective: str) -> tuple[dict[str, torch.Tensor], list[float]]:
     """The gradient, and the parts of the loss, of one process with the whole batch: text by text, token by token, with
     transformers' own attention."""
     method = method_of(folder, objective)
@@ -286,7 +288,7 @@ def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple]
 def gradients(folders: dict, world: int, cases: list[tuple], tmp_path) -> list:
     output = str(tmp_path / f"gradients-{world}.pt")
     arguments = (world, str(tmp_path / f"store-{world}"), folders, cases, output)
-    multiprocessing.start_processes(measure, arguments, nprocs=world, start_method="spawn")
+    multiprocessing.start_processes(measure, arguments, nprocs=world, start_method="fork")  # spares their imports
     return torch.load(output, weights_only=True)
 
 

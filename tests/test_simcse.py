@@ -1,7 +1,5 @@
 """Texts that are their own positives, told apart by dropout alone (SimCSE)."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -86,17 +84,16 @@ def test_two_passes_differ_by_dropout_alone(sensitive, batch, packed, dropout, m
         assert len(cosines.unique()) == batch.rows
 
 
-def test_training_on_it_lowers_the_loss_and_needs_dropout(trained, tmp_path, itself, tokens_of):
-    done = trained("run", more={"questions": tokens_of(itself)}, dropout=0.1, epochs=8, batch_size=20)
-    assert done.returncode == 0, done.stderr
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+def test_training_on_it_lowers_the_loss_and_needs_dropout(train_here, tiny_model, training_contract, itself, tokens_of):
+    settings = {"tokens": tokens_of(itself), "epochs": 8, "batch_size": 20, "learning_rate": 1e-3}
+    losses = [line["loss"] for line in train_here(tiny_model, training_contract, dropout=0.1, **settings)]
     assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.1
-    done = trained("without", more={"questions": tokens_of(itself)}, dropout=0)
-    assert done.returncode == 1
-    assert done.stderr.endswith(
-        "stages.s.data.questions: its texts are their own positives, which only dropout tells apart, and the model has none; set "
-        "the stage's dropout, say to 0.1.\n"
+    message = (
+        r"stages\.s\.data\.questions: its texts are their own positives, which only dropout tells apart, and the model has none; "
+        r"set the stage's dropout, say to 0\.1\.$"
     )
+    with pytest.raises(AscentError, match=message):
+        train_here(tiny_model, training_contract, dropout=0, **settings)
 
 
 def test_whether_a_backbone_drops_anything_is_told(tiny_model):
