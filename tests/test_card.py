@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
@@ -128,11 +129,26 @@ def test_front_matter_is_read_by_the_hub(files, model):
     (result,) = card.data.eval_results
     assert (result.task_type, result.dataset_type, result.dataset_split) == (
         "Retrieval",
-        "local/letters",
+        "local/Search",
         "test",
     )
     assert (result.metric_type, result.metric_value, result.dataset_revision) == ("ndcg_at_10", 0.7712, "abc")
     assert card.data.model_name == "team/toy"
+
+
+def test_two_tasks_of_one_corpus_are_two_results(files, model, monkeypatch):
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["evaluate"]["tasks"]["Groups"] = {"type": "retrieval", "corpus": "letters", "queries": 2}
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    task = json.loads((files / "Search.json").read_text()) | {"task_name": "Groups"}
+    (files / "Groups.json").write_text(json.dumps(task))
+    given = {"radar": files / "radar.png", "results": [files / "Search.json", files / "Groups.json"]}
+    given |= {"scores": files / "scores.tsv", "significance": files / "significance.tsv"}
+    given |= {"audits": [files / "audit.json"], "leakage": files / "leakage.json"}
+    release_model(check(ReleaseSettings, SETTINGS, "release.yaml"), model, files / "release", **given)
+    written = yaml.safe_load((files / "release" / "README.md").read_text().split("---")[1])["model-index"][0]["results"]
+    assert [result["dataset"]["type"] for result in written] == ["local/Search", "local/Groups"]
+    assert [len(result["metrics"]) for result in written] == [1, 1]
 
 
 def test_card_tells_scores_data_prompts_and_settings(files, model):

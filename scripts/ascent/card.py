@@ -158,11 +158,12 @@ def _eval_results(path: Path, settings: ReleaseSettings, rows: dict[str, dict]) 
     name = result["task_name"]
     if name not in rows:
         raise AscentError(f"{path}: the task '{name}' has no score of the released stage; score the stages again.")
-    local = settings.recipe.evaluate.tasks.get(name)
+    # By the task, and not by its corpus: results of one data set and split are written as one.
+    source = "local" if name in settings.recipe.evaluate.tasks else "mteb"
     return [
         EvalResult(
             task_type=rows[name]["type"],
-            dataset_type=f"local/{local.corpus}" if local else f"mteb/{name}",
+            dataset_type=f"{source}/{name}",
             dataset_name=f"{name} ({entry['hf_subset']})",
             dataset_config=entry["hf_subset"],
             dataset_split=split,
