@@ -349,9 +349,20 @@ def finished(process: subprocess.Popen, folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_killed_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path):
-    """RetroMAE with dropout, which lowers both parts of its loss; its folder is one that sentence-transformers loads, with the
-    parent's tensors and nothing of the decoder."""
+def check_folder(folder: Path, parent: Path, rows: list[dict[str, str]]) -> None:
+    """A plain one with the parent's tensors and nothing of a head or decoder, that embeds in sentence-transformers as here, and
+    otherwise than the parent."""
+    start, end = (load_file(path / "model.safetensors") for path in (parent, folder))
+    assert {name: tensor.shape for name, tensor in end.items()} == {name: tensor.shape for name, tensor in start.items()}
+    plain, before = (SentenceTransformer(str(path), device="cpu") for path in (folder, parent))
+    texts = [row["positive"] for row in rows[:5]]
+    ours = Encoder(folder, precision="float32").encode(texts, side="document", task="retrieval")
+    np.testing.assert_allclose(plain.encode_document(texts), ours, rtol=0, atol=1e-5)
+    assert np.abs(plain.encode(texts) - before.encode(texts)).max() > 1e-2
+
+
+def test_a_killed_run_ends_with_the_bytes_of_the_undisturbed_one(run, tiny_model, corpus_rows, tmp_path):
+    """RetroMAE with dropout, which lowers both parts of its loss and leaves a plain folder."""
     settings = {"dropout": 0.1, "epochs": 2.5}
     lines = finished(run("whole", "retromae", **settings), tmp_path / "whole")
     folder = tmp_path / "killed"
@@ -368,6 +379,7 @@ def test_a_killed_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path):
     assert [[line[key] for key in same] for line in resumed] == [[line[key] for key in same] for line in lines]
     weights = [path / "model" / "model.safetensors" for path in (tmp_path / "whole", folder)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+    check_folder(folder / "model", tiny_model, corpus_rows)
     for part in ("loss/encoder", "loss/decoder"):
         assert lines[-1][part] < lines[0][part] - 0.3
     assert all(line["texts_per_second"] > 0 for line in lines)
@@ -403,14 +415,7 @@ def test_ten_steps_lower_the_loss_and_leave_a_plain_folder(objective, run, tiny_
     lines = finished(run("stage", objective, parent=parent, epochs=2.3, processes=2, zero=1), tmp_path / "stage")
     assert len(lines) >= 10
     assert lines[9]["loss"] < lines[0]["loss"] - 0.3
-    start, end = (load_file(folder / "model.safetensors") for folder in (parent, tmp_path / "stage" / "model"))
-    assert end.keys() == start.keys()
-    plain = SentenceTransformer(str(tmp_path / "stage" / "model"), device="cpu")
-    before = SentenceTransformer(str(parent), device="cpu")
-    texts = [row["positive"] for row in corpus_rows[:5]]
-    ours = Encoder(tmp_path / "stage" / "model", precision="float32").encode(texts, side="document", task="retrieval")
-    np.testing.assert_allclose(plain.encode_document(texts), ours, rtol=0, atol=1e-5)
-    assert np.abs(plain.encode(texts) - before.encode(texts)).max() > 1e-2
+    check_folder(tmp_path / "stage" / "model", parent, corpus_rows)
 
 
 @pytest.mark.parametrize(
