@@ -154,6 +154,8 @@ def test_a_teacher_s_scores_come_with_their_texts(tmp_path):
     assert texts(pairs, "negatives", "scores") == [(["n"], [0.5, 0.25]), (["n"], [-1, 2])]
     assert audit["set_aside"] == {}
     assert table(tmp_path, "train.csv")[0]["scores"].to_list() == [None, None]
+    (tmp_path / "train.jsonl").write_text(json.dumps(SCORED | {"positive": 0, "pos_scores": 7}))  # a class's number
+    assert table(tmp_path, columns=SCORES, task="classification")[0]["scores"].to_list() == [[7, -1, 2.5]]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def _scored(cells: dict, texts: str, scores: str | None, what: str) -> list[tupl
     if len(numbers) != len(values):
         raise BadRow(f"not one score for each {what}")
     return [
-        (value, usable_number(number, f"{what}'s score") if value else None)
+        (value, None if value in (None, "") else usable_number(number, f"{what}'s score"))
         for value, number in zip(values, numbers, strict=True)
     ]
 
