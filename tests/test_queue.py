@@ -9,6 +9,8 @@ import torch.multiprocessing as multiprocessing
 
 import formulas
 from architectures import make_architecture
+from ascent.adapter_settings import Lora
+from ascent.adapters import adapt
 from ascent.batching import pad
 from ascent.contract_settings import Contract
 from ascent.errors import AscentError
@@ -180,6 +182,25 @@ def test_the_copy_shares_nothing_with_the_model(name, tiny_resource, tmp_path):
             parameter.mul_(3)
     assert torch.equal(queue._copy.embed(**inputs), before)
     assert torch.allclose(before.norm(), torch.ones(()))
+
+
+def test_the_copy_follows_what_trains_and_nothing_else(tiny_model, data):
+    """Beside an adapter the backbone may be held in fewer bits, which the copy's are not to drift to."""
+    from ascent.training.queue import Queue
+
+    model = model_of(tiny_model)
+    adapt(model.backbone, Lora(type="lora", rank=4, dropout=0), None, "here")
+    model.double()
+    queue = Queue(stage_of(), model)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.5)
+    batch = data(stage_of()).batch(data(stage_of()).schedule()[0], rank=0, world=1)
+    queue.take(model, batch, 0, 2048)
+    share = 1 - stage_of().queue.momentum
+    for name, parameter in queue._copy.named_parameters():
+        torch.testing.assert_close(parameter, before[name] + (0.5 * share if "lora_" in name else 0))
 
 
 # ---------------------------------------------------------------- the loss

@@ -380,13 +380,17 @@ def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(
         assert max(line["gradient_norm"] for line in lines) > 0.5  # clipping had something to do
 
 
-def test_a_run_with_a_queue_goes_on_with_the_same_one(run, tmp_path):
+@pytest.mark.parametrize("adapter", [None, LORA])
+def test_a_run_with_a_queue_goes_on_with_the_same_one(run, tmp_path, adapter):
     """With as many processes to the same bytes, with another number to the same losses; with a perturbation, too."""
     settings = {"epochs": 3, "dropout": 0, "queue": {"size": 20, "momentum": 0.9}, "adversarial": {"epsilon": 0.1}}
+    settings |= {"adapter": adapter}
     settings["running"] = {"checkpoint_steps": 1}
     whole = finished(run("whole", processes=2, **settings), tmp_path / "whole")
     folder = tmp_path / "disturbed"
     assert interrupted(run("disturbed", processes=2, **settings), folder, signal.SIGTERM, after=5) == 1
+    for file in (folder / "checkpoints").glob("step-*/momentum.pt"):
+        assert adapter is None or all("lora_" in name for name in torch.load(file, weights_only=True))
     shutil.copytree(folder, tmp_path / "alone")
     finished(run("disturbed", processes=2, **settings), folder)
     assert weights_of(folder) == weights_of(whole)

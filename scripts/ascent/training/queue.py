@@ -31,6 +31,7 @@ class Queue:
         assert stage.queue
         self._settings = stage.queue
         self._by_dataset = stage.batching == "by_dataset"
+        self._trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         self._copy = copy.deepcopy(model).eval().requires_grad_(False)
         self._device = next(self._copy.parameters()).device
         served = ["infonce" in (use.objective or stage.objective).chosen for use in stage.data.values()]
@@ -63,8 +64,9 @@ class Queue:
                 "places": self._rows + numbers[rows],
             }
             self._entries = {name: torch.cat([self._entries.get(name, tensor[:0]), tensor]) for name, tensor in new.items()}
-        for mine, theirs in zip(self._copy.parameters(), model.parameters(), strict=True):
-            mine.lerp_(theirs.to(mine.dtype), 1 - self._settings.momentum)
+        for (name, mine), theirs in zip(self._copy.named_parameters(), model.parameters(), strict=True):
+            if name in self._trained:  # what an adapter's backbone holds in 4 bits has no mean
+                mine.lerp_(theirs.to(mine.dtype), 1 - self._settings.momentum)
         self._rows += batch.global_rows
         if self._entries:
             young = self._entries["places"] >= self._rows - self._settings.size
@@ -80,15 +82,17 @@ class Queue:
         return torch.cat(found)[order.argsort()]
 
     def save(self, folder: Path) -> None:
-        """Write this process's share, and the first process the copy's weights, into a checkpoint's folder."""
+        """Write this process's share, and the first process the weights of the copy that follow, into a checkpoint's folder."""
         rank = dist.get_rank()
         torch.save({"entries": self._entries, "rows": self._rows}, folder / f"queue-{rank}.pt")
         if rank == 0:
-            torch.save(self._copy.state_dict(), folder / "momentum.pt")
+            weights = {name: tensor for name, tensor in self._copy.named_parameters() if name in self._trained}
+            torch.save(weights, folder / "momentum.pt")
 
     def load(self, folder: Path, processes: int) -> None:
         """Go on with what `processes` processes saved: with one's own share or, of another number of them, with a new one."""
-        self._copy.load_state_dict(self._read(folder / "momentum.pt"))
+        _, unknown = self._copy.load_state_dict(self._read(folder / "momentum.pt"), strict=False)
+        assert not unknown
         rank, world = dist.get_rank(), dist.get_world_size()
         saved = [self._read(folder / f"queue-{number}.pt") for number in ([rank] if processes == world else range(processes))]
         self._rows = saved[0]["rows"]
