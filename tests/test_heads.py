@@ -154,6 +154,7 @@ WAYS = {
     "development": {"development": {"data": "held", "every_steps": 5}},
     "zero 3": {"zero": 3},
     "bfloat16": {"weights": "bfloat16", "precision": "bfloat16", "zero": 1},
+    "adapter": {"adapter": {"type": "lora", "rank": 4, "dropout": 0}, "zero": 2, "dropout": 0, "learning_rate": 1e-2},
 }
 
 
@@ -169,7 +170,8 @@ def test_heads_are_trained_and_read_back(folders, train_here, held, texts, tmp_p
     parent, contract = folders[case]
     settings = {"precision": "float32", "batch_size": 44, "epochs": 10, "learning_rate": 3e-3, "matryoshka": {8: 1.0}} | WAYS[way]
     lines = train_here(parent, contract, more={"held": held} if way == "development" else None, **settings)
-    assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
+    # An adapter's few weights are slower.
+    assert lines[-1]["loss"] < (0.97 if way == "adapter" else 0.8) * lines[0]["loss"]
     folder = tmp_path / "run" / "model"
     before, after = read_state(parent, contract), read_state(folder, contract)
     assert before.keys() == after.keys()
