@@ -298,9 +298,18 @@ def test_killed_at_twenty_random_instants_a_run_sees_the_same_batches_and_ends_w
 
 
 @pytest.mark.nightly
-def test_a_compiled_backbone_trains_as_an_eager_one(run, tmp_path):
-    eager = lines_of(finished(run("eager", dropout=0), tmp_path / "eager"))
-    compiled = lines_of(finished(run("compiled", dropout=0, compile=True), tmp_path / "compiled"))
+@pytest.mark.parametrize(
+    ("adapter", "saving"),
+    [
+        (None, {}),
+        (LORA, {}),
+        (LORA, {"activation_checkpointing": True, "offload_optimizer": "cpu", "zero": 2}),
+        ({"type": "bitfit"}, {"activation_checkpointing": True, "offload_optimizer": "cpu", "zero": 2}),
+    ],
+)
+def test_a_compiled_backbone_trains_as_an_eager_one(run, tmp_path, adapter, saving):
+    eager = lines_of(finished(run("eager", dropout=0, adapter=adapter), tmp_path / "eager"))
+    compiled = lines_of(finished(run("compiled", dropout=0, compile=True, adapter=adapter, **saving), tmp_path / "compiled"))
     assert [line["loss"] for line in compiled] == pytest.approx([line["loss"] for line in eager], rel=1e-4)
 
 
