@@ -34,7 +34,7 @@ class TokenOutputs:
 def lexical_scores(queries: TokenOutputs, documents: TokenOutputs) -> torch.Tensor:
     """Return the sum, over the tokens that two texts share, of the products of their weights: (queries, documents). A token that
     a text repeats has there the largest of its weights."""
-    vocabulary = torch.unique(queries.ids)
+    vocabulary = torch.unique(documents.ids)  # of a tile, so that both matrices are bound by it
 
     def matrix(texts: TokenOutputs) -> torch.Tensor:
         shared = torch.isin(texts.ids, vocabulary)
