@@ -22,17 +22,19 @@ class Leaves:
         several, the first counts."""
         device = given[0].device
         lengths, order = np.array([len(text) for text in batch.tokens]), np.concatenate(chunks)
-        counted = model.counted(batch.tokens, batch.prompt_lengths)
-        first = np.full(len(lengths), len(order))
-        np.minimum.at(first, order, np.arange(len(order)))
-        starts = np.cumsum(lengths[order]) - lengths[order]
-        tokens = np.concatenate([start + np.flatnonzero(of) for start, of in zip(starts[first], counted, strict=True)])
-        self._places = [torch.from_numpy(at).to(device) for at in [first] + [tokens] * (len(given) - 1)]
-        self._sizes = [[len(chunk) for chunk in chunks]] + [[lengths[chunk].sum() for chunk in chunks]] * (len(given) - 1)
-        self._counts = torch.tensor([int(of.sum()) for of in counted], device=device)
-        ids = np.concatenate([text[of] for text, of in zip(batch.tokens, counted, strict=True)])
-        self._ids = torch.from_numpy(ids).long().to(device)
+        _, first = np.unique(order, return_index=True)
         self._names, self._queries, self._given = model.contract.heads.beside, batch.rows, given
+        places, self._sizes = [first], [[len(chunk) for chunk in chunks]]
+        if self._names:
+            counted = model.counted(batch.tokens, batch.prompt_lengths)
+            starts = np.cumsum(lengths[order]) - lengths[order]
+            tokens = np.concatenate([start + np.flatnonzero(of) for start, of in zip(starts[first], counted, strict=True)])
+            places += [tokens] * len(self._names)
+            self._sizes += [[lengths[chunk].sum() for chunk in chunks]] * len(self._names)
+            self._counts = torch.tensor([int(of.sum()) for of in counted], device=device)
+            ids = np.concatenate([text[of] for text, of in zip(batch.tokens, counted, strict=True)])
+            self._ids = torch.from_numpy(ids).long().to(device)
+        self._places = [torch.from_numpy(at).to(device) for at in places]
         self.tensors = [part.detach()[at].requires_grad_() for part, at in zip(given, self._places, strict=True)]
 
     def tokens(self) -> dict[str, TokenOutputs]:
