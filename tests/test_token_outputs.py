@@ -27,7 +27,7 @@ from ascent.objectives import Embedded
 from ascent.objectives.m3 import m3
 from ascent.pairs import Document, Pair, document_frame, pair_frame, text_id, write_documents, write_pairs
 from ascent.settings import TaskSettings
-from ascent.token_scores import Encoded, TokenOutputs, lexical_scores, multi_vector_scores, scores_by_kind
+from ascent.token_scores import Encoded, TokenOutputs, multi_vector_scores, scores_by_kind
 from ascent.validation import check
 
 BESIDE = {"lexical": {}, "multi_vector": {"dimension": 6}}
@@ -251,11 +251,17 @@ def test_the_loss_trains_the_heads(parent, contract, train_here, own_tokens, tex
     np.testing.assert_allclose(found, plain.encode_query(texts), rtol=0, atol=1e-5)
 
 
-def test_a_loss_on_embeddings_leaves_the_heads_as_they_are(parent, contract, train_here, own_tokens, tmp_path):
-    train_here(parent, contract, tokens=own_tokens, **SETTINGS | {"epochs": 1})
+ROUNDED = {"weights": "bfloat16", "precision": "bfloat16", "zero": 1}
+
+
+@pytest.mark.parametrize("more", [{}, ROUNDED, ROUNDED | {"adapter": {"type": "lora"}}], ids=["float32", "bfloat16", "LoRA"])
+def test_a_loss_on_embeddings_leaves_the_heads_as_they_are(parent, contract, train_here, own_tokens, tmp_path, more):
+    """Also where the weights that trained beside them were bfloat16."""
+    train_here(parent, contract, tokens=own_tokens, **SETTINGS | {"epochs": 1} | more)
     before, after = read_state(parent, contract), read_state(tmp_path / "run" / "model", contract)
+    assert before.keys() == after.keys()
     assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("heads."))
-    assert not torch.equal(after["embeddings.word_embeddings.weight"], before["embeddings.word_embeddings.weight"])
+    assert not torch.equal(after["encoder.layer.0.output.dense.weight"], before["encoder.layer.0.output.dense.weight"])
 
 
 QUESTIONS = ["what is term life", "how much do i pay for car insurance", "is a home policy a claim", "what is health cover"]
@@ -271,12 +277,12 @@ def corpus(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("weights", [{"lexical": 0.3, "multi_vector": 1.0}, {"multi_vector": 2.0}], ids=len)
 @pytest.mark.parametrize("kind", ["retrieval", "reranking"])
-def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, kind):
+def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, kind, weights):
     from ascent.evaluation import search
 
     monkeypatch.setattr(search, "QUERIES", 3)
-    weights = {"lexical": 0.3, "multi_vector": 1.0}
     settings = check(TaskSettings, {"name": "Toy", "task": {"type": kind, "corpus": "toy", "scores": weights}}, "toy.yaml")
     task = make_task(settings, corpus / "pairs.parquet", corpus / "documents.parquet")
     data = task.dataset["default"]["test"]
@@ -291,7 +297,7 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
             model.encoder.encode_tokens(texts, list(BESIDE), side=side, task="retrieval").tokens
             for side, texts in {"query": [query["text"]], "document": [documents[key] for key in allowed]}.items()
         ]
-        expected = (0.3 * lexical_scores(*sides) + multi_vector_scores(*sides))[0].tolist()
+        expected = sum(weight * token_scores.TOKEN_SCORES[name](*sides) for name, weight in weights.items())[0].tolist()
         best = sorted(zip(expected, allowed, strict=True), reverse=True)[:5]
         assert list(found[query["id"]]) == [key for _, key in best]
         assert list(found[query["id"]].values()) == pytest.approx([score for score, _ in best], abs=1e-5)

@@ -42,7 +42,8 @@ def save_merged(
 ) -> None:
     """Write a model folder with the adapter merged into the parent's weights, as save_like does, and check it.
 
-    trained: the weights that trained, float32, by their names in the adapted backbone, and the heads'. rows: texts as token ids.
+    trained: the weights that trained, float32, by their names in the adapted backbone, and of the heads.
+    rows: texts as token ids.
     Raises AscentError when the written folder's embeddings of these are not the adapter's, or still the parent's.
     """
     backbone, tokenizer = load_backbone(parent, contract)
@@ -65,10 +66,11 @@ def save_merged(
     of_heads = {name: tensor for name, tensor in trained.items() if name.startswith(PREFIX)}
     missing, unknown = backbone.load_state_dict({name: trained[name] for name in trained.keys() - of_heads.keys()}, strict=False)
     assert not unknown and not {name for name, p in backbone.named_parameters() if p.requires_grad} & set(missing)
-    heads.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in of_heads.items()})
+    heads.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in of_heads.items()}, strict=False)
     expected = embed()
     merged = {name: tensor.clone() for name, tensor in merge().state_dict().items()}
-    save_like(parent, merged | of_heads, contract, history, folder)
+    kept = {f"{PREFIX}{name}": tensor for name, tensor in heads.state_dict().items()}
+    save_like(parent, merged | kept, contract, history, folder)
     backbone, _ = load_backbone(folder, contract)
     heads = load_heads(folder, contract, backbone.config.hidden_size)
     found = embed()

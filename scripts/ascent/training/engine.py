@@ -225,17 +225,16 @@ def _descend(
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
-    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them; of a backbone with an
-    adapter those that train."""
-    backbone, state = engine.module.backbone, {}
-    adapted = not all(parameter.requires_grad for parameter in backbone.parameters())
-    for prefix, part, all_of_it in (("", backbone, not adapted), (PREFIX, engine.module.heads, True)):
+    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them; of a part with frozen
+    weights, which bfloat16 would have rounded, those that train."""
+    state = {}
+    for prefix, part in (("", engine.module.backbone), (PREFIX, engine.module.heads)):
         named = dict(part.named_parameters(remove_duplicate=False))
         trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
-        gathered = list(part.parameters()) if all_of_it else list(trained.values())
+        gathered = [parameter for parameter in part.parameters() if parameter.requires_grad]
         with deepspeed.zero.GatheredParameters(gathered, enabled=engine.zero_optimization_stage() == 3):
             tensors = part.state_dict()
-            wanted = tensors if all_of_it else trained  # buffers, too
+            wanted = tensors if len(trained) == len(named) else trained  # buffers, too
             state |= {f"{prefix}{name}": tensors[name].detach().float().cpu().clone() for name in wanted}
         if engine.bfloat16_enabled():
             for name, parameter in trained.items():
