@@ -110,6 +110,18 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
             {"stages__contrastive__adapter": {"type": "qlora"}, "stages__contrastive__zero": 3},
             "the weights in 4 bits of qlora suffer neither zero: 3 nor precision: float8: take zero: 2, bfloat16",
         ),
+        (
+            {"stages__contrastive__weights": "bfloat16"},
+            "'stages.contrastive': weights: bfloat16 needs zero: 1, 2 or 3, whose optimizer holds the float32 weights.",
+        ),
+        (
+            {"stages__contrastive__objective": "mlm", "stages__contrastive__adapter": {"type": "soft_prompt"}},
+            "'stages.contrastive': adapter: soft_prompt trains what stands in prompts, and pre-training has none: take lora.",
+        ),
+        (
+            {"stages__finetune__objective": {"infonce": {"mixing": {"listwise": True}}}},
+            "'stages.finetune': mixing is made of two negatives of a row, and mining.per_query is 1: raise it.",
+        ),
         ({"stages__contrastive__from": ["finetune"]}, "the stages go in a circle (contrastive <- finetune <- contrastive)"),
         ({"stages__contrastive__from": ["contrastive"]}, "the stages go in a circle"),
         (

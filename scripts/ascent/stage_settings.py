@@ -198,7 +198,8 @@ class Training(Stage):
     """DeepSpeed's ZeRO stage: 0 keeps everything on every process, 1 spreads the optimizer's state over the processes, 2 also
     the gradients, 3 also the weights."""
     weights: Literal["float32", "bfloat16"] = "float32"
-    """What weights and gradients are kept in; with `bfloat16` the optimizer holds the float32 weights (DeepSpeed's bf16)."""
+    """What weights and gradients are kept in; `bfloat16` needs `zero: 1` or more, whose optimizer holds the float32 weights
+    (DeepSpeed's bf16)."""
     offload_optimizer: Offload = "none"
     """Where the optimizer's state lies and is computed: on the GPU, in the machine's memory, or in files under TMPDIR."""
     offload_weights: Offload = "none"
@@ -216,6 +217,8 @@ class Training(Stage):
             raise ValueError(f"offload_optimizer: {self.offload_optimizer} needs zero: 1, 2 or 3")
         if self.offload_optimizer == "nvme" and self.zero != 3:
             raise ValueError("offload_optimizer: nvme needs zero: 3")
+        if self.weights == "bfloat16" and self.zero == 0:
+            raise ValueError("weights: bfloat16 needs zero: 1, 2 or 3, whose optimizer holds the float32 weights")
         if self.weights == "bfloat16" and self.precision == "float32":
             raise ValueError("weights: bfloat16 leave no float32 to compute in: take precision: auto or bfloat16")
         return self
@@ -282,6 +285,13 @@ class TrainStage(Training):
         return self
 
     @model_validator(mode="after")
+    def _two_negatives_are_mixed(self):
+        losses = [loss for use in self.data.values() for loss in (use.objective or self.objective).chosen.values()]
+        if self.mining and self.mining.per_query == 1 and any(getattr(loss, "mixing", None) for loss in losses):
+            raise ValueError("mixing is made of two negatives of a row, and mining.per_query is 1: raise it")
+        return self
+
+    @model_validator(mode="after")
     def _balanced_batches_are_of_one_size(self):
         if self.batching == "balanced" and (self.batch_tokens is not None or self.bucket_batches is not None):
             raise ValueError("batching: balanced fixes the rows of each batch: leave batch_tokens and bucket_batches out")
@@ -341,6 +351,12 @@ class PretrainStage(Training):
     queue: ClassVar[None] = None
     adversarial: ClassVar[None] = None
     matryoshka: ClassVar[dict[int, float]] = {}
+
+    @model_validator(mode="after")
+    def _there_are_no_prompts(self):
+        if self.adapter and self.adapter.type == "soft_prompt":
+            raise ValueError("adapter: soft_prompt trains what stands in prompts, and pre-training has none: take lora")
+        return self
 
     def taught(self, dataset: str) -> dict[str, str]:
         """Return what its losses learn from a teacher: nothing."""
