@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 import formulas
 from ascent.card import check_embeddings
@@ -128,9 +130,20 @@ def test_a_base_keeps_a_head_that_it_has(folders, tmp_path):
     states = [read_state(path, contract) for path in (folder, again)]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    other = check(Contract, contract.model_dump() | {"heads": {"projection": {"dimension": 9}}}, "x")
+    other = check(Contract, contract.model_dump() | {"heads": LATENT | {"projection": {"dimension": 9}}}, "x")
     with pytest.raises(AscentError, match=r"model\.safetensors: 'linear\.\w+' is missing or of another shape than the recipe's"):
         adopted(folder, tmp_path / "other", other)
+
+
+def test_a_layer_of_the_base_is_not_lost_in_silence(folders, tiny_resource, tmp_path):
+    transformer = Transformer(str(tiny_resource), max_seq_length=32)
+    dense = Dense(32, 8, activation_function=torch.nn.Tanh())
+    SentenceTransformer(modules=[transformer, Pooling(32, "mean"), dense], device="cpu").save(str(tmp_path / "theirs"))
+    with pytest.raises(AscentError, match=r"modules.json: the model has a layer \(2_Dense\) that the recipe's heads do not name"):
+        adopted(tmp_path / "theirs", tmp_path / "one", Contract(max_tokens=32))
+    folder, contract = folders["projection"]
+    with pytest.raises(AscentError, match=r"would be lost; name it, base\.heads\.projection, if Ascent made it"):
+        adopted(folder, tmp_path / "two", Contract(**contract.model_dump(exclude={"heads"})))
 
 
 def test_a_folder_without_the_head_is_refused(tiny_model):

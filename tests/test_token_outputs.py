@@ -319,6 +319,14 @@ def test_a_score_of_a_task_that_ranks_nothing_is_refused():
         check(TaskSettings, {"name": "Toy", "task": {"type": "sts", "corpus": "toy", "scores": {"dense": 1}}}, "toy.yaml")
 
 
+def test_what_is_not_finite_is_refused(folder, texts, contract, tmp_path):
+    state = read_state(folder, contract)
+    name = "heads.multi_vector.linear.bias"
+    save_like(folder, state | {name: torch.full_like(state[name], torch.nan)}, contract, {}, tmp_path / "model")
+    with pytest.raises(AscentError, match="is not finite; train again in float32"):
+        Encoder(tmp_path / "model").encode_tokens(texts, ["multi_vector"], side="query", task="retrieval")
+
+
 def test_every_head_beside_has_a_score():
     assert {name for name, head in HEADS.items() if head.beside} == set(token_scores.TOKEN_SCORES) == set(BESIDE)
 

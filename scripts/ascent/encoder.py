@@ -76,9 +76,7 @@ class Encoder:
                 distinct[batch] = outputs[0].float().cpu().numpy()
                 bar.update(len(batch))
         embeddings = distinct[[place[text] for text in texts]]
-        if not np.isfinite(embeddings).all():
-            row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
-            raise AscentError(f"{self.folder}: the embedding of {texts[row][:60]!r} is not finite; train again in float32.")
+        self._refuse_infinite(np.isfinite(embeddings).all(axis=1), texts)
         return embeddings
 
     @torch.inference_mode()
@@ -99,7 +97,14 @@ class Encoder:
             ids=torch.from_numpy(ids).long().to(self.device),
             outputs=dict(zip(heads, outputs, strict=True)),
         )
+        sums = torch.stack([sum(part.sum() for part in found[index]) for index in range(len(rows))])
+        self._refuse_infinite(sums.isfinite().cpu().numpy(), texts)
         return Encoded(embeddings=embeddings, tokens=tokens)
+
+    def _refuse_infinite(self, finite: np.ndarray, texts: Sequence[str]) -> None:
+        if not finite.all():
+            text = texts[int(np.flatnonzero(~finite)[0])]
+            raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train again in float32.")
 
     def _rows(self, texts: Sequence[str], side: Side, task: str) -> tuple[list[np.ndarray], int]:
         """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""

@@ -15,7 +15,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
     near = get_close_matches(word, known, n=1)
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"known are: {', '.join(sorted(known)[:20]) or 'none'}."
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"known are: {', '.join(sorted(known)[:20]) or 'none'}{more}."
 
 
 def reports_errors(main: Callable[..., int | None]) -> Callable[..., int]:

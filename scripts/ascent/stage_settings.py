@@ -292,6 +292,12 @@ class TrainStage(Training):
         return self
 
     @model_validator(mode="after")
+    def _input_embeddings_are_plain(self):
+        if self.adversarial and self.adapter and self.adapter.type == "soft_prompt":
+            raise ValueError("adversarial moves what the table of tokens gives, which adapter: soft_prompt replaces: take one")
+        return self
+
+    @model_validator(mode="after")
     def _balanced_batches_are_of_one_size(self):
         if self.batching == "balanced" and (self.batch_tokens is not None or self.bucket_batches is not None):
             raise ValueError("batching: balanced fixes the rows of each batch: leave batch_tokens and bucket_batches out")

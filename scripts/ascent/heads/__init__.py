@@ -58,8 +58,17 @@ def load_heads(folder: str | Path, contract: Contract, width: int) -> torch.nn.M
 
 
 def adopt_heads(resource: Path, contract: Contract, width: int) -> torch.nn.ModuleDict:
-    """Return the heads for a backbone as it was retrieved: new, but for those that the folder has under the same name."""
+    """Return the heads for a backbone as it was retrieved: new, but for those that the folder has under the same name.
+
+    Raises AscentError when the folder has a layer that would be lost.
+    """
     heads, paths = new_heads(contract, width), module_paths(resource)
+    for name, path in paths.items():
+        if name not in heads and path and path.split("_")[-1] not in ("Transformer", "Pooling", "Normalize"):
+            raise AscentError(
+                f"{resource / 'modules.json'}: the model has a layer ({path}) that the recipe's heads do not name, and that "
+                f"would be lost; name it, base.heads.{name}, if Ascent made it, or go on without it: take it out of modules.json."
+            )
     for name in heads.keys() & paths.keys():
         _load(heads[name], resource / paths[name] / FILE)
     return heads

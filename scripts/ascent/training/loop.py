@@ -15,7 +15,7 @@ from ..adapters import adapt, save_merged
 from ..contract import read_contract, refuse_difference
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
-from ..heads import load_heads, read_state
+from ..heads import PREFIX, load_heads
 from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, prepare_backbone, save_like
 from ..settings import Running, StageSettings
 from ..stage_settings import Training
@@ -210,7 +210,9 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
                 texts = data.sample(SAMPLE)
                 save_merged(task.parent, stage.adapter, state, texts, settings.contract, history, temporary, where)
             else:
-                save_like(task.parent, read_state(task.parent, settings.contract) | state, settings.contract, history, temporary)
+                frozen = load_heads(task.parent, settings.contract, backbone.config.hidden_size).state_dict()
+                state = {f"{PREFIX}{name}": tensor for name, tensor in frozen.items()} | state
+                save_like(task.parent, state, settings.contract, history, temporary)
         checkpoints.finish(task.model, task.metrics, task.deepspeed)
         if development:
             development.close()
