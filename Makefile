@@ -45,7 +45,7 @@ unit: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) --dist loadfile
 
 workflow: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m workflow
+	$(VENV)/bin/python -m pytest -m workflow -n 2 --dist loadfile
 
 slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in six ways; needs root on Debian, else skips
 	$(VENV)/bin/python -m pytest -m slurm -rs --capture=no

@@ -14,9 +14,9 @@ from ascent.objectives import Embedded
 from ascent.pairs import Pair, pair_frame, text_id, write_pairs
 from ascent.stage_settings import Dynamic
 from ascent.training.dynamic import DynamicNegatives
-from test_training import finished, interrupted, lines_of, newest, run, weights_of
+from test_training import finished, interrupted, lines_of, newest, run, start, weights_of
 
-__all__ = ["run"]  # a fixture
+__all__ = ["run", "start"]  # fixtures
 
 # query, positive, mined negatives, reserve
 LISTS = [

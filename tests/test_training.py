@@ -57,11 +57,11 @@ def test_no_step_is_taken_at_rate_zero(schedule, warmup):
         assert all(0 < value <= 1 for value in rates)
 
 
-@pytest.fixture
-def run(training_tokens, training_contract, tiny_model, tmp_path):
+@pytest.fixture(scope="module")
+def start(training_tokens, training_contract, tiny_model):
     """Start a stage's training in a folder; return the process."""
 
-    def _run(name: str, *, processes: int = 1, running: dict | None = None, **changes) -> subprocess.Popen:
+    def _start(folder: Path, *, processes: int = 1, running: dict | None = None, **changes) -> subprocess.Popen:
         stage = TrainStage(
             data=["questions"],
             batch_size=BATCH,
@@ -70,7 +70,6 @@ def run(training_tokens, training_contract, tiny_model, tmp_path):
             **{"objective": "infonce", "precision": "float32"} | changes,
         )
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"})
-        folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "stage.yaml").write_text(dump(settings))
         (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
@@ -97,7 +96,20 @@ def run(training_tokens, training_contract, tiny_model, tmp_path):
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
             )
 
-    return _run
+    return _start
+
+
+@pytest.fixture
+def run(start, tmp_path):
+    """The same in a folder of this test."""
+    return lambda name, **changes: start(tmp_path / name, **changes)
+
+
+@pytest.fixture(scope="module")
+def plain(start, tmp_path_factory) -> Path:
+    """An epoch without any of the words that save memory."""
+    folder = tmp_path_factory.mktemp("plain")
+    return finished(start(folder, epochs=1, dropout=0), folder)
 
 
 def finished(process: subprocess.Popen, folder: Path) -> Path:
@@ -128,12 +140,16 @@ def weights_of(folder: Path) -> bytes:
     return (folder / "model" / "model.safetensors").read_bytes()
 
 
-def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path):
-    """Once by SIGTERM, as clusters announce the end, and once by SIGKILL; with dropout, schedule and gradient cache, and with
-    other numbers of loader workers."""
+def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path, monkeypatch):
+    """Once by SIGTERM, as clusters announce the end, and once by SIGKILL; with dropout, schedule and gradient cache, with other
+    numbers of loader workers, and with trackers, which hold what the metrics do."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
     settings = {"epochs": 12, "dropout": 0.1}
     whole = finished(run("whole", **settings), tmp_path / "whole")
-    settings["running"] = {"checkpoint_steps": 1, "loader_workers": 2}
+    trackers = {"trackers": ["tensorboard", "wandb"]}
+    settings["running"] = {"checkpoint_steps": 1, "loader_workers": 2} | trackers
     lines = lines_of(whole)
     assert [line["step"] for line in lines] == list(range(1, 67))
     assert lines[-1]["loss"] < lines[0]["loss"]
@@ -147,14 +163,18 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     assert not (folder / "metrics.jsonl").exists()
     # Cut short in the middle of a checkpoint: newer than the others, but without the marker that is written last.
     (folder / "checkpoints" / "step-00000065").mkdir()
-    settings["running"] = {"loader_workers": 1}
+    settings["running"] = {"loader_workers": 1} | trackers
     finished(run("disturbed", **settings), folder)
     assert (folder / "log").read_text().count("going on from the checkpoint before step") == 2
     assert weights_of(folder) == weights_of(whole)
     same = ("step", "loss", "learning_rate", "gradient_norm")
     assert [[line[key] for key in same] for line in lines_of(folder)] == [[line[key] for key in same] for line in lines]
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"finished", "owner.lock"}
-    made = {"checkpoints", "deepspeed.json", "metrics.jsonl", "model"}
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    losses = {line["step"]: line["loss"] for line in lines}
+    assert {event.step: event.value for event in events.Scalars("loss")} == pytest.approx(losses)
+    assert list((folder / "wandb").glob("offline-run-*"))
+    made = {"checkpoints", "deepspeed.json", "metrics.jsonl", "model", "tensorboard", "wandb"}
     assert {path.name for path in folder.iterdir()} == {*made, "log", "running.yaml", "stage.yaml"}
 
 
@@ -190,8 +210,7 @@ def test_a_killed_run_with_an_adapter_ends_with_the_bytes_of_the_undisturbed_one
         ),
     ],
 )
-def test_words_that_save_memory_train_alike(run, tmp_path, words, told, tolerance):
-    plain = finished(run("plain", epochs=1, dropout=0), tmp_path / "plain")
+def test_words_that_save_memory_train_alike(run, plain, tmp_path, words, told, tolerance):
     folder = finished(run("saving", epochs=1, dropout=0, **words), tmp_path / "saving")
     expected = [line["loss"] for line in lines_of(plain)]
     assert expected[-1] < expected[0] - 0.1
@@ -202,20 +221,6 @@ def test_words_that_save_memory_train_alike(run, tmp_path, words, told, toleranc
     found, wanted = (load_file(path / "model" / "model.safetensors") for path in (folder, plain))
     assert {str(tensor.dtype) for tensor in found.values()} == {"torch.float32"}
     assert largest_difference(found, wanted) < max(1e-3, tolerance)
-
-
-def test_trackers_hold_what_the_metrics_do(run, tmp_path, monkeypatch):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    folder = tmp_path / "watched"
-    settings = {"epochs": 3, "running": {"trackers": ["tensorboard", "wandb"], "checkpoint_steps": 1}}
-    assert interrupted(run("watched", **settings), folder, signal.SIGKILL, after=5) == -signal.SIGKILL
-    finished(run("watched", **settings), folder)
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    losses = {line["step"]: line["loss"] for line in lines_of(folder)}
-    assert {event.step: event.value for event in events.Scalars("loss")} == pytest.approx(losses)
-    assert list((folder / "wandb").glob("offline-run-*"))
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tmp_path):
