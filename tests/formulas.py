@@ -200,7 +200,7 @@ def embedding_mse(batch) -> torch.Tensor:
 def m3(batch, temperature: float, score_weights: dict, loss_weights: dict, self_distillation: bool) -> torch.Tensor:
     groups, ids, owners = batch.groups.tolist(), batch.document_ids.tolist(), batch.owners.tolist()
     kinds = ["dense", *batch.query_tokens.outputs]
-    queries, documents = _texts(batch.query_tokens), _texts(batch.document_tokens)
+    queries, documents = texts_of(batch.query_tokens), texts_of(batch.document_tokens)
     losses = []
     for row, query in enumerate(batch.queries):
         known = batch.answers[row].tolist()
@@ -227,7 +227,7 @@ def _log_sum(scores: list[torch.Tensor], temperature: float) -> torch.Tensor:
     return torch.log(sum(torch.exp(score / temperature) for score in scores))
 
 
-def _texts(tokens) -> list[list[tuple[int, dict]]]:
+def texts_of(tokens) -> list[list[tuple[int, dict]]]:
     """Each text's tokens: their ids, and what the heads give for them."""
     found, place = [], 0
     for length in tokens.lengths.tolist():

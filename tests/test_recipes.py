@@ -186,6 +186,11 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
             "'stages.contrastive.dropout' is 0, but each text of data set 'texts' is its own positive, which only dropout tells",
         ),
         (
+            ITSELF | {"stages__contrastive__prompts": {"query": {"retrieval": "find: "}}},
+            "the prompts of stage 'contrastive' differ by side, but each text of data set 'texts' is its own positive, which "
+            "only dropout may tell apart; give both sides the same prompt, or none.",
+        ),
+        (
             ITSELF | {"stages__finetune__data": ["questions", "texts"]},
             "'stages.finetune.mining' finds negatives of pairs, but each text of data set 'texts' is its own positive; train",
         ),

@@ -81,8 +81,8 @@ def test_scores_are_their_formulas(lengths):
     for name, score in token_scores.TOKEN_SCORES.items():
         found = score(queries, documents)
         assert found.shape == (len(lengths[0]), len(lengths[1]))
-        for row, query in zip(found, formulas._texts(queries), strict=True):
-            for value, document in zip(row, formulas._texts(documents), strict=True):
+        for row, query in zip(found, formulas.texts_of(queries), strict=True):
+            for value, document in zip(row, formulas.texts_of(documents), strict=True):
                 torch.testing.assert_close(value, formulas.token_score(name, query, document))
 
 

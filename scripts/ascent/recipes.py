@@ -207,6 +207,7 @@ def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Reci
         for stage in recipe.stages:
             loaded.contract(name, stage)
         _check_soft_tokens(loaded, name)
+        _check_prompts_of_both_sides(loaded, name)
     return loaded
 
 
@@ -227,6 +228,19 @@ def _check_soft_tokens(loaded: Recipes, name: str) -> None:
                 f"{path}: 'stages.{stage}.adapter' trains soft tokens, but no prompt of the stage holds any; set "
                 f"base.soft_tokens and put {SOFT_TOKEN.format(0)} and so on into its prompts."
             )
+
+
+def _check_prompts_of_both_sides(loaded: Recipes, name: str) -> None:
+    """Refuse prompts by which the two copies of a text that is its own positive are told apart."""
+    recipe, path = loaded.recipes[name], loaded._path(name)
+    for stage, settings in recipe.stages.items():
+        for dataset in settings.data if isinstance(settings, TrainStage) else []:
+            tokens = settings.tokenising(loaded.contract(name, stage), recipe.data[dataset].task)
+            if recipe.data[dataset].positive == "query" and tokens.query_prompt != tokens.document_prompt:
+                raise AscentError(
+                    f"{path}: the prompts of stage '{stage}' differ by side, but each text of data set '{dataset}' is its own "
+                    "positive, which only dropout may tell apart; give both sides the same prompt, or none."
+                )
 
 
 def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:

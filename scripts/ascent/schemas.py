@@ -138,10 +138,10 @@ def _models(node: Any, path: str, definitions: dict, seen: set[str]) -> Iterator
 
 
 def _table(model: dict[str, Any]) -> str:
-    """Return a model's table of keys, those that must be given first. A model without keys has no table."""
+    """Return a model's table of keys, those that must be given first. A model without keys says so."""
     required = model.get("required", [])
     keys = sorted(model.get("properties", {}).items(), key=lambda item: item[0] not in required)
-    lines = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"]
+    lines = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"] if keys else ["It has no keys: `{}`."]
     for name, node in keys:
         default = "required" if name in required else _default(node)
         lines.append(f"| `{name}` | {_type(node)} | {default} | {node['description']} |")
