@@ -88,6 +88,16 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
     ("changes", "message"),
     [
         ({"stages__finetune__learning_rat": 1}, "unknown key 'stages.finetune.learning_rat'; did you mean 'learning_rate'?"),
+        (
+            {"stages__finetune__adapter": {"rank": 8}},
+            "'stages.finetune.adapter' lacks 'type', which says what kind it is",
+        ),
+        ({"stages__finetune__adapter": "lora"}, "'stages.finetune.adapter' is 'lora', but it should be a map of settings."),
+        ({"stages__finetune__queue": True}, "'stages.finetune.queue' is True, but it should be a map of settings."),
+        (
+            {"stages__finetune__adapter": {"type": "lora", "targets": "q_proj"}},
+            "'stages.finetune.adapter.targets' is 'q_proj', but it should be 'all-linear'",
+        ),
         ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
         (
             {"stages__finetune__from": ["contrastve"]},

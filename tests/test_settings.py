@@ -106,7 +106,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (TrainStage, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
         (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document: give "),
         (Dataset, {"corpus": "a", "query_characters": [9, 2]}, "query_characters [9, 2] admit no text: give "),
-        (Contract, [1, 2], "the whole is [1, 2], but it should be a valid dictionary"),
+        (Contract, [1, 2], "the whole is [1, 2], but it should be a map of settings"),
         (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
         (
             TrainStage,

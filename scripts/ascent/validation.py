@@ -33,6 +33,10 @@ def dump(settings: BaseModel) -> str:
 # What pydantic puts into an error's path to name the branch of a union; no key of the file.
 _BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub", "bi-encoder", "cross-encoder", "stored"}
 
+# What a value of another shape should be, by pydantic's types of error.
+_SHAPES = {"list_type": "a list", "tuple_type": "a list", "dict_type": "a map"}
+_SHAPES |= dict.fromkeys(("model_type", "model_attributes_type"), "a map of settings")
+
 
 def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
     # An unknown key is named before anything else: it is often the cause of a missing one.
@@ -43,6 +47,10 @@ def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) 
         return f"{where}: unknown key {key}; {did_you_mean(path[-1], _known_keys(kind, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"{where}: {key} is missing; add it."
+    if first["type"] == "union_tag_not_found":
+        return f"{where}: {key} lacks {first['ctx']['discriminator']}, which says what kind it is; add it."
+    if first["type"] in _SHAPES:
+        return f"{where}: {key} is {first['input']!r}, but it should be {_SHAPES[first['type']]}."
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if first["type"] == "value_error":
@@ -55,6 +63,8 @@ def _keys_of(kind: type[BaseModel], location: tuple) -> list[str]:
     keys, node = [], kind.model_json_schema(by_alias=True)
     definitions = node.get("$defs", {})
     for part in location:
+        if isinstance(part, str) and part.endswith("]") and part != "[key]":  # a type that a value could have had
+            continue
         if part == "[key]":  # the key itself is wrong; what follows names the types that it could have been
             break
         node, is_branch = _descend(node, part, definitions)
