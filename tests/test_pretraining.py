@@ -288,7 +288,7 @@ def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple]
 def gradients(folders: dict, world: int, cases: list[tuple], tmp_path) -> list:
     output = str(tmp_path / f"gradients-{world}.pt")
     arguments = (world, str(tmp_path / f"store-{world}"), folders, cases, output)
-    multiprocessing.start_processes(measure, arguments, nprocs=world, start_method="fork")  # spares their imports
+    multiprocessing.start_processes(measure, arguments, nprocs=world, start_method="spawn")
     return torch.load(output, weights_only=True)
 
 

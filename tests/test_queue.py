@@ -147,7 +147,7 @@ def test_it_is_moco_s_algorithm_at_any_number_of_processes(world, settings, tiny
     stage = stage_of(**settings)
     rows = data(stage)
     arguments = (world, str(tmp_path / "store"), str(tiny_model), stage, rows, str(tmp_path / "found.pt"))
-    multiprocessing.start_processes(train, arguments, nprocs=world, start_method="fork")  # spares their imports
+    multiprocessing.start_processes(train, arguments, nprocs=world, start_method="spawn")
     weights, losses, queue = by_plain_torch(tiny_model, stage, rows)
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     # ZeRO keeps float32 weights.
