@@ -18,8 +18,8 @@ HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "2", "--lat
 PROFILE = "profiles/slurm/profile.yaml"
 
 # Imported by Snakemake, whose looks at a job would be ten seconds further apart each time, and by every Python of a job. After
-# the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a signal asks it to stop. After HOARD_AT it
-# takes 2 GB that it never gives back.
+# the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a signal or another run asks it to stop.
+# After HOARD_AT it takes 2 GB that it never gives back.
 DISTURBED = """
 import os, signal, sys, time
 
@@ -27,13 +27,13 @@ if "snakemake" in sys.orig_argv:
     from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
     RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, seconds: None)
 
-def hold(seconds):
+def hold(seconds, request):
     asked = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     for number, handler in handlers.items():
         signal.signal(number, lambda *signal, handler=handler: (asked.append(True), handler(*signal)))
     end = time.monotonic() + seconds
-    while not asked and time.monotonic() < end:
+    while not asked and not os.path.exists(request) and time.monotonic() < end:
         time.sleep(0.1)
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -45,7 +45,7 @@ def disturbed(source, target, **options):
     if name == os.environ.get("HOARD_AT"):
         hoard = b"." * 2_000_000_000
     if name in (os.environ.get("HOARD_AT"), os.environ.get("HOLD_AT")):
-        hold(float(os.environ.get("HOLD_SECONDS", 300)))
+        hold(float(os.environ.get("HOLD_SECONDS", 300)), os.path.join(os.path.dirname(target), "request.json"))
 os.replace = disturbed
 """
 
