@@ -42,16 +42,16 @@ format: $(VENV)/.ready-dev
 	$(VENV)/bin/snakefmt Snakefile rules
 
 unit: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) --dist loadfile
+	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) --dist loadfile --max-worker-restart 0
 
 workflow: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m workflow -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -m workflow -n 2 --dist loadfile --max-worker-restart 0
 
 slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in six ways; needs root on Debian, else skips
 	$(VENV)/bin/python -m pytest -m slurm -rs --capture=no
 
 nightly: $(VENV)/.ready-dev  ## what takes long: the whole matrix of gradients, twenty kills
-	$(VENV)/bin/python -m pytest -m nightly -rs --capture=no
+	$(VENV)/bin/python -m pytest -m nightly --timeout 0 -rs --capture=no
 
 gradients: $(VENV)/.ready-dev  ## the gradient at 1, 2 and 4 processes, every loss, way and ZeRO stage, against float64; planted errors
 	$(VENV)/bin/python -m pytest tests/test_gradients.py tests/test_pretraining.py -k gradient --capture=no

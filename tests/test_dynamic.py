@@ -179,7 +179,7 @@ def test_all_processes_come_to_the_choice_of_one(data_of, training_tokens, tmp_p
     expected, state = torch.load(tmp_path / "one-0")
     assert sum(replaced for _, replaced, _ in expected) > 10
     arguments = (world, str(tmp_path / "store"), tables, str(tmp_path / "share"))
-    multiprocessing.start_processes(measure, arguments, nprocs=world, start_method="fork")  # spares their imports
+    multiprocessing.start_processes(measure, arguments, nprocs=world, start_method="spawn")
     for rank in range(world):
         found, other = torch.load(tmp_path / f"share-{rank}")
         assert found == expected
