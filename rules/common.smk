@@ -119,7 +119,7 @@ def stage_teacher(wildcards):
 def candidate_scores(wildcards):
     """A teacher's scores of a data set's documents, or the pairs that have them; none when the stage does not learn them."""
     learns = "teacher scores" in stage_of(wildcards).taught(wildcards.dataset).values()
-    table = CANDIDATE_SCORES if learns and stage_of(wildcards).teacher.model else PAIRS
+    table = CANDIDATE_SCORES if learns and stage_of(wildcards).teacher_model else PAIRS
     return table.format(**wildcards) if learns else []
 
 

@@ -86,9 +86,14 @@ class EmbeddingModel(torch.nn.Module):
         self._takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
 
     @property
+    def beside(self) -> list[str]:
+        """The heads here that stand beside the embedding."""
+        return [name for name in self.contract.heads.beside if name in self.heads]
+
+    @property
     def dimension(self) -> int:
         """The dimension of the embeddings."""
-        within = [head.get_embedding_dimension() for name, head in self.heads.items() if name not in self.contract.heads.beside]
+        within = [head.get_embedding_dimension() for name, head in self.heads.items() if name not in self.beside]
         return [self.backbone.config.hidden_size, *within][-1]
 
     def inputs(
@@ -150,7 +155,7 @@ class EmbeddingModel(torch.nn.Module):
             features = through(self.heads, "token_embeddings", states)
         pooled = pool(features["token_embeddings"], cumulative, self.contract.pooling, prompt_lengths)
         embeddings = through(self.heads, "sentence_embedding", pooled)["sentence_embedding"]
-        beside = [features[self.heads[name].module_output_name] for name in self.contract.heads.beside]
+        beside = [features[self.heads[name].module_output_name] for name in self.beside]
         embeddings, *beside = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (embeddings, *beside))
         return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings, *beside
 

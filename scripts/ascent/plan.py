@@ -82,7 +82,7 @@ class _Planner:
             for pair in own:  # stages that mine with one model share its shards
                 del mined[pair]
             for dataset in stage.data:
-                needed = set(stage.taught(dataset).values()) if stage.teacher and stage.teacher.model else set()
+                needed = set(stage.taught(dataset).values()) if stage.teacher_model else set()
                 jobs += [self.teaching(rule, name, stage, dataset) for need, rule in TEACHING.items() if need in needed]
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
             self.check_stage(name, stage, memory[name][stage.zero])
@@ -124,8 +124,8 @@ class _Planner:
     def models(self) -> set[str]:
         """The models that the recipe's jobs load: the base and all teachers."""
         stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        teachers = [*self.teachers.values(), *(stage.teacher for stage in stages if stage.teacher)]
-        return {self.recipe.base.model} | {teacher.model for teacher in teachers if teacher.model}
+        asked = {teacher.model for teacher in self.teachers.values()} | {stage.teacher_model for stage in stages}
+        return {self.recipe.base.model} | asked - {None}
 
     def pair_files(self, dataset: str) -> list[Path]:
         """Where a data set's rows may be found, the nearest to training first."""

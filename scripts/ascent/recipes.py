@@ -282,8 +282,8 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
             if stage.mining:
                 known(stage.mining.model, stages, "the stage", f"stages.{name}.mining.model")
                 graph[name].add(stage.mining.model)
-            if stage.teacher and stage.teacher.model:
-                known(stage.teacher.model, config.models, "the model", f"stages.{name}.teacher.model")
+            if stage.teacher_model:
+                known(stage.teacher_model, config.models, "the model", f"stages.{name}.teacher.model")
             if isinstance(stage, TrainStage):
                 if stage.of_tokens and not recipe.base.heads.beside:
                     raise AscentError(
@@ -366,7 +366,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                     tokenising = settings.tokenising(recipes.contract(name, stage), recipes.datasets[dataset].task)
                     files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
                 for dataset in settings.data:
-                    if settings.taught(dataset) and settings.teacher.model:
+                    if settings.taught(dataset) and settings.teacher_model:
                         teaching = Teaching(teacher=settings.teacher, task=recipes.datasets[dataset].task)
                         files[f"results/{name}/{stage}/teacher/{dataset}.yaml"] = dump(teaching)
                 if settings.mining:
@@ -385,8 +385,7 @@ def _part(kind: type[Settings], whole: Settings) -> str:
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
     corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(recipes.evaluation_corpora(name))
     models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
-    teachers = [recipe.stages[stage].teacher for stage in recipes.trained(name)]
-    models |= {teacher.model for teacher in teachers if teacher and teacher.model}
+    models |= {model for stage in recipes.trained(name) if (model := recipe.stages[stage].teacher_model)}
     return ReleaseSettings(
         name=name,
         # How training was run changes nothing on the card.

@@ -330,6 +330,11 @@ class TrainStage(Training):
         """The losses that learn what the heads beside the embedding give."""
         return [name for use in self.data.values() for name in (use.objective or self.objective).of_tokens]
 
+    @property
+    def teacher_model(self) -> str | None:
+        """The model that is asked while the workflow runs; none without a teacher, or with stored scores."""
+        return self.teacher.model if self.teacher else None
+
     def taught(self, dataset: str) -> dict[str, str]:
         """Return the losses of a data set that learn from the stage's teacher, and what each needs of it."""
         if dataset not in self.data:  # it only develops with it
@@ -354,6 +359,7 @@ class PretrainStage(Training):
     development: ClassVar[None] = None
     mining: ClassVar[None] = None
     teacher: ClassVar[None] = None
+    teacher_model: ClassVar[None] = None
     queue: ClassVar[None] = None
     adversarial: ClassVar[None] = None
     matryoshka: ClassVar[dict[int, float]] = {}

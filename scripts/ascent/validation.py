@@ -63,10 +63,10 @@ def _keys_of(kind: type[BaseModel], location: tuple) -> list[str]:
     keys, node = [], kind.model_json_schema(by_alias=True)
     definitions = node.get("$defs", {})
     for part in location:
-        if isinstance(part, str) and part.endswith("]") and part != "[key]":  # a type that a value could have had
-            continue
         if part == "[key]":  # the key itself is wrong; what follows names the types that it could have been
             break
+        if str(part).endswith("]"):  # a type that the value could have been
+            continue
         node, is_branch = _descend(node, part, definitions)
         if not is_branch:
             keys.append(str(part))

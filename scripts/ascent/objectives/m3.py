@@ -68,7 +68,6 @@ class _Ring(torch.autograd.Function):
     @staticmethod
     def forward(ctx, queries: Encoded, documents: Encoded, *parts: torch.Tensor):
         ctx.queries, ctx.documents = queries, documents
-        ctx.save_for_backward(*parts)
         ctx.sizes = sizes_of_all(documents.embeddings), sizes_of_all(documents.tokens.ids)
         world, block, found = len(ctx.sizes[0]), documents, {}
         for hop in range(world):
@@ -79,9 +78,9 @@ class _Ring(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        half = len(ctx.saved_tensors) // 2
-        mine = [part.detach().requires_grad_() for part in ctx.saved_tensors[:half]]
-        queries, block = ctx.queries.like(mine), ctx.documents.like([part.detach() for part in ctx.saved_tensors[half:]])
+        mine = [part.detach().requires_grad_() for part in ctx.queries.parts]
+        queries, block = ctx.queries.like(mine), ctx.documents.like([part.detach() for part in ctx.documents.parts])
+        half = len(mine)
         by_home = gradient.split(ctx.sizes[0], dim=-1)
         world = len(by_home)
         at_mine, at_block = ([torch.zeros_like(part) for part in side.parts] for side in (queries, block))

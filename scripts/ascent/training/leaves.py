@@ -23,7 +23,7 @@ class Leaves:
         device = given[0].device
         lengths, order = np.array([len(text) for text in batch.tokens]), np.concatenate(chunks)
         _, first = np.unique(order, return_index=True)
-        self._names, self._queries, self._given = model.contract.heads.beside, batch.rows, given
+        self._names, self._queries, self._given = model.beside, batch.rows, given
         places, self._sizes = [first], [[len(chunk) for chunk in chunks]]
         if self._names:
             counted = model.counted(batch.tokens, batch.prompt_lengths)

@@ -57,9 +57,8 @@ class Contrastive:
                 f"recipe {settings.recipe}, stages.{settings.name}.data.{alike[0]}: its texts are their own positives, which "
                 "only dropout tells apart, and the model has none; set the stage's dropout, say to 0.1."
             )
-        if not settings.stage.of_tokens:  # no gradient, but weight decay would shrink them
-            for name in settings.contract.heads.beside:
-                model.heads[name].requires_grad_(False)
+        for name in [] if settings.stage.of_tokens else model.beside:  # no loss asks for what they give
+            del model.heads[name]
         self.module, self._stage, self._tokenizer, self._schedule = model, settings.stage, tokenizer, schedule
         self._queue = Queue(settings.stage, model) if settings.stage.queue else None
         self._dynamic = data.dynamic
