@@ -42,10 +42,10 @@ format: $(VENV)/.ready-dev
 	$(VENV)/bin/snakefmt Snakefile rules
 
 unit: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) --dist loadfile --max-worker-restart 0
+	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 workflow: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m workflow -n 2 --dist loadfile --max-worker-restart 0
+	$(VENV)/bin/python -m pytest -m workflow -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in six ways; needs root on Debian, else skips
 	$(VENV)/bin/python -m pytest -m slurm -rs --capture=no

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
+from ascent.mining_settings import Selection
 from ascent.negatives import mine, write_negatives
 from ascent.pairs import read_pairs
 from ascent.shards import open_shards
-from ascent.stage_settings import Selection
 from ascent.validation import load
 
 

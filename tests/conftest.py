@@ -7,7 +7,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 # The files that take minutes: first, so that no worker is left with one of them at the end.
-LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_adapters.py")
+LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_pretraining_runs.py", "test_adapters.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,6 +28,23 @@ def tiny_resource(tmp_path_factory) -> Path:
     from small import make_model
 
     return make_model(tmp_path_factory.mktemp("resource") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def decoder_resource(tiny_resource, tmp_path_factory) -> Path:
+    """A causal backbone of random weights, whose output embeddings are its input embeddings."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    folder = tmp_path_factory.mktemp("decoder") / "llama"
+    folder.mkdir()
+    for file in tiny_resource.glob("*token*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    torch.manual_seed(0)
+    shape = {"vocab_size": 2000, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = AutoConfig.for_model("llama", **shape, intermediate_size=64, tie_word_embeddings=True, pad_token_id=0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from ascent.card import check_embeddings, release_model
+from ascent.card import check_outputs, release_model
 from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
@@ -251,7 +251,20 @@ def test_other_embeddings_are_refused(model, tmp_path):
     settings["prompts"]["query"] = "another prompt: "
     (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
     with pytest.raises(AscentError, match=r"embeddings \(query\) differ by .* build the model again"):
-        check_embeddings(folder, encoder)
+        check_outputs(folder, encoder)
+
+
+def test_other_outputs_beside_the_embedding_are_refused(tiny_resource, tmp_path):
+    """Which the embedding does not show."""
+    contract = check(Contract, {"max_tokens": 32, "prompts": PROMPTS, "heads": {"lexical": {}, "multi_vector": {}}}, "x")
+    (tmp_path / "model").mkdir()
+    save_new(tiny_resource, contract, {}, tmp_path / "model")
+    encoder = Encoder(tmp_path / "model", precision="float32")
+    check_outputs(tmp_path / "model", encoder)
+    (file,) = tmp_path.glob("model/*multi_vector/model.safetensors")
+    save_file({name: tensor + 1e-3 for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(AscentError, match=r"multi_vector \(document\) differ by .* build the model again"):
+        check_outputs(tmp_path / "model", encoder)
 
 
 def test_stage_without_scores_is_refused(files, model):

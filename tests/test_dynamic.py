@@ -9,10 +9,10 @@ import torch
 import torch.multiprocessing as multiprocessing
 
 from ascent.errors import AscentError
+from ascent.mining_settings import Dynamic
 from ascent.negatives import audit_replacements
 from ascent.objectives import Embedded
 from ascent.pairs import Pair, pair_frame, text_id, write_pairs
-from ascent.stage_settings import Dynamic
 from ascent.training.dynamic import DynamicNegatives
 from test_training import finished, interrupted, lines_of, newest, run, start, weights_of
 

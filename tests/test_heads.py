@@ -12,7 +12,7 @@ from sentence_transformers.base.modules import Dense, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 import formulas
-from ascent.card import check_embeddings
+from ascent.card import check_outputs
 from ascent.contract import read_contract, weights_digest
 from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
@@ -74,7 +74,7 @@ def test_sentence_transformers_gives_the_same_embeddings(folders, texts, case):
     ours = encoder.encode(texts, side="query", task="retrieval")
     assert ours.shape[1] == encoder.model.dimension == (32 if case == "latent_attention" else 12)
     np.testing.assert_allclose(ours, plain(folder, contract).encode_query(texts, batch_size=5), rtol=0, atol=1e-5)
-    check_embeddings(folder, encoder)
+    check_outputs(folder, encoder)
     without = Contract(**contract.model_dump(exclude={"heads"}))
     encoder.model.heads, encoder.model.contract = torch.nn.ModuleDict(), without
     headless = encoder.encode(texts, side="query", task="retrieval")

@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from ascent.errors import AscentError
+from ascent.mining_settings import Mining, Selection
 from ascent.negatives import mine, nearest, read_negatives, write_negatives
 from ascent.pairs import Pair, pair_frame, text_id
-from ascent.stage_settings import Mining, Selection
 
 
 def by_brute_force(queries, documents, depth):

@@ -287,6 +287,16 @@ def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
     assert "Pre-training of contrastive: the heads that predict tokens are not counted." in found.notes
 
 
+def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
+    def change(values):
+        values["base"]["heads"] = {"lexical": {}}
+        values["stages"]["contrastive"]["objective"] = "m3"
+
+    notes = recipe(change).notes
+    assert "Not counted: what heads give for each token, and the scores of these, in contrastive." in notes
+    assert not any("heads give" in note for note in recipe().notes)
+
+
 def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
     found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
     assert "Not counted: 13 tasks of mteb, whose data come from a hub." in found.notes

@@ -1,79 +1,26 @@
-"""Pre-training: masks, losses against transformers' and loops in float64, one gradient at any number of processes, runs."""
+"""Pre-training: masks, losses against transformers' and loops in float64, one gradient at any number of processes."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from functools import cache
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
-from safetensors.torch import load_file
-from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, BertForMaskedLM
+from transformers import AutoConfig, AutoModelForCausalLM, BertForMaskedLM
 
 from ascent.contract_settings import Contract
-from ascent.encoder import Encoder
 from ascent.errors import AscentError
 from ascent.language_model import EnhancedDecoder
-from ascent.model import EmbeddingModel, load_backbone, save_new
-from ascent.settings import Running, StageSettings
-from ascent.stage_settings import PretrainStage
 from ascent.training.data import open_table
 from ascent.training.masks import Masking, draw_of, visible
-from ascent.training.pretraining import Pretraining, TextBatch, TextData, mask_id
-from ascent.validation import dump
+from ascent.training.pretraining import TextBatch, TextData, mask_id
+from pretraining_cases import CLS, CONTRACT, MASK, OBJECTIVES, SEP, decoded_by_loops, method_of, reference, settings_of, texts
 from processes import float64_process
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
-
-CONTRACT = Contract(max_tokens=32, prompts={"document": {"default": "passage: "}})
-CLS, SEP, MASK = 2, 3, 4
 LIMIT, RATE = 1e-6, 2.0**20
-OBJECTIVES = ("mlm", "retromae", "mntp")
-
-
-def texts(count: int = 9) -> list[np.ndarray]:
-    """Texts of 3 to 20 tokens between special ones; in the last there is nothing but these."""
-    draw = np.random.default_rng(0)
-    found = [np.array([CLS, *draw.integers(5, 200, size=draw.integers(1, 19)), SEP], dtype=np.int32) for _ in range(count - 1)]
-    return [*found, np.array([CLS, SEP], dtype=np.int32)]
-
-
-def settings_of(objective, **changes) -> StageSettings:
-    stage = PretrainStage(objective=objective, data=["texts"], **{"gradient_clipping": 0, "dropout": 0} | changes)
-    return StageSettings(recipe="r", name="s", stage=stage, contract=CONTRACT, tasks={"texts": "retrieval"})
-
-
-def method_of(folder, objective, **changes) -> Pretraining:
-    """The objective on a folder's backbone, in float64; what is not the backbone's is drawn from one seed."""
-    backbone, tokenizer = load_backbone(folder, CONTRACT, dropout=0.0)
-    torch.manual_seed(0)
-    method = Pretraining(EmbeddingModel(backbone, CONTRACT), tokenizer, settings_of(objective, **changes), None, None)
-    method.module.double()
-    return method
-
-
-@pytest.fixture(scope="module")
-def decoder_resource(tiny_resource, tmp_path_factory):
-    """A causal backbone of random weights, whose output embeddings are its input embeddings."""
-    folder = tmp_path_factory.mktemp("decoder") / "llama"
-    folder.mkdir()
-    for file in tiny_resource.glob("*token*"):
-        (folder / file.name).write_bytes(file.read_bytes())
-    torch.manual_seed(0)
-    shape = {"vocab_size": 2000, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-    config = AutoConfig.for_model("llama", **shape, intermediate_size=64, tie_word_embeddings=True, pad_token_id=0)
-    AutoModel.from_config(config).save_pretrained(folder)
-    return folder
 
 
 # ---------------------------------------------------------------- masks
@@ -167,36 +114,6 @@ def test_mntp_predicts_from_the_state_before(decoder_resource):
     assert method.module(**method.inputs(batch, np.arange(5), 0, "cpu"))[0].item() == pytest.approx(expected, rel=1e-9)
 
 
-def decoded_by_loops(decoder: EnhancedDecoder, embedding: torch.Tensor, words: torch.Tensor, seen: np.ndarray) -> torch.Tensor:
-    """RetroMAE's section 3.3 for one text, a token and a head at a time: embedding (width,), words (n, width)."""
-    width, size = len(embedding), len(embedding) // decoder.heads
-
-    def layer_norm(norm, x):
-        return (x - x.mean()) / (x.var(unbiased=False) + norm.eps).sqrt() * norm.weight + norm.bias
-
-    def dense(layer, x):
-        return layer.weight @ x + layer.bias
-
-    positions = decoder.positions.weight
-    context = [embedding] + [layer_norm(decoder.norm, word + positions[i]) for i, word in enumerate(words)]
-    states = []
-    for i in range(len(words)):
-        query = layer_norm(decoder.norm, embedding + positions[i])
-        keys = [0] + [1 + j for j in range(len(words)) if seen[i, j]]
-        attended = torch.zeros(width, dtype=words.dtype)
-        for head in range(decoder.heads):
-            part = slice(head * size, (head + 1) * size)
-            q = dense(decoder.query, query)[part]
-            scores = torch.stack([q @ dense(decoder.key, context[j])[part] / size**0.5 for j in keys])
-            weights = scores.exp() / scores.exp().sum()
-            attended[part] = sum(w * dense(decoder.value, context[j])[part] for w, j in zip(weights, keys, strict=True))
-        state = layer_norm(decoder.norm_attended, query + dense(decoder.output, attended))
-        inner = dense(decoder.up, state)
-        inner = inner * 0.5 * (1 + torch.erf(inner / 2**0.5))
-        states.append(layer_norm(decoder.norm_output, state + dense(decoder.down, inner)))
-    return torch.stack(states)
-
-
 def test_the_enhanced_decoder_is_the_paper_s():
     """A hand-made case of two texts, the second shorter: row 0 of the first sees the embedding only."""
     torch.manual_seed(0)
@@ -219,40 +136,6 @@ def test_the_enhanced_decoder_is_the_paper_s():
 
 
 # ---------------------------------------------------------------- one gradient
-
-
-@cache
-def reference(folder: str, objective: str) -> tuple[dict[str, torch.Tensor], list[float]]:
-    """The gradient, and the parts of the loss, of one process with the whole batch: text by text, token by token, with
-    transformers' own attention."""
-    method = method_of(folder, objective)
-    module, table = method.module, texts()
-    plain = AutoModel.from_pretrained(folder, attn_implementation="eager").double().eval()
-    plain.config.is_causal = False
-    words, head, decoder = plain.get_input_embeddings().weight, module.head, module.decoder
-
-    def loss(state: torch.Tensor, token: int) -> torch.Tensor:
-        if objective != "mntp":
-            state = torch.nn.functional.gelu(head.dense.weight @ state + head.dense.bias)
-            state = torch.nn.functional.layer_norm(state, state.shape, head.norm.weight, head.norm.bias, head.norm.eps)
-        logits = words @ state + (head.bias if objective != "mntp" else 0)
-        return torch.logsumexp(logits, 0) - logits[token]
-
-    parts: dict[str, list[torch.Tensor]] = {"masked": [], "decoded": []}
-    for number, text in enumerate(table):
-        draw = draw_of(0, 0, number)
-        masked, places = method.masking(text, draw)
-        states = plain(input_ids=torch.from_numpy(masked).long()[None]).last_hidden_state[0]
-        parts["masked"] += [loss(states[place - method.before], text[place]) for place in places]
-        if decoder is not None:
-            seen = visible(len(text), 0.5, draw)
-            decoded = decoded_by_loops(decoder, states.mean(0), words[torch.from_numpy(text).long()], seen)
-            parts["decoded"] += [loss(decoded[i], token) for i, token in enumerate(text) if token not in (CLS, SEP)]
-    means = [torch.stack(losses).mean() for losses in parts.values() if losses]
-    sum(means).backward()
-    found = {f"embedder.backbone.{name}": p.grad for name, p in plain.named_parameters() if p.grad is not None}
-    others = [(name, p) for name, p in module.named_parameters() if not name.startswith("embedder.")]
-    return found | {name: p.grad for name, p in others}, [mean.item() for mean in means]
 
 
 def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple], output: str) -> None:
@@ -314,108 +197,7 @@ def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny
     assert worst < LIMIT
 
 
-# ---------------------------------------------------------------- runs
-
-
-@pytest.fixture
-def run(tiny_model, training_pairs, tokens_of, tmp_path):
-    """Start a stage's pre-training by the script; return the process."""
-    tokens = tokens_of(training_pairs, contract=Contract(max_tokens=32))  # without the contract's prompts
-
-    def _run(name: str, objective, *, processes: int = 1, parent=tiny_model, running: dict | None = None, **changes):
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        changes = {"learning_rate": 1e-2, "batch_size": 9, "mini_batch_tokens": 128, "precision": "float32"} | changes
-        (folder / "stage.yaml").write_text(dump(settings_of(objective, **changes)))
-        (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-        arguments = ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", parent]
-        arguments += ["--tokens", tokens, "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
-        arguments += ["--deepspeed", folder / "deepspeed.json"]
-        with (folder / "log").open("a") as log:
-            return subprocess.Popen(
-                list(map(str, [sys.executable, *launcher, SCRIPT, *arguments])),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
-            )
-
-    return _run
-
-
-def finished(process: subprocess.Popen, folder) -> list[dict]:
-    """The metrics of a run that ended well."""
-    assert process.wait(timeout=300) == 0, (folder / "log").read_text()
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def check_folder(folder: Path, parent: Path, rows: list[dict[str, str]]) -> None:
-    """A plain one with the parent's tensors and nothing of a head or decoder, that embeds in sentence-transformers as here, and
-    otherwise than the parent."""
-    start, end = (load_file(path / "model.safetensors") for path in (parent, folder))
-    assert {name: tensor.shape for name, tensor in end.items()} == {name: tensor.shape for name, tensor in start.items()}
-    plain, before = (SentenceTransformer(str(path), device="cpu") for path in (folder, parent))
-    texts = [row["positive"] for row in rows[:5]]
-    ours = Encoder(folder, precision="float32").encode(texts, side="document", task="retrieval")
-    np.testing.assert_allclose(plain.encode_document(texts), ours, rtol=0, atol=1e-5)
-    assert np.abs(plain.encode(texts) - before.encode(texts)).max() > 1e-2
-
-
-def test_a_killed_run_ends_with_the_bytes_of_the_undisturbed_one(run, tiny_model, corpus_rows, tmp_path):
-    """RetroMAE with dropout, which lowers both parts of its loss and leaves a plain folder."""
-    settings = {"dropout": 0.1, "epochs": 2.5}
-    lines = finished(run("whole", "retromae", **settings), tmp_path / "whole")
-    folder = tmp_path / "killed"
-    process, limit = run("killed", "retromae", running={"checkpoint_steps": 1}, **settings), time.monotonic() + 300
-    while not (folder / "checkpoints" / "step-00000003.json").exists():
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < limit
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait(timeout=60) == -signal.SIGKILL
-    resumed = finished(run("killed", "retromae", running={"loader_workers": 1}, **settings), folder)
-    assert "going on from the checkpoint before step" in (folder / "log").read_text()
-    same = ("step", "loss", "loss/encoder", "loss/decoder", "batch", "gradient_norm")
-    assert [[line[key] for key in same] for line in resumed] == [[line[key] for key in same] for line in lines]
-    weights = [path / "model" / "model.safetensors" for path in (tmp_path / "whole", folder)]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
-    check_folder(folder / "model", tiny_model, corpus_rows)
-    for part in ("loss/encoder", "loss/decoder"):
-        assert lines[-1][part] < lines[0][part] - 0.3
-    assert all(line["texts_per_second"] > 0 for line in lines)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("zero", [1, 3])
-def test_a_run_goes_on_with_another_number_of_processes(run, zero, tmp_path):
-    """The input embeddings are the head's, too; DeepSpeed's universal checkpoints hold them once."""
-    settings = {"zero": zero, "epochs": 1, "weight_decay": 0.1, "learning_rate": 1e-3}
-    lines = finished(run("whole", "retromae", processes=2, **settings), tmp_path / "whole")
-    folder = tmp_path / "killed"
-    process, limit = run("killed", "retromae", processes=2, running={"checkpoint_steps": 1}, **settings), time.monotonic() + 300
-    while not (folder / "checkpoints" / "step-00000003.json").exists():
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < limit
-        time.sleep(0.002)
-    process.terminate()
-    process.wait(timeout=120)
-    resumed = finished(run("killed", "retromae", **settings), folder)
-    assert "going on from the checkpoint before step" in (folder / "log").read_text()
-    for key in ("loss/encoder", "loss/decoder"):
-        assert [line[key] for line in resumed] == pytest.approx([line[key] for line in lines], abs=1e-4)
-
-
-@pytest.mark.parametrize("objective", ["mlm", {"mntp": {"mask": 0.4}}])
-def test_ten_steps_lower_the_loss_and_leave_a_plain_folder(objective, run, tiny_model, decoder_resource, corpus_rows, tmp_path):
-    parent = tiny_model
-    if objective != "mlm":
-        parent = tmp_path / "parent"
-        parent.mkdir()
-        save_new(decoder_resource, CONTRACT, {}, parent)
-    lines = finished(run("stage", objective, parent=parent, epochs=2.3, processes=2, zero=1), tmp_path / "stage")
-    assert len(lines) >= 10
-    assert lines[9]["loss"] < lines[0]["loss"] - 0.3
-    check_folder(tmp_path / "stage" / "model", parent, corpus_rows)
+# ---------------------------------------------------------------- models, tokenizers and documents
 
 
 @pytest.mark.parametrize(

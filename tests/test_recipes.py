@@ -10,10 +10,10 @@ import yaml
 from ascent.contract_settings import Contract
 from ascent.data_settings import Preparation
 from ascent.errors import AscentError
+from ascent.mining_settings import Mining
 from ascent.recipes import kind_of, load_recipes, settings_files
 from ascent.settings import Adoption, ReleaseSettings, Scoring, StageSettings, TaskSettings, Threshold
 from ascent.source_settings import Reading
-from ascent.stage_settings import Mining
 from ascent.validation import load
 
 SMALL = yaml.safe_load((Path(__file__).parent / "small.yaml").read_text())

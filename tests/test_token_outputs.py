@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ from ascent.errors import AscentError
 from ascent.evaluation.run import evaluate_task
 from ascent.evaluation.search import SearchingModel
 from ascent.evaluation.tasks import make_task
-from ascent.head_settings import HEADS
+from ascent.head_settings import ScoreKind
 from ascent.heads import read_state
 from ascent.model import save_like, save_new
-from ascent.objective_settings import M3
+from ascent.objective_settings import M3, ScoreWeights
 from ascent.objectives import Embedded
 from ascent.objectives.m3 import m3
 from ascent.pairs import Document, Pair, document_frame, pair_frame, text_id, write_documents, write_pairs
@@ -328,7 +329,9 @@ def test_what_is_not_finite_is_refused(folder, texts, contract, tmp_path):
 
 
 def test_every_head_beside_has_a_score():
-    assert {name for name, head in HEADS.items() if head.beside} == set(token_scores.TOKEN_SCORES) == set(BESIDE)
+    assert (
+        {"dense", *token_scores.TOKEN_SCORES} == {"dense", *BESIDE} == set(get_args(ScoreKind)) == set(ScoreWeights.model_fields)
+    )
 
 
 def test_tiles_hold_whole_texts(monkeypatch):

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .contract import read_contract
@@ -17,7 +16,7 @@ from .stage_settings import MergeStage, Training
 from .statistics import read_table
 from .validation import dump
 
-# Embeddings of the released folder may differ this much, in any component, from those that were evaluated.
+# What the released folder gives may differ this much, in any component, from what was evaluated.
 TOLERANCE = 1e-5
 PROBES = (
     "short",
@@ -100,7 +99,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
     """Write the release: the model, README.md, the radar, and mteb's results in the layout of its results repository.
 
     `results`: the released stage's <Task>.json; `files`: the other inputs of `make_card`. Raises AscentError when
-    sentence-transformers, as a user would call it, gives other embeddings than those that were evaluated.
+    sentence-transformers, as a user would call it, gives another output than the one that was evaluated.
     """
     import json
 
@@ -112,7 +111,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         shutil.copytree(model, folder, dirs_exist_ok=True)
         encoder = Encoder(folder, precision="float32")
         write_code(folder, encoder.contract)
-        check_embeddings(folder, encoder)
+        check_outputs(folder, encoder)
         shutil.copyfile(radar, folder / f"radar{radar.suffix}")
         upstream = settings.models[settings.recipe.base.model].upstream
         languages = sorted({corpus.language for corpus in settings.corpora.values()})
@@ -127,22 +126,33 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         card.save(folder / "README.md")
 
 
-def check_embeddings(folder: Path, encoder) -> None:
-    """Raise AscentError unless SentenceTransformer(folder) gives the encoder's embeddings, for every prompt it has."""
+def check_outputs(folder: Path, encoder) -> None:
+    """Raise AscentError unless SentenceTransformer(folder) gives what the encoder gives, for every prompt it has: the embeddings,
+    and what heads beside them give for each token."""
+    import torch
     from sentence_transformers import SentenceTransformer
 
     # The code of a head is a copy of ours, which write_code has put there.
     plain = SentenceTransformer(str(folder), device=str(encoder.device), trust_remote_code=encoder.contract.heads.need_code)
+    heads, special = encoder.contract.heads.beside, torch.tensor(encoder.tokenizer.all_special_ids)
     prompts = {(side, task) for side, tasks in encoder.contract.prompts.items() for task in tasks}
     for side, task in sorted(prompts | {("query", "retrieval"), ("document", "retrieval")}):
-        ours = encoder.encode(PROBES, side=side, task=task)
-        theirs = plain.encode(list(PROBES), prompt_name=prompt_name(side, task))
-        difference = float(np.abs(ours - theirs).max())
-        if not difference <= TOLERANCE:
-            raise AscentError(
-                f"{folder}: sentence-transformers' embeddings ({prompt_name(side, task)}) differ by {difference:.1e} from those "
-                "that were evaluated; its modules or prompts do not say what ascent.json says, so build the model again."
-            )
+        ours = encoder.encode_tokens(PROBES, heads, side=side, task=task)
+        theirs = plain.encode(list(PROBES), prompt_name=prompt_name(side, task), output_value=None)
+        parts = [torch.stack([text["sentence_embedding"] for text in theirs])]
+        for head in heads:
+            name, of_tokens = encoder.model.heads[head].module_output_name, []
+            for text, length in zip(theirs, ours.tokens.lengths.tolist(), strict=True):
+                own = text["attention_mask"].bool() & ~torch.isin(text["input_ids"], special.to(text["input_ids"]))
+                of_tokens.append(text[name][own][int(own.sum()) - length :])  # behind a prompt that is not pooled
+            parts.append(torch.cat(of_tokens))
+        for what, mine, other in zip(("embeddings", *heads), ours.parts, parts, strict=True):
+            difference = float((mine - other).abs().max())
+            if not difference <= TOLERANCE:
+                raise AscentError(
+                    f"{folder}: sentence-transformers' {what} ({prompt_name(side, task)}) differ by {difference:.1e} from those "
+                    "that were evaluated; its modules or prompts do not say what ascent.json says, so build the model again."
+                )
 
 
 def _lineage(settings: ReleaseSettings) -> dict[str, Training | MergeStage]:

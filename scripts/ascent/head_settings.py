@@ -4,7 +4,7 @@
 are made of it. A head's settings are the keyword arguments of the function of its name in scripts/ascent/heads.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
@@ -64,6 +64,8 @@ HEADS: dict[str, type[Head]] = {
     "multi_vector": MultiVector,
     "projection": Projection,
 }
+# By what two texts are compared: by their embeddings, or by what a head beside these gives.
+ScoreKind = Literal[("dense", *(name for name, head in HEADS.items() if head.beside))]
 
 
 class _Heads(Choice):

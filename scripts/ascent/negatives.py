@@ -14,8 +14,8 @@ import polars as pl
 
 from .errors import AscentError
 from .files import write_atomically, write_json
+from .mining_settings import Selection
 from .shards import Shards
-from .stage_settings import Selection
 
 EXAMPLES = 5
 # What a check of the negatives counts while a stage trains.

@@ -101,6 +101,8 @@ class _Planner:
             self.notes.append(f"Negatives of {', '.join(mining)}: taken to be as many as asked and as long as the positives.")
         if pretrained := [name for name, stage in stages.items() if isinstance(stage, PretrainStage)]:
             self.notes.append(f"Pre-training of {', '.join(pretrained)}: the heads that predict tokens are not counted.")
+        if of_tokens := [name for name, stage in stages.items() if stage.of_tokens]:
+            self.notes.append(f"Not counted: what heads give for each token, and the scores of these, in {', '.join(of_tokens)}.")
         remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
         if remote:
             self.notes.append(f"Not counted: {remote} tasks of mteb, whose data come from a hub.")

@@ -16,10 +16,11 @@ from .contract_settings import Contract
 from .data_settings import Dataset, Preparation
 from .errors import AscentError, did_you_mean
 from .files import read_json, read_yaml
+from .mining_settings import Selection
 from .settings import Adoption, Recipe, ReleaseSettings, Running, Scoring, StageSettings, TaskSettings, Teaching, Threshold
 from .settings_base import Settings
 from .source_settings import Config, Reading
-from .stage_settings import MergeStage, PretrainStage, Selection, Training, TrainStage
+from .stage_settings import MergeStage, PretrainStage, Training, TrainStage
 from .validation import check, dump
 
 MTEB = Path(__file__).with_name("mteb_tasks.json")
@@ -284,12 +285,12 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
                 graph[name].add(stage.mining.model)
             if stage.teacher_model:
                 known(stage.teacher_model, config.models, "the model", f"stages.{name}.teacher.model")
+            if stage.of_tokens and not recipe.base.heads.beside:
+                raise AscentError(
+                    f"{path}: 'stages.{name}.objective' names '{stage.of_tokens[0]}', but the base has no head beside the "
+                    "embedding for it; give base.heads lexical, multi_vector or both."
+                )
             if isinstance(stage, TrainStage):
-                if stage.of_tokens and not recipe.base.heads.beside:
-                    raise AscentError(
-                        f"{path}: 'stages.{name}.objective' names '{stage.of_tokens[0]}', but the base has no head beside the "
-                        "embedding for it; give base.heads lexical, multi_vector or both."
-                    )
                 _check_own_positives(recipe, name, stage, path)
     try:
         TopologicalSorter(graph).prepare()

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from .contract_settings import Backbone, Base, Contract, Teacher
 from .data_settings import Dataset
+from .head_settings import ScoreKind
 from .settings_base import Count, Name, Positive, Settings, Split, TaskType
 from .source_settings import Corpus, Model
 from .stage_settings import AnyStage
@@ -27,7 +28,7 @@ class LocalTask(Settings):
     """Which of the corpus's splits is evaluated."""
     queries: Count | None = None
     """Only the first so many queries (by id); all when absent."""
-    scores: dict[Literal["dense", "lexical", "multi_vector"], Positive] = {}
+    scores: dict[ScoreKind, Positive] = {}
     """Of retrieval and reranking: the scores whose weighted sum ranks the documents, the embedding's (`dense`) and those of heads
     beside it; the embedding's alone when absent."""
 

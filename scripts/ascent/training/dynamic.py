@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from ..errors import AscentError
+from ..mining_settings import Dynamic
 from ..objectives import Embedded, Objective
-from ..stage_settings import Dynamic
 from ..tokenised import TokenisedPairs
 from .collectives import gather
 

@@ -7,11 +7,10 @@ process's embeddings also receive what the other processes' rows say of them. A 
 sees to that in its own backward (objectives/infonce.py); one that concerns each row alone has nothing to see to.
 
 The chain is split at the embeddings, and at what heads beside them give for each token (leaves.py): the loss's gradient is
-taken there first. The gradient cache (Gao et al. 2021, arXiv
-2101.06983) embeds the mini-batches without a graph, embeds each again with one, and sends its piece backward.
-Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second pass repeats the first exactly, and so
-does a resumed run; an adversarial perturbation meets the masks that it was found with. Only the step's last mini-batch is
-declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
+taken there first. The gradient cache (Gao et al. 2021, arXiv 2101.06983) embeds the mini-batches without a graph, embeds each
+again with one, and sends its piece backward. Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second
+pass repeats the first exactly, and so does a resumed run; an adversarial perturbation meets the masks that it was found with.
+Only the step's last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
 """
 
 import tempfile
