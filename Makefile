@@ -17,6 +17,8 @@ COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --generate-hashes --no-annotat
 ANYWHERE = --universal --python-version 3.11 --fork-strategy fewest
 CLUSTER = --python-platform x86_64-unknown-linux-gnu --python-version 3.12
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
+# By files, in the order that tests/conftest.py gives them; a worker that dies is not started again, or it would hang again.
+SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: demo plan test lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
 
@@ -42,10 +44,10 @@ format: $(VENV)/.ready-dev
 	$(VENV)/bin/snakefmt Snakefile rules
 
 unit: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) $(SPREAD)
 
 workflow: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m workflow -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(VENV)/bin/python -m pytest -m workflow -n 2 $(SPREAD)
 
 slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in six ways; needs root on Debian, else skips
 	$(VENV)/bin/python -m pytest -m slurm -rs --capture=no
