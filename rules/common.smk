@@ -105,10 +105,8 @@ def parent_models(wildcards):
 
 
 def mined_negatives(wildcards):
-    """The negatives that a stage mines for a data set; none when it does not mine, or only develops with it."""
-    recipe, stage, dataset = wildcards.recipe, wildcards.stage, wildcards.dataset
-    mined = stage_of(wildcards).mining and dataset in stage_of(wildcards).data
-    return NEGATIVES.format(recipe=recipe, stage=stage, dataset=dataset) if mined else []
+    """The negatives that a stage mines for a data set; none when it does not mine for it."""
+    return NEGATIVES.format(**wildcards) if stage_of(wildcards).mined(wildcards.dataset) else []
 
 
 def stage_teacher(wildcards):

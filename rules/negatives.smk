@@ -20,7 +20,7 @@ rule mine_negatives:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
         folder=lambda wildcards, input: dirname(input.shards[0]),
         shards=lambda wildcards, input: len(input.shards),
     shell:

@@ -24,7 +24,7 @@ rule tokenise_pairs:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/tokenise_pairs.py --settings {input.settings} --model {input.model} "
         "--pairs {input.pairs} --negatives {input.negatives} --scores {input.scores} "

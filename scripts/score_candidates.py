@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.candidates import write_scores
-from ascent.errors import reports_errors
+from ascent.errors import AscentError, reports_errors
 from ascent.settings import Teaching
 from ascent.teachers import score_candidates
 from ascent.tokenised import training_rows
@@ -21,6 +21,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="scores, parquet")
     arguments = parser.parse_args()
     rows = training_rows(arguments.pairs, arguments.negatives)
+    if rows["negatives"].list.len().sum() == 0:
+        raise AscentError(
+            f"{arguments.pairs}: no row has a negative, and a teacher's scores of positives alone teach nothing; mine some, or "
+            "give another objective."
+        )
     scores = score_candidates(load(Teaching, arguments.settings), arguments.teacher, rows)
     write_scores(arguments.output, rows, scores)
     print(f"{len(rows):,} rows, {len(scores):,} scores from {scores.min():.4g} to {scores.max():.4g}")

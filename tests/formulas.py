@@ -137,7 +137,9 @@ def spread_out(batch) -> torch.Tensor:
         second = sum(cosine**2 for cosine in cosines) / len(cosines)
         return (sum(cosines) / len(cosines)) ** 2 + torch.clamp(second - 1 / side.shape[1], min=0)
 
-    return ((spread(batch.queries) + spread(batch.positives)) / 2).repeat(len(batch.queries))
+    ids = batch.document_ids[: len(batch.queries)].tolist()
+    distinct = torch.stack([positive for i, positive in enumerate(batch.positives) if ids[i] not in ids[:i]])
+    return ((spread(batch.queries) + spread(distinct)) / 2).repeat(len(batch.queries))
 
 
 def latent_attention(states: torch.Tensor, weights: dict[str, torch.Tensor], *, heads: int) -> torch.Tensor:

@@ -23,7 +23,7 @@ from ascent.training.loader import Loader
 
 BATCH = 8
 # Three data sets of 44, 20 and 31 rows; the first two share queries, the last is of another type.
-DATA = {"questions": {"loss_weight": 2}, "others": {}, "classes": {}}
+DATA = {"questions": {"loss_weight": 2}, "others": {}, "classes": {"objective": {"infonce": {}, "cosent": {}}}}
 TASKS = {"classes": "classification"}
 SETTINGS = {
     "mixed": {},
@@ -86,11 +86,12 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
     answers = {}
     for _, row in table:
         answers.setdefault(row.query, set()).add(number(row.positive))
-    most = max(map(len, answers.values()))
-    assert most == 2 == data.most_answers
+    widths = set()
     schedule = data.schedule()
     assert sum(len(schedule[step]) for step in range(len(schedule))) == 67
     for step in range(len(schedule)):
+        most = max(len(answers[table[row][1].query]) for row in schedule[step])
+        widths.add(most)
         for rank, batch in enumerate(shares(data, schedule, step, 2)):
             numbers = list(range(len(schedule[step])))[rank::2]
             own = [table[schedule[step][place]] for place in numbers]
@@ -118,6 +119,7 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
             kinds = {"numbers", "owners", "document_ids", "answers", "sources", "groups"}
             assert {getattr(batch, name).dtype for name in kinds} == {torch.int64}
             assert batch.labels.dtype == batch.weights.dtype == torch.float32
+    assert widths == {1, 2}
 
 
 def test_the_loss_of_a_balanced_batch_is_the_sum_of_its_data_sets_means(mixture):
@@ -136,7 +138,7 @@ def test_the_loss_of_a_balanced_batch_is_the_sum_of_its_data_sets_means(mixture)
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_in_batch_negatives_are_as_the_recipe_says(folders, data_of, alone):
-    uses = {"questions": {"in_batch": not alone}, "classes": {"in_batch": not alone}}
+    uses = {"questions": {"in_batch": not alone}, "classes": DATA["classes"] | {"in_batch": not alone}}
     data = data_of(folders, tasks=TASKS, data=uses)
     batch = data.batch(data.schedule()[0], rank=1, world=2)
     assert batch.groups.tolist() == ([2, 4, 6, 8] if alone else [0] * 4)
@@ -166,7 +168,7 @@ def test_an_answer_that_two_data_sets_know_is_known_once(tokens_of, data_of):
 def test_processes_share_the_same_batches(mixture, settings, world):
     data = mixture(**settings)
     schedule = data.schedule()
-    check_shares(schedule, world, data.stage)
+    check_shares(schedule, world, data.settings)
     for step in range(len(schedule)):
         (whole,) = shares(data, schedule, step, 1)
         found = shares(data, schedule, step, world)
@@ -192,12 +194,12 @@ def texts_of(*found: Batch) -> dict:
 
 def test_a_batch_too_small_for_the_processes_is_refused(training_tokens, data_of):
     data = data_of({"questions": training_tokens})
-    check_shares(data.schedule(), 4, data.stage)  # 44 rows: the last batch has four
-    with pytest.raises(AscentError, match="a batch of 4 rows cannot be shared by 8 processes; raise batch_size"):
-        check_shares(data.schedule(), 8, data.stage)
+    check_shares(data.schedule(), 4, data.settings)  # 44 rows: the last batch has four
+    with pytest.raises(AscentError, match=r"^recipe r, stages\.s\.batch_size: a batch of 4 rows cannot be shared by 8 processes"):
+        check_shares(data.schedule(), 8, data.settings)
     data = data_of({"questions": training_tokens}, batch_tokens=100)
-    with pytest.raises(AscentError, match="cannot be shared by 8 processes; raise batch_tokens"):
-        check_shares(data.schedule(), 8, data.stage)
+    with pytest.raises(AscentError, match=r"stages\.s\.batch_tokens: a batch of \d rows cannot be shared by 8 processes"):
+        check_shares(data.schedule(), 8, data.settings)
 
 
 # ---------------------------------------------------------------- read ahead
@@ -317,3 +319,17 @@ def test_rows_without_a_label_are_refused_by_a_loss_on_graded_pairs(data_of, tok
     folder = tokens_of([Pair("a", "first", label=0.5), Pair("b", "second")])
     with pytest.raises(AscentError, match="data.x: row 1 has no label, which the objective 'cosine' needs; give labels"):
         data_of({"x": folder}, data={"x": {"objective": "cosine"}})
+
+
+def test_labels_that_are_no_cosines_are_refused_by_a_loss_on_cosines(data_of, tokens_of):
+    folder = tokens_of([Pair("a", "first", label=0.5), Pair("b", "second", label=4.2)])
+    with pytest.raises(AscentError, match=r"data\.x: row 1 has the label 4\.2, which the objective 'cosine' takes for a cosine"):
+        data_of({"x": folder}, objective="cosine")
+    assert len(data_of({"x": folder}, objective="cosent")) == 2
+
+
+def test_graded_pairs_are_refused_by_a_loss_that_takes_each_for_a_positive(data_of, tokens_of):
+    graded, alike = (tokens_of([Pair("a", "first", label=0.0), Pair("b", "second", label=label)]) for label in (1.0, 0.0))
+    with pytest.raises(AscentError, match=r"data\.x: its rows have labels, of which the objective 'infonce' knows nothing"):
+        data_of({"x": graded})
+    assert len(data_of({"x": alike})) == 2

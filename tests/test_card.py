@@ -14,6 +14,7 @@ from ascent.card import check_outputs, release_model
 from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
+from ascent.heads import module_paths
 from ascent.model import save_like, save_new
 from ascent.settings import ReleaseSettings
 from ascent.validation import check
@@ -261,7 +262,7 @@ def test_other_outputs_beside_the_embedding_are_refused(tiny_resource, tmp_path)
     save_new(tiny_resource, contract, {}, tmp_path / "model")
     encoder = Encoder(tmp_path / "model", precision="float32")
     check_outputs(tmp_path / "model", encoder)
-    (file,) = tmp_path.glob("model/*multi_vector/model.safetensors")
+    file = tmp_path / "model" / module_paths(tmp_path / "model")["multi_vector"] / "model.safetensors"
     save_file({name: tensor + 1e-3 for name, tensor in load_file(file).items()}, file)
     with pytest.raises(AscentError, match=r"multi_vector \(document\) differ by .* build the model again"):
         check_outputs(tmp_path / "model", encoder)

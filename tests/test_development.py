@@ -85,3 +85,9 @@ def test_a_prefix_longer_than_the_embedding_is_refused(train_here, tiny_model, t
     message = r"^recipe r, stages\.s\.matryoshka: 64 is more than the 32 dimensions that the model has; lower it\.$"
     with pytest.raises(AscentError, match=message):
         train_here(tiny_model, training_contract, matryoshka={16: 1, 64: 1})
+
+
+def test_graded_pairs_of_one_label_are_refused(selected, held_out):
+    graded = [Pair(row.query, row.positive, label=1.0) for row in held_out]
+    with pytest.raises(AscentError, match="the development split's labels are all alike"):
+        selected(graded, development={"data": "held"})

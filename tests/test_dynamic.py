@@ -26,6 +26,7 @@ LISTS = [
     ("fourth", "four", [], []),
 ]
 MINING = {"model": "m", "per_query": 2, "reserve": 3, "dynamic": {"every_steps": 2}}
+MINED = {"mining": MINING, "epochs": 2}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def counts(found: dict) -> list[int]:
 
 
 def test_replacements_follow_the_rule_in_a_case_worked_out_by_hand(tokens_with, data_of):
-    data = data_of({"x": tokens_with(LISTS)}, mining=MINING)
+    data = data_of({"x": tokens_with(LISTS)}, **MINED)
     dynamic = data.dynamic
     assert [negatives_of(data, row) for row in range(4)] == [["a0", "a1"], ["b0"], ["c0"], []]
     assert [dynamic.due(step) for step in (1, 2, 3, 4)] == [False, True, False, True]
@@ -124,19 +125,28 @@ def test_replacements_follow_the_rule_in_a_case_worked_out_by_hand(tokens_with, 
 
 
 def test_the_tokens_hold_the_reserve_and_without_one_they_are_the_same(tokens_with, tokens_of, data_of):
-    table = data_of({"x": tokens_with(LISTS)}, mining=MINING).tables[0]
+    table = data_of({"x": tokens_with(LISTS)}, **MINED).tables[0]
     for row, (_, positive, negatives, reserve) in enumerate(LISTS):
         listed = [*table.documents_of(row), *table.reserve_of(row)]
         assert [int(table.text_ids[text]) for text in listed] == [number(text) for text in (positive, *negatives, *reserve)]
     folder = tokens_of([Pair("a", "b", ("c",))])
     assert not (folder / "reserve.npy").exists()
     with pytest.raises(AscentError, match=r"tokens: has no reserve for mining\.dynamic; mine its negatives with mining\.reserve"):
-        data_of({"x": folder}, mining=MINING)
+        data_of({"x": folder}, **MINED)
+
+
+def test_rows_that_are_not_mined_for_keep_their_own_negatives(tokens_with, tokens_of, data_of):
+    tables = {"x": tokens_with(LISTS), "own": tokens_of([Pair("fifth", "five", ("c0",))])}
+    data = data_of(tables, data={"x": {}, "own": {"mine": False}}, **MINED)
+    for scores in ([0.60, 0.70, 0.9], [0.10, 0.69, 0.1]):
+        step(data, [0, 4], scores)
+    assert counts(data.dynamic.check(decode)) == [2, 1, 0]
+    assert [negatives_of(data, row) for row in (0, 4)] == [["r0", "a1"], ["c0"]]
 
 
 def test_a_state_is_taken_up(tokens_with, data_of):
     folder = tokens_with(LISTS)
-    one, other = (data_of({"x": folder}, mining=MINING) for _ in range(2))
+    one, other = (data_of({"x": folder}, **MINED) for _ in range(2))
     step(one, [0, 1], [0.60, 0.70, 0.95])
     step(one, [0, 1], [0.50, 0.20, 0.10])
     one.dynamic.check(decode)
@@ -157,7 +167,7 @@ def measure(rank: int, world: int, store: str, tables, output: str) -> None:
 
     if world > 1:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-    dynamic = DynamicNegatives(tables, Dynamic(every_steps=3))
+    dynamic = DynamicNegatives(tables, [True] * len(tables), Dynamic(every_steps=3))
     draw, found = np.random.default_rng(0), []
     for number in range(1, 13):
         rows = draw.integers(0, sum(map(len, tables)), size=9).astype(np.uint16)  # some twice
@@ -174,7 +184,7 @@ def measure(rank: int, world: int, store: str, tables, output: str) -> None:
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_all_processes_come_to_the_choice_of_one(data_of, training_tokens, tmp_path, world):
-    tables = data_of({"questions": training_tokens}, mining=MINING).tables
+    tables = data_of({"questions": training_tokens}, **MINED).tables
     measure(0, 1, "", tables, str(tmp_path / "one"))
     expected, state = torch.load(tmp_path / "one-0")
     assert sum(replaced for _, replaced, _ in expected) > 10

@@ -142,7 +142,7 @@ def test_a_layer_of_the_base_is_not_lost_in_silence(folders, tiny_resource, tmp_
     with pytest.raises(AscentError, match=r"modules.json: the model has a layer \(2_Dense\) that the recipe's heads do not name"):
         adopted(tmp_path / "theirs", tmp_path / "one", Contract(max_tokens=32))
     folder, contract = folders["projection"]
-    with pytest.raises(AscentError, match=r"would be lost; name it, base\.heads\.projection, if Ascent made it"):
+    with pytest.raises(AscentError, match=r"would be lost; name it, heads\.projection, if Ascent made it"):
         adopted(folder, tmp_path / "two", Contract(**contract.model_dump(exclude={"heads"})))
 
 

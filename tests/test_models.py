@@ -15,7 +15,7 @@ from ascent.batching import pad, tokenise
 from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.errors import AscentError
-from ascent.model import EmbeddingModel, load_backbone, pool, position_table, prepare_backbone, save_like, save_new
+from ascent.model import EmbeddingModel, has_dropout, load_backbone, pool, position_table, prepare_backbone, save_like, save_new
 from ascent.packing import is_packed
 from ascent.stage_settings import TrainStage
 
@@ -196,6 +196,15 @@ def test_pooling_is_by_rows_and_keeps_its_precision(dtype):
     if dtype == torch.float64:
         for pooling in ("mean", "weighted_mean"):
             assert torch.autograd.gradcheck(lambda x, pooling=pooling: pool(x, cumulative, pooling), states)
+
+
+def test_a_stage_s_dropout_reaches_backbones_that_call_it_otherwise(padded_folders, tmp_path):
+    contract = Contract(max_tokens=32, attention="causal")
+    assert has_dropout(load_backbone(padded_folders["gpt2"], contract)[0])
+    assert not has_dropout(load_backbone(padded_folders["gpt2"], contract, dropout=0.0)[0])
+    AutoConfig.for_model("mamba").save_pretrained(tmp_path)
+    with pytest.raises(AscentError, match="dropout is 0.1, but this backbone has no word for it; leave it out of the stage"):
+        load_backbone(tmp_path, contract, dropout=0.1)
 
 
 def test_fp8_without_its_library_is_one_sentence(folders, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ascent import negatives
 from ascent.errors import AscentError
 from ascent.mining_settings import Mining, Selection
 from ascent.negatives import mine, nearest, read_negatives, write_negatives
@@ -101,8 +102,8 @@ def mined(mining: dict) -> tuple[list[list[str]], dict]:
     ],
 )
 def test_the_selection_is_the_one_worked_out_by_hand(mining, first, second):
-    negatives, _ = mined(mining)
-    assert negatives[:2] == [first, second]
+    found, _ = mined(mining)
+    assert found[:2] == [first, second]
 
 
 def test_the_positive_s_score_is_recorded():
@@ -119,11 +120,11 @@ def test_a_random_draw_is_seeded_and_stays_within_the_candidates():
     draws = {}
     for seed in range(12):
         mining = {"per_query": 2, "sampling": "random", "seed": seed}
-        negatives, _ = mined(mining)
-        assert negatives == mined(mining)[0]
-        assert set(negatives[0]) < {"middle", "low", "lower", "lowest", "p3"}
-        assert len(set(negatives[0])) == 2
-        draws[seed] = tuple(negatives[0])
+        found, _ = mined(mining)
+        assert found == mined(mining)[0]
+        assert set(found[0]) < {"middle", "low", "lower", "lowest", "p3"}
+        assert len(set(found[0])) == 2
+        draws[seed] = tuple(found[0])
     assert len(set(draws.values())) > 3
 
 
@@ -193,8 +194,37 @@ def test_pairs_with_fewer_negatives_than_asked_are_counted():
 
 
 def test_no_negative_at_all_is_an_error():
-    with pytest.raises(AscentError, match=r"no pair got a negative.*raise mining\.max_share_of_positive or ranks"):
+    message = r"^shards: mining found no negative for any pair: within ranks \[0, 30\] are \d+ candidates, all of which score "
+    with pytest.raises(AscentError, match=message + "too high; raise max_share_of_positive, or leave the data set out by mine: "):
         mined({"max_share_of_positive": 0.01})
+    with pytest.raises(AscentError, match=r"ranks \[50, 60\] are 0 candidates, .* there are 8 documents: lower ranks, or leave"):
+        mined({"ranks": (50, 60)})
+
+
+def test_a_query_with_very_many_answers_is_searched_as_deep_as_it_must_be_and_no_other_is(monkeypatch):
+    """Against brute force; what is asked of the search is what each query needs, to a factor of two."""
+    draw = np.random.default_rng(0)
+    texts = [f"text {i}" for i in range(200)]
+    queries = {f"query {i}": draw.standard_normal(8) for i in range(30)}
+    documents = {text: draw.standard_normal(8) for text in texts}
+    rows = [Pair(query, texts[i]) for i, query in enumerate(queries)]
+    rows += [Pair("query 0", text) for text in texts[30:150]] + [Pair("query 1", text) for text in texts[150:153]]
+    rows += [Pair("query 2", text) for text in texts[153:]]
+    asked = []
+
+    def counted(queries, documents, depth, search=negatives.nearest):
+        asked.append((len(queries), depth))
+        return search(queries, documents, depth)
+
+    monkeypatch.setattr(negatives, "nearest", counted)
+    table, audit = mine(InMemory(queries, documents), pairs_of(*rows), Mining(model="m", per_query=3, ranks=(1, 6)))
+    assert sorted(asked) == [(1, 6 + 4), (1, 6 + 48), (1, 6 + 121), (27, 6 + 1)]
+    known = {query: {row.positive for row in rows if row.query == query} for query in queries}
+    for row, found in zip(rows, table.iter_rows(named=True), strict=True):
+        scores = {text: float(np.float32(queries[row.query]) @ np.float32(vector)) for text, vector in documents.items()}
+        others = sorted(scores.keys() - known[row.query], key=lambda text: -scores[text])[1:6]
+        assert found["negatives"] == [text for text in others if scores[text] <= 0.95 * scores[row.positive]][:3]
+    assert audit["counts"]["ranked"] == sum(6 + len(known[row.query]) for row in rows)
 
 
 def test_shards_of_other_pairs_are_refused():

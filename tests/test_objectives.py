@@ -24,7 +24,6 @@ from sentence_transformers.sentence_transformer.losses import (
 import formulas
 from ascent import objectives
 from ascent.contract_settings import Contract
-from ascent.errors import AscentError
 from ascent.objective_settings import OBJECTIVES
 from ascent.objectives import Embedded
 from ascent.objectives import infonce as infonce_module
@@ -34,7 +33,7 @@ from ascent.objectives.cosent import cosent
 from ascent.objectives.cosine import cosine
 from ascent.objectives.distill_kl import distill_kl
 from ascent.objectives.embedding_mse import embedding_mse
-from ascent.objectives.infonce import infonce
+from ascent.objectives.infonce import excluded_columns, infonce
 from ascent.objectives.margin_mse import margin_mse
 from ascent.objectives.spread_out import spread_out
 from ascent.objectives.triplet import triplet
@@ -258,13 +257,28 @@ def test_learning_a_teacher_s_embeddings_is_sentence_transformers_loss(negatives
     assert float(found.mean()) == pytest.approx(float(expected), abs=1e-6)
 
 
-@pytest.mark.parametrize("sizes", [{}, {3: 0.5}])
-@pytest.mark.parametrize("dimension", [4, 6])
-def test_a_teacher_of_another_dimension_is_refused(dimension, sizes):
-    taught = {"teacher_queries": torch.zeros(ROWS, dimension), "teacher_documents": torch.zeros(ROWS, dimension)}
-    batch = batch_of(embeddings(ROWS, 1), embeddings(ROWS, 2), **taught)
-    with pytest.raises(AscentError, match=f"the teacher's embeddings have {dimension} dimensions, the model's 5, which"):
-        objectives.matryoshka(embedding_mse, sizes, True)(batch)
+@pytest.mark.parametrize("ids", [1, 4])
+@pytest.mark.parametrize("answers", [1, 30])
+def test_what_is_no_negative_is_found_however_many_answers_there_are(answers, ids):
+    draw = torch.Generator().manual_seed(0)
+    rows, columns = (
+        torch.cat([torch.randint(2, (n, 1), generator=draw), torch.randint(60, (n, k), generator=draw)], dim=1)
+        for n, k in ((20, answers), (50, ids))
+    )
+    rows[::3, -1:], columns[::4, -1:] = -1, -2  # what fills up
+    expected = [[bool(r[0] != c[0] or set(r[1:].tolist()) & set(c[1:].tolist())) for c in columns] for r in rows]
+    assert excluded_columns(rows, columns).tolist() == expected
+
+
+def test_a_positive_of_several_rows_is_spread_out_from_others_only():
+    """Copies of a text cannot be."""
+    queries, texts, rows = embeddings(6, 1), embeddings(3, 2), torch.tensor([2, 0, 1, 0, 2, 2])
+
+    def spread(side: torch.Tensor) -> float:
+        return float(spread_out(batch_of(side, side))[0])
+
+    batch = replace(batch_of(queries, texts[rows]), document_ids=rows)
+    assert float(spread_out(batch)[0]) == pytest.approx((spread(queries) + spread(texts)) / 2, abs=1e-6)
 
 
 def test_a_low_temperature_leaves_a_divergence_finite():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +19,7 @@ from ascent.costs import Shape
 from ascent.errors import AscentError
 from ascent.files import read_yaml
 from ascent.gpus import GPUS, Gpu, Machine
-from ascent.pairs import pair_frame, write_documents, write_pairs
+from ascent.pairs import pair_frame, read_pairs, write_documents, write_pairs
 from ascent.plan import amount, make_plan, mends
 from ascent.readers import normalise
 from ascent.recipes import load_recipes
@@ -240,6 +241,40 @@ def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, train
         inputs = [list({text for side in inputs for text in side})]
     lengths = [len(ids) for ids in tokenizer(*inputs, truncation=True, max_length=40)["input_ids"]]
     assert (found.texts, found.tokens) == (len(lengths), sum(lengths))
+
+
+def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
+    def change(values):
+        values["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
+        values["stages"]["finetune"]["data"] = {"questions": {}, "graded": {"objective": "cosent"}}
+
+    target = Path("results/pairs/graded/pairs.parquet")
+    pairs = read_pairs(Path("results/corpora/similar/pairs.parquet")).with_columns(task=pl.lit("sts"))
+    write_pairs(target, pairs)
+    try:
+        found, plain = recipe(change), recipe()
+    finally:
+        target.unlink()
+    encoded = [job.what for job in found.jobs if job.rule == "encode_shard"]
+    assert encoded == [job.what for job in plain.jobs if job.rule == "encode_shard"] == ["contrastive, questions"]
+    texts = [job(each, "train_finetune", "finetune").count.texts for each in (found, plain)]
+    assert texts[0] - texts[1] == 2 * len(pairs) + pairs["negatives"].list.len().sum()  # its own
+
+
+def test_a_base_that_was_made_with_another_pooling_is_told(recipe, workspace):
+    modules, config = workspace / "model" / "modules.json", workspace / "model" / "1_Pooling" / "config.json"
+    assert not recipe().warnings
+    config.parent.mkdir()
+    modules.write_text('[{"name": "1", "path": "1_Pooling", "type": "x"}]')
+    try:
+        for written in ('{"pooling_mode": "cls"}', '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'):
+            config.write_text(written)
+            assert recipe().warnings == ["base.model 'tiny' was made with pooling: cls, and the recipe has mean."]
+        config.write_text('{"pooling_mode": "mean"}')
+        assert not recipe().warnings
+    finally:
+        shutil.rmtree(config.parent)
+        modules.unlink()
 
 
 def test_stored_scores_are_no_job(recipe):

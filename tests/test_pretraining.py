@@ -11,6 +11,7 @@ import torch.multiprocessing as multiprocessing
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, BertForMaskedLM
 
+from architectures import make_architecture
 from ascent.contract_settings import Contract
 from ascent.errors import AscentError
 from ascent.language_model import EnhancedDecoder
@@ -216,6 +217,13 @@ def test_a_backbone_without_the_head_is_refused(folder, objective, message, requ
         path = request.getfixturevalue(folder)
     with pytest.raises(AscentError, match=message):
         method_of(path, objective)
+
+
+@pytest.mark.parametrize("objective", ["mlm", "retromae"])
+def test_a_backbone_whose_input_embeddings_are_of_another_width_is_refused(objective, tiny_resource, tmp_path):
+    folder = make_architecture(tmp_path / "electra", "electra", tiny_resource)
+    with pytest.raises(AscentError, match=f"'{objective}' predicts by the input embeddings, which have 128 dimensions here"):
+        method_of(folder, objective)
 
 
 @pytest.mark.parametrize(("words", "expected"), [({"_": 7, "a": 8}, 7), ({"a": 8}, None)])

@@ -69,7 +69,7 @@ def contract_of(kind: str, prompts: str, pooling: str, pool_prompt: bool) -> Con
 
 def in_training(folder, contract, pairs, task, encoder, tmp_path) -> dict[str, np.ndarray]:
     tokenise_pairs(folder, contract.tokenising(task), pairs, None, tmp_path / f"tokens-{task}")
-    stage = TrainStage(objective="infonce", data=["questions"])
+    stage = TrainStage(objective="cosent", data=["questions"])
     settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks={"questions": task})
     table = open_table(tmp_path / f"tokens-{task}", settings, "questions", read_json(folder / "ascent.json")["tokenizer_digest"])
     batch = TrainingData({"questions": table}, settings).batch(np.arange(len(table)), rank=0, world=1)

@@ -265,7 +265,8 @@ def test_a_queue_that_nothing_would_join_is_refused(folders, data_of):
 def test_by_data_set_a_row_meets_its_own_data_set_s_entries(tiny_model, data):
     from ascent.training.queue import Queue
 
-    stage = stage_of(batching="by_dataset", data={"questions": {}, "graded": {}, "classes": {"in_batch": True}})
+    uses = {"questions": {}, "graded": {"objective": {"infonce": {}, "cosent": {}}}, "classes": {"in_batch": True}}
+    stage = stage_of(batching="by_dataset", data=uses)
     rows, queue = data(stage), Queue(stage, model_of(tiny_model))
     for step in range(len(rows.schedule())):
         batch = rows.batch(rows.schedule()[step], rank=0, world=1)

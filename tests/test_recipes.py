@@ -14,7 +14,8 @@ from ascent.mining_settings import Mining
 from ascent.recipes import kind_of, load_recipes, settings_files
 from ascent.settings import Adoption, ReleaseSettings, Scoring, StageSettings, TaskSettings, Threshold
 from ascent.source_settings import Reading
-from ascent.validation import load
+from ascent.stage_settings import TrainStage
+from ascent.validation import check, load
 
 SMALL = yaml.safe_load((Path(__file__).parent / "small.yaml").read_text())
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
@@ -71,10 +72,19 @@ def test_the_small_recipe_is_right(write):
 
 def test_a_stage_that_replaces_negatives_has_an_audit_of_it_and_its_miner_only_the_reserve(write):
     mining = {"model": "contrastive", "per_query": 1, "reserve": 5, "dynamic": {"every_steps": 2}}
-    recipes = load_recipes(write(small=changed(stages__finetune__mining=mining)))
+    recipes = load_recipes(write(small=changed(stages__finetune__mining=mining, stages__finetune__epochs=2)))
     assert recipes.audits("small")[-1] == "results/small/finetune/replacements.json"
     mined = yaml.safe_load(settings_files(recipes)["results/small/finetune/mining.yaml"])
     assert mined["reserve"] == 5 and "dynamic" not in mined
+
+
+def test_a_stage_mines_for_the_data_sets_that_have_a_use_for_negatives():
+    """As Conan's: pairs with mined negatives beside graded ones."""
+    stage = {"from": ["contrastive"], "objective": {"infonce": {}}, "batching": "balanced", "mining": {"model": "contrastive"}}
+    stage["data"] = {"pairs": {}, "graded": {"objective": "cosent"}, "own": {"mine": False}, "both": {"objective": "margin_mse"}}
+    found = check(TrainStage, stage | {"teacher": {"kind": "cross-encoder", "model": "m"}}, "x")
+    assert {name: found.mined(name) for name in found.data} == {"pairs": True, "graded": False, "own": False, "both": True}
+    assert not found.mined("held out")
 
 
 def test_the_repository_s_own_configuration_is_right(monkeypatch):
@@ -109,8 +119,28 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
         ),
         (
             {"stages__contrastive__adapter": {"type": "soft_prompt"}},
-            "'stages.contrastive.adapter' trains soft tokens, but no prompt of the stage holds any; set base.soft_tokens and put "
-            "<soft0> and so on into its prompts.",
+            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types holds any; set "
+            "base.soft_tokens and put <soft0> and so on into these prompts.",
+        ),
+        (
+            {
+                "base__soft_tokens": 1,
+                "base__prompts": {"query": {"sts": "<soft0>"}},
+                "stages__contrastive__adapter": {"type": "soft_prompt"},
+            },
+            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types holds any; set ",
+        ),
+        (
+            {"stages__contrastive__objective": "spread_out"},
+            "'stages.contrastive.objective' of data set 'questions' is a regulariser, spread_out; name a loss beside it.",
+        ),
+        (
+            {
+                "base__normalise": False,
+                "base__similarity": "dot",
+                "stages__contrastive__objective": {"infonce": {"tau_plus": 0.1}},
+            },
+            "'stages.contrastive.objective' sets tau_plus, whose correction is for embeddings of length 1, but base.normalise is",
         ),
         (
             {"base__soft_tokens": 2, "stages__finetune__prompts": {"query": {"retrieval": "<soft0><soft2>"}}},

@@ -186,7 +186,7 @@ def test_balanced_few_rows_are_one_batch():
 
 
 def test_a_data_set_without_a_row_in_a_balanced_batch_is_refused():
-    with pytest.raises(AscentError, match=r"^data\.d1: its share of a balanced batch is less than a row; raise its weight or b"):
+    with pytest.raises(AscentError, match=r"^data\.d1: its share of a balanced batch is less than two rows; raise its weight"):
         schedule_of(stage((None,) * 2, batching="balanced"), [9900, 100])
 
 

@@ -52,6 +52,18 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             "'mining': ranks [0, 30] hold fewer documents than per_query and reserve, 52: widen them.",
         ),
         (TrainStage, TRAIN | {"batching": "balanced", "bucket_batches": 2}, "batching: balanced fixes the rows of each batch"),
+        (TrainStage, TRAIN | {"data": {"a": {"mine": False}}}, "data.a.mine speaks of negatives, and the stage mines none"),
+        (
+            TrainStage,
+            TRAIN | {"objective": "cosent", "mining": {"model": "a"}},
+            "mining has negatives that no data set's ",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"mining": {"model": "a", "ranks": [0, 99], "reserve": 50, "dynamic": {}}},
+            "mining.dynamic replaces negatives of rows that come again, and in one pass none does: raise epochs.",
+        ),
+        (TrainStage, TRAIN | {"seed": -1}, "'seed' is -1, but it should be greater than or equal to 0."),
         (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
         (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
         (TrainStage, TRAIN | {"objective": "infonse"}, "unknown key 'objective.infonse'; did you mean 'infonce'?"),

@@ -11,6 +11,8 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder as Reference
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from ascent import encoder, teachers, tokenised
 from ascent.candidates import candidates, embeddings_file, read_scores, write_embeddings, write_scores
@@ -105,6 +107,19 @@ def test_candidates_are_scored_by_a_bi_encoder(tiny_resource, rows, asked, monke
     expected = reference.similarity_pairwise(queries, documents).numpy()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert np.ptp(found) > 1e-2
+
+
+@pytest.mark.parametrize(("pooling", "layer"), [("mean", True), ("cls", False)])
+def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows, tmp_path, pooling, layer):
+    """With a layer of its own that no head is, or made with another pooling than the recipe's."""
+    transformer = Transformer(str(tiny_resource))
+    width = transformer.get_embedding_dimension()
+    modules = [transformer, Pooling(width, pooling), *([Dense(width, 8)] if layer else [])]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "teacher"))
+    teaching = Teaching(teacher=BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32), task="retrieval")
+    message = r"modules\.json: the model has a layer \(2_Dense\)" if layer else "pools by cls, but the recipe's teacher by mean"
+    with pytest.raises(AscentError, match=message):
+        score_candidates(teaching, tmp_path / "teacher", rows)
 
 
 @pytest.mark.parametrize(

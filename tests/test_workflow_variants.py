@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
+from ascent.tokenised import TokenisedPairs
 from small import make_model
 from test_workflow import Copy, edited, material, recipe_of
 
@@ -190,3 +191,23 @@ def test_an_empty_corpus_is_one_clear_line(fresh, tmp_path):
     done = fresh.build("results/corpora/similar/pairs.parquet")
     one_clear_line(done, r"^\s*error: corpus similar: no usable row")
     assert json.loads((fresh / "resources/corpora/similar/provenance.json").read_text())["files"].keys() == {"similar.tsv"}
+
+
+def test_mining_is_for_the_data_sets_that_have_a_use_for_negatives(fresh):
+    """Conan's recipe: mined pairs, whose negatives are replaced while they train, beside graded pairs in balanced batches."""
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
+    recipe["stages"]["finetune"] |= {
+        "batching": "balanced",
+        "data": {"questions": {}, "graded": {"objective": "cosent", "loss_weight": 0.8}},
+        "epochs": 2,
+    }
+    recipe["stages"]["finetune"]["mining"] |= {"ranks": [0, 20], "reserve": 3, "dynamic": {"every_steps": 2, "ceiling": 1.5}}
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
+    done = fresh.build("results/small/finetune/model", "results/small/finetune/replacements.json")
+    assert done.returncode == 0, done.stdout
+    assert {path.name for path in (fresh / "results/small/finetune/negatives").glob("*.parquet")} == {"questions.parquet"}
+    tokens = fresh / "results/small/finetune/tokens"
+    of_questions, of_graded = (TokenisedPairs(tokens / name) for name in ("questions", "graded"))
+    assert len(of_graded.documents) == len(of_graded) and len(of_questions.documents) > len(of_questions)
+    assert json.loads((fresh / "results/small/finetune/replacements.json").read_text())["judged"] > 0

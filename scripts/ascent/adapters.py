@@ -17,6 +17,8 @@ from .soft_tokens import soft_token_ids
 
 # How far embeddings by the merged weights may be from those by the adapter, as a share of the largest number.
 TOLERANCE = 1e-5
+# Tokens of each text that this is checked on, its first: one processor embeds them in float64 while all others wait.
+CHECKED_TOKENS = 64
 
 
 def adapt(backbone: torch.nn.Module, adapter: Adapter, tokenizer, where: str) -> None:
@@ -47,14 +49,14 @@ def save_merged(
     Raises AscentError when the written folder's embeddings of these are not the adapter's, or still the parent's.
     """
     backbone, tokenizer = load_backbone(parent, contract)
-
     heads = load_heads(parent, contract, backbone.config.hidden_size)
 
     def embed() -> torch.Tensor:
         # In float64: a deep language model amplifies float32's rounding beyond the tolerance.
         model = EmbeddingModel(backbone, contract, heads=heads).double().eval()
         with torch.no_grad():
-            embeddings = model.embed(**model.inputs(rows, tokenizer.pad_token_id or 0, "cpu"))
+            texts = [row[:CHECKED_TOKENS] for row in rows]
+            embeddings = model.embed(**model.inputs(texts, tokenizer.pad_token_id or 0, "cpu"))
         model.float()
         return embeddings
 
@@ -71,6 +73,7 @@ def save_merged(
     merged = {name: tensor.clone() for name, tensor in merge().state_dict().items()}
     kept = {f"{PREFIX}{name}": tensor for name, tensor in heads.state_dict().items()}
     save_like(parent, merged | kept, contract, history, folder)
+    del merged  # of a large model as large as the one that is loaded now
     backbone, _ = load_backbone(folder, contract)
     heads = load_heads(folder, contract, backbone.config.hidden_size)
     found = embed()

@@ -42,6 +42,23 @@ def weights_digest(folder: str | Path) -> str:
     return hashlib.sha256("".join(sha256_file(file) for file in files + heads).encode()).hexdigest()
 
 
+# Poolings in sentence-transformers' words and ours, and what its older folders call them.
+_POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
+_OLDER = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
+
+
+def own_pooling(folder: str | Path) -> str | None:
+    """Return the pooling that a folder in sentence-transformers' layout was made with, in the contract's words where it has one;
+    None for a folder that does not say."""
+    file = Path(folder) / "modules.json"
+    paths = [module["path"] for module in read_json(file) if module["path"].endswith("_Pooling")] if file.exists() else []
+    if not paths:
+        return None
+    settings = read_json(Path(folder) / paths[0] / "config.json")
+    given = settings.get("pooling_mode") or [name for key, name in _OLDER.items() if settings.get(f"pooling_mode_{key}")]
+    return " and ".join(_POOLINGS.get(name, name) for name in ([given] if isinstance(given, str) else given)) or None
+
+
 def write_contract(folder: str | Path, contract: Contract, tokenizer, history: dict[str, Any]) -> None:
     """Write ascent.json: the contract, the tokenizer's and the weights' digests, and how the model came about."""
     write_json(

@@ -9,10 +9,10 @@ import torch
 from tqdm import tqdm
 
 from .batching import by_length, prompt_length, tokenise
-from .contract import read_contract, refuse_difference
+from .contract import own_pooling, read_contract, refuse_difference
 from .contract_settings import Backbone, Contract
 from .errors import AscentError
-from .heads import load_heads
+from .heads import load_heads, refuse_others
 from .model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype
 from .token_scores import Encoded, TokenOutputs
 
@@ -46,8 +46,15 @@ class Encoder:
 
     @classmethod
     def of_backbone(cls, folder: str | Path, backbone: Backbone, precision: str = "auto") -> "Encoder":
-        """An encoder for a folder as it was retrieved, used as a recipe says: a teacher."""
-        self = cls.__new__(cls)
+        """An encoder for a folder as it was retrieved, used as a recipe says: a teacher.
+
+        Raises AscentError when the folder says that the model is another one: with a layer that the recipe lacks, or another
+        pooling.
+        """
+        self, found = cls.__new__(cls), own_pooling(folder)
+        refuse_others(folder, backbone)
+        if found not in (None, backbone.pooling):
+            raise AscentError(f"{folder}: pools by {found}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
         contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
         self._set(*load_backbone(folder, contract), contract, "", folder, precision, None)
         return self

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .settings_base import Count, Positive, Settings
+from .settings_base import Count, Positive, Seed, Settings
 
 
 class Selection(Settings):
@@ -21,7 +21,7 @@ class Selection(Settings):
     arXiv 2407.15831, TopK-PercPos)."""
     sampling: Literal["top", "random"] = "top"
     """Take the highest candidates, or draw from them at random."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw."""
     reserve: Annotated[int, Field(ge=0)] = 0
     """Further candidates that are kept for each query, the next best of these ranks, for `dynamic`."""

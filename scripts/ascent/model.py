@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from .batching import pad
@@ -28,7 +28,7 @@ transformers_logging.disable_progress_bar()
 ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
 # What configurations call the shares that are dropped in training.
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
-            "embedding_dropout", "mlp_dropout")  # fmt: skip
+            "embedding_dropout", "mlp_dropout", "embd_pdrop", "attn_pdrop", "resid_pdrop")  # fmt: skip
 
 
 def pool(
@@ -181,7 +181,10 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
         # On a CPU torch's fused attention is slower than plain matrix products: by a fifth forward, by half backward.
         options["attn_implementation"] = "eager"
     if dropout is not None:
-        options |= {key: dropout for key in DROPOUTS if key in config}
+        words = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()  # those that config.json leaves out, too
+        options |= {key: dropout for key in DROPOUTS if key in words}
+        if dropout and not options.keys() & set(DROPOUTS):
+            raise AscentError(f"{folder}: dropout is {dropout}, but this backbone has no word for it; leave it out of the stage.")
     weights_digest(folder)  # refuses a folder without safetensors
     automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
     backbone = automatic.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)

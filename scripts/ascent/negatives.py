@@ -6,6 +6,7 @@ close to the positive's is probably an unlabelled positive, and is dropped.
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -61,6 +62,23 @@ def _best(scores: np.ndarray, indexes: np.ndarray, depth: int) -> tuple[np.ndarr
     return np.take_along_axis(scores, order, 1), np.take_along_axis(indexes, order, 1)
 
 
+def _rankings(queries: np.ndarray, documents: list[np.ndarray], depths: np.ndarray) -> Callable[[int], tuple]:
+    """Search each query's nearest documents as deep as `depths`, int (queries,), says; return a function from a query's row to
+    their scores and indexes. Queries of like depth are searched together: one with very many answers costs the others nothing."""
+    group_of = np.ceil(np.log2(depths)).astype(int)
+    place_of, found = np.empty(len(queries), dtype=int), {}
+    for group in np.unique(group_of):
+        rows = np.flatnonzero(group_of == group)
+        place_of[rows] = np.arange(len(rows))
+        found[group] = nearest(queries[rows], documents, int(depths[rows].max()))
+
+    def ranking(row: int) -> tuple[np.ndarray, np.ndarray]:
+        scores, indexes = found[group_of[row]]
+        return scores[place_of[row], : depths[row]], indexes[place_of[row], : depths[row]]
+
+    return ranking
+
+
 def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.DataFrame, dict]:
     """Choose negatives for each pair; return the negatives table and its audit.
 
@@ -84,8 +102,8 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.Dat
     for query_id, positive_id in pairs.select("query_id", "positive_id").iter_rows():
         known.setdefault(query_id, set()).add(place_of[positive_id])
     first, last = mining.ranks
-    depth = last + max(len(places) for places in known.values())
-    scores, places = nearest(queries, documents, depth)
+    answers = np.array([len(known.get(query_id, ())) for query_id in query_ids])
+    ranking = _rankings(queries, documents, last + answers)
     text_of = dict(pairs.select("positive_id", "positive").iter_rows())
     starts = np.cumsum([0, *(len(shard) for shard in documents)])
 
@@ -98,7 +116,7 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.Dat
         place = place_of[pair["positive_id"]]
         shard = int(np.searchsorted(starts, place, side="right")) - 1
         positive_score = float(queries[row] @ documents[shard][place - starts[shard]])
-        ranked = [(float(s), int(p)) for s, p in zip(scores[row], places[row], strict=True)]
+        ranked = [(float(s), int(p)) for s, p in zip(*ranking(row), strict=True)]
         others = [(s, p) for s, p in ranked if p not in known[pair["query_id"]]]
         window = others[first:last]
         safe = [(s, p) for s, p in window if s <= mining.max_share_of_positive * positive_score]
@@ -145,7 +163,12 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.Dat
     if not mining.reserve:
         table = table.drop("reserve_ids", "reserve", "reserve_scores")
     if not counts["kept"]:
-        raise AscentError("no pair got a negative: every candidate was dropped; raise mining.max_share_of_positive or ranks.")
+        within = counts["above_share_of_positive"]
+        mend = "raise max_share_of_positive" if within else f"there are {len(document_ids)} documents: lower ranks"
+        raise AscentError(
+            f"{shards.folder}: mining found no negative for any pair: within ranks {list(mining.ranks)} are {within} candidates, "
+            f"all of which score too high; {mend}, or leave the data set out by mine: false."
+        )
     return table, _audit(table, mining, counts, examples)
 
 

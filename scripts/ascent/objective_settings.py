@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
-from .settings_base import Choice, Positive, Settings, by_name
+from .settings_base import Choice, Positive, Seed, Settings, by_name
 
 
 class Loss(Settings):
@@ -19,6 +19,8 @@ class Loss(Settings):
     documents' scores, or their texts' embeddings, by the stage's teacher."""
     of_tokens: ClassVar[bool] = False
     """Whether it learns what the heads beside the embedding give for each token."""
+    cosine_labels: ClassVar[bool] = False
+    """Whether a label is what the cosine should be."""
 
     weight: Positive = 1
     """Factor on the loss in the sum of a stage's losses."""
@@ -32,7 +34,7 @@ class Mixing(Settings):
     """So many of two negatives each, drawn with their shares at random."""
     listwise: bool = False
     """One more of all of them, by the softmax of their similarities to the query, at the loss's temperature."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw, which also depends on the step and on the row's place in the batch."""
 
     @model_validator(mode="after")
@@ -132,9 +134,10 @@ class Circle(Loss):
 
 
 class Cosine(Loss):
-    """Squared error of the cosine similarity against the label, of graded pairs (arXiv 1908.10084)."""
+    """Squared error of the cosine similarity against the label, of graded pairs with labels from -1 to 1 (arXiv 1908.10084)."""
 
     needs = "labels"
+    cosine_labels = True
 
 
 class Cosent(Loss):
@@ -167,7 +170,8 @@ class MarginMse(Loss):
 
 class DistillKl(Loss):
     """A row's documents have the probabilities that the teacher's scores give them, by the Kullback-Leibler divergence (arXiv
-    2010.11386), times the square of `temperature` (arXiv 1503.02531)."""
+    2010.11386), times the square of `temperature` (arXiv 1503.02531). Beside infonce at the same temperature its gradient is
+    smaller by that square: raise its `weight`."""
 
     needs = "teacher scores"
 
@@ -206,6 +210,11 @@ OBJECTIVES: dict[str, type[Loss]] = {
 
 class _Objectives(Choice):
     """Losses and their settings, summed with their weights. Each is a module of scripts/ascent/objectives."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether one of them compares a row's positive with negatives."""
+        return any(loss.needs in ("negatives", "own negatives", "teacher scores") for loss in self.chosen.values())
 
     @property
     def of_tokens(self) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from .contract import own_pooling
 from .contract_settings import BiEncoderTeacher, Contract
 from .costs import Memory, Shape, encoding_memory, forward_flops, read_shape, trained_weights, training_flops, training_memory
 from .errors import AscentError
@@ -75,9 +76,9 @@ class _Planner:
         stages = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
         memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
         jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if self.recipes.datasets[name].teacher]
-        mined = dict.fromkeys((stage.mining.model, data) for stage in stages.values() if stage.mining for data in stage.data)
+        mined = dict.fromkeys(pair for stage in stages.values() for pair in mined_with(stage))
         for name, stage in stages.items():
-            own = [pair for pair in mined if stage.mining and pair[0] == stage.mining.model and pair[1] in stage.data]
+            own = [pair for pair in mined if pair in mined_with(stage)]
             jobs += [self.encoding(*pair) for pair in own]
             for pair in own:  # stages that mine with one model share its shards
                 del mined[pair]
@@ -97,6 +98,9 @@ class _Planner:
                     f"{job.rule} {job.what} needs {amount(job.memory.total, 'B')}, the {self.machine.name} has "
                     f"{amount(self.machine.gpu.memory, 'B')}; take a GPU with more memory or a smaller model."
                 )
+        base = self.recipe.base
+        if (found := own_pooling(self.model_folder(base.model))) not in (None, base.pooling):
+            self.warnings.append(f"base.model '{base.model}' was made with pooling: {found}, and the recipe has {base.pooling}.")
         if mining := [name for name, stage in stages.items() if stage.mining]:
             self.notes.append(f"Negatives of {', '.join(mining)}: taken to be as many as asked and as long as the positives.")
         if pretrained := [name for name, stage in stages.items() if isinstance(stage, PretrainStage)]:
@@ -188,13 +192,13 @@ class _Planner:
         negatives = rows.filter(pl.col("negatives").list.len() > 0).explode("negatives")
         if isinstance(teacher, BiEncoderTeacher):
             texts = self.distinct(dataset)
-            if not stage.mining:  # mined ones are positives of other rows
+            if not stage.mined(dataset):  # mined ones are positives of other rows
                 texts["document"] = pl.concat([texts["document"], negatives["negatives"]]).unique(maintain_order=True)
             count = self.count(teacher.model, teacher, self.recipes.datasets[dataset].task, **texts)
         else:
             counter = self.counter(teacher.model, teacher.max_tokens)
             count = counter.count_pairs(rows["query"], rows["positive"])
-            if stage.mining:
+            if stage.mined(dataset):
                 count *= 1 + stage.mining.per_query
             else:
                 count += counter.count_pairs(negatives["query"], negatives["negatives"])
@@ -241,14 +245,17 @@ class _Planner:
             return self.counter(model, contract.max_tokens).count(self.documents(dataset), "")
         positives = self.count(model, contract, task, document=rows["positive"])
         own = self.count(model, contract, task, query=rows["query"]) + positives
-        if stage.mining:
+        if stage.mined(dataset):
             return own + positives * stage.mining.per_query
         return own + self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
 
     def memory(self, stage: Training, **changes) -> Memory:
         """A stage's memory with some of its settings changed."""
-        longest = max(self.rows(dataset)["negatives"].list.len().max() for dataset in stage.data)
-        texts = 1 if isinstance(stage, PretrainStage) else 2 + (stage.mining.per_query if stage.mining else longest)
+        negatives = [
+            stage.mining.per_query if stage.mined(dataset) else self.rows(dataset)["negatives"].list.len().max()
+            for dataset in stage.data
+        ]
+        texts = 1 if isinstance(stage, PretrainStage) else 2 + max(negatives)
         changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens
         shape = self.shape(self.recipe.base.model)
         base, trained = self.recipe.base, None
@@ -293,6 +300,11 @@ class _Planner:
                 self.warnings.append(f"{sentence}with {words} it needs {amount(needed, 'B')}.")
                 return
         self.warnings.append(f"{sentence}no setting mends that: take more GPUs, one with more memory, or a lower batch_size.")
+
+
+def mined_with(stage: Training) -> list[tuple[str, str]]:
+    """Return the stage that ranks the documents, and the data set, of each data set that a stage mines for."""
+    return [(stage.mining.model, dataset) for dataset in stage.data if stage.mined(dataset)]
 
 
 def mends(stage: Training, max_tokens: int) -> list[dict]:

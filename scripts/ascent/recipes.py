@@ -167,9 +167,10 @@ class Recipes:
         paths = [f"results/corpora/{name}/audit.json" for name in corpora]
         paths += [f"results/pairs/{name}/audit.json" for name in self.training_data(recipe)]
         for stage in self.trained(recipe):
-            if stages[stage].mining:
-                paths += [f"results/{recipe}/{stage}/negatives/{name}.audit.json" for name in stages[stage].data]
-                paths += [f"results/{recipe}/{stage}/replacements.json"] if stages[stage].mining.dynamic else []
+            mined = [name for name in stages[stage].data if stages[stage].mined(name)]
+            paths += [f"results/{recipe}/{stage}/negatives/{name}.audit.json" for name in mined]
+            if mined and stages[stage].mining.dynamic:
+                paths.append(f"results/{recipe}/{stage}/replacements.json")
         return paths
 
     def _path(self, recipe: str) -> Path:
@@ -213,21 +214,28 @@ def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Reci
 
 
 def _check_soft_tokens(loaded: Recipes, name: str) -> None:
-    """Refuse prompts with soft tokens that the base has not, and stages that train soft tokens which no prompt holds."""
+    """Refuse prompts with soft tokens that the base has not, and stages that train soft tokens which no text of theirs holds."""
     recipe, path = loaded.recipes[name], loaded._path(name)
+
+    def used(*prompts: str) -> set[str]:
+        return set(re.findall(SOFT_TOKEN.format(r"\d+"), "".join(prompts)))
+
     for stage, settings in {"base": None, **recipe.stages}.items():
-        prompts = "".join(text for tasks in loaded.contract(name, stage).prompts.values() for text in tasks.values())
-        used = set(re.findall(SOFT_TOKEN.format(r"\d+"), prompts))
-        unknown = sorted(used - {SOFT_TOKEN.format(index) for index in range(recipe.base.soft_tokens)})
+        contract = loaded.contract(name, stage)
+        every = used(*(text for tasks in contract.prompts.values() for text in tasks.values()))
+        unknown = sorted(every - {SOFT_TOKEN.format(index) for index in range(recipe.base.soft_tokens)})
         if unknown:
             raise AscentError(
                 f"{path}: a prompt of stage '{stage}' holds '{unknown[0]}', but base.soft_tokens is {recipe.base.soft_tokens}; "
                 "raise it, or mend the prompt."
             )
-        if isinstance(settings, TrainStage) and settings.adapter and settings.adapter.type == "soft_prompt" and not used:
+        if not isinstance(settings, TrainStage) or not settings.adapter or settings.adapter.type != "soft_prompt":
+            continue
+        tokens = [settings.tokenising(contract, recipe.data[dataset].task) for dataset in settings.data]
+        if not any(used(each.query_prompt, each.document_prompt) for each in tokens):
             raise AscentError(
-                f"{path}: 'stages.{stage}.adapter' trains soft tokens, but no prompt of the stage holds any; set "
-                f"base.soft_tokens and put {SOFT_TOKEN.format(0)} and so on into its prompts."
+                f"{path}: 'stages.{stage}.adapter' trains soft tokens, but no prompt of its data sets' task types holds any; set "
+                f"base.soft_tokens and put {SOFT_TOKEN.format(0)} and so on into these prompts."
             )
 
 
@@ -292,6 +300,7 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
                 )
             if isinstance(stage, TrainStage):
                 _check_own_positives(recipe, name, stage, path)
+                _check_losses(recipe, name, stage, path)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -317,10 +326,26 @@ def _check_own_positives(recipe: Recipe, name: str, stage: TrainStage, path: Pat
         why = f"but each text of data set '{dataset}' is its own positive"
         if stage.dropout == 0:
             raise AscentError(f"{path}: 'stages.{name}.dropout' is 0, {why}, which only dropout tells apart; give it a share.")
-        if stage.mining:
+        if stage.mined(dataset):
             raise AscentError(f"{path}: 'stages.{name}.mining' finds negatives of pairs, {why}; train on it in another stage.")
         if dataset not in stage.data:
             raise AscentError(f"{path}: 'stages.{name}.development' needs something to find, {why}; name another data set.")
+
+
+def _check_losses(recipe: Recipe, name: str, stage: TrainStage, path: Path) -> None:
+    """Refuse losses that mean nothing as they are asked for."""
+    for dataset in stage.data:
+        chosen = stage.objective_of(dataset).chosen
+        if all(loss.needs == "nothing" for loss in chosen.values()):
+            raise AscentError(
+                f"{path}: 'stages.{name}.objective' of data set '{dataset}' is a regulariser, {' and '.join(chosen)}; name a "
+                "loss beside it."
+            )
+        if not recipe.base.normalise and any(getattr(loss, "tau_plus", 0) for loss in chosen.values()):
+            raise AscentError(
+                f"{path}: 'stages.{name}.objective' sets tau_plus, whose correction is for embeddings of length 1, but "
+                "base.normalise is false; leave one of them out."
+            )
 
 
 def _check_shared_names(recipes: dict[str, Recipe]) -> None:

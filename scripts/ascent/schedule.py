@@ -43,7 +43,7 @@ def shares(sizes: Sequence[int], stage: Training) -> list[int]:
     Together they are the sum of `sizes` times the epochs, rounded up, divided by the data sets' weights, or by their sizes to
     the power 1 / temperature (mT5, arXiv 2010.11934, section 3.2), with the largest remainders rounded up. Balanced, a batch's
     rows are so divided, and there are as many batches as those rows fill, the last one filled up. Raises AscentError when a
-    balanced batch has no room for a data set.
+    balanced batch has no room for two rows of a data set.
     """
     total = math.ceil(round(sum(sizes) * stage.epochs, 6))  # 100 * 1.1 is a hair above 110
     weights = [use.weight for use in stage.data.values()]
@@ -52,9 +52,9 @@ def shares(sizes: Sequence[int], stage: Training) -> list[int]:
     if stage.batching != "balanced":
         return _divided(total, weights).tolist()
     of_batch = _divided(min(stage.batch_size, total), weights)
-    if not of_batch.all():
+    if of_batch.min() < 2:  # a row alone has nothing to be compared with
         raise AscentError(
-            f"data.{list(stage.data)[int(of_batch.argmin())]}: its share of a balanced batch is less than a row; raise its "
+            f"data.{list(stage.data)[int(of_batch.argmin())]}: its share of a balanced batch is less than two rows; raise its "
             "weight or batch_size."
         )
     return (of_batch * math.ceil(total / of_batch.sum())).tolist()

@@ -151,6 +151,11 @@ class StageSettings(Settings):
     tasks: dict[str, TaskType] = {}
     """The task type of each data set."""
 
+    @property
+    def where(self) -> str:
+        """How error messages name the stage."""
+        return f"recipe {self.recipe}, stages.{self.name}"
+
 
 class TaskSettings(Settings):
     """<Task>.yaml: an evaluation task's settings, complete, as its job reads them."""

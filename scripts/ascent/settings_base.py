@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 # Names become parts of paths.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 TaskType = Literal["retrieval", "reranking", "sts", "classification", "clustering", "pair-classification"]

@@ -7,9 +7,9 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from .adapter_settings import Adapter
 from .contract_settings import Contract, PromptTask, Side, Teacher, Tokenising
 from .mining_settings import Mining
-from .objective_settings import Objective
+from .objective_settings import Objective, Objectives
 from .pretraining_settings import PRETRAINING, PretrainObjective
-from .settings_base import Count, Positive, Settings, Share
+from .settings_base import Count, Positive, Seed, Settings, Share
 
 Offload = Literal["none", "cpu", "nvme"]
 
@@ -41,6 +41,9 @@ class DataUse(DataShare):
     clustering: their positives are labels, or rows of the same label, so another row's document may be an answer."""
     loss_weight: Positive = 1
     """Factor on the rows' losses."""
+    mine: bool | None = None
+    """Whether these rows have the stage's mined negatives in place of their own. When absent they have if a loss of theirs
+    compares a positive with negatives."""
 
     def competes(self, task: str) -> bool:
         """Return `in_batch`, or its default for the data set's task type."""
@@ -150,7 +153,7 @@ class Training(Stage):
     """Where weights that are not in use lie; needs `zero: 3`."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: a third more work, a fraction of the memory."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the order of the pairs and of dropout."""
 
     @model_validator(mode="after")
@@ -183,6 +186,14 @@ class Training(Stage):
     def tokenising(self, contract: Contract, task: str) -> Tokenising:
         """Return what the tokens of a data set of a task type depend on."""
         return contract.tokenising(task)
+
+    def taught(self, dataset: str) -> dict[str, str]:
+        """Return the losses of a data set that learn from the stage's teacher, and what each needs of it."""
+        return {}
+
+    def mined(self, dataset: str) -> bool:
+        """Return whether the stage mines negatives for a data set."""
+        return False
 
     @model_validator(mode="after")
     def _shares_are_given_in_one_way(self):
@@ -224,14 +235,26 @@ class TrainStage(Training):
     def _queue_serves(self):
         if self.queue and self.zero == 3:
             raise ValueError("queue needs whole weights to copy, which zero: 3 spreads over the processes: take zero: 2 at most")
-        if self.queue and not any("infonce" in (use.objective or self.objective).chosen for use in self.data.values()):
+        if self.queue and not any("infonce" in self.objective_of(name).chosen for name in self.data):
             raise ValueError("queue has candidates for infonce, which no data set's objective names: leave it out")
         return self
 
     @model_validator(mode="after")
+    def _mining_serves(self):
+        for name, use in self.data.items():
+            if use.mine is not None and not self.mining:
+                raise ValueError(f"data.{name}.mine speaks of negatives, and the stage mines none: leave it out, or give mining")
+        if self.mining and not any(self.mined(name) for name in self.data):
+            raise ValueError("mining has negatives that no data set's objective takes: leave it out")
+        plain = self.sampling_temperature == 1 and all(use.weight is None for use in self.data.values())
+        if self.mining and self.mining.dynamic and plain and self.epochs <= 1 and self.batching != "balanced":
+            raise ValueError("mining.dynamic replaces negatives of rows that come again, and in one pass none does: raise epochs")
+        return self
+
+    @model_validator(mode="after")
     def _two_negatives_are_mixed(self):
-        losses = [loss for use in self.data.values() for loss in (use.objective or self.objective).chosen.values()]
-        if self.mining and self.mining.per_query == 1 and any(getattr(loss, "mixing", None) for loss in losses):
+        losses = [loss for name in self.data if self.mined(name) for loss in self.objective_of(name).chosen.values()]
+        if losses and self.mining.per_query == 1 and any(getattr(loss, "mixing", None) for loss in losses):
             raise ValueError("mixing is made of two negatives of a row, and mining.per_query is 1: raise it")
         return self
 
@@ -261,9 +284,10 @@ class TrainStage(Training):
             if needed == "teacher embeddings" and self.teacher.kind != "bi-encoder":
                 has_none = "are not stored" if self.teacher.kind == "stored" else "a cross-encoder has not"
                 raise ValueError(f"the objective '{loss}' learns embeddings, which {has_none}: take a bi-encoder")
-        if self.teacher is not None and self.teacher.kind == "stored" and self.mining is not None:
+        mined = any(self.mined(name) and self.taught(name) for name in self.data)
+        if mined and self.teacher.kind == "stored":
             raise ValueError("mining takes negatives for which no score is stored: leave it out, or name a model as teacher")
-        if self.teacher is not None and self.mining is not None and self.mining.dynamic is not None:
+        if mined and self.mining.dynamic is not None:
             raise ValueError("mining.dynamic takes negatives that the teacher was not asked of: leave one of them out")
         if self.teacher is not None and not any(self.taught(name) for name in self.data):
             raise ValueError("no objective learns from the teacher: leave it out, or name an objective such as margin_mse")
@@ -272,19 +296,30 @@ class TrainStage(Training):
     @property
     def of_tokens(self) -> list[str]:
         """The losses that learn what the heads beside the embedding give."""
-        return [name for use in self.data.values() for name in (use.objective or self.objective).of_tokens]
+        return [name for dataset in self.data for name in self.objective_of(dataset).of_tokens]
 
     @property
     def teacher_model(self) -> str | None:
         """The model that is asked while the workflow runs; none without a teacher, or with stored scores."""
         return self.teacher.model if self.teacher else None
 
+    def objective_of(self, dataset: str) -> Objectives:
+        """Return the losses of a data set's rows."""
+        return self.data[dataset].objective or self.objective
+
     def taught(self, dataset: str) -> dict[str, str]:
-        """Return the losses of a data set that learn from the stage's teacher, and what each needs of it."""
+        """See Training."""
         if dataset not in self.data:  # it only develops with it
             return {}
-        chosen = (self.data[dataset].objective or self.objective).chosen
+        chosen = self.objective_of(dataset).chosen
         return {name: loss.needs for name, loss in chosen.items() if loss.needs.startswith("teacher ")}
+
+    def mined(self, dataset: str) -> bool:
+        """See Training."""
+        if self.mining is None or dataset not in self.data:
+            return False
+        asked = self.data[dataset].mine
+        return self.objective_of(dataset).compares if asked is None else asked
 
     @property
     def tables(self) -> list[str]:
@@ -314,10 +349,6 @@ class PretrainStage(Training):
         if self.adapter and self.adapter.type == "soft_prompt":
             raise ValueError("adapter: soft_prompt trains what stands in prompts, and pre-training has none: take lora")
         return self
-
-    def taught(self, dataset: str) -> dict[str, str]:
-        """Return what its losses learn from a teacher: nothing."""
-        return {}
 
     def tokenising(self, contract: Contract, task: str) -> Tokenising:
         """Return the same without prompts: each text would begin with words that are there to be predicted, and are known."""

@@ -127,7 +127,6 @@ def tokenise_pairs(
             "texts": {"query": len(asked_texts), "document": len(document_texts)},
             "texts_cut": cut,
             "tokens": int(lengths.sum()),
-            "most_answers": int(counts.max()),
             "files": {
                 file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in sorted(folder.iterdir())
             },
@@ -188,8 +187,8 @@ class TokenisedPairs:
         return np.full(end - begin, np.nan, np.float32) if self.teacher_scores is None else self.teacher_scores[begin:end]
 
     def reserve_of(self, row: int) -> list[int]:
-        """Return the texts of a row's reserve, of a table that has one."""
-        return self.reserve[self.reserve_offsets[row] : self.reserve_offsets[row + 1]].tolist()
+        """Return the texts of a row's reserve."""
+        return [] if self.reserve is None else self.reserve[self.reserve_offsets[row] : self.reserve_offsets[row + 1]].tolist()
 
     def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts' ids."""

@@ -39,7 +39,7 @@ def new_heads(contract: Contract, width: int) -> torch.nn.ModuleDict:
             try:
                 heads[name] = make(width, **settings.model_dump())
             except ValueError as error:
-                raise AscentError(f"heads.{name}: {error}.") from None
+                raise AscentError(f"base.heads.{name}: {error}.") from None
             width = width if settings.beside else heads[name].get_embedding_dimension()
     return heads
 
@@ -62,16 +62,22 @@ def adopt_heads(resource: Path, contract: Contract, width: int) -> torch.nn.Modu
 
     Raises AscentError when the folder has a layer that would be lost.
     """
+    refuse_others(resource, contract)
     heads, paths = new_heads(contract, width), module_paths(resource)
-    for name, path in paths.items():
-        if name not in heads and path and path.split("_")[-1] not in ("Transformer", "Pooling", "Normalize"):
-            raise AscentError(
-                f"{resource / 'modules.json'}: the model has a layer ({path}) that the recipe's heads do not name, and that "
-                f"would be lost; name it, base.heads.{name}, if Ascent made it, or go on without it: take it out of modules.json."
-            )
     for name in heads.keys() & paths.keys():
         _load(heads[name], resource / paths[name] / FILE)
     return heads
+
+
+def refuse_others(resource: str | Path, contract: Contract) -> None:
+    """Raise AscentError when a folder as it was retrieved has a layer that the contract's heads do not name, and that would be
+    lost."""
+    for name, path in module_paths(resource).items():
+        if name not in contract.heads.chosen and path and path.split("_")[-1] not in ("Transformer", "Pooling", "Normalize"):
+            raise AscentError(
+                f"{Path(resource) / 'modules.json'}: the model has a layer ({path}) that the recipe's heads do not name, and "
+                f"that would be lost; name it, heads.{name}, if Ascent made it, or go on without it: take it out of modules.json."
+            )
 
 
 def _load(head: torch.nn.Module, path: Path) -> None:

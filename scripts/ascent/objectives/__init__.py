@@ -95,7 +95,7 @@ ONE_PASS = ("infonce",)
 
 def load_objectives(stage: TrainStage, contract: Contract) -> Objective:
     """Return the loss of a stage: each row's is the one that its data set asks for."""
-    asked = [use.objective or stage.objective for use in stage.data.values()]
+    asked = [stage.objective_of(name) for name in stage.data]
     if stage.batching == "balanced":  # rows of different data sets do not meet
         return mixed([_summed(objective, stage.matryoshka, contract.normalise) for objective in asked], range(len(asked)))
     distinct = list(dict.fromkeys(asked))

@@ -259,7 +259,12 @@ def _tiles(anchors: torch.Tensor, candidates: torch.Tensor):
 def excluded_columns(row_keys: torch.Tensor, column_keys: torch.Tensor) -> torch.Tensor:
     """Return (rows, columns): whether a candidate is of another group, or shares an id with the row."""
     excluded = row_keys[:, 0, None] != column_keys[None, :, 0]
-    for row_id in row_keys[:, 1:].T:  # few: most queries have one answer
-        for column_id in column_keys[:, 1:].T:
-            excluded |= row_id[:, None] == column_id[None, :]
+    row_ids = row_keys[:, 1:].contiguous()
+    for column_ids in column_keys[:, 1:].T.contiguous():
+        # A row may have very many ids: each is looked for among the columns', and not compared with them all.
+        ordered = column_ids.sort().values
+        found = torch.searchsorted(ordered, row_ids).clamp(max=len(ordered) - 1)  # the first of equal ones
+        shared = (ordered[found] == row_ids).to(torch.uint8)
+        holds = shared.new_zeros(excluded.shape).scatter_reduce_(1, found, shared, "amax")
+        excluded |= holds[:, torch.searchsorted(ordered, column_ids)].bool()
     return excluded

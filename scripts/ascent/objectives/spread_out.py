@@ -3,15 +3,24 @@ arXiv 1708.06320)."""
 
 import torch
 
-from ..training.collectives import sum_of_all
+from ..training.collectives import gather, sum_of_all
 from . import Embedded
 
 
 def spread_out(local: Embedded) -> torch.Tensor:
     """Return for each row the mean of L(queries) and L(positives), where L = M1^2 + max(0, M2 - 1 / dimension), with M1 and M2
-    the means of the cosine, and of its square, over all ordered pairs of the whole batch's rows of this loss."""
-    loss = (_spread(local.queries) + _spread(local.positives)) / 2
+    the means of the cosine, and of its square, over all ordered pairs of the whole batch's rows of this loss; a positive of
+    several rows is one, the first's."""
+    loss = (_spread(local.queries) + _spread(local.positives[_first_of_text(local)])) / 2
     return loss.expand(len(local.queries))
+
+
+def _first_of_text(local: Embedded) -> torch.Tensor:
+    """Return which rows are the first in the whole batch with their positive's text: bool (rows,)."""
+    mine = torch.stack([local.document_ids[: len(local.queries)], local.numbers], dim=1)
+    every = gather(mine)
+    earlier = (every[:, 0] == mine[:, 0, None]) & (every[:, 1] < mine[:, 1, None])
+    return ~earlier.any(1)
 
 
 def _spread(embeddings: torch.Tensor) -> torch.Tensor:

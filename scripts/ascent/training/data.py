@@ -10,7 +10,7 @@ from ..errors import AscentError
 from ..objective_settings import Objectives
 from ..schedule import Schedule, make_schedule
 from ..settings import StageSettings
-from ..stage_settings import Training, TrainStage
+from ..stage_settings import TrainStage
 from ..tokenised import TokenisedPairs
 from .dynamic import DynamicNegatives
 
@@ -25,7 +25,7 @@ class Batch:
     numbers: int64 (rows,), each row's place in the whole batch.
     owners: int64 (documents,), the row, counted in this share, that each document belongs to.
     document_ids: int64 (documents,), equal where the texts are equal. answers: int64 (rows, most), the ids of all documents
-    that the data know to answer each query, filled up with -1; `most` is the same for every batch.
+    that the data know to answer each query, filled up with -1; `most` is the same for every share of the batch.
     sources: int64 (rows,), the place of each row's data set among the stage's.
     groups: int64 (rows,): a row's candidates are the documents of rows of its own group. It is 0 where in-batch negatives are
     on; else 1 + the row's number, so that the row is alone with its own documents.
@@ -73,24 +73,24 @@ class TrainingData:
     def __init__(self, tables: dict[str, TokenisedPairs], settings: StageSettings):
         assert isinstance(settings.stage, TrainStage)
         self._arguments = (tables, settings)
-        self.stage = settings.stage
+        self.settings, self.stage = settings, settings.stage
         self.tables = [tables[name] for name in self.stage.data]
         for name, use in self.stage.data.items():
-            where = f"recipe {settings.recipe}, stages.{settings.name}.data.{name}"
-            _refuse_idle(where, use.objective or self.stage.objective, tables[name], use.competes(settings.tasks[name]))
+            where = f"{settings.where}.data.{name}"
+            _refuse_idle(where, self.stage.objective_of(name), tables[name], use.competes(settings.tasks[name]))
         self.sizes = [len(table) for table in self.tables]
         self._starts = np.cumsum([0, *self.sizes])
         uses = self.stage.data.items()
         self._alone = np.array([not use.competes(settings.tasks[name]) for name, use in uses])
         if self.stage.queue and self._alone.all():
             raise AscentError(
-                f"recipe {settings.recipe}, stages.{settings.name}.queue: in-batch negatives are off for all data sets, so "
+                f"{settings.where}.queue: in-batch negatives are off for all data sets, so "
                 "nothing would join or use it; leave it out, or set in_batch: true."
             )
         self._weights = np.array([use.loss_weight for _, use in uses], dtype=np.float32)
-        self.most_answers = self._most_answers()
         dynamic = self.stage.mining and self.stage.mining.dynamic
-        self.dynamic = DynamicNegatives(self.tables, dynamic) if dynamic else None
+        mined = [self.stage.mined(name) for name in self.stage.data]
+        self.dynamic = DynamicNegatives(self.tables, mined, dynamic) if dynamic else None
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -128,7 +128,7 @@ class TrainingData:
             numbers=torch.from_numpy(numbers),
             owners=torch.tensor([*range(len(own)), *owners]),
             document_ids=torch.tensor([int(table.text_ids[text]) for table, text in documents]),
-            answers=torch.from_numpy(self._answers(np.array([table.text_ids[text] for table, text in queries]))),
+            answers=torch.from_numpy(self._answers(rows.astype(np.int64))[numbers]),
             sources=torch.from_numpy(sources),
             groups=torch.from_numpy(np.where(self._alone[sources], 1 + numbers, 0)),
             labels=torch.tensor([float(table.labels[row]) for table, row in places], dtype=torch.float32),
@@ -172,15 +172,19 @@ class TrainingData:
             found += [name] if (table.text_ids[table.queries] == table.text_ids[positives]).any() else []
         return found
 
-    def sample(self, rows: int) -> list[np.ndarray]:
-        """Return the token ids of the queries and positives of each data set's first so many rows."""
-        places = [(table, row) for table in self.tables for row in range(min(rows, len(table)))]
-        return [table.text(text) for table, row in places for text in (table.queries[row], table.documents_of(row)[0])]
+    def sample(self) -> list[np.ndarray]:
+        """Return the token ids of a query and a positive of each data set."""
+        return [table.text(text) for table in self.tables for text in (table.queries[0], table.documents_of(0)[0])]
 
-    def _answers(self, queries: np.ndarray) -> np.ndarray:
-        """Return the ids of the known answers to queries with these ids: int64 (queries, most_answers), filled up with -1."""
+    def _answers(self, rows: np.ndarray) -> np.ndarray:
+        """Return the ids of the known answers to the queries of rows: int64 (rows, most), filled up with -1."""
+        sources = np.searchsorted(self._starts, rows, side="right") - 1
+        queries = np.empty(len(rows), dtype=np.int64)
+        for source in np.unique(sources):
+            table, of = self.tables[source], sources == source
+            queries[of] = table.text_ids[table.queries[rows[of] - self._starts[source]]]
         places, answers = self._known(queries)
-        found = np.full((len(queries), self.most_answers), -1, dtype=np.int64)
+        found = np.full((len(rows), np.bincount(places).max()), -1, dtype=np.int64)
         found[places, np.arange(len(places)) - np.searchsorted(places, places)] = answers
         return found
 
@@ -194,23 +198,28 @@ class TrainingData:
         order = np.argsort(places, kind="stable")
         return places[order], answers[order]
 
-    def _most_answers(self) -> int:
-        """Return the largest number of answers to one query; data sets that share queries know more than each alone."""
-        asked = np.sort(np.concatenate([table.asked for table in self.tables])) if len(self.tables) > 1 else np.empty(0)
-        shared = np.unique(asked[1:][asked[1:] == asked[:-1]])
-        together = np.bincount(self._known(shared)[0]).max() if len(shared) else 0
-        return max(int(together), *(table.meta["most_answers"] for table in self.tables))
-
 
 def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, competes: bool) -> None:
     """Refuse rows that a loss can learn nothing from."""
     unlabelled = np.flatnonzero(~np.isfinite(table.labels))
     alone = len(table.documents) == len(table)
+    read = any(settings.needs == "labels" for settings in objective.chosen.values())
+    graded = not read and len(np.unique(table.labels[np.isfinite(table.labels)])) > 1
     for loss, settings in objective.chosen.items():
         if settings.needs == "labels" and len(unlabelled):
             raise AscentError(
                 f"{where}: row {unlabelled[0]} has no label, which the objective '{loss}' needs; give labels, or another "
                 "objective."
+            )
+        if settings.cosine_labels and len(outside := np.flatnonzero(np.abs(table.labels) > 1)):
+            raise AscentError(
+                f"{where}: row {outside[0]} has the label {table.labels[outside[0]]:g}, which the objective '{loss}' takes for a "
+                "cosine, from -1 to 1; divide the corpus's labels by the largest, or take cosent or angle, which rank them."
+            )
+        if settings.needs in ("negatives", "own negatives") and graded:
+            raise AscentError(
+                f"{where}: its rows have labels, of which the objective '{loss}' knows nothing: every pair would be a positive; "
+                "give the data set an objective of its own, such as cosent, or its corpus no labels."
             )
         taught = {"teacher scores": table.teacher_scores, "teacher embeddings": table.teacher_embeddings}
         if settings.needs in taught and taught[settings.needs] is None:
@@ -233,11 +242,13 @@ def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, compe
             )
 
 
-def check_shares(schedule: Schedule, processes: int, stage: Training) -> None:
+def check_shares(schedule: Schedule, processes: int, settings: StageSettings) -> None:
     """Refuse a stage with a batch that has fewer rows than there are processes: now, and not after days of training."""
     if schedule.smallest < processes:
-        key = "batch_size" if stage.batch_tokens is None else "batch_tokens"
-        raise AscentError(f"a batch of {schedule.smallest} rows cannot be shared by {processes} processes; raise {key}.")
+        key = "batch_size" if settings.stage.batch_tokens is None else "batch_tokens"
+        raise AscentError(
+            f"{settings.where}.{key}: a batch of {schedule.smallest} rows cannot be shared by {processes} processes; raise it."
+        )
 
 
 def open_table(folder: Path, settings: StageSettings, name: str, tokenizer_digest: str) -> TokenisedPairs:

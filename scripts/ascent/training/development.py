@@ -14,7 +14,6 @@ from ..files import read_json, write_atomically, write_json
 from ..stage_settings import Development as DevelopmentSettings
 from ..tokenised import TokenisedPairs
 
-TOKENS_PER_PASS = 2048
 DEPTH = 10
 
 
@@ -22,18 +21,29 @@ class Development:
     """The development split of a stage. Scores and the best weights lie in `folder`, under the run's fingerprint, so that a run
     that was cut short goes on with them.
 
-    trained: the tables that the stage trains on. Raises AscentError when a query of the split is among them.
+    trained: the tables that the stage trains on. tokens: how many are embedded at a time. Raises AscentError when a query of the
+    split is trained on, or all its rows have one label.
     """
 
     def __init__(
-        self, settings: DevelopmentSettings, table: TokenisedPairs, trained: list[TokenisedPairs], folder: Path, fingerprint: str
+        self,
+        settings: DevelopmentSettings,
+        table: TokenisedPairs,
+        trained: list[TokenisedPairs],
+        folder: Path,
+        fingerprint: str,
+        tokens: int,
     ):
         shared = sum(len(np.intersect1d(table.asked, other.asked)) for other in trained)
         if shared:
             raise AscentError(
                 f"{table.folder}: {shared} of the development split's queries are trained on; take another split of the corpus."
             )
-        self._settings, self._table = settings, table
+        if np.isfinite(table.labels).all() and len(np.unique(table.labels)) == 1:
+            raise AscentError(
+                f"{table.folder}: the development split's labels are all alike, so nothing ranks; take another one."
+            )
+        self._settings, self._table, self._tokens = settings, table, tokens
         self._weights, self._file = folder / "best.safetensors", folder / "best.json"
         self._content = {"fingerprint": fingerprint, "scores": {}}
         if self._file.exists() and read_json(self._file)["fingerprint"] == fingerprint:
@@ -106,7 +116,7 @@ class Development:
     def _embed(self, engine, pad_id: int) -> np.ndarray:
         """Embed every text, each process a share; return (texts, dimension) on every process."""
         lengths = np.diff(self._table.offsets)
-        chunks = by_length(lengths, TOKENS_PER_PASS)
+        chunks = by_length(lengths, self._tokens)
         rank, world = dist.get_rank(), dist.get_world_size()
         full = None
         engine.eval()

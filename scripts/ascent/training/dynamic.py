@@ -29,17 +29,20 @@ class DynamicNegatives:
     candidates: int32, the number of its negative in the row's list. first: float32, the score with which this negative was first
     seen, NaN before. latest: float32, the last score since the last check, NaN when there is none.
 
-    Raises AscentError when a table has no reserve.
+    mined: of which tables negatives are replaced; those of others stay. Raises AscentError when one of these has no reserve.
     """
 
-    def __init__(self, tables: Sequence[TokenisedPairs], settings: Dynamic):
-        for table in tables:
-            if table.reserve is None:
+    def __init__(self, tables: Sequence[TokenisedPairs], mined: Sequence[bool], settings: Dynamic):
+        by_table, reserves = [np.diff(table.document_offsets) - 1 for table in tables], []
+        for table, replaced in zip(tables, mined, strict=True):
+            if replaced and table.reserve is None:
                 raise AscentError(f"{table.folder}: has no reserve for mining.dynamic; mine its negatives with mining.reserve.")
+            reserves.append(np.diff(table.reserve_offsets) if replaced else np.zeros(len(table), dtype=int))
         self._settings, self._tables = settings, tables
         self._starts = np.cumsum([0, *(len(table) for table in tables)])
-        counts = np.concatenate([np.diff(table.document_offsets) - 1 for table in tables])
-        self._listed = counts + np.concatenate([np.diff(table.reserve_offsets) for table in tables])
+        counts = np.concatenate(by_table)
+        self._listed = counts + np.concatenate(reserves)
+        self._replaced = np.repeat(mined, [of_rows.sum() for of_rows in by_table])
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         self.candidates = (np.arange(self._offsets[-1]) - np.repeat(self._offsets[:-1], counts)).astype(np.int32)
         self.first, self.latest = (np.full(len(self.candidates), np.nan, dtype=np.float32) for _ in range(2))
@@ -86,7 +89,7 @@ class DynamicNegatives:
         judged: negatives that were seen. replaced: those that gave way. exhausted: easy ones whose list is at its end, which
         stay. decode: tokens to text.
         """
-        judged = np.flatnonzero(~np.isnan(self.latest))
+        judged = np.flatnonzero(~np.isnan(self.latest) & self._replaced)
         scores, first = self.latest[judged].astype(float), self.first[judged].astype(float)
         easy = judged[(self._settings.decline * scores < first) & (np.abs(scores) < self._settings.ceiling)]
         examples, replaced = [], 0

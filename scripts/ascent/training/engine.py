@@ -30,6 +30,7 @@ from ..stage_settings import Training, TrainStage
 from .adversarial import Perturbation
 from .collectives import largest
 from .data import Batch
+from .extensions import await_compilers
 from .leaves import Leaves
 from .queue import Queue
 
@@ -58,6 +59,8 @@ def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: di
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if stage.offload_optimizer != "none":
+        await_compilers()
     # DeepSpeed's own AdamW steps on the CPU with vector instructions; it is compiled when it is first used.
     adamw = partial(torch.optim.AdamW, fused=True) if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
     optimizer = adamw([group for group in groups if group["params"]], lr=stage.learning_rate)
@@ -108,7 +111,7 @@ def train_step(
     losses, gradients = backward(engine, batch, objective, stage, step, pad_id, queue)
     norm = optimizer_step(engine, stage)
     if queue:
-        queue.take(engine.module, batch, pad_id, _forward_tokens(stage, engine.device))
+        queue.take(engine.module, batch, pad_id, forward_tokens(stage, engine.device))
     lengths = losses.new_tensor([[len(row), len(row) ** 2] for row in batch.tokens], dtype=torch.float64).sum(0)
     totals = torch.cat([losses.sum()[None], gradients, lengths])
     dist.all_reduce(totals)
@@ -134,7 +137,13 @@ def optimizer_step(engine, stage: Training) -> float:
     return float(norm)
 
 
-def _forward_tokens(stage: TrainStage, device: torch.device) -> int:
+def seed_pass(stage: Training, step: int, index: int) -> None:
+    """Seed what mini-batch `index` of this process draws in a step, the same in each of its passes."""
+    torch.manual_seed(int(np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]))
+
+
+def forward_tokens(stage: Training, device: torch.device) -> int:
+    """Return how many tokens one forward pass takes."""
     return min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
 
 
@@ -172,7 +181,7 @@ def _descend(
     """Add the gradient of the loss under a perturbation; `last`: nothing more is added in this step. Returns what `backward`
     does."""
     device = engine.device
-    chunks = by_length([len(row) for row in batch.tokens], _forward_tokens(stage, device))
+    chunks = by_length([len(row) for row in batch.tokens], forward_tokens(stage, device))
     padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in chunks)
     padded, count = largest(padded, len(chunks), device=device)
     cached = padded > stage.mini_batch_tokens
@@ -181,8 +190,7 @@ def _descend(
     chunks += [chunks[-1][:1]] * (count - len(chunks))
 
     def embed(index: int) -> tuple[torch.Tensor, ...]:
-        seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
-        torch.manual_seed(int(seed))
+        seed_pass(stage, step, index)
         tokens, prompt_lengths = ([texts[row] for row in chunks[index]] for texts in (batch.tokens, batch.prompt_lengths))
         inputs = engine.module.inputs(tokens, pad_id, device, prompt_lengths)
         if perturbation:

@@ -23,7 +23,7 @@ from .checkpoints import Checkpoints
 from .collectives import largest
 from .data import check_shares, open_table
 from .development import Development
-from .engine import deepspeed_config, start_engine, whole_state
+from .engine import deepspeed_config, forward_tokens, start_engine, whole_state
 from .lease import Lease
 from .limits import Limits
 from .loader import Loader
@@ -31,9 +31,6 @@ from .methods import METHODS
 from .processes import start_deepspeed, start_processes
 from .record import Record
 from .throughput import Throughput
-
-# Rows of each data set on whose texts a merged adapter is checked.
-SAMPLE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +95,12 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
 
     data = kind.Data({name: tables[name] for name in stage.data}, settings)
     schedule = data.schedule()
-    check_shares(schedule, world, stage)
+    check_shares(schedule, world, settings)
     development = None
     if stage.development:
         held_out = tables[stage.development.data]
-        development = Development(stage.development, held_out, data.tables, task.checkpoints, checkpoints.fingerprint)
+        given = (held_out, data.tables, task.checkpoints, checkpoints.fingerprint, forward_tokens(stage, device))
+        development = Development(stage.development, *given)
     start_deepspeed()
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     torch.utils.deterministic.fill_uninitialized_memory = False  # a tenth of the time, to find bugs that are not here
@@ -116,10 +114,9 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     longest, whole = max(stage.matryoshka, default=0), model.dimension
     if longest > whole:
         raise AscentError(
-            f"recipe {settings.recipe}, stages.{settings.name}.matryoshka: {longest} is more than the {whole} dimensions that "
-            "the model has; lower it."
+            f"{settings.where}.matryoshka: {longest} is more than the {whole} dimensions that the model has; lower it."
         )
-    where = f"recipe {settings.recipe}, stages.{settings.name}.adapter"
+    where = f"{settings.where}.adapter"
     if stage.adapter:
         adapt(backbone, stage.adapter, tokenizer, where)
     if stage.compile and rank == 0:
@@ -207,7 +204,7 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
         write_json(task.deepspeed, config | {"train_batch_size": world})
         with folder_atomically(task.model) as temporary:
             if stage.adapter:
-                texts = data.sample(SAMPLE)
+                texts = data.sample()
                 save_merged(task.parent, stage.adapter, state, texts, settings.contract, history, temporary, where)
             else:
                 frozen = load_heads(task.parent, settings.contract, backbone.config.hidden_size).state_dict()

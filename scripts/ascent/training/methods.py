@@ -45,7 +45,8 @@ class Method(Protocol):
 class Contrastive:
     """Losses on embeddings.
 
-    Raises AscentError when texts are their own positives and no dropout tells them apart.
+    Raises AscentError when texts are their own positives and no dropout tells them apart, or a teacher's embeddings have another
+    dimension than the model's.
     """
 
     Data = TrainingData
@@ -54,9 +55,17 @@ class Contrastive:
         assert isinstance(settings.stage, TrainStage)
         if (alike := data.own_positives()) and not has_dropout(model.backbone):
             raise AscentError(
-                f"recipe {settings.recipe}, stages.{settings.name}.data.{alike[0]}: its texts are their own positives, which "
+                f"{settings.where}.data.{alike[0]}: its texts are their own positives, which "
                 "only dropout tells apart, and the model has none; set the stage's dropout, say to 0.1."
             )
+        for name, table in zip(settings.stage.data, data.tables, strict=True):
+            width = None if table.teacher_embeddings is None else table.teacher_embeddings.shape[1]
+            if width not in (None, model.dimension):
+                raise AscentError(
+                    f"{settings.where}.data.{name}: the teacher's embeddings have {width} dimensions, the model's "
+                    f"{model.dimension}, which the objective 'embedding_mse' cannot compare; take a teacher of the same "
+                    "dimension, or another objective."
+                )
         for name in [] if settings.stage.of_tokens else model.beside:  # no loss asks for what they give
             del model.heads[name]
         self.module, self._stage, self._tokenizer, self._schedule = model, settings.stage, tokenizer, schedule

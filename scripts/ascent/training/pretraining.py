@@ -23,7 +23,7 @@ from ..settings import StageSettings
 from ..stage_settings import PretrainStage
 from ..tokenised import TokenisedPairs
 from .collectives import largest
-from .engine import CPU_FORWARD_TOKENS, StepResult, optimizer_step
+from .engine import StepResult, forward_tokens, optimizer_step, seed_pass
 from .masks import Masking, draw_of, visible
 
 
@@ -80,13 +80,9 @@ class TextData:
             texts.append(table.text(table.meta["texts"]["query"] + row))  # a table's queries come first
         return TextBatch(tokens=texts, numbers=numbers, global_rows=len(rows))
 
-    def sample(self, rows: int) -> list[np.ndarray]:
-        """Return the token ids of each data set's first so many texts."""
-        found = []
-        for table, size in zip(self.tables, self.sizes, strict=True):
-            first = table.meta["texts"]["query"]
-            found += [table.text(index) for index in range(first, first + min(rows, size))]
-        return found
+    def sample(self) -> list[np.ndarray]:
+        """Return the token ids of a text of each data set."""
+        return [table.text(table.meta["texts"]["query"]) for table in self.tables]
 
 
 class Pretraining:
@@ -99,7 +95,7 @@ class Pretraining:
 
     def __init__(self, model: EmbeddingModel, tokenizer, settings: StageSettings, data: TextData, schedule: Schedule):
         assert isinstance(settings.stage, PretrainStage)
-        where = f"recipe {settings.recipe}, stages.{settings.name}.objective"
+        where = f"{settings.where}.objective"
         self.stage = settings.stage
         self.pad_id = tokenizer.pad_token_id or 0
         name = self.stage.objective.name
@@ -115,6 +111,11 @@ class Pretraining:
         self.before = int(name == "mntp")
         self.decoder_mask = objective.decoder_mask if name == "retromae" else None
         self.parts = ("encoder", "decoder") if name == "retromae" else ("masked",)
+        if words.embedding_dim != model.backbone.config.hidden_size:
+            raise AscentError(
+                f"{where}: '{name}' predicts by the input embeddings, which have {words.embedding_dim} dimensions here and the "
+                f"states {model.backbone.config.hidden_size}; take a backbone in which they have as many."
+            )
         if name == "mntp":
             check_decoder(model.backbone, where)
         self.module = PretrainingModel(model, transformed=name != "mntp", decoder=name == "retromae")
@@ -146,8 +147,7 @@ class Pretraining:
     def backward(self, engine, batch: TextBatch, step: int) -> torch.Tensor:
         """Leave the whole batch's gradient with the engine; return each part's mean loss over the whole batch, (parts,)."""
         device, stage = engine.device, self.stage
-        budget = min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
-        chunks = by_length([len(text) for text in batch.tokens], budget)
+        chunks = by_length([len(text) for text in batch.tokens], forward_tokens(stage, device))
         (count,) = largest(len(chunks), device=device)
         possible = [len(self.masking.predictable(text)) for text in batch.tokens]
         counts = {"decoder": sum(possible)}
@@ -161,8 +161,7 @@ class Pretraining:
             # text whose losses do not count.
             counted = index < len(chunks)
             chunk = chunks[index] if counted else chunks[-1][:1]
-            seed = np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]
-            torch.manual_seed(int(seed))
+            seed_pass(stage, step, index)
             losses = engine(**self.inputs(batch, chunk, step, device))
             engine.set_gradient_accumulation_boundary(index == count - 1)
             engine.backward((losses * (counted * dist.get_world_size() / totals).to(losses.dtype)).sum())

@@ -34,7 +34,7 @@ class Queue:
         self._trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         self._copy = copy.deepcopy(model).eval().requires_grad_(False)
         self._device = next(self._copy.parameters()).device
-        served = ["infonce" in (use.objective or stage.objective).chosen for use in stage.data.values()]
+        served = ["infonce" in stage.objective_of(name).chosen for name in stage.data]
         self._served = torch.tensor(served, device=self._device)
         self._rows = 0  # of all steps so far
         # By entry: the embedding, the text's id, the number of its data set, and of its row among all rows of all steps.
