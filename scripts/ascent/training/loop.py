@@ -6,8 +6,10 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import deepspeed
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -106,24 +108,13 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # a tenth of the time, to find bugs that are not here
     torch.manual_seed(stage.seed)
     refuse_difference(contract, settings.contract, task.parent, prompts=False)
-    backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
+    model, tokenizer = _load_model(task, device)
     check_tokenizer(tokenizer, document["tokenizer_digest"], task.parent)
-    heads = load_heads(task.parent, settings.contract, backbone.config.hidden_size)
-    dtype = precision_dtype(stage.precision, device)
-    model = EmbeddingModel(backbone, settings.contract, dtype, heads, tokenizer.all_special_ids)
-    longest, whole = max(stage.matryoshka, default=0), model.dimension
-    if longest > whole:
-        raise AscentError(
-            f"{settings.where}.matryoshka: {longest} is more than the {whole} dimensions that the model has; lower it."
-        )
-    where = f"{settings.where}.adapter"
-    if stage.adapter:
-        adapt(backbone, stage.adapter, tokenizer, where)
     if stage.compile and rank == 0:
         print("compiling the backbone: the first steps take minutes", flush=True)
     model.to(device)
     method = kind(model, tokenizer, settings, data, schedule)
-    prepare_backbone(backbone, stage)
+    prepare_backbone(model.backbone, stage)
     checkpoint = checkpoints.newest()
     # Without ZeRO every process holds the whole state, which serves any number of them.
     universal = checkpoint is not None and checkpoint.processes != world and stage.zero > 0
@@ -202,16 +193,40 @@ def _train(task: Task, limits: Limits, lease: Lease | None) -> None:
             state = development.weights()
             print(f"kept the weights after step {development.best[0]}, development {development.best[1]:.4f}", flush=True)
         write_json(task.deepspeed, config | {"train_batch_size": world})
-        with folder_atomically(task.model) as temporary:
-            if stage.adapter:
-                texts = data.sample()
-                save_merged(task.parent, stage.adapter, state, texts, settings.contract, history, temporary, where)
-            else:
-                frozen = load_heads(task.parent, settings.contract, backbone.config.hidden_size).state_dict()
-                state = {f"{PREFIX}{name}": tensor for name, tensor in frozen.items()} | state
-                save_like(task.parent, state, settings.contract, history, temporary)
+        _export(task, state, data.sample(), model.backbone.config.hidden_size, history)
         checkpoints.finish(task.model, task.metrics, task.deepspeed)
         if development:
             development.close()
     dist.barrier()
     deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed remembers of it
+
+
+def _load_model(task: Task, device: torch.device) -> tuple[EmbeddingModel, Any]:
+    """Return the parent's model, with the stage's dropout, precision and adapter, on the CPU; and its tokenizer."""
+    settings, stage = task.settings, task.settings.stage
+    backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
+    heads = load_heads(task.parent, settings.contract, backbone.config.hidden_size)
+    dtype = precision_dtype(stage.precision, device)
+    model = EmbeddingModel(backbone, settings.contract, dtype, heads, tokenizer.all_special_ids)
+    longest, whole = max(stage.matryoshka, default=0), model.dimension
+    if longest > whole:
+        raise AscentError(
+            f"{settings.where}.matryoshka: {longest} is more than the {whole} dimensions that the model has; lower it."
+        )
+    if stage.adapter:
+        adapt(backbone, stage.adapter, tokenizer, f"{settings.where}.adapter")
+    return model, tokenizer
+
+
+def _export(task: Task, state: dict[str, torch.Tensor], texts: list[np.ndarray], width: int, history: dict) -> None:
+    """Write the stage's model folder. state: the weights that trained. texts: some of the data, on which a merged adapter is
+    checked. width: the backbone's."""
+    settings = task.settings
+    with folder_atomically(task.model) as folder:
+        if settings.stage.adapter:
+            given = (settings.contract, history, folder, f"{settings.where}.adapter")
+            save_merged(task.parent, settings.stage.adapter, state, texts, *given)
+        else:
+            frozen = load_heads(task.parent, settings.contract, width).state_dict()
+            state = {f"{PREFIX}{name}": tensor for name, tensor in frozen.items()} | state
+            save_like(task.parent, state, settings.contract, history, folder)

@@ -45,9 +45,8 @@ class Queue:
         set only, those of that one."""
         if not self._entries:
             return None
-        embeddings, ids, sources = (self._entries[name] for name in ("embeddings", "ids", "sources"))
-        kept = sources == batch.sources[0] if self._by_dataset else slice(None)
-        return Queued(embeddings=embeddings[kept], ids=ids[kept], sources=sources[kept])
+        queued = Queued(**{name: self._entries[name] for name in ("embeddings", "ids", "sources")})
+        return queued.of(queued.sources == batch.sources[0]) if self._by_dataset else queued
 
     @torch.no_grad()
     def take(self, model: EmbeddingModel, batch: Batch, pad_id: int, tokens: int) -> None:
