@@ -12,7 +12,9 @@ from ascent.errors import AscentError
 from ascent.files import read_yaml
 from ascent.recipes import load_recipes
 from ascent.schemas import MARK, config_schema, readme_text, recipe_schema, schema_text
+from ascent.settings import Recipe
 from ascent.settings_base import Settings
+from ascent.validation import check
 from small import ROOT
 
 CONFIG = ROOT / "config"
@@ -41,6 +43,30 @@ def over(below, above):
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return {**below, **{key: over(below.get(key), value) for key, value in above.items()}}
+
+
+# What a part of a recipe, as docs show it, is laid over.
+WHOLE = {
+    "base": {"model": "m"},
+    "data": {"questions": {"corpus": "c"}},
+    "stages": {"contrastive": {"objective": "infonce", "data": ["questions"]}},
+    "evaluate": {"stages": ["base"]},
+    "release": {"stage": "base", "name": "a/b", "licence": "mit", "languages": ["en"], "summary": "s"},
+}
+
+
+@pytest.mark.parametrize("document", ["docs/methods.md", "docs/training.md"])
+def test_the_parts_of_recipes_that_documents_show_are_right(document):
+    parts = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    assert parts
+    for text in parts:
+        part = yaml.safe_load(text)
+        part.pop("corpora", None)
+        if objective := part.pop("objective", None):
+            part["stages"] = {"contrastive": {"objective": objective, "data": ["questions"]}}
+        for key in ("base", "evaluate"):
+            part[key] = WHOLE[key] | part.get(key, {})
+        check(Recipe, WHOLE | part, text)
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
