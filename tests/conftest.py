@@ -186,6 +186,46 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     forget()
 
 
+@pytest.fixture(scope="module")
+def launch():
+    """Start a stage's training by the script, its files in a folder; return the process. What still runs at the end is killed."""
+    import os
+    import signal
+    import subprocess
+
+    from ascent.settings import Running, StageSettings
+    from ascent.validation import dump
+
+    started = []
+
+    def _launch(
+        folder: Path, settings: StageSettings, *, parent: Path, tokens: Path, running: dict | None, processes: int
+    ) -> subprocess.Popen:
+        folder.mkdir(exist_ok=True)
+        (folder / "stage.yaml").write_text(dump(settings))
+        (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+        command = [sys.executable, *launcher, Path(__file__).parent.parent / "scripts" / "train_stage.py"]
+        command += ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", parent]
+        command += ["--tokens", tokens, "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
+        command += ["--deepspeed", folder / "deepspeed.json"]
+        with (folder / "log").open("a") as log:
+            process = subprocess.Popen(
+                list(map(str, command)),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield _launch
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.fixture
 def trained(training_tokens, training_contract, tiny_model, tmp_path):
     """Train a stage in a folder in this machine's way, by the script; return the finished process."""

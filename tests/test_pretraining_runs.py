@@ -1,10 +1,8 @@
 """Pre-training as a job: killed, resumed, with another number of processes, and the folder that it leaves."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,35 +14,18 @@ from sentence_transformers import SentenceTransformer
 from ascent.contract_settings import Contract
 from ascent.encoder import Encoder
 from ascent.model import save_new
-from ascent.settings import Running
-from ascent.validation import dump
 from pretraining_cases import CONTRACT, settings_of
-
-SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
 
 
 @pytest.fixture
-def run(tiny_model, training_pairs, tokens_of, tmp_path):
+def run(launch, tiny_model, training_pairs, tokens_of, tmp_path):
     """Start a stage's pre-training by the script; return the process."""
     tokens = tokens_of(training_pairs, contract=Contract(max_tokens=32))  # without the contract's prompts
 
     def _run(name: str, objective, *, processes: int = 1, parent=tiny_model, running: dict | None = None, **changes):
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
         changes = {"learning_rate": 1e-2, "batch_size": 9, "mini_batch_tokens": 128, "precision": "float32"} | changes
-        (folder / "stage.yaml").write_text(dump(settings_of(objective, **changes)))
-        (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-        arguments = ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", parent]
-        arguments += ["--tokens", tokens, "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
-        arguments += ["--deepspeed", folder / "deepspeed.json"]
-        with (folder / "log").open("a") as log:
-            return subprocess.Popen(
-                list(map(str, [sys.executable, *launcher, SCRIPT, *arguments])),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
-            )
+        settings = settings_of(objective, **changes)
+        return launch(tmp_path / name, settings, parent=parent, tokens=tokens, running=running, processes=processes)
 
     return _run
 

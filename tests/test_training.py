@@ -2,12 +2,10 @@
 
 import json
 import math
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,14 +20,12 @@ from ascent.errors import AscentError
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
-from ascent.settings import Running, StageSettings
+from ascent.settings import StageSettings
 from ascent.stage_settings import TrainStage
 from ascent.training.data import TrainingData
 from ascent.training.engine import rate
 from ascent.training.trackers import Trackers
-from ascent.validation import dump
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "train_stage.py"
 BATCH = 8
 NIGHTLY = pytest.mark.nightly
 IN_MEMORY = {"device": "cpu", "pin_memory": False}
@@ -58,7 +54,7 @@ def test_no_step_is_taken_at_rate_zero(schedule, warmup):
 
 
 @pytest.fixture(scope="module")
-def start(training_tokens, training_contract, tiny_model):
+def start(launch, training_tokens, training_contract, tiny_model):
     """Start a stage's training in a folder; return the process."""
 
     def _start(folder: Path, *, processes: int = 1, running: dict | None = None, **changes) -> subprocess.Popen:
@@ -70,31 +66,7 @@ def start(training_tokens, training_contract, tiny_model):
             **{"objective": "infonce", "precision": "float32"} | changes,
         )
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"})
-        folder.mkdir(exist_ok=True)
-        (folder / "stage.yaml").write_text(dump(settings))
-        (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
-        launcher = [sys.executable]
-        if processes > 1:
-            launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        arguments = [
-            "--settings",
-            folder / "stage.yaml",
-            "--running",
-            folder / "running.yaml",
-            "--parent",
-            tiny_model,
-            "--tokens",
-            training_tokens,
-        ]
-        arguments += ["--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
-        arguments += ["--deepspeed", folder / "deepspeed.json"]
-        with (folder / "log").open("a") as log:
-            return subprocess.Popen(
-                list(map(str, [*launcher, SCRIPT, *arguments])),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
-            )
+        return launch(folder, settings, parent=tiny_model, tokens=training_tokens, running=running, processes=processes)
 
     return _start
 
