@@ -22,7 +22,7 @@ rule score_candidates:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/score_candidates.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
@@ -48,7 +48,7 @@ rule embed_texts:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/embed_texts.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"

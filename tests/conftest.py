@@ -93,12 +93,12 @@ def tokens_of(tiny_model, training_contract, tmp_path_factory):
     from ascent.pairs import pair_frame, write_pairs
     from ascent.tokenised import tokenise_pairs
 
-    def _tokens_of(rows, *, negatives=None, task="retrieval", contract=training_contract, **taught) -> Path:
+    def _tokens_of(rows, *, model=tiny_model, negatives=None, task="retrieval", contract=training_contract, **taught) -> Path:
         folder = tmp_path_factory.mktemp("tokens")
         if not isinstance(rows, Path):
             write_pairs(folder / "pairs.parquet", pair_frame(rows, "questions", "eng-Latn"))
             rows = folder / "pairs.parquet"
-        tokenise_pairs(tiny_model, contract.tokenising(task), rows, negatives, folder / "tokens", **taught)
+        tokenise_pairs(model, contract.tokenising(task), rows, negatives, folder / "tokens", **taught)
         return folder / "tokens"
 
     return _tokens_of

@@ -68,7 +68,7 @@ class Row:
 
 
 def rows(kind: str) -> list[Row]:
-    """Rows with 0 to 2 negatives. Rows 1 and 4 share a positive, row 2's negative is row 0's positive."""
+    """Rows with 0 to 2 negatives. Rows 1, 4 and 7 share a positive, row 2's negative is row 0's positive."""
     draw = np.random.default_rng(0)
 
     def text() -> np.ndarray:
@@ -76,7 +76,7 @@ def rows(kind: str) -> list[Row]:
 
     queries = [text() for _ in range(ROWS)]
     documents = [[text() for _ in range(1 + index % 3)] for index in range(ROWS)]
-    documents[4][0] = documents[1][0]
+    documents[4][0] = documents[7][0] = documents[1][0]
     documents[2][1] = documents[0][0]
     seen: dict[bytes, int] = {}
     ids = [[seen.setdefault(document.tobytes(), len(seen)) for document in own] for own in documents]

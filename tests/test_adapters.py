@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
 import adopt_base
 from architectures import make_architecture
+from ascent import adapters
 from ascent.adapters import adapt, save_merged
 from ascent.batching import pad
 from ascent.contract import read_contract
@@ -287,6 +288,16 @@ def test_words_that_save_memory_train_an_adapter_alike(stages):
         assert losses(f"{name}-{told}-{rest}") == pytest.approx(losses(f"{name}-{rest}"), abs=1e-4), name
         config = json.loads((stages[f"{name}-{told}-{rest}"][0] / "deepspeed.json").read_text())["zero_optimization"]
         assert config["offload_optimizer"]["device"] == config["offload_param"]["device"] == "cpu"
+
+
+def test_soft_tokens_behind_a_long_text_are_checked_too(parents, train_here, tokens_of, training_rows, monkeypatch):
+    """Of other adapters only a text's first tokens are looked at."""
+    monkeypatch.setattr(adapters, "CHECKED_TOKENS", 1)
+    parent = parents("bert", soft=True)
+    contract, _ = read_contract(parent)
+    tokens = tokens_of(training_rows, model=parent, contract=contract)
+    for adapter in ({"type": "soft_prompt"}, LORA):
+        train_here(parent, contract, tokens=tokens, adapter=adapter, learning_rate=3e-2)
 
 
 def test_soft_tokens_are_the_prompt_s_tokens_in_sentence_transformers_too(stages, corpus_rows):

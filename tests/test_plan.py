@@ -270,6 +270,8 @@ def test_a_base_that_was_made_with_another_pooling_is_told(recipe, workspace):
         for written in ('{"pooling_mode": "cls"}', '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'):
             config.write_text(written)
             assert recipe().warnings == ["base.model 'tiny' was made with pooling: cls, and the recipe has mean."]
+        config.write_text('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}')
+        assert recipe().warnings == ["base.model 'tiny' was made with pooling: mean and max, and the recipe has mean."]
         config.write_text('{"pooling_mode": "mean"}')
         assert not recipe().warnings
     finally:

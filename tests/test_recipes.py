@@ -232,7 +232,7 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
         ),
         (
             ITSELF | {"stages__finetune__data": ["questions", "texts"]},
-            "'stages.finetune.mining' finds negatives of pairs, but each text of data set 'texts' is its own positive; train",
+            "'stages.finetune.mining' finds negatives of pairs, but each text of data set 'texts' is its own positive; set ",
         ),
         (
             ITSELF | {"stages__contrastive__data": ["questions"], "stages__contrastive__development": {"data": "texts"}},

@@ -149,7 +149,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (
             TrainStage,
             STORED | {"mining": {"model": "base"}},
-            "mining takes negatives for which no score is stored: leave it out, or name a model as teacher",
+            "mining takes negatives for which no score is stored: set mine: false, or name a model as teacher",
         ),
         (TrainStage, TRAIN | {"teacher": {"model": "a", "kind": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
         (Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),

@@ -27,6 +27,7 @@ from ascent.settings import Teaching, Threshold
 from ascent.source_settings import Reading
 from ascent.teachers import CrossEncoder, embed_texts, score_candidates
 from ascent.tokenised import TokenisedPairs
+from ascent.validation import dump
 from small import make_model
 
 TEACHER = {"model": "t", "kind": "cross-encoder", "max_tokens": 48}
@@ -328,3 +329,29 @@ def test_rows_without_negatives_teach_no_margin(training_rows, tokens_of, data_o
     folder = tokens_of(tmp_path / "pairs.parquet", scores=tmp_path / "scores.parquet")
     with pytest.raises(AscentError, match=r"data\.a: has no negatives of its own, which the objective 'margin_mse' needs"):
         data_of({"a": folder}, objective="margin_mse", teacher=TEACHER)
+
+
+def test_rows_without_negatives_are_not_scored(training_rows, judge, tmp_path, monkeypatch, capsys):
+    """Which would take hours to teach nothing."""
+    import score_candidates as script
+
+    write_pairs(tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn"))
+    (tmp_path / "teaching.yaml").write_text(dump(Teaching(teacher=CrossEncoderTeacher(**TEACHER), task="retrieval")))
+    files = {"settings": tmp_path / "teaching.yaml", "teacher": judge, "pairs": tmp_path / "pairs.parquet"}
+    arguments = [str(part) for name, file in files.items() for part in (f"--{name}", file)]
+    monkeypatch.setattr("sys.argv", ["score_candidates.py", *arguments, "--output", str(tmp_path / "scores.parquet")])
+    assert script.main() == 1
+    assert "pairs.parquet: no row has a negative, and a teacher's scores of positives alone teach" in capsys.readouterr().err
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+def test_a_teacher_of_another_dimension_is_refused(
+    tiny_model, training_contract, training_rows, training_pairs, tokens_of, train_here, tmp_path
+):
+    table = tokenised.training_rows(training_pairs, None)
+    texts = len(set(table["query"])) + len(set(candidates(table)["document"]))
+    write_embeddings(tmp_path / "embeddings", np.zeros((texts, 8), dtype=np.float16), training_pairs, None)
+    tokens = tokens_of(training_pairs, embeddings=tmp_path / "embeddings")
+    asked = {"objective": "embedding_mse", "teacher": {"model": "t", "kind": "bi-encoder"}}
+    with pytest.raises(AscentError, match=r"stages\.s\.data\.questions: the teacher's embeddings have 8 dimensions, the model's"):
+        train_here(tiny_model, training_contract, tokens=tokens, **asked)

@@ -48,6 +48,8 @@ def save_merged(
     rows: texts as token ids.
     Raises AscentError when the written folder's embeddings of these are not the adapter's, or still the parent's.
     """
+    # Soft tokens stand anywhere in a prompt.
+    texts = rows if isinstance(adapter, SoftPrompt) else [row[:CHECKED_TOKENS] for row in rows]
     backbone, tokenizer = load_backbone(parent, contract)
     heads = load_heads(parent, contract, backbone.config.hidden_size)
 
@@ -55,7 +57,6 @@ def save_merged(
         # In float64: a deep language model amplifies float32's rounding beyond the tolerance.
         model = EmbeddingModel(backbone, contract, heads=heads).double().eval()
         with torch.no_grad():
-            texts = [row[:CHECKED_TOKENS] for row in rows]
             embeddings = model.embed(**model.inputs(texts, tokenizer.pad_token_id or 0, "cpu"))
         model.float()
         return embeddings

@@ -45,6 +45,7 @@ def weights_digest(folder: str | Path) -> str:
 # Poolings in sentence-transformers' words and ours, and what its older folders call them.
 _POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
 _OLDER = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
+_OLDER |= {"max_tokens": "max", "mean_sqrt_len_tokens": "mean_sqrt_len_tokens"}
 
 
 def own_pooling(folder: str | Path) -> str | None:

@@ -28,7 +28,8 @@ transformers_logging.disable_progress_bar()
 ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
 # What configurations call the shares that are dropped in training.
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
-            "embedding_dropout", "mlp_dropout", "embd_pdrop", "attn_pdrop", "resid_pdrop")  # fmt: skip
+            "embedding_dropout", "mlp_dropout", "hidden_dropout", "embed_dropout", "resid_dropout",
+            "embd_pdrop", "attn_pdrop", "resid_pdrop")  # fmt: skip
 
 
 def pool(

@@ -163,12 +163,11 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.Dat
     if not mining.reserve:
         table = table.drop("reserve_ids", "reserve", "reserve_scores")
     if not counts["kept"]:
-        within = counts["above_share_of_positive"]
-        mend = "raise max_share_of_positive" if within else f"there are {len(document_ids)} documents: lower ranks"
-        raise AscentError(
-            f"{shards.folder}: mining found no negative for any pair: within ranks {list(mining.ranks)} are {within} candidates, "
-            f"all of which score too high; {mend}, or leave the data set out by mine: false."
-        )
+        ranks, within = list(mining.ranks), counts["above_share_of_positive"]
+        why = f"ranks {ranks} hold no document that is no answer, of {len(document_ids)} in all; lower them"
+        if within:
+            why = f"all {within} candidates of ranks {ranks} score too high; raise max_share_of_positive"
+        raise AscentError(f"{shards.folder}: mining found no negative for any pair: {why}, or set the data set's mine: false.")
     return table, _audit(table, mining, counts, examples)
 
 

@@ -327,7 +327,7 @@ def _check_own_positives(recipe: Recipe, name: str, stage: TrainStage, path: Pat
         if stage.dropout == 0:
             raise AscentError(f"{path}: 'stages.{name}.dropout' is 0, {why}, which only dropout tells apart; give it a share.")
         if stage.mined(dataset):
-            raise AscentError(f"{path}: 'stages.{name}.mining' finds negatives of pairs, {why}; train on it in another stage.")
+            raise AscentError(f"{path}: 'stages.{name}.mining' finds negatives of pairs, {why}; set mine: false for it.")
         if dataset not in stage.data:
             raise AscentError(f"{path}: 'stages.{name}.development' needs something to find, {why}; name another data set.")
 

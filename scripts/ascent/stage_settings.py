@@ -245,7 +245,7 @@ class TrainStage(Training):
             if use.mine is not None and not self.mining:
                 raise ValueError(f"data.{name}.mine speaks of negatives, and the stage mines none: leave it out, or give mining")
         if self.mining and not any(self.mined(name) for name in self.data):
-            raise ValueError("mining has negatives that no data set's objective takes: leave it out")
+            raise ValueError("mining has negatives that no data set's objective compares with: leave it out, or set mine: true")
         plain = self.sampling_temperature == 1 and all(use.weight is None for use in self.data.values())
         if self.mining and self.mining.dynamic and plain and self.epochs <= 1 and self.batching != "balanced":
             raise ValueError("mining.dynamic replaces negatives of rows that come again, and in one pass none does: raise epochs")
@@ -286,9 +286,9 @@ class TrainStage(Training):
                 raise ValueError(f"the objective '{loss}' learns embeddings, which {has_none}: take a bi-encoder")
         mined = any(self.mined(name) and self.taught(name) for name in self.data)
         if mined and self.teacher.kind == "stored":
-            raise ValueError("mining takes negatives for which no score is stored: leave it out, or name a model as teacher")
+            raise ValueError("mining takes negatives for which no score is stored: set mine: false, or name a model as teacher")
         if mined and self.mining.dynamic is not None:
-            raise ValueError("mining.dynamic takes negatives that the teacher was not asked of: leave one of them out")
+            raise ValueError("mining.dynamic takes negatives that the teacher was not asked of: leave it out, or set mine: false")
         if self.teacher is not None and not any(self.taught(name) for name in self.data):
             raise ValueError("no objective learns from the teacher: leave it out, or name an objective such as margin_mse")
         return self

@@ -17,10 +17,11 @@ def spread_out(local: Embedded) -> torch.Tensor:
 
 def _first_of_text(local: Embedded) -> torch.Tensor:
     """Return which rows are the first in the whole batch with their positive's text: bool (rows,)."""
-    mine = torch.stack([local.document_ids[: len(local.queries)], local.numbers], dim=1)
-    every = gather(mine)
-    earlier = (every[:, 0] == mine[:, 0, None]) & (every[:, 1] < mine[:, 1, None])
-    return ~earlier.any(1)
+    ids = local.document_ids[: len(local.queries)]
+    every, numbers = gather(torch.stack([ids, local.numbers], dim=1)).T
+    texts, places = torch.unique(every, return_inverse=True)
+    first = numbers.new_full(texts.shape, torch.iinfo(numbers.dtype).max).scatter_reduce(0, places, numbers, "amin")
+    return local.numbers == first[torch.searchsorted(texts, ids.contiguous())]
 
 
 def _spread(embeddings: torch.Tensor) -> torch.Tensor:

@@ -59,7 +59,7 @@ def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: di
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if stage.offload_optimizer != "none":
+    if stage.offload_optimizer != "none" or stage.offload_weights != "none":
         await_compilers()
     # DeepSpeed's own AdamW steps on the CPU with vector instructions; it is compiled when it is first used.
     adamw = partial(torch.optim.AdamW, fused=True) if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
