@@ -11,8 +11,9 @@ from ascent.contract_settings import Contract
 from ascent.data_settings import Preparation
 from ascent.errors import AscentError
 from ascent.mining_settings import Mining
-from ascent.recipes import kind_of, load_recipes, settings_files
+from ascent.recipes import kind_of, load_recipes
 from ascent.settings import Adoption, ReleaseSettings, Scoring, StageSettings, TaskSettings, Threshold
+from ascent.settings_files import settings_files
 from ascent.source_settings import Reading
 from ascent.stage_settings import TrainStage
 from ascent.validation import check, load
