@@ -199,7 +199,7 @@ def launch():
     started = []
 
     def _launch(
-        folder: Path, settings: StageSettings, *, parent: Path, tokens: Path, running: dict | None, processes: int
+        folder: Path, settings: StageSettings, *, parent: Path, tokens: Path, running: dict | None = None, processes: int = 1
     ) -> subprocess.Popen:
         folder.mkdir(exist_ok=True)
         (folder / "stage.yaml").write_text(dump(settings))
@@ -224,36 +224,3 @@ def launch():
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def trained(training_tokens, training_contract, tiny_model, tmp_path):
-    """Train a stage in a folder in this machine's way, by the script; return the finished process."""
-    import subprocess
-    import sys
-
-    from ascent.settings import Running, StageSettings
-    from ascent.stage_settings import TrainStage
-    from ascent.validation import dump
-
-    def _trained(name: str, *, more: dict[str, Path] | None = None, **changes) -> subprocess.CompletedProcess:
-        tokens = {"questions": training_tokens} | (more or {})
-        settings = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "epochs": 5, "learning_rate": 1e-3}
-        settings = StageSettings(
-            recipe="r",
-            name="s",
-            stage=TrainStage(**settings | changes),
-            contract=training_contract,
-            tasks=dict.fromkeys(tokens, "retrieval"),
-        )
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        (folder / "stage.yaml").write_text(dump(settings))
-        (folder / "running.yaml").write_text(dump(Running()))
-        command = [sys.executable, Path(__file__).parent.parent / "scripts" / "train_stage.py"]
-        command += ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", tiny_model]
-        command += ["--tokens", *tokens.values(), "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
-        command += ["--deepspeed", folder / "deepspeed.json"]
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-
-    return _trained

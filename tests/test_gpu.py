@@ -17,6 +17,8 @@ from ascent.contract_settings import Contract
 from ascent.model import EmbeddingModel, load_backbone
 from ascent.objectives import Embedded
 from ascent.objectives.infonce import infonce
+from ascent.settings import StageSettings
+from ascent.stage_settings import TrainStage
 from ascent.training.throughput import matmul_peak
 
 pytestmark = [
@@ -27,12 +29,15 @@ BENCHMARK = Path(__file__).parent / "benchmarks" / "train_throughput.py"
 
 
 @pytest.fixture
-def gpu_run(trained, tmp_path):
+def gpu_run(launch, training_tokens, training_contract, tiny_model, tmp_path):
     """Train a few steps with some settings; return the metrics."""
 
     def _run(name: str, **changes) -> list[dict]:
-        done = trained(name, **changes)
-        assert done.returncode == 0, done.stdout + done.stderr
+        asked = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "epochs": 5, "learning_rate": 1e-3} | changes
+        same = {"contract": training_contract, "tasks": {"questions": "retrieval"}}
+        settings = StageSettings(recipe="r", name="s", stage=TrainStage(**asked), **same)
+        process = launch(tmp_path / name, settings, parent=tiny_model, tokens=training_tokens)
+        assert process.wait() == 0, (tmp_path / name / "log").read_text()
         return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
 
     return _run
