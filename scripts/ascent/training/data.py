@@ -204,7 +204,7 @@ def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, compe
     unlabelled = np.flatnonzero(~np.isfinite(table.labels))
     alone = len(table.documents) == len(table)
     read = any(settings.needs == "labels" for settings in objective.chosen.values())
-    graded = not read and len(np.unique(table.labels[np.isfinite(table.labels)])) > 1
+    graded = not read and np.nanmin(table.labels, initial=np.inf) < np.nanmax(table.labels, initial=-np.inf)
     for loss, settings in objective.chosen.items():
         if settings.needs == "labels" and len(unlabelled):
             raise AscentError(

@@ -39,7 +39,7 @@ class Development:
             raise AscentError(
                 f"{table.folder}: {shared} of the development split's queries are trained on; take another split of the corpus."
             )
-        if np.isfinite(table.labels).all() and len(np.unique(table.labels)) == 1:
+        if np.isfinite(table.labels).all() and np.ptp(table.labels) == 0:
             raise AscentError(
                 f"{table.folder}: the development split's labels are all alike, so nothing ranks; take another one."
             )
