@@ -56,7 +56,7 @@ nightly: $(VENV)/.ready-dev  ## what takes long: the whole matrix of gradients, 
 	$(VENV)/bin/python -m pytest -m nightly --timeout 0 -rs --capture=no
 
 gradients: $(VENV)/.ready-dev  ## the gradient at 1, 2 and 4 processes, every loss, way and ZeRO stage, against float64; planted errors
-	$(VENV)/bin/python -m pytest tests/test_gradients.py tests/test_pretraining.py -k gradient --capture=no
+	$(VENV)/bin/python -m pytest tests/training/test_gradients.py tests/training/test_pretraining.py -k gradient --capture=no
 
 gpu-test: $(VENV)-gpu/.ready  ## the checks that need a GPU, with the torch that PYTHON has: make gpu-test PYTHON=/opt/conda/bin/python
 	$(VENV)-gpu/bin/python -m pytest -m gpu -rs --capture=no

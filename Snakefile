@@ -12,12 +12,12 @@ include: "rules/common.smk"
 include: "rules/settings.smk"
 include: "rules/corpora.smk"
 include: "rules/pairs.smk"
-include: "rules/shards.smk"
 include: "rules/negatives.smk"
 include: "rules/teachers.smk"
 include: "rules/tokens.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
+include: "rules/report.smk"
 include: "rules/release.smk"
 
 

@@ -5,8 +5,8 @@ from os.path import dirname
 from snakemake.exceptions import WorkflowError
 
 from scripts.ascent.errors import AscentError
-from scripts.ascent.recipes import load_recipes
-from scripts.ascent.settings_files import settings_files
+from scripts.ascent.recipes.loading import load_recipes
+from scripts.ascent.recipes.step_settings import settings_files
 
 try:
     recipes = load_recipes(config)

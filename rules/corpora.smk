@@ -51,13 +51,13 @@ rule normalise_corpus:
         "--audit {output.audit} > {log} 2>&1"
 
 
-rule list_tested_texts:
+rule list_evaluation_texts:
     output:
         "results/tested/{task}/pairs.parquet",
     log:
-        "logs/tested/{task}/list_tested_texts.log",
+        "logs/tested/{task}/list_evaluation_texts.log",
     benchmark:
-        "benchmarks/tested/{task}/list_tested_texts.tsv"
+        "benchmarks/tested/{task}/list_evaluation_texts.tsv"
     wildcard_constraints:
         task=any_of(recipes.tested_tasks),
     conda:
@@ -68,4 +68,4 @@ rule list_tested_texts:
     params:
         revision=1,
     shell:
-        "python scripts/list_tested_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1"
+        "python scripts/list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1"

@@ -1,4 +1,5 @@
-# In: a corpus's pairs. Out: training pairs that passed every filter, and the count of those that did not.
+# In: a corpus's pairs. Out: training pairs that passed every filter, and the count of those that did not; what test texts were found
+# among them.
 
 
 rule prepare_pairs:
@@ -73,3 +74,27 @@ rule filter_pairs:
         "python scripts/filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
         "--prepared-audit {input.audit} --scores {input.scores} --output {output.pairs} "
         "--audit {output.audit} > {log} 2>&1"
+
+
+rule check_leakage:
+    input:
+        pairs=recipe_pairs,
+        evaluation=evaluation_pairs,
+    output:
+        "results/{recipe}/leakage.json",
+    log:
+        "logs/{recipe}/check_leakage.log",
+    benchmark:
+        "benchmarks/{recipe}/check_leakage.tsv"
+    # A leak is found before days of training, not after.
+    priority: 100
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=by_attempt(16_000),
+    params:
+        revision=1,
+        splits=evaluation_splits,
+    shell:
+        "python scripts/check_leakage.py --pairs {input.pairs} --evaluation {input.evaluation} "
+        "--splits {params.splits} --output {output} > {log} 2>&1"

@@ -2,7 +2,7 @@
 # its embedding of each text, where the stage learns them.
 
 
-rule score_candidates:
+rule score_with_teacher:
     input:
         settings="results/{recipe}/{stage}/teacher/{dataset}.yaml",
         teacher=stage_teacher,
@@ -24,11 +24,11 @@ rule score_candidates:
     params:
         revision=2,
     shell:
-        "python scripts/score_candidates.py --settings {input.settings} --teacher {input.teacher} "
+        "python scripts/score_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
 
 
-rule embed_texts:
+rule embed_with_teacher:
     input:
         settings="results/{recipe}/{stage}/teacher/{dataset}.yaml",
         teacher=stage_teacher,
@@ -50,5 +50,5 @@ rule embed_texts:
     params:
         revision=2,
     shell:
-        "python scripts/embed_texts.py --settings {input.settings} --teacher {input.teacher} "
+        "python scripts/embed_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"

@@ -1,16 +1,16 @@
 # In: a parent's model and the tokens of the data sets. Out: the stage's model and metrics, the audit of replaced negatives.
 
 
-rule adopt_base:
+rule import_base:
     input:
         settings="results/{recipe}/{stage}/stage.yaml",
         resource=base_model,
     output:
         directory("results/{recipe}/{stage}/model"),
     log:
-        "logs/{recipe}/{stage}/adopt_base.log",
+        "logs/{recipe}/{stage}/import_base.log",
     benchmark:
-        "benchmarks/{recipe}/{stage}/adopt_base.tsv"
+        "benchmarks/{recipe}/{stage}/import_base.tsv"
     wildcard_constraints:
         stage="base",
     conda:
@@ -20,7 +20,7 @@ rule adopt_base:
     params:
         revision=1,
     shell:
-        "python scripts/adopt_base.py --settings {input.settings} --resource {input.resource} "
+        "python scripts/import_base.py --settings {input.settings} --resource {input.resource} "
         "--output {output} > {log} 2>&1"
 
 

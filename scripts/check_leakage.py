@@ -4,8 +4,8 @@ import argparse
 
 from ascent.errors import reports_errors
 from ascent.files import write_json
-from ascent.leakage import check_leakage
-from ascent.pairs import SPLITS, read_pairs
+from ascent.pairs.leakage import check_leakage
+from ascent.pairs.table import SPLITS, read_pairs
 
 
 @reports_errors

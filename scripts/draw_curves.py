@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.figures import draw_curves
+from ascent.report.figures import draw_curves
 
 
 @reports_errors

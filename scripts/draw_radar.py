@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.figures import draw_radar
-from ascent.statistics import read_table
+from ascent.evaluation.statistics import read_table
+from ascent.report.figures import draw_radar
 
 
 @reports_errors

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from ascent.encoder import Encoder
 from ascent.errors import reports_errors
-from ascent.shards import encode_shard
+from ascent.model.encoder import Encoder
+from ascent.negatives.shards import encode_shard
 
 
 @reports_errors

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.settings import TaskSettings
-from ascent.validation import load
+from ascent.settings.evaluation import TaskSettings
+from ascent.settings.validation import load
 
 
 @reports_errors
@@ -27,7 +27,7 @@ def main() -> None:
     options = vars(parser.parse_args())
     settings = load(TaskSettings, options.pop("settings"))
 
-    from ascent.evaluation.run import evaluate_task  # seconds of imports; wrong settings fail without them
+    from ascent.evaluation.run import evaluate_task
 
     evaluate_task(settings, options.pop("model"), options.pop("name"), **options)
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from ascent.errors import reports_errors
 from ascent.files import read_json, write_json
-from ascent.filters import keep_scored
-from ascent.pairs import read_columns, read_pairs, write_pairs
-from ascent.settings import Threshold
-from ascent.validation import load
+from ascent.pairs.filters import keep_scored
+from ascent.pairs.table import read_columns, read_pairs, write_pairs
+from ascent.settings.pairs import Threshold
+from ascent.settings.validation import load
 
 SCORES = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ascent.errors import reports_errors
 from ascent.files import write_atomically
-from ascent.schemas import config_schema, readme_text, recipe_schema, schema_text
+from ascent.recipes.schemas import config_schema, readme_text, recipe_schema, schema_text
 
 
 @reports_errors

@@ -8,7 +8,7 @@ from typing import Any
 
 from ascent.errors import reports_errors
 from ascent.files import write_json
-from ascent.recipes import MTEB
+from ascent.recipes.recipes import MTEB
 
 
 def mteb_tasks() -> dict[str, Any]:

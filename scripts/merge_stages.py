@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.merge import merge
-from ascent.settings import StageSettings
-from ascent.validation import load
+from ascent.model.merging import merge
+from ascent.settings.stages import StageSettings
+from ascent.settings.validation import load
 
 
 @reports_errors

@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.mining_settings import Selection
-from ascent.negatives import mine, write_negatives
-from ascent.pairs import read_pairs
-from ascent.shards import open_shards
-from ascent.validation import load
+from ascent.negatives.selection import mine
+from ascent.negatives.shards import open_shards
+from ascent.negatives.table import write_negatives
+from ascent.pairs.table import read_pairs
+from ascent.settings.negatives import Selection
+from ascent.settings.validation import load
 
 
 @reports_errors

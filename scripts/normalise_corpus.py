@@ -2,12 +2,12 @@
 
 import argparse
 
+from ascent.corpora.normalise import normalise
 from ascent.errors import reports_errors
 from ascent.files import write_json
-from ascent.pairs import write_documents, write_pairs
-from ascent.readers import normalise
-from ascent.source_settings import Reading
-from ascent.validation import load
+from ascent.pairs.table import write_documents, write_pairs
+from ascent.settings.corpora import Reading
+from ascent.settings.validation import load
 
 
 @reports_errors

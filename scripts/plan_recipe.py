@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ascent.errors import reports_errors
 from ascent.files import read_yaml
-from ascent.gpus import GPUS, Machine
-from ascent.plan import Plan, amount, make_plan
-from ascent.recipes import load_recipes
-from ascent.tokens import SAMPLE
+from ascent.planning.gpus import GPUS, Machine
+from ascent.planning.plan import Plan, amount, make_plan
+from ascent.planning.token_counts import SAMPLE
+from ascent.recipes.loading import load_recipes
 
 
 @reports_errors

@@ -4,12 +4,12 @@ import argparse
 
 import polars as pl
 
-from ascent.data_settings import Preparation
 from ascent.errors import reports_errors
 from ascent.files import write_json
-from ascent.filters import prepare
-from ascent.pairs import read_pairs, write_pairs
-from ascent.validation import load
+from ascent.pairs.filters import prepare
+from ascent.pairs.table import read_pairs, write_pairs
+from ascent.settings.pairs import Preparation
+from ascent.settings.validation import load
 
 
 @reports_errors

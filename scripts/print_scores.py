@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.figures import metric_name
-from ascent.report import number, score_table, verdict
-from ascent.statistics import read_table
+from ascent.evaluation.statistics import read_table
+from ascent.report.figures import metric_name
+from ascent.report.pages import number, score_table, verdict
 
 
 @reports_errors

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from ascent.card import release_model
 from ascent.errors import reports_errors
-from ascent.settings import ReleaseSettings
-from ascent.validation import load
+from ascent.release.assemble import release_model
+from ascent.settings.recipe import ReleaseSettings
+from ascent.settings.validation import load
 
 
 @reports_errors

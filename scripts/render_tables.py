@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.report import render_audits, render_scores, render_significance
+from ascent.report.pages import render_audits, render_scores, render_significance
 
 
 @reports_errors

@@ -4,8 +4,8 @@ import argparse
 
 from ascent.errors import reports_errors
 from ascent.files import read_yaml
+from ascent.settings.validation import check
 from ascent.sources import Resource, retrieve
-from ascent.validation import check
 
 
 @reports_errors

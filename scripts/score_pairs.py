@@ -5,12 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-from ascent.encoder import Encoder
 from ascent.errors import reports_errors
 from ascent.files import write_atomically
-from ascent.pairs import read_pairs
-from ascent.settings import Scoring
-from ascent.validation import load
+from ascent.model.encoder import Encoder
+from ascent.pairs.table import read_pairs
+from ascent.settings.pairs import Scoring
+from ascent.settings.validation import load
 
 
 @reports_errors

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from ascent.contract_settings import Tokenising
 from ascent.errors import reports_errors
-from ascent.tokenised import tokenise_pairs
-from ascent.validation import load
+from ascent.settings.model import Tokenising
+from ascent.settings.validation import load
+from ascent.tokens.tokenise import tokenise_pairs
 
 
 @reports_errors

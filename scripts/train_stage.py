@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import AscentError, reports_errors
-from ascent.settings import Running, StageSettings
-from ascent.training.launch import launch
-from ascent.validation import load
+from ascent.settings.stages import StageSettings
+from ascent.settings.training import Running
+from ascent.settings.validation import load
+from ascent.training.job.launch import launch
 
 
 @reports_errors
@@ -31,7 +32,7 @@ def main() -> int | None:
     if status is not None:
         return status
 
-    from ascent.training.loop import Task, train  # seconds of imports; wrong settings fail without them
+    from ascent.training.loop import Task, train
 
     train(
         Task(

@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def corpus_rows() -> list[dict[str, str]]:
     """Real question-and-answer text of any machine: names of the standard library's functions and what they are for."""
-    from small import corpus_rows
+    from support.small_recipe import corpus_rows
 
     return corpus_rows()
 
@@ -25,7 +25,7 @@ def corpus_rows() -> list[dict[str, str]]:
 @pytest.fixture(scope="session")
 def tiny_resource(tmp_path_factory) -> Path:
     """A model folder as it is retrieved: a BERT of two layers, random weights, with a tokenizer trained on the corpus."""
-    from small import make_model
+    from support.small_recipe import make_model
 
     return make_model(tmp_path_factory.mktemp("resource") / "tiny")
 
@@ -50,8 +50,8 @@ def decoder_resource(tiny_resource, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tiny_resource, tmp_path_factory) -> Path:
     """The same as a stage's model folder, with its contract."""
-    from ascent.contract_settings import Contract
-    from ascent.model import save_new
+    from ascent.model.saving import save_new
+    from ascent.settings.model import Contract
 
     contract = Contract(max_tokens=32)
     folder = tmp_path_factory.mktemp("model") / "model"
@@ -63,7 +63,7 @@ def tiny_model(tiny_resource, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def training_contract():
     """The contract that the tests train with."""
-    from ascent.contract_settings import Contract
+    from ascent.settings.model import Contract
 
     return Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}})
 
@@ -71,7 +71,7 @@ def training_contract():
 @pytest.fixture(scope="session")
 def training_rows(corpus_rows):
     """44 rows of distinct queries, each with one negative."""
-    from ascent.pairs import Pair
+    from ascent.pairs.table import Pair
 
     chosen = list({row["query"]: row for row in corpus_rows}.values())[:44]
     return [Pair(row["query"], row["positive"], (corpus_rows[-i - 1]["positive"],)) for i, row in enumerate(chosen)]
@@ -80,7 +80,7 @@ def training_rows(corpus_rows):
 @pytest.fixture(scope="session")
 def training_pairs(training_rows, tmp_path_factory):
     """The same as a table."""
-    from ascent.pairs import pair_frame, write_pairs
+    from ascent.pairs.table import pair_frame, write_pairs
 
     path = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
     write_pairs(path, pair_frame(training_rows, "questions", "eng-Latn"))
@@ -90,8 +90,8 @@ def training_pairs(training_rows, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tokens_of(tiny_model, training_contract, tmp_path_factory):
     """Tokenise rows, or a table, as a stage with the tests' contract trains on them; return the folder."""
-    from ascent.pairs import pair_frame, write_pairs
-    from ascent.tokenised import tokenise_pairs
+    from ascent.pairs.table import pair_frame, write_pairs
+    from ascent.tokens.tokenise import tokenise_pairs
 
     def _tokens_of(rows, *, model=tiny_model, negatives=None, task="retrieval", contract=training_contract, **taught) -> Path:
         folder = tmp_path_factory.mktemp("tokens")
@@ -108,8 +108,8 @@ def tokens_of(tiny_model, training_contract, tmp_path_factory):
 def data_of(tiny_model, training_contract):
     """The data of a stage with the tests' contract and some settings, from folders of tokens by data set."""
     from ascent.files import read_json
-    from ascent.settings import StageSettings
-    from ascent.stage_settings import TrainStage
+    from ascent.settings.stages import StageSettings
+    from ascent.settings.training import TrainStage
     from ascent.training.data import TrainingData, open_table
 
     def _data_of(folders: dict[str, Path], *, tasks=None, contract=training_contract, **settings) -> TrainingData:
@@ -138,12 +138,12 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     import deepspeed
     import torch
 
-    from ascent.contract_settings import Contract
-    from ascent.settings import Running, StageSettings
-    from ascent.stage_settings import TrainStage
+    from ascent.settings.model import Contract
+    from ascent.settings.stages import StageSettings
+    from ascent.settings.training import Running, TrainStage
     from ascent.training import throughput
+    from ascent.training.job.distributed import start_deepspeed
     from ascent.training.loop import Task, train
-    from ascent.training.processes import start_deepspeed
 
     def forget() -> None:
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # as start_processes has set them for a process that is alone
@@ -193,8 +193,9 @@ def launch():
     import signal
     import subprocess
 
-    from ascent.settings import Running, StageSettings
-    from ascent.validation import dump
+    from ascent.settings.stages import StageSettings
+    from ascent.settings.training import Running
+    from ascent.settings.validation import dump
 
     started = []
 

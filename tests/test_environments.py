@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from generate_environments import environment_text
-from small import ROOT
+from support.small_recipe import ROOT
 
 ENVS = ROOT / "envs"
 SOURCES = {"ascent": ("ascent.in", "torch.txt"), "dev": ("dev.in",), "gpu": ("gpu.in", "ascent.in")}

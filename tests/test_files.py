@@ -12,15 +12,7 @@ import pytest
 
 from ascent import files
 from ascent.errors import AscentError, reports_errors
-from ascent.files import (
-    digest_of,
-    folder_atomically,
-    read_json,
-    read_yaml,
-    sha256_file,
-    write_atomically,
-    write_json,
-)
+from ascent.files import digest_of, folder_atomically, read_json, read_yaml, sha256_file, write_atomically, write_json
 
 SCRIPTS = Path(files.__file__).parent.parent
 
@@ -134,7 +126,7 @@ def test_writers_of_tables_and_weights_report_a_full_disk_too(tiny_disk):
     import torch
     from safetensors.torch import save_file
 
-    from ascent.pairs import Pair, pair_frame, write_pairs
+    from ascent.pairs.table import Pair, pair_frame, write_pairs
 
     noise = np.random.default_rng(0).integers(0, 2**62, size=2**16)
     pairs = pair_frame([Pair(str(a), str(b)) for a, b in noise.reshape(-1, 2)], "x", "eng-Latn")

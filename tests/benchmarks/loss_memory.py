@@ -31,7 +31,7 @@ def measure(kind: str, rows: int, dimension: int, tiles: int | None) -> dict:
     """Take one figure, in this process."""
     import torch
 
-    from ascent.objectives import Embedded, infonce
+    from ascent.losses import Embedded, infonce
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = _resident()

@@ -63,10 +63,10 @@ def make(options: argparse.Namespace) -> None:
 
 def compare(folder: Path) -> None:
     """Print what the stages reached, and how far they are apart."""
-    from ascent.statistics import read_table, score_stages
+    from ascent.evaluation.statistics import compare_stages, read_table
 
     results = [Path(f"results/scratch/{stage}/mteb/InsuranceQARetrieval.json") for stage in ("direct", "pretrained")]
-    score_stages("scratch", results, folder / "scores.tsv", folder / "significance.tsv", "direct")
+    compare_stages("scratch", results, folder / "scores.tsv", folder / "significance.tsv", "direct")
     for row in [*read_table(folder / "scores.tsv"), *read_table(folder / "significance.tsv")]:
         print(row)
 

@@ -51,10 +51,10 @@ def cuda() -> bool:
 
 def ascent(options, folder: Path) -> list[float]:
     """Train with the engine; return the seconds of each step."""
-    from ascent.contract import read_contract
-    from ascent.settings import Running, StageSettings
-    from ascent.stage_settings import TrainStage
-    from ascent.tokenised import tokenise_pairs
+    from ascent.model.contract import read_contract
+    from ascent.settings.stages import StageSettings
+    from ascent.settings.training import Running, TrainStage
+    from ascent.tokens.tokenise import tokenise_pairs
     from ascent.training.loop import Task, train
 
     contract, _ = read_contract(options.model)
@@ -93,7 +93,7 @@ def _with_contract(model: Path, contract, folder: Path) -> Path:
 
     from transformers import AutoTokenizer
 
-    from ascent.contract import write_contract
+    from ascent.model.contract import write_contract
 
     shutil.copytree(model, folder)
     write_contract(folder, contract, AutoTokenizer.from_pretrained(folder), {})
@@ -216,7 +216,7 @@ def run_one(library: str, precision: str, options) -> dict | str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="model folder, as adopt_base makes it")
+    parser.add_argument("--model", type=Path, required=True, help="model folder, as import_base makes it")
     parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
     parser.add_argument("--libraries", nargs="+", default=list(LIBRARIES), choices=LIBRARIES)
     parser.add_argument("--flagembedding-python", default=sys.executable, help="a Python where FlagEmbedding is installed")

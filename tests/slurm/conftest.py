@@ -10,7 +10,7 @@ import yaml
 
 from cluster import Cluster, missing
 from runs import ClusterCopy
-from small import make_workspace
+from support.small_recipe import make_workspace
 
 # Trainings that are disturbed at a time. Each is at work for half a minute, on one of two cores, and otherwise waits.
 AT_ONCE = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from cluster import Cluster, wait_for
-from test_workflow import Copy
+from support.workflow_copy import Copy
 
 # Jobs at once: two cores have little use for more. Seconds to the first look at a job and, by DISTURBED, to the next. Seconds in
 # which files come through a network, which is not there.

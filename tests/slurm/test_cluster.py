@@ -9,7 +9,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from runs import begun_early, job_of
-from small import ROOT
+from support.small_recipe import ROOT
 
 pytestmark = pytest.mark.slurm
 
@@ -20,7 +20,7 @@ ON_CPU = {
     "mine_negatives": 1,
     "tokenise_pairs": 2,
     "merge_stages": 1,
-    "score_stages": 1,
+    "compare_stages": 1,
     "release_model": 1,
 }
 

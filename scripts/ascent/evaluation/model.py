@@ -6,7 +6,7 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.types import PromptType
 
-from ..encoder import Encoder
+from ..model.encoder import Encoder
 
 # mteb's task types that go by another name in the prompt contract.
 TASKS = {

@@ -8,13 +8,13 @@ import datasets
 import mteb
 from sklearn.exceptions import UndefinedMetricWarning
 
-from ..encoder import Encoder
 from ..errors import AscentError
 from ..files import write_atomically
-from ..settings import TaskSettings
-from ..statistics import main_score
+from ..model.encoder import Encoder
+from ..settings.evaluation import TaskSettings
 from .model import EvaluatedModel
 from .search import SearchingModel
+from .statistics import main_score
 from .tasks import make_task
 from .units import Units, UnitsObserver, write_units
 

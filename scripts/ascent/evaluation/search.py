@@ -6,8 +6,8 @@ import torch
 from mteb._create_dataloaders import create_dataloader
 from mteb.types import PromptType
 
-from ..encoder import Encoder
-from ..token_scores import Encoded, scores_by_kind
+from ..model.encoder import Encoder
+from ..model.token_scores import Encoded, scores_by_kind
 from .model import TASKS, model_meta
 
 # Queries that are compared at a time.

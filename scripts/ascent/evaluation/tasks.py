@@ -15,8 +15,10 @@ from mteb.abstasks.task_metadata import TaskMetadata
 
 from ..errors import AscentError, did_you_mean
 from ..files import sha256_file
-from ..pairs import read_documents, read_pairs, text_id
-from ..settings import LocalTask, TaskSettings
+from ..pairs.table import read_documents, read_pairs
+from ..pairs.text import text_id
+from ..settings.evaluation import LocalTask, TaskSettings
+from .local_tasks import _of_split
 
 # Per task type: mteb's name for it, its class and its main score in mteb's benchmarks.
 TYPES = {
@@ -75,16 +77,6 @@ def _registered_task(settings: TaskSettings) -> AbsTask:
             f"{settings.name}: its data could not be loaded ({reason}); check the network, or fill the hub's cache first."
         ) from error
     return task
-
-
-def _of_split(rows: pl.DataFrame, task: LocalTask, pairs: Path) -> pl.DataFrame:
-    """Return the rows of the task's split, ordered by query, the first `queries` queries only."""
-    rows = rows.filter(pl.col("split") == task.split).sort("query_id", "positive_id")
-    if task.queries is not None:
-        rows = rows.filter(pl.col("query_id").rank("dense") <= task.queries)
-    if rows.is_empty():
-        raise AscentError(f"{pairs}: no rows for {task.type} in the split '{task.split}'; mend the task's corpus or split.")
-    return rows
 
 
 def _fill_retrieval(task: AbsTask, options: LocalTask, rows: pl.DataFrame, pairs: Path, documents: Path) -> None:

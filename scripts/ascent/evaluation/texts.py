@@ -6,7 +6,7 @@ import polars as pl
 from mteb.abstasks import AbsTask, AbsTaskRetrieval
 
 from ..errors import AscentError
-from ..pairs import Pair, pair_frame
+from ..pairs.table import Pair, pair_frame
 
 
 def tested_texts(task: AbsTask) -> list[str]:

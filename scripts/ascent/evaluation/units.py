@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ..errors import AscentError
 from ..files import write_atomically
-from ..pairs import read_columns
+from ..pairs.table import read_columns
 
 SCHEMA = pa.schema(
     {

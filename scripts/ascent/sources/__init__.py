@@ -12,9 +12,9 @@ from typing import Literal
 
 from ..errors import AscentError
 from ..files import folder_atomically, sha256_file, write_json
-from ..gguf import unpack_gguf
-from ..settings_base import Settings
-from ..source_settings import Source
+from ..settings.base import Settings
+from ..settings.corpora import Source
+from .gguf import unpack_gguf
 
 # Loading these runs code that they contain.
 PICKLES = ("*.pkl", "*.pickle", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.joblib")

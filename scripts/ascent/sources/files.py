@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import AscentError, did_you_mean
 from ..files import sha256_file
-from ..source_settings import FilesSource
+from ..settings.corpora import FilesSource
 
 
 def fetch(source: FilesSource, folder: Path, kind: str, cache: Path) -> None:

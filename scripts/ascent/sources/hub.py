@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from ..errors import AscentError
-from ..source_settings import HubSource
+from ..settings.corpora import HubSource
 from . import PICKLES
 
 

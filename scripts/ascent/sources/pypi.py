@@ -24,7 +24,7 @@ from urllib3.util import Retry
 
 from ..errors import AscentError, did_you_mean
 from ..files import sha256_file, write_atomically
-from ..source_settings import PypiSource
+from ..settings.corpora import PypiSource
 from . import is_pickle
 
 _TIMEOUT = 60  # seconds without a byte

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from ..errors import AscentError
-from ..objective_settings import Objectives
-from ..schedule import Schedule, make_schedule
-from ..settings import StageSettings
-from ..stage_settings import TrainStage
-from ..tokenised import TokenisedPairs
-from .dynamic import DynamicNegatives
+from ..settings.losses import Objectives
+from ..settings.stages import StageSettings
+from ..settings.training import TrainStage
+from ..tokens.table import TokenisedPairs
+from .dynamic_negatives import DynamicNegatives
+from .schedule import Schedule, make_schedule
 
 
 @dataclass(frozen=True, kw_only=True)

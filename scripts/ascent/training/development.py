@@ -8,11 +8,11 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
-from ..batching import by_length
 from ..errors import AscentError
 from ..files import read_json, write_atomically, write_json
-from ..stage_settings import Development as DevelopmentSettings
-from ..tokenised import TokenisedPairs
+from ..model.batching import by_length
+from ..settings.training import Development as DevelopmentSettings
+from ..tokens.table import TokenisedPairs
 
 DEPTH = 10
 

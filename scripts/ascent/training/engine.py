@@ -4,10 +4,10 @@ Why it is right. Let a batch of B rows lie on W processes, and L = 1/B * sum ove
 computes l_r = W/B * sum over its own rows, against the embeddings of the whole batch. DeepSpeed averages gradients over
 processes, so the step's gradient is 1/W * sum_r dl_r/dw, the row losses' sum divided by B: dL/dw, provided that a
 process's embeddings also receive what the other processes' rows say of them. A loss that compares rows of several processes
-sees to that in its own backward (objectives/infonce.py); one that concerns each row alone has nothing to see to.
+sees to that in its own backward (losses/ring.py); one that concerns each row alone has nothing to see to.
 
-The chain is split at the embeddings, and at what heads beside them give for each token (leaves.py): the loss's gradient is
-taken there first. The gradient cache (Gao et al. 2021, arXiv 2101.06983) embeds the mini-batches without a graph, embeds each
+The chain is split at the embeddings, and at what heads beside them give for each token (gradient_cache.py): the loss's gradient
+is taken there first. The gradient cache (Gao et al. 2021, arXiv 2101.06983) embeds the mini-batches without a graph, embeds each
 again with one, and sends its piece backward. Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second
 pass repeats the first exactly, and so does a resumed run; an adversarial perturbation meets the masks that it was found with.
 Only the step's last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
@@ -18,21 +18,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import deepspeed
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from ..batching import by_length
-from ..heads import PREFIX
-from ..objectives import Embedded, Objective
-from ..stage_settings import Training, TrainStage
-from .adversarial import Perturbation
-from .collectives import largest
-from .data import Batch
-from .extensions import await_compilers
-from .leaves import Leaves
-from .queue import Queue
+from ..model.heads import PREFIX
+from ..settings.training import Training
+from .job.distributed import await_compilers, deepspeed
 
 # Forward passes of more tokens are slower on a CPU (2,048: 3.5k tokens/s, 6,144: 2.6k, 16,384: 2.0k for MiniLM on two cores);
 # a GPU takes the whole budget at once.
@@ -104,28 +96,6 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
     return {"linear": 1 - done, "cosine": 0.5 * (1 + np.cos(np.pi * done)), "constant": 1.0}[schedule]
 
 
-def train_step(
-    engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int, queue: Queue | None = None
-) -> StepResult:
-    """Take one optimizer step on a batch, of which this process holds a share (at least one row)."""
-    losses, gradients = backward(engine, batch, objective, stage, step, pad_id, queue)
-    norm = optimizer_step(engine, stage)
-    if queue:
-        queue.take(engine.module, batch, pad_id, forward_tokens(stage, engine.device))
-    lengths = losses.new_tensor([[len(row), len(row) ** 2] for row in batch.tokens], dtype=torch.float64).sum(0)
-    totals = torch.cat([losses.sum()[None], gradients, lengths])
-    dist.all_reduce(totals)
-    loss, *parts, tokens, squares = totals.tolist()
-    return StepResult(
-        loss=loss / batch.global_rows,
-        gradient_norm=norm,
-        tokens=int(tokens),
-        squares=int(squares),
-        # Each data set's share of the squares of the loss's gradient at the embeddings.
-        more={f"gradient_share/{name}": part / (sum(parts) or 1.0) for name, part in zip(stage.data, parts, strict=True)},
-    )
-
-
 def optimizer_step(engine, stage: Training) -> float:
     """Take the step of the gradient that the engine was left with; return its norm before clipping."""
     if stage.zero:
@@ -145,90 +115,6 @@ def seed_pass(stage: Training, step: int, index: int) -> None:
 def forward_tokens(stage: Training, device: torch.device) -> int:
     """Return how many tokens one forward pass takes."""
     return min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
-
-
-def backward(
-    engine, batch: Batch, objective: Objective, stage: TrainStage, step: int, pad_id: int, queue: Queue | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Leave the whole batch's gradient with the engine.
-
-    Returns the weighted losses of this process's rows, (rows,), whose sum over all processes, divided by the batch's rows, is
-    the batch's loss; and for each data set the sum of squares of the loss's gradient at its rows' embeddings.
-    With an adversarial perturbation (adversarial.py) both are those of the loss without it.
-    """
-    given = (engine, batch, objective, stage, step, pad_id, queue)
-    if not stage.adversarial:
-        return _descend(*given)
-    perturbation = Perturbation(engine.module.backbone, stage.adversarial.epsilon)
-    told = _descend(*given, perturbation, last=False)
-    perturbation.ascend()
-    _descend(*given, perturbation)
-    return told
-
-
-def _descend(
-    engine,
-    batch: Batch,
-    objective: Objective,
-    stage: TrainStage,
-    step: int,
-    pad_id: int,
-    queue: Queue | None,
-    perturbation: Perturbation | None = None,
-    *,
-    last: bool = True,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add the gradient of the loss under a perturbation; `last`: nothing more is added in this step. Returns what `backward`
-    does."""
-    device = engine.device
-    chunks = by_length([len(row) for row in batch.tokens], forward_tokens(stage, device))
-    padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in chunks)
-    padded, count = largest(padded, len(chunks), device=device)
-    cached = padded > stage.mini_batch_tokens
-    # Every process makes the same number of passes, else ZeRO's collectives would wait for ever: the extra ones embed
-    # one row whose gradient is zero.
-    chunks += [chunks[-1][:1]] * (count - len(chunks))
-
-    def embed(index: int) -> tuple[torch.Tensor, ...]:
-        seed_pass(stage, step, index)
-        tokens, prompt_lengths = ([texts[row] for row in chunks[index]] for texts in (batch.tokens, batch.prompt_lengths))
-        inputs = engine.module.inputs(tokens, pad_id, device, prompt_lengths)
-        if perturbation:
-            inputs["perturbation"] = perturbation.of(index, inputs)
-        return engine(**inputs)
-
-    with torch.set_grad_enabled(not cached):
-        given = [torch.cat(parts) for parts in zip(*(embed(index) for index in range(count)), strict=True)]
-    leaves = Leaves(given, batch, chunks, engine.module)
-    embeddings = leaves.tensors[0]
-    sources, owners = batch.sources.to(device), batch.owners.to(device)
-    losses = batch.weights.to(device) * objective(
-        Embedded(
-            queries=embeddings[: batch.rows],
-            documents=embeddings[batch.rows :],
-            owners=owners,
-            document_ids=batch.document_ids.to(device),
-            answers=batch.answers.to(device),
-            groups=batch.groups.to(device),
-            labels=batch.labels.to(device),
-            sources=sources,
-            numbers=(step << 32) + batch.numbers.to(device),
-            **batch.taught(device),
-            queued=queue.candidates(batch) if queue else None,
-            **leaves.tokens(),
-        )
-    )
-    loss = losses.sum() * (dist.get_world_size() / batch.global_rows)
-    at_leaves = torch.autograd.grad(loss, leaves.tensors, allow_unused=True, materialize_grads=True)
-    gradients = leaves.gradients(at_leaves)
-    if not cached:
-        gradients = [tuple(torch.cat(parts) for parts in zip(*gradients, strict=True))]
-    for index, pieces in enumerate(gradients):
-        engine.set_gradient_accumulation_boundary(last and index == len(gradients) - 1)
-        outputs = embed(index) if cached else given
-        engine.backward(sum((output * piece).sum() for output, piece in zip(outputs, pieces, strict=True)))
-    squares = leaves.squares(at_leaves, torch.cat([sources, sources[owners]]), len(stage.data))
-    return losses.detach(), squares
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:

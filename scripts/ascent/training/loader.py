@@ -12,8 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import AscentError
-from ..schedule import Schedule
 from .data import Batch, TrainingData
+from .schedule import Schedule
 
 # What asks a run to stop is for the process that trains, which still needs its batches: a share of them that is lost in the
 # middle of a step would cost the checkpoint.

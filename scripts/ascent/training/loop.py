@@ -6,32 +6,36 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-import deepspeed
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from ..adapters import adapt, save_merged
-from ..contract import read_contract, refuse_difference
+from ..collectives import largest
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
-from ..heads import PREFIX, load_heads
-from ..model import EmbeddingModel, check_tokenizer, load_backbone, precision_dtype, prepare_backbone, save_like
-from ..settings import Running, StageSettings
-from ..stage_settings import Training
-from .checkpoints import Checkpoints
-from .collectives import largest
+from ..model.adapters import adapt, save_merged
+from ..model.backbone import load_backbone
+from ..model.contract import read_contract, refuse_difference
+from ..model.embedding_model import EmbeddingModel
+from ..model.heads import PREFIX, load_heads
+from ..model.precision import precision_dtype, prepare_backbone
+from ..model.saving import check_tokenizer, save_like
+from ..settings.stages import StageSettings
+from ..settings.training import PretrainStage, Running, Training, TrainStage
+from .contrastive import Contrastive
 from .data import check_shares, open_table
 from .development import Development
-from .engine import deepspeed_config, forward_tokens, start_engine, whole_state
-from .lease import Lease
-from .limits import Limits
+from .engine import StepResult, deepspeed_config, forward_tokens, start_engine, whole_state
+from .job.checkpoints import Checkpoints
+from .job.distributed import deepspeed, start_deepspeed, start_processes
+from .job.lease import Lease
+from .job.preemption import Limits
 from .loader import Loader
-from .methods import METHODS
-from .processes import start_deepspeed, start_processes
-from .record import Record
+from .metrics import Record
+from .pretraining import Pretraining
+from .schedule import Schedule
 from .throughput import Throughput
 
 
@@ -230,3 +234,28 @@ def _export(task: Task, state: dict[str, torch.Tensor], texts: list[np.ndarray],
             frozen = load_heads(task.parent, settings.contract, width).state_dict()
             state = {f"{PREFIX}{name}": tensor for name, tensor in frozen.items()} | state
             save_like(task.parent, state, settings.contract, history, folder)
+
+
+class Method(Protocol):
+    """A kind of training, made of the model, its tokenizer, the stage's settings, its `Data` and their schedule.
+
+    Data: made of tables and settings, it has `schedule()` and `batch(rows, rank=, world=)`. module: what DeepSpeed wraps; its
+    `backbone` is what is kept.
+    """
+
+    Data: ClassVar[type]
+    module: torch.nn.Module
+
+    def __init__(self, model: EmbeddingModel, tokenizer, settings: StageSettings, data: Any, schedule: Schedule): ...
+
+    def step(self, engine, batch: Any, step: int) -> StepResult:
+        """Take optimizer step `step`, from 0, on a share of a batch of `Data`."""
+
+    def save(self, folder: Path) -> None:
+        """Write what this process keeps from step to step, beside the engine's state, into a checkpoint's folder."""
+
+    def load(self, folder: Path, processes: int) -> None:
+        """Go on with what so many processes saved."""
+
+
+METHODS: dict[type[Training], type[Method]] = {TrainStage: Contrastive, PretrainStage: Pretraining}

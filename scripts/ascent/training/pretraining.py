@@ -14,17 +14,17 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from ..batching import by_length
+from ..collectives import largest
 from ..errors import AscentError
-from ..language_model import PretrainingModel
-from ..model import EmbeddingModel
-from ..schedule import Schedule, make_schedule
-from ..settings import StageSettings
-from ..stage_settings import PretrainStage
-from ..tokenised import TokenisedPairs
-from .collectives import largest
+from ..model.batching import by_length
+from ..model.embedding_model import EmbeddingModel
+from ..settings.stages import StageSettings
+from ..settings.training import PretrainStage
+from ..tokens.table import TokenisedPairs
 from .engine import StepResult, forward_tokens, optimizer_step, seed_pass
-from .masks import Masking, draw_of, visible
+from .masking import Masking, draw_of, visible
+from .pretraining_model import PretrainingModel
+from .schedule import Schedule, make_schedule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from ..batching import by_length
-from ..model import EmbeddingModel
-from ..objectives import Queued
-from ..stage_settings import TrainStage
+from ..losses import Queued
+from ..model.batching import by_length
+from ..model.embedding_model import EmbeddingModel
+from ..settings.training import TrainStage
 from .data import Batch
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from ..costs import Shape, read_shape, step_flops
 from ..errors import AscentError
-from ..stage_settings import TrainStage
+from ..model.shape import Shape, read_shape, step_flops
+from ..settings.training import TrainStage
 from .engine import StepResult
 
 # Square matrices that keep a device busy: a CPU's cores, a GPU's multiprocessors.

@@ -1,0 +1,58 @@
+"""A retrieved corpus in one form: its rows read, counted, set aside."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import polars as pl
+
+from ..errors import AscentError, did_you_mean
+from ..pairs.table import Document, document_frame, pair_frame
+from ..settings.corpora import Reading
+from ..settings.validation import check
+from . import readers
+from .readers import Rejected
+
+# Rows of these tasks are searched for: their positives belong to the documents of their split.
+SEARCHED = ("retrieval", "reranking")
+EXAMPLES = 5
+
+
+def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
+    """Read a retrieved corpus. Return its pairs, its documents, and an audit of the rows set aside."""
+    known = [module.name for module in iter_modules(readers.__path__)]
+    if corpus.reader not in known:
+        raise AscentError(f"corpus {name}: unknown reader '{corpus.reader}'; {did_you_mean(corpus.reader, known)}")
+    reader = import_module(f"{readers.__name__}.{corpus.reader}")
+    options = check(reader.Options, corpus.options, f"corpus {name}, options of reader {corpus.reader}")
+
+    pairs, documents, positives, reasons, examples = [], [], [], Counter(), defaultdict(list)
+    for row in reader.read(Path(folder), options):
+        if isinstance(row, Rejected):
+            reasons[row.reason] += 1
+            if len(examples[row.reason]) < EXAMPLES:
+                examples[row.reason].append(row.where)
+        elif isinstance(row, Document):
+            documents.append(row)
+        else:
+            pairs.append(row)
+            if row.task in SEARCHED:
+                positives.append(Document(row.positive, row.split))
+    if not pairs:
+        why = "; ".join(f"{count} x {reason}, first at {examples[reason][0]}" for reason, count in reasons.most_common())
+        raise AscentError(f"corpus {name}: no usable row ({why or 'its files are empty'}); mend the corpus or `options`.")
+    documents = document_frame([*documents, *positives])
+    audit = {
+        "corpus": name,
+        "pairs": _count(f"{pair.split} {pair.task}" for pair in pairs),
+        "documents": _count(documents["split"]),
+        "set_aside": dict(sorted(reasons.items())),
+        "examples": dict(sorted(examples.items())),
+    }
+    return pair_frame(pairs, name, corpus.language), documents, audit
+
+
+def _count(names: Iterator[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))

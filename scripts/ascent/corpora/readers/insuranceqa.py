@@ -1,0 +1,113 @@
+"""InsuranceQA (Feng et al. 2015, arXiv 1508.01585) as the package insuranceqa-data holds it.
+
+{train,valid,test}.json.gz: question id -> {en, zh, domain, answers: ids, negatives: 200 ids};
+answers.json.gz: answer id -> {en, zh}. Each question gives retrieval rows and, with its domain, a
+classification row.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from ...errors import AscentError
+from ...pairs.table import Document, Pair
+from ...settings.base import Count, Settings
+from . import BadRow, Rejected, read_json_rows, usable_text
+
+# Of a question's 200 negatives so many are kept for reranking.
+NEGATIVES = 20
+
+
+class Slice(Settings):
+    """A fixed part of the corpus, drawn with random states of its own, so that figures compare."""
+
+    train: Count = 2000
+    """Training questions."""
+    test: Count = 400
+    """Test questions."""
+    validation: Count = 400
+    """Validation questions."""
+    pool: Count = 3000
+    """Answers that the test questions are searched in, and likewise the validation questions."""
+    seed: int = 0
+    """Seed of the draw."""
+
+
+class Options(Settings):
+    """Options of the reader `insuranceqa`."""
+
+    language: Literal["en", "zh"] = "en"
+    """The English original or the machine translation into Chinese."""
+    slice: Slice | None = None
+    """A fixed part of the corpus; all of it when absent."""
+
+
+def read(folder: Path, options: Options) -> Iterator[Pair | Document | Rejected]:
+    """Yield the rows of each split, then the pools. A training question comes with its first answer only."""
+    answers = read_json_rows(folder / "answers.json.gz")
+    questions = {
+        split: read_json_rows(folder / f"{name}.json.gz")
+        for split, name in {"train": "train", "validation": "valid", "test": "test"}.items()
+    }
+    chosen = {split: list(rows) for split, rows in questions.items()}
+    pools = {"validation": list(answers), "test": list(answers)}
+    if options.slice:
+        chosen, pools = _slice(questions, list(answers), options.slice, folder)
+
+    for split, ids in chosen.items():
+        for id in ids:
+            try:
+                yield from _rows(questions[split][id], answers, split, options.language)
+            except BadRow as reason:
+                yield Rejected(f"{split}:{id}", str(reason))
+            except KeyError as error:
+                raise AscentError(f"{folder}: question {id} of {split} lacks {error}; retrieve it again.") from None
+    for split, ids in pools.items():
+        for id in ids:
+            try:
+                yield Document(usable_text(answers[id][options.language], "answer"), split)
+            except BadRow as reason:
+                yield Rejected(f"answers:{id}", str(reason))
+
+
+def _rows(question: dict, answers: dict, split: str, language: str) -> list[Pair]:
+    text = usable_text(question[language], "question")
+    right = [usable_text(answers[id][language], "answer") for id in question["answers"]]
+    domain = usable_text(question["domain"], "domain")
+    wrong = ()
+    if split == "train":
+        right = right[:1]
+    else:
+        wrong = tuple(usable_text(answers[id][language], "negative") for id in question["negatives"][:NEGATIVES])
+    rows = [Pair(text, answer, wrong, split=split) for answer in right]
+    return [*rows, Pair(text, domain, task="classification", split=split)]
+
+
+def _slice(questions: dict, answer_ids: list[str], slice: Slice, folder: Path) -> tuple[dict, dict]:
+    """Draw the questions of each split and the two pools.
+
+    The order of the draws is part of the slice: the test questions and their pool, then, from the same random
+    state, the training questions; the validation slice as the test one, from a state of its own.
+    """
+    for split, rows in questions.items():
+        if len(rows) < getattr(slice, split):
+            raise AscentError(
+                f"{folder}: `slice.{split}` is {getattr(slice, split)}, but there are {len(rows)} questions; lower it."
+            )
+    state = random.Random(slice.seed)
+    chosen, pools = {}, {}
+    chosen["test"], pools["test"] = _draw(questions["test"], slice.test, answer_ids, slice.pool, state)
+    chosen["train"] = state.sample(sorted(questions["train"]), slice.train)
+    chosen["validation"], pools["validation"] = _draw(
+        questions["validation"], slice.validation, answer_ids, slice.pool, random.Random(slice.seed)
+    )
+    return chosen, pools
+
+
+def _draw(questions: dict, count: int, answer_ids: list[str], size: int, state: random.Random) -> tuple[list, list]:
+    chosen = state.sample(sorted(questions), count)
+    right = {answer for id in chosen for answer in questions[id]["answers"]}
+    others = [answer for answer in answer_ids if answer not in right]
+    state.shuffle(others)
+    return chosen, sorted(right) + others[: max(0, size - len(right))]

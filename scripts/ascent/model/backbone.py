@@ -1,0 +1,111 @@
+"""A transformers backbone: loaded, its attention, positions and dropout."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+
+from ..errors import AscentError
+from ..settings.model import Contract
+from .contract import weights_digest
+from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias
+
+# Of these kinds, an encoder and a decoder in one, AutoModel would load both.
+ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
+# What configurations call the shares that are dropped in training.
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
+            "embedding_dropout", "mlp_dropout", "hidden_dropout", "embed_dropout", "resid_dropout",
+            "embd_pdrop", "attn_pdrop", "resid_pdrop")  # fmt: skip
+
+
+def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:
+    """Load a backbone (float32) and its tokenizer. Only safetensors are read, and no code of the folder is run.
+
+    Its attention is the contract's; of an encoder-decoder (T5) only the encoder is loaded. dropout: replaces the backbone's own.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise AscentError(f"{folder}: holds no config.json, so it is no model folder; check the model's source.")
+    config = json.loads((folder / "config.json").read_text())
+    kind = config.get("model_type")
+    options: dict[str, Any] = {}
+    if is_to_pack(kind):
+        options["attn_implementation"] = NAME
+    elif not torch.cuda.is_available():
+        # On a CPU torch's fused attention is slower than plain matrix products: by a fifth forward, by half backward.
+        options["attn_implementation"] = "eager"
+    if dropout is not None:
+        words = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()  # those that config.json leaves out, too
+        options |= {key: dropout for key in DROPOUTS if key in words}
+        if dropout and not options.keys() & set(DROPOUTS):
+            raise AscentError(f"{folder}: dropout is {dropout}, but this backbone has no word for it; leave it out of the stage.")
+    weights_digest(folder)  # refuses a folder without safetensors
+    automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
+    backbone = automatic.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
+    backbone.config.use_cache = False  # nothing is generated, so keys and values need not be kept
+    set_attention(backbone, contract.attention, folder)
+    if is_packed(backbone):
+        limit_position_bias(backbone, contract.max_tokens)
+    longest = longest_input(backbone)
+    if longest is not None and contract.max_tokens > longest:
+        raise AscentError(
+            f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the recipe."
+        )
+    return backbone, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path) -> None:
+    """Make a backbone attend in the contract's direction. A causal one is made bidirectional by a word in its configuration.
+
+    transformers reads `is_causal` there, for the mask as for every kind of attention, so a folder saved with it needs none
+    of our code.
+    """
+    found = natural_attention(backbone)
+    if attention == found:
+        return
+    if attention == "causal":
+        raise AscentError(
+            f"{folder}: this backbone attends bidirectionally, which cannot be changed; set attention: bidirectional."
+        )
+    if backbone.config.model_type not in PACKED:
+        raise AscentError(
+            f"{folder}: this backbone attends causally, and a '{backbone.config.model_type}' model is not known to become "
+            "bidirectional; set attention: causal."
+        )
+    backbone.config.is_causal = False
+
+
+def first_position(backbone: torch.nn.Module) -> int:
+    """Return the number of a row's first position: RoBERTa's family counts from behind its padding's."""
+    table = position_table(backbone)
+    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+
+
+def has_dropout(backbone: torch.nn.Module) -> bool:
+    """Return whether a backbone drops anything in training."""
+    modules = (module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout))  # an adapter's, too
+    return any(modules) or any(getattr(backbone.config, key, None) for key in DROPOUTS)
+
+
+def longest_input(backbone: torch.nn.Module) -> int | None:
+    """Return how many tokens a backbone has positions for; None where positions are computed and not learned."""
+    table = position_table(backbone)
+    return None if table is None else table.num_embeddings - first_position(backbone)
+
+
+def position_table(backbone: torch.nn.Module) -> torch.nn.Embedding | None:
+    """Return a backbone's learned positions."""
+    for name, module in backbone.named_modules():
+        if name.endswith(("position_embeddings", "wpe")) and isinstance(module, torch.nn.Embedding):
+            return module
+    return None
+
+
+def natural_attention(backbone: torch.nn.Module) -> str:
+    """Return 'causal' for decoders, 'bidirectional' for encoders and for decoders whose configuration makes them so."""
+    for module in backbone.modules():
+        if hasattr(module, "is_causal"):
+            return "causal" if module.is_causal and getattr(backbone.config, "is_causal", True) else "bidirectional"
+    return "bidirectional"

@@ -1,0 +1,151 @@
+"""The embedding model: a transformers backbone, heads and pooling, and its folder in sentence-transformers' layout."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.utils import logging as transformers_logging
+
+from ..settings.model import Contract
+from .backbone import first_position
+from .batching import pad
+from .heads import through
+from .packing import is_packed, pack
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+def pool(
+    states: torch.Tensor, cumulative: torch.Tensor, pooling: str, prompt_lengths: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Reduce token states (tokens, dimension) to (rows, dimension), in float32 or float64.
+
+    cumulative: where each row begins and the last one ends, (rows + 1,). prompt_lengths: how many tokens at each row's beginning
+    a mean leaves out, (rows,); a row of no more than these is zero. The weighted mean is SGPT's (arXiv 2202.08904, eq. 1): a
+    row's i-th state, counted from 1, has the weight i, whatever is left out.
+    """
+    states = states.to(torch.promote_types(states.dtype, torch.float32))
+    if pooling in ("cls", "last"):
+        return states[cumulative[:-1] if pooling == "cls" else cumulative[1:] - 1]
+    lengths = cumulative.diff().long()
+    if pooling == "mean" and prompt_lengths is None:
+        return torch.segment_reduce(states, "mean", lengths=lengths)
+
+    def of_tokens(of_rows: torch.Tensor) -> torch.Tensor:
+        return torch.repeat_interleave(of_rows, lengths, output_size=len(states))
+
+    places = torch.arange(1, len(states) + 1, device=states.device) - of_tokens(cumulative[:-1])
+    weights = places.to(states.dtype) if pooling == "weighted_mean" else states.new_ones(len(states))
+    if prompt_lengths is not None:
+        weights = weights * (places > of_tokens(prompt_lengths))
+    sums = torch.segment_reduce(states * weights[:, None], "sum", lengths=lengths)
+    return sums / torch.segment_reduce(weights, "sum", lengths=lengths).clamp(min=1)[:, None]
+
+
+class EmbeddingModel(torch.nn.Module):
+    """Rows of tokens in, embeddings (rows, dimension) out, of length 1 when the contract says so.
+
+    Embeddings are float32, or float64 where the weights are.
+    """
+
+    def __init__(
+        self,
+        backbone: torch.nn.Module,
+        contract: Contract,
+        dtype: torch.dtype | None = None,
+        heads: torch.nn.ModuleDict | None = None,
+        special_ids: Sequence[int] = (),
+    ):
+        """`dtype`: what the backbone's matrix products are computed in; None for its weights' float32.
+
+        `heads`: those that the contract names. `special_ids`: the tokenizer's special tokens, for heads beside the embedding.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.heads = torch.nn.ModuleDict() if heads is None else heads
+        assert list(self.heads) == list(contract.heads.chosen)
+        self.contract = contract
+        self.dtype = dtype
+        self._special_ids = np.array(special_ids, dtype=np.int64)
+        self._takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
+
+    @property
+    def beside(self) -> list[str]:
+        """The heads here that stand beside the embedding."""
+        return [name for name in self.contract.heads.beside if name in self.heads]
+
+    @property
+    def dimension(self) -> int:
+        """The dimension of the embeddings."""
+        within = [head.get_embedding_dimension() for name, head in self.heads.items() if name not in self.beside]
+        return [self.backbone.config.hidden_size, *within][-1]
+
+    def inputs(
+        self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str, prompt_lengths: Sequence[int] = ()
+    ) -> dict[str, Any]:
+        """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be packed.
+
+        prompt_lengths: how many tokens at each row's beginning pooling leaves out; none when empty.
+        """
+        packed = pack(rows, device, first_position(self.backbone)) if is_packed(self.backbone) else pad(rows, pad_id, device)
+        return packed | ({"prompt_lengths": torch.tensor(prompt_lengths, device=device)} if any(prompt_lengths) else {})
+
+    def counted(self, rows: Sequence[np.ndarray], prompt_lengths: Sequence[int]) -> list[np.ndarray]:
+        """Return of which tokens of each row (a mask) the outputs beside the embedding are compared: no special ones, and none of
+        a prompt that is not pooled."""
+        lengths = [len(row) for row in rows]  # row by row it would take seconds of a large batch
+        masks = np.split(~np.isin(np.concatenate(rows), self._special_ids), np.cumsum(lengths[:-1]))
+        for mask, length in zip(masks, prompt_lengths, strict=True):
+            mask[:length] = False
+        return masks
+
+    def states(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        perturbation: torch.Tensor | None = None,
+        **packed: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states (tokens, dimension) of the real tokens of what `inputs` returns, and where rows begin, as pool takes
+        them; input_ids (rows, tokens) with an attention_mask may also be padded on the left.
+
+        perturbation: (rows, tokens, width), added to the outputs of the backbone's token embedding.
+        """
+        if attention_mask is not None and is_packed(self.backbone):
+            rows = [ids[real].cpu().numpy() for ids, real in zip(input_ids, attention_mask.bool(), strict=True)]
+            packed = pack(rows, input_ids.device, first_position(self.backbone))
+            input_ids, attention_mask = packed.pop("input_ids"), None
+        elif attention_mask is not None and self._takes_positions:
+            # Left to itself, a backbone counts positions from the padding on the left.
+            packed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0) + first_position(self.backbone)
+        # Autocast stands here and not round the training step because DeepSpeed switches off one that it did not configure.
+        with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
+            given = {"input_ids": input_ids}
+            if perturbation is not None:
+                embedded = self.backbone.get_input_embeddings()(input_ids)
+                given = {"inputs_embeds": embedded + perturbation.to(embedded.dtype)}
+            states = self.backbone(**given, attention_mask=attention_mask, **packed).last_hidden_state
+        if attention_mask is None:
+            states, cumulative = states[0], packed["cumulative"]
+        else:
+            states, cumulative = states[attention_mask.bool()], torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
+        return states, cumulative
+
+    def forward(self, prompt_lengths: torch.Tensor | None = None, **inputs: Any) -> tuple[torch.Tensor, ...]:
+        """Embed what `inputs` returns: the embeddings (rows, dimension), then what each head beside them, in the contract's
+        order, gives for each token, (tokens, its dimension)."""
+        states, cumulative = self.states(**inputs)
+        with torch.autocast(states.device.type, self.dtype, enabled=self.dtype is not None):
+            features = through(self.heads, "token_embeddings", states)
+        pooled = pool(features["token_embeddings"], cumulative, self.contract.pooling, prompt_lengths)
+        embeddings = through(self.heads, "sentence_embedding", pooled)["sentence_embedding"]
+        beside = [features[self.heads[name].module_output_name] for name in self.beside]
+        embeddings, *beside = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (embeddings, *beside))
+        return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings, *beside
+
+    def embed(self, **inputs: Any) -> torch.Tensor:
+        """Return the embeddings only."""
+        return self(**inputs)[0]

@@ -1,0 +1,129 @@
+"""Texts to embeddings with a model folder, by its contract."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..errors import AscentError
+from ..settings.model import Backbone, Contract
+from .backbone import load_backbone
+from .batching import by_length, prompt_length, tokenise
+from .contract import own_pooling, read_contract, refuse_difference
+from .embedding_model import EmbeddingModel
+from .heads import load_heads, refuse_others
+from .precision import precision_dtype
+from .saving import check_tokenizer
+from .token_scores import Encoded, TokenOutputs
+
+Side = Literal["query", "document"]
+# On a CPU small batches stay in cache; on a GPU large ones keep it busy.
+CPU_TOKENS = 2048
+GPU_TOKENS = 131072
+
+
+class Encoder:
+    """A model folder, ready to embed. `contract` is how it was trained; `digest` names its weights.
+
+    `expected`: the contract that the recipe asks for; a folder that was made with another one is refused.
+    `precision`: see TrainStage.precision. `tokens_per_batch`: padded tokens that are embedded at a time.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        expected: Contract | None = None,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        tokens_per_batch: int | None = None,
+    ):
+        contract, document = read_contract(folder)
+        if expected is not None:
+            refuse_difference(contract, expected, folder)
+        backbone, tokenizer = load_backbone(folder, contract)
+        check_tokenizer(tokenizer, document["tokenizer_digest"], folder)
+        self._set(backbone, tokenizer, contract, document["weights_digest"], folder, precision, tokens_per_batch)
+
+    @classmethod
+    def of_backbone(cls, folder: str | Path, backbone: Backbone, precision: str = "auto") -> "Encoder":
+        """An encoder for a folder as it was retrieved, used as a recipe says: a teacher.
+
+        Raises AscentError when the folder says that the model is another one: with a layer that the recipe lacks, or another
+        pooling.
+        """
+        self, found = cls.__new__(cls), own_pooling(folder)
+        refuse_others(folder, backbone)
+        if found not in (None, backbone.pooling):
+            raise AscentError(f"{folder}: pools by {found}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
+        contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
+        self._set(*load_backbone(folder, contract), contract, "", folder, precision, None)
+        return self
+
+    def _set(self, backbone, tokenizer, contract, digest, folder, precision, tokens_per_batch) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
+        dtype = precision_dtype(precision, self.device)
+        heads = load_heads(folder, contract, backbone.config.hidden_size)
+        self.model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids).to(self.device).eval()
+        self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: bool = False) -> np.ndarray:
+        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt for the side and the task.
+
+        Texts are embedded longest first, in batches of neighbours in length, so that little is padded.
+        Raises AscentError when an embedding is not finite.
+        """
+        # A text that comes again is embedded once: mteb gives an STS set of 50 texts as 2,450.
+        place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+        rows, skipped = self._rows(list(place), side, task)
+        distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
+        with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
+            for batch, outputs in self._batches(rows, skipped):
+                distinct[batch] = outputs[0].float().cpu().numpy()
+                bar.update(len(batch))
+        embeddings = distinct[[place[text] for text in texts]]
+        self._refuse_infinite(np.isfinite(embeddings).all(axis=1), texts)
+        return embeddings
+
+    @torch.inference_mode()
+    def encode_tokens(self, texts: Sequence[str], heads: Sequence[str], *, side: Side, task: str) -> Encoded:
+        """Return the embeddings, as `encode`, and what these heads beside them give for each token, on this encoder's device."""
+        rows, skipped = self._rows(texts, side, task)
+        counted = [torch.from_numpy(mask).to(self.device) for mask in self.model.counted(rows, [skipped] * len(rows))]
+        found: dict[int, list[torch.Tensor]] = {}
+        for batch, (embeddings, *beside) in self._batches(rows, skipped):
+            given = dict(zip(self.contract.heads.beside, beside, strict=True))
+            of_rows = [given[head].split([len(rows[index]) for index in batch]) for head in heads]
+            for place, index in enumerate(batch):
+                found[index] = [embeddings[place, None], *(parts[place][counted[index]] for parts in of_rows)]
+        embeddings, *outputs = (torch.cat(parts) for parts in zip(*(found[index] for index in range(len(rows))), strict=True))
+        ids = np.concatenate([row[mask.cpu().numpy()] for row, mask in zip(rows, counted, strict=True)])
+        tokens = TokenOutputs(
+            lengths=torch.stack([mask.sum() for mask in counted]),
+            ids=torch.from_numpy(ids).long().to(self.device),
+            outputs=dict(zip(heads, outputs, strict=True)),
+        )
+        sums = torch.stack([sum(part.sum() for part in found[index]) for index in range(len(rows))])
+        self._refuse_infinite(sums.isfinite().cpu().numpy(), texts)
+        return Encoded(embeddings=embeddings, tokens=tokens)
+
+    def _refuse_infinite(self, finite: np.ndarray, texts: Sequence[str]) -> None:
+        if not finite.all():
+            text = texts[int(np.flatnonzero(~finite)[0])]
+            raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train again in float32.")
+
+    def _rows(self, texts: Sequence[str], side: Side, task: str) -> tuple[list[np.ndarray], int]:
+        """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""
+        prompt, longest = self.contract.prompt(side, task), self.contract.max_tokens
+        skipped = 0 if self.contract.pool_prompt else prompt_length(self.tokenizer, prompt, longest)
+        return tokenise(self.tokenizer, texts, prompt, longest), skipped
+
+    def _batches(self, rows: list[np.ndarray], skipped: int) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
+        """Yield rows' indexes, and what the model gives for them."""
+        pad_id = self.tokenizer.pad_token_id or 0
+        for batch in by_length([len(row) for row in rows], self.tokens_per_batch):
+            yield batch, self.model(**self.model.inputs([rows[i] for i in batch], pad_id, self.device, [skipped] * len(batch)))

@@ -1,0 +1,81 @@
+"""Model folders written in the layout of sentence-transformers."""
+
+import json
+import shutil
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from ..errors import AscentError
+from ..settings.model import Contract
+from .backbone import position_table, set_attention
+from .contract import tokenizer_digest, write_contract
+from .heads import adopt_heads, write_code, write_state
+
+
+def prompt_name(side: str, task: str) -> str:
+    """Return the name of a prompt in sentence-transformers: retrieval's is what `encode_query` and `encode_document` use."""
+    return side if task == "retrieval" else f"{side}-{task}"
+
+
+def sentence_transformers_prompts(contract: Contract) -> dict[str, str]:
+    """Return the contract's prompts by the names that sentence-transformers finds them by."""
+    named = {(side, task) for side, tasks in contract.prompts.items() for task in tasks}
+    wanted = sorted(named | {("query", "retrieval"), ("document", "retrieval")})
+    return {prompt_name(side, task): contract.prompt(side, task) for side, task in wanted}
+
+
+def save_new(resource: Path, contract: Contract, history: dict, folder: Path) -> None:
+    """Write a model folder for a backbone as it was retrieved, by sentence-transformers' own modules.
+
+    Raises AscentError when a head does not fit the backbone.
+    """
+    from sentence_transformers import SentenceTransformer  # 2 s of imports that only this step needs
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
+    set_attention(transformer.model, contract.attention, resource)
+    if position_table(transformer.model) is not None:
+        transformer.tokenizer.padding_side = "right"  # on the left, sentence-transformers would count padding as positions
+    pooling = {"last": "lasttoken", "weighted_mean": "weightedmean"}.get(contract.pooling, contract.pooling)
+    width = transformer.get_embedding_dimension()
+    heads = adopt_heads(resource, contract, width)
+    before, behind = (
+        [(name, head) for name, head in heads.items() if head.module_input_name == place]
+        for place in ("token_embeddings", "sentence_embedding")
+    )
+    modules = [(None, transformer), *before, (None, Pooling(width, pooling, contract.pool_prompt)), *behind]
+    if contract.normalise:
+        modules.append((None, Normalize()))
+    model = SentenceTransformer(
+        modules=OrderedDict((name or str(index), module) for index, (name, module) in enumerate(modules)),
+        prompts=sentence_transformers_prompts(contract),
+        similarity_fn_name=contract.similarity,
+        device="cpu",
+    )
+    model.save(str(folder), create_model_card=False)
+    write_code(folder, contract)
+    write_contract(folder, contract, AutoTokenizer.from_pretrained(folder), history)
+
+
+def save_like(parent: Path, state: dict[str, torch.Tensor], contract: Contract, history: dict, folder: Path) -> None:
+    """Write a model folder with new weights: the parent's files, `state` as its weights, the contract's prompts.
+
+    `state` holds all tensors by name (see heads), float32.
+    """
+    shutil.copytree(parent, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors*", "ascent.json"))
+    write_state(folder, state, contract)
+    write_code(folder, contract)
+    path = folder / "config_sentence_transformers.json"
+    settings = json.loads(path.read_text())
+    settings["prompts"] = sentence_transformers_prompts(contract)
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True))
+    write_contract(folder, contract, AutoTokenizer.from_pretrained(folder), history)
+
+
+def check_tokenizer(tokenizer, expected_digest: str, folder: str | Path) -> None:
+    """Refuse a tokenizer that is not the one that a model was trained with."""
+    if tokenizer_digest(tokenizer) != expected_digest:
+        raise AscentError(f"{folder}: the tokenizer is not the one that ascent.json was written for; rebuild the model.")

@@ -1,0 +1,154 @@
+"""Shapes of models, read from their files, and the FLOPs that follow from them. Nothing here imports torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from ..errors import AscentError
+from ..files import read_json
+from ..settings.adapters import Adapter, Lora, SoftPrompt
+from ..settings.training import Training
+
+# ---------------------------------------------------------------- the model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What of a backbone decides its costs."""
+
+    parameters: int
+    """All weights of the backbone; heads for other tasks, which are not loaded, left out."""
+    matrices: int
+    """Weights in the matrices of its layers."""
+    layers: int
+    width: int
+    """Dimension of the states, which is the embedding's."""
+    queries: int
+    """Heads times the dimension of a head."""
+    keys: int
+    """The same of the keys; smaller than `queries` where heads share keys."""
+    inner: int
+    """Dimension inside the feed-forward part."""
+    gated: bool
+    """Whether that part multiplies two projections (GeGLU, SwiGLU)."""
+    rms: bool
+    """Whether norms are RMSNorm, written in plain torch."""
+    normed_heads: bool
+    """Whether queries and keys have norms of their own."""
+
+
+# One thing, called otherwise by BERT's and most, DistilBERT's, T5's and GPT-2's families.
+_KEYS = {
+    "layers": ("num_hidden_layers", "n_layers", "num_layers", "n_layer"),
+    "width": ("hidden_size", "dim", "d_model", "n_embd"),
+    "heads": ("num_attention_heads", "n_heads", "num_heads", "n_head"),
+    "inner": ("intermediate_size", "hidden_dim", "d_ff", "n_inner"),
+}
+_TABLES = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight", "wte.weight")
+
+
+def read_shape(folder: Path) -> Shape:
+    """Return the shape of a model folder, from config.json and the headers of its safetensors files.
+
+    Raises AscentError when a file is missing or damaged, config.json lacks a dimension, or layers share their weights.
+    """
+    config = read_json(folder / "config.json")
+
+    def dimension(name: str) -> int:
+        for key in _KEYS[name]:
+            if config.get(key):
+                return config[key]
+        raise AscentError(f"{folder / 'config.json'}: has none of {', '.join(_KEYS[name])}, so nothing can be planned; add it.")
+
+    layers, width, heads, inner = (dimension(name) for name in ("layers", "width", "heads", "inner"))
+    of_head = config.get("head_dim") or config.get("d_kv") or width // heads
+    queries, keys = heads * of_head, (config.get("num_key_value_heads") or heads) * of_head
+    tensors = _backbone(_tensors(folder))
+    # Only layers have numbers in their names: encoder.layer.0.output.dense.weight.
+    in_layers = {name: shape for name, shape in tensors.items() if any(part.isdigit() for part in name.split("."))}
+    stored = {next(part for part in name.split(".") if part.isdigit()) for name in in_layers}
+    if len(stored) != layers:
+        raise AscentError(
+            f"{folder}: has weights of {len(stored)} layers, but config.json speaks of {layers}; a model whose layers share "
+            "their weights cannot be planned."
+        )
+    matrices = sum(_size(shape) for shape in in_layers.values() if len(shape) == 2)
+    feed_forward = matrices / layers - width * (queries + 2 * keys) - queries * width
+    return Shape(
+        parameters=sum(map(_size, tensors.values())),
+        matrices=matrices,
+        layers=layers,
+        width=width,
+        queries=queries,
+        keys=keys,
+        inner=inner,
+        gated=round(feed_forward / (width * inner)) == 3,
+        rms="rms_norm_eps" in config,
+        normed_heads=any(".q_norm." in name for name in in_layers),
+    )
+
+
+def trained_weights(folder: Path, adapter: Adapter, soft_tokens: int) -> int:
+    """Return how many weights an adapter trains beside a model folder's. soft_tokens: those of the recipe's base."""
+    tensors = _backbone(_tensors(folder))
+    if isinstance(adapter, SoftPrompt):
+        return soft_tokens * next(shape[1] for name, shape in tensors.items() if name.endswith((*_TABLES, "shared.weight")))
+    if isinstance(adapter, Lora):
+        matrices = {name.removesuffix(".weight"): shape for name, shape in tensors.items() if len(shape) == 2}
+        chosen = [shape for name, shape in matrices.items() if _is_target(name, adapter)]
+        return adapter.rank * sum(map(sum, chosen))
+    return sum(_size(shape) for name, shape in tensors.items() if name.split(".")[-1] == "bias")
+
+
+def _is_target(name: str, adapter: Lora) -> bool:
+    if adapter.targets == "all-linear":
+        return any(part.isdigit() for part in name.split(".")) and not name.endswith("relative_attention_bias")
+    return any(name == target or name.endswith(f".{target}") for target in adapter.targets)
+
+
+def _tensors(folder: Path) -> dict[str, list[int]]:
+    found = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np") as file:
+                found |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        except (SafetensorError, OSError) as error:
+            raise AscentError(
+                f"{path}: not a whole safetensors file ({error}); remove its folder and retrieve it again."
+            ) from None
+    if not found:
+        raise AscentError(f"{folder}: holds no safetensors weights; pickled weights are never loaded, convert them first.")
+    return found
+
+
+def _backbone(tensors: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Leave out the heads of a model that was saved with one: its backbone's tensors share a first name, `bert` or `model`."""
+    in_layers = {name.split(".")[0] for name in tensors if any(part.isdigit() for part in name.split("."))}
+    tables = {name.split(".")[0] for name in tensors if name.endswith(_TABLES)}
+    prefix = in_layers & tables
+    known = {name: shape for name, shape in tensors.items() if not prefix or name.split(".")[0] in prefix}
+    # Numbers that are no weights: position_ids of older files.
+    return {name: shape for name, shape in known.items() if not name.endswith("position_ids")}
+
+
+def _size(shape: list[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+# ---------------------------------------------------------------- FLOPs
+
+
+def forward_flops(shape: Shape, tokens: float, squares: float) -> float:
+    """Return the FLOPs of a forward pass over texts of so many tokens; `squares`: the sum of the squares of their lengths."""
+    return 2 * shape.matrices * tokens + 4 * shape.layers * shape.queries * squares
+
+
+def step_flops(shape: Shape, stage: Training, tokens: float, squares: float) -> float:
+    """Return the FLOPs that training on texts needs: a forward pass and twice that backward. Of frozen matrices, those of a stage
+    with an adapter, no gradient is computed; the adapter's own FLOPs are left out."""
+    frozen = 2 * shape.matrices * tokens if stage.adapter else 0
+    return 3 * forward_flops(shape, tokens, squares) - frozen

@@ -1,0 +1,62 @@
+"""Exact nearest neighbours in shards."""
+
+from collections.abc import Callable
+
+import faiss
+import numpy as np
+
+
+def nearest(queries: np.ndarray, documents: list[np.ndarray], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores and indexes (queries, depth) of the highest inner products, exactly, best first.
+
+    `documents` is a list of shards; only one is in memory at a time. Indexes count through all shards. Equal scores are
+    ordered by index, so that the result does not depend on how documents are cut into shards.
+    """
+    depth = min(depth, sum(len(shard) for shard in documents))
+    scores = np.empty((len(queries), 0), dtype=np.float32)
+    indexes = np.empty((len(queries), 0), dtype=np.int64)
+    start = 0
+    for shard in documents:
+        if not len(shard):
+            continue
+        found, places = _nearest_of_shard(np.ascontiguousarray(queries), np.ascontiguousarray(shard), min(depth, len(shard)))
+        scores, indexes = _best(np.hstack([scores, found]), np.hstack([indexes, places + start]), depth)
+        start += len(shard)
+    return scores, indexes
+
+
+def _nearest_of_shard(queries: np.ndarray, shard: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    index = faiss.IndexFlatIP(shard.shape[1])
+    index.add(shard)
+    scores = np.empty((len(queries), depth), dtype=np.float32)
+    indexes = np.empty((len(queries), depth), dtype=np.int64)
+    rows, wide = np.arange(len(queries)), depth + 1
+    while len(rows):
+        found, places = index.search(queries[rows], min(wide, len(shard)))
+        scores[rows], indexes[rows] = _best(found, places, depth)
+        # Of the documents that tie for the last place faiss takes any: look further until the tie ends.
+        rows = rows[found[:, -1] == scores[rows, -1]] if wide < len(shard) else rows[:0]
+        wide *= 2
+    return scores, indexes
+
+
+def _best(scores: np.ndarray, indexes: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.lexsort((indexes, -scores), axis=1)[:, :depth]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(indexes, order, 1)
+
+
+def _rankings(queries: np.ndarray, documents: list[np.ndarray], depths: np.ndarray) -> Callable[[int], tuple]:
+    """Search each query's nearest documents as deep as `depths`, int (queries,), says; return a function from a query's row to
+    their scores and indexes. Queries of like depth are searched together: one with very many answers costs the others nothing."""
+    group_of = np.ceil(np.log2(depths)).astype(int)
+    place_of, found = np.empty(len(queries), dtype=int), {}
+    for group in np.unique(group_of):
+        rows = np.flatnonzero(group_of == group)
+        place_of[rows] = np.arange(len(rows))
+        found[group] = nearest(queries[rows], documents, int(depths[rows].max()))
+
+    def ranking(row: int) -> tuple[np.ndarray, np.ndarray]:
+        scores, indexes = found[group_of[row]]
+        return scores[place_of[row], : depths[row]], indexes[place_of[row], : depths[row]]
+
+    return ranking

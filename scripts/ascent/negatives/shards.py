@@ -1,0 +1,87 @@
+"""Embedding shards: a data set's distinct queries and documents, embedded in pieces, each with a fingerprint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ..errors import AscentError
+from ..files import digest_of, read_json, sha256_file, write_atomically, write_json
+
+SIDES = {"queries": ("query", "query_id", "query"), "documents": ("document", "positive_id", "positive")}
+
+
+def shard_name(side: str, index: int, count: int) -> str:
+    """Return a shard's file name without suffix: `documents-00000-of-00008`."""
+    return f"{side}-{index:05d}-of-{count:05d}"
+
+
+def encode_shard(encoder, pairs: Path, task: str, index: int, count: int, folder: Path) -> None:
+    """Embed shard `index` of `count` of a data set, and write its arrays, their ids and its fingerprint into `folder`.
+
+    A shard holds the texts whose ids, sorted, fall into the index-th of `count` equal parts.
+    """
+    table = pl.read_parquet(pairs)
+    fingerprint = {
+        "weights_digest": encoder.digest,
+        "contract_digest": digest_of(encoder.contract.model_dump(mode="json")),
+        "task": task,
+    }
+    for name, (side, id_column, text_column) in SIDES.items():
+        texts = table.select(id_column, text_column).unique(id_column).sort(id_column)
+        start, end = (len(texts) * i // count for i in (index, index + 1))
+        part = texts[start:end]
+        embeddings = encoder.encode(part[text_column].to_list(), side=side, task=task, progress=True)
+        ids = np.array(part[id_column].to_list(), dtype="S32")
+        stem = shard_name(name, index, count)
+        for suffix, array in ((".npy", embeddings), (".ids.npy", ids)):
+            with write_atomically(folder / f"{stem}{suffix}") as temporary:
+                np.save(temporary, array)
+            fingerprint[f"{stem}{suffix}"] = {"rows": len(array), "sha256": sha256_file(folder / f"{stem}{suffix}")}
+    write_json(folder / f"{shard_name('fingerprint', index, count)}.json", fingerprint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The shards of one data set by one model. Arrays are memory-mapped: embeddings (rows, dimension) float32."""
+
+    folder: Path
+    count: int
+    weights_digest: str
+
+    def parts(self, side: str) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        """Return (ids, embeddings) of each shard of `queries` or `documents`, in order."""
+        return [
+            tuple(
+                np.load(self.folder / f"{shard_name(side, i, self.count)}{suffix}", mmap_mode="r")
+                for suffix in (".ids.npy", ".npy")
+            )
+            for i in range(self.count)
+        ]
+
+
+def open_shards(folder: Path, count: int) -> Shards:
+    """Open a data set's shards.
+
+    Raises AscentError when one is missing or damaged, or when they do not all come from one model and one contract.
+    """
+    kinds: dict[tuple, Path] = {}
+    for index in range(count):
+        path = folder / f"{shard_name('fingerprint', index, count)}.json"
+        fingerprint = read_json(path)
+        kinds[(fingerprint["weights_digest"], fingerprint["contract_digest"], fingerprint["task"])] = path
+        for name, content in fingerprint.items():
+            if not isinstance(content, dict):
+                continue
+            file = folder / name
+            if not file.exists() or sha256_file(file) != content["sha256"]:
+                raise AscentError(f"{file}: the shard is missing, truncated or changed; delete {folder} and run again.")
+    if len(kinds) > 1:
+        raise AscentError(
+            f"{folder}: shards of {len(kinds)} kinds lie here ({', '.join(str(path.name) for path in kinds.values())} differ in "
+            "model, prompts or task); delete the folder and run again."
+        )
+    ((weights, _, _),) = kinds
+    return Shards(folder=folder, count=count, weights_digest=weights)

@@ -1,0 +1,68 @@
+"""No text that a model is tested with may be among its training texts.
+
+Texts are compared by a key that ignores HTML, case, width, white space and punctuation, so that `What is term
+life insurance?` equals `what is Term-Life insurance`. Equal text ids imply equal keys.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+import polars as pl
+
+from ..errors import AscentError
+from .text import clean_text
+
+# In these tasks both texts are what is tested; in the others only the query is.
+_TWO_SIDED = ("sts", "pair-classification")
+
+
+class _Ignored(dict):
+    """A table for str.translate that removes punctuation, separators and control characters."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.category(chr(code))[0] in "PZC" else code
+        return self[code]
+
+
+_IGNORED = _Ignored()
+
+
+def leakage_key(text: str) -> str:
+    """Return what is compared of a text: the text itself when it is nothing but punctuation."""
+    text = clean_text(text)
+    return unicodedata.normalize("NFKC", text).casefold().translate(_IGNORED) or text
+
+
+def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:
+    """Return the texts that a split of a pair table tests with, by key."""
+    rows = pairs.filter(pl.col("split") == split)
+    texts = [*rows["query"], *rows.filter(pl.col("task").is_in(_TWO_SIDED))["positive"]]
+    return {leakage_key(text): text for text in dict.fromkeys(texts)}
+
+
+def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], splits: Sequence[str] = ("test",)) -> dict:
+    """Compare the training pairs with the texts that the evaluation pairs' splits test with.
+
+    Returns the counts of what was compared. Raises AscentError that names the first leaked text.
+    """
+    counts = {"splits": list(splits), "training": {}, "evaluation": {}, "leaked": 0}
+    tested = {}
+    for pairs in evaluation:
+        corpus, texts = pairs["dataset"][0], 0
+        for split in splits:
+            keys = evaluation_keys(pairs, split)
+            texts += len(keys)
+            tested |= {key: (corpus, split, text) for key, text in keys.items()}
+        counts["evaluation"][corpus] = {"texts": texts}
+    for pairs in training:
+        name = pairs["dataset"][0]
+        texts = dict.fromkeys([*pairs["query"], *pairs["positive"]])
+        leaked = [text for text in texts if leakage_key(text) in tested]
+        if leaked:
+            corpus, split, text = tested[leakage_key(leaked[0])]
+            raise AscentError(
+                f"data set {name}: {len(leaked)} of its texts are texts that a model is tested with, first '{leaked[0][:200]}' "
+                f"('{text[:200]}', {split} split of {corpus}); add {corpus} to the data set's `decontaminate`."
+            )
+        counts["training"][name] = {"pairs": len(pairs), "texts": len(texts)}
+    return counts

@@ -1,0 +1,194 @@
+"""The pair table: the one form in which every corpus, data set and evaluation is kept.
+
+A text's id is a hash of the text itself, so that the same text has the same id everywhere. Tables are parquet
+files; in memory they are polars frames with the columns of SCHEMA and DOCUMENT_SCHEMA, in that order.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..errors import AscentError
+from ..files import write_atomically
+from ..settings.base import TaskType
+from .text import text_id
+
+TASKS = get_args(TaskType)
+SPLITS = ("train", "validation", "test")
+
+SCHEMA = pa.schema(
+    {
+        "query": pa.string(),
+        "positive": pa.string(),
+        "negatives": pa.list_(pa.string()),
+        "query_id": pa.string(),
+        "positive_id": pa.string(),
+        "label": pa.float64(),  # the human score of a graded pair; null elsewhere
+        "scores": pa.list_(pa.float64()),  # a teacher's, of the positive and of each negative; null where the corpus has none
+        "task": pa.string(),
+        "dataset": pa.string(),
+        "language": pa.string(),
+        "split": pa.string(),
+    }
+)
+DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string()})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row of a corpus. In classification rows the positive is the label's text."""
+
+    query: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    label: float | None = None
+    task: str = "retrieval"
+    split: str = "train"
+    scores: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text that queries of a split are searched in."""
+
+    text: str
+    split: str
+
+
+def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFrame:
+    """Return pairs as a frame in the form of SCHEMA, with ids."""
+    rows = [
+        {
+            "query": pair.query,
+            "positive": pair.positive,
+            "negatives": list(pair.negatives),
+            "query_id": text_id(pair.query),
+            "positive_id": text_id(pair.positive),
+            "label": pair.label,
+            "scores": None if pair.scores is None else list(pair.scores),
+            "task": pair.task,
+            "dataset": dataset,
+            "language": language,
+            "split": pair.split,
+        }
+        for pair in pairs
+    ]
+    return pl.DataFrame(rows, schema=_polars(SCHEMA))
+
+
+def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
+    """Return documents as a frame in the form of DOCUMENT_SCHEMA; a text comes once in a split."""
+    rows = [(text_id(document.text), document.text, document.split) for document in documents]
+    frame = pl.DataFrame(rows, schema=_polars(DOCUMENT_SCHEMA), orient="row")
+    return frame.unique(["document_id", "split"], keep="first", maintain_order=True)
+
+
+def write_pairs(path: str | Path, pairs: pl.DataFrame) -> None:
+    """Write a pair table: same rows, same bytes. Where no row has scores, the column is left out."""
+    scored = pairs["scores"].null_count() < len(pairs)
+    _write(path, pairs, SCHEMA if scored else SCHEMA.remove(SCHEMA.get_field_index("scores")))
+
+
+def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
+    """Write a document table: same rows, same bytes."""
+    _write(path, documents, DOCUMENT_SCHEMA)
+
+
+def read_pairs(path: str | Path) -> pl.DataFrame:
+    """Read a pair table.
+
+    Raises AscentError when the file is missing or has no rows, a column is missing or of another type, a text
+    is empty, a label is NaN, scores are not one finite number for each document, or a task or split is unknown.
+    """
+    pairs = _read(path, SCHEMA, may_be_null={"label", "scores"}, may_be_absent={"scores"})
+    if pairs.is_empty():
+        raise AscentError(f"{path}: has no rows; check the step that wrote it.")
+    _refuse(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query")
+    _refuse(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive")
+    _refuse(path, pairs, pl.col("label").is_nan(), "a label that is NaN")
+    counted = pl.col("scores").list.len() == pl.col("negatives").list.len() + 1
+    _refuse(path, pairs, ~counted, "not one score for its positive and each negative")
+    finite = pl.col("scores").list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    _refuse(path, pairs, ~finite, "a score that is missing or not finite")
+    _refuse(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}")
+    _refuse(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}")
+    return pairs
+
+
+def read_documents(path: str | Path) -> pl.DataFrame:
+    """Read a document table, which may have no rows. Raises AscentError as read_pairs does."""
+    documents = _read(path, DOCUMENT_SCHEMA)
+    _refuse(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text")
+    return documents
+
+
+def read_columns(path: str | Path, schema: pa.Schema, may_be_absent: Collection[str] = ()) -> pa.Table:
+    """Read these columns of a parquet file; one that may be absent, and is, is null. Raises AscentError when another is missing,
+    or one is of another type."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise AscentError(f"{path}: no such file; run the step that makes it.") from None
+    except (OSError, pa.ArrowInvalid):
+        raise AscentError(f"{path}: not a whole parquet file; remove it and run the step that makes it.") from None
+    for field in schema:
+        if field.name in may_be_absent and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+        if field.name not in table.column_names:
+            raise AscentError(f"{path}: column '{field.name}' is missing (there are: {', '.join(table.column_names)}); add it.")
+        found = table.schema.field(field.name).type
+        if _plain(found) != field.type:
+            raise AscentError(f"{path}: column '{field.name}' is {found}, but must be {field.type}; convert it.")
+    return table.select(schema.names).cast(schema)
+
+
+def _read(
+    path: str | Path, schema: pa.Schema, may_be_null: Collection[str] = (), may_be_absent: Collection[str] = ()
+) -> pl.DataFrame:
+    table = read_columns(path, schema, may_be_absent)
+    for name in schema.names:
+        column = table[name]
+        inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        if (column.null_count or inner.null_count) and name not in may_be_null:
+            raise AscentError(f"{path}: column '{name}' has empty cells (null); fill them or remove the rows.")
+    return pl.from_arrow(table)
+
+
+def _write(path: str | Path, frame: pl.DataFrame, schema: pa.Schema) -> None:
+    table = frame.select(schema.names).to_arrow().cast(schema)
+    with write_atomically(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _refuse(path: str | Path, frame: pl.DataFrame, wrong: pl.Expr, what: str) -> None:
+    rows = frame.select(wrong.fill_null(False).arg_true()).to_series()
+    if len(rows):
+        raise AscentError(f"{path}: row {rows[0]} (of {len(rows)} such, counted from 0) has {what}; mend it.")
+
+
+def _polars(schema: pa.Schema) -> pl.Schema:
+    return pl.from_arrow(schema.empty_table()).schema
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Take other forms of a type, which other writers prefer, for the type: large, view, half precision."""
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    return pa.float64() if pa.types.is_floating(kind) else kind
+
+
+def distinct_texts(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
+    """Return the distinct texts in the order in which they first come, and the place of each text among them, int64."""
+    frame = texts.to_frame("text")
+    distinct = frame.unique(maintain_order=True).with_row_index("place")
+    places = frame.join(distinct, on="text", how="left", maintain_order="left")["place"]
+    return distinct["text"], places.cast(pl.Int64).to_numpy().copy()

@@ -1,0 +1,150 @@
+"""What a model's passes cost: FLOPs, and bytes on each GPU, from shapes and settings alone. Nothing here imports torch.
+
+**FLOPs.** A forward pass takes 2 per matrix parameter and token, and 4 * layers * width per pair of tokens of one text
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1, table 1; PaLM, arXiv 2204.02311, appendix B). The tables of embeddings
+are looked up and not multiplied, and a pooler sees one token a text, so the matrices are those of the layers. A backward
+pass takes twice the forward's. Every layer is taken to attend to the whole text, and padding is left out: mini-batches hold
+neighbours in length. A model that chooses among experts is not of this form.
+
+**Memory.** Weights, gradients and Adam's state by ZeRO stage: Rajbhandari et al. 2020, arXiv 1910.02054, sections 3 and 5,
+with what DeepSpeed adds (stages 1 and 2 clone float32 weights, too; a bucket for reductions; at stage 3 gathered weights).
+Activations: counted tensor by tensor as Korthikanti et al. 2022 do (arXiv 2205.05198, section 4.1), whose
+34 * tokens * width bytes a layer this gives for a GPT in 16 bits. Their 5 * heads * length^2 of the attention is left out:
+torch's fused attention (sdpa), which a GPU uses, does not keep the scores. Torch's autocast keeps more than their 16 bits:
+norms' inputs in float32, and one 16-bit copy of a layer's input for each matrix that takes it.
+"""
+
+from dataclasses import dataclass
+
+from ..model.shape import Shape, forward_flops, step_flops
+from ..settings.training import Training
+
+# The loss's tile, ascent/losses/ring.py, and the encoder's batch on a GPU, ascent/model/encoder.py.
+TILE = 4096
+ENCODER_TOKENS = 131072
+# DeepSpeed's defaults: numbers in the buffer that gradients are reduced through, and in the weights gathered at stage 3.
+BUCKET = 500_000_000
+LIVE_WEIGHTS = 1_000_000_000
+# Bytes of a weight in 4 bits, with a scale of 8 bits for 64 of them (QLoRA, arXiv 2305.14314, section 3).
+FOUR_BITS = 0.5 + 1 / 64
+# CUDA's context, the workspaces of cuBLAS and the buffers of NCCL; and the share of all else that the allocator loses.
+CONTEXT = 1.5e9
+FRAGMENTATION = 0.1
+
+
+def training_flops(shape: Shape, stage: Training, tokens: float, squares: float, *, cached: bool) -> float:
+    """Return the FLOPs of training on texts: `step_flops`; `cached`: the gradient cache embeds them once more before (arXiv
+    2101.06983), and so does activation checkpointing within the backward pass; an adversarial perturbation asks for all of it
+    twice."""
+    again = forward_flops(shape, tokens, squares) * (cached + stage.activation_checkpointing)
+    return (step_flops(shape, stage, tokens, squares) + again) * (2 if stage.adversarial else 1)
+
+
+# ---------------------------------------------------------------- memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes on one GPU, by what they hold."""
+
+    weights: float
+    gradients: float = 0.0
+    optimizer: float = 0.0
+    buffers: float = 0.0
+    """DeepSpeed's buffers: reductions, and at stage 3 the weights that are gathered."""
+    activations: float = 0.0
+    batch: float = 0.0
+    """The whole batch's embeddings with their gradients, and the loss's tile."""
+    host: float = 0.0
+    """Not on the GPU: what this process has offloaded, to the machine's memory or to files."""
+
+    @property
+    def allowance(self) -> float:
+        """Bytes for CUDA's context and for fragmentation."""
+        return CONTEXT + FRAGMENTATION * self._held
+
+    @property
+    def total(self) -> float:
+        """Bytes on the GPU."""
+        return self._held + self.allowance
+
+    @property
+    def _held(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.buffers + self.activations + self.batch
+
+
+def training_memory(
+    shape: Shape, stage: Training, processes: int, *, texts: int, max_tokens: int, trained: int | None = None
+) -> Memory:
+    """Return a training stage's memory per GPU. `texts`: how many texts a row has, its query among them. `trained`: how many
+    weights train, all when absent; activations are counted as if all did."""
+    rows = -(-stage.batch_size // processes)
+    tokens = min(max(stage.mini_batch_tokens, max_tokens), rows * texts * max_tokens)
+    layer = layer_bytes(shape, precision=stage.precision, weights=stage.weights)
+    four_bits = stage.adapter is not None and stage.adapter.type == "qlora"
+    casts = 2 * shape.matrices if stage.precision != "float32" and stage.weights == "float32" and not four_bits else 0
+    if stage.activation_checkpointing:  # each layer's input, and one layer's tensors at a time
+        activations = tokens * (shape.layers * shape.width * _state_bytes(stage.precision, stage.weights) + 2 * layer)
+        activations += casts / shape.layers
+    else:  # one layer more for the gradients that the backward pass has in hand
+        activations = tokens * (shape.layers + 1) * layer + casts
+    # The embeddings, their gradient, and its product with the loss's scale, in float32; scores, two intermediate results
+    # and their masks in a tile.
+    documents = stage.batch_size * (texts - 1)
+    batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(TILE, max(documents, stage.batch_size))
+    if stage.adversarial:  # the perturbation of all its texts, in float32
+        batch += 4 * shape.width * rows * texts * max_tokens
+    held = states(shape.parameters, stage, processes, trained)
+    if four_bits:
+        held["weights"] -= (4 if stage.weights == "float32" else 2) * shape.matrices - FOUR_BITS * shape.matrices
+    if stage.queue:  # the copy in float32; the share, among the candidates, of the next process, and the gradients of both
+        held["weights"] += 4 * shape.parameters
+        batch += 5 * 4 * shape.width * -(-stage.queue.size // processes)
+    return Memory(activations=activations, batch=batch, **held)
+
+
+def states(parameters: int, stage: Training, processes: int, trained: int | None = None) -> dict[str, float]:
+    """Return the bytes of weights, gradients, optimizer, buffers and host on each of so many processes. `trained`: how many of
+    the parameters have gradients and moments, all when absent.
+
+    Bytes a parameter: float32 weights 4, gradients 4, Adam's two moments 8; bfloat16 weights 2, gradients 2, moments and
+    the optimizer's float32 weights 12.
+    """
+    width = 4 if stage.weights == "float32" else 2
+    offloaded = stage.offload_optimizer != "none"
+    clones = stage.weights == "bfloat16" or stage.zero in (1, 2) or offloaded
+    trained = parameters if trained is None else trained
+    share = trained / processes
+    weights = width * (parameters / processes if stage.zero == 3 else parameters)
+    gradients = width * (share if stage.zero >= 2 else trained)
+    optimizer = (8 + 4 * clones) * (share if stage.zero else trained)
+    buffers = width * ((BUCKET if stage.zero else 0) + (min(parameters, LIVE_WEIGHTS) if stage.zero == 3 else 0))
+    host = 0.0
+    if offloaded:  # ZeRO-Offload (arXiv 2101.06840) hands the optimizer its gradients in float32
+        host, optimizer = optimizer + 4 * share, 0.0
+    if stage.offload_weights != "none":
+        host, weights = host + weights, 0.0
+    return {"weights": weights, "gradients": gradients, "optimizer": optimizer, "buffers": buffers, "host": host}
+
+
+def encoding_memory(shape: Shape, tokens: float) -> Memory:
+    """Return the memory of embedding texts of so many tokens: float32 weights, and the tensors of one layer at a time."""
+    layer = layer_bytes(shape, precision="auto", weights="float32")
+    return Memory(weights=4 * shape.parameters, activations=min(ENCODER_TOKENS, tokens) * layer)
+
+
+def layer_bytes(shape: Shape, *, precision: str, weights: str) -> float:
+    """Return the bytes that one layer keeps of each token for the backward pass; see the module's docstring."""
+    number = 4 if precision == "float32" else 2
+    casts = precision != "float32" and weights == "float32"
+    inputs = (3 if casts else 1) + (2 if casts and shape.gated else 1)
+    products = inputs * shape.width + 4 * shape.queries + (4 if shape.gated else 2) * shape.inner
+    state = _state_bytes(precision, weights)
+    norms = 2 * shape.width * (4 + state if shape.rms else state)
+    norms += (4 + number) * (shape.queries + shape.keys) if shape.normed_heads else 0
+    masks = 2 * shape.width  # dropout's, a byte a number
+    return number * products + norms + masks
+
+
+def _state_bytes(precision: str, weights: str) -> int:
+    return 4 if precision == "float32" or weights == "float32" else 2

@@ -1,0 +1,62 @@
+"""GPUs by name, and the machine that a recipe is planned for."""
+
+from dataclasses import dataclass
+
+from ..errors import AscentError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A GPU by its data sheet: dense peaks in FLOP/s (tensor cores in bfloat16; float32 without TF32), memory in bytes."""
+
+    bfloat16: float
+    float32: float
+    memory: float
+
+
+# NVIDIA's data sheets: A100 (SXM), H100 (SXM5), H200 (SXM), HGX B200, L40S, A10G. Where a sheet gives the peak with sparsity,
+# half of it stands here. Memory is the nominal one in GB of 10^9 bytes.
+GPUS = {
+    "a100-40": Gpu(bfloat16=312e12, float32=19.5e12, memory=40e9),
+    "a100-80": Gpu(bfloat16=312e12, float32=19.5e12, memory=80e9),
+    "h100": Gpu(bfloat16=989e12, float32=67e12, memory=80e9),
+    "h200": Gpu(bfloat16=989e12, float32=67e12, memory=141e9),
+    "b200": Gpu(bfloat16=2250e12, float32=75e12, memory=180e9),
+    "l40s": Gpu(bfloat16=362e12, float32=91.6e12, memory=48e9),
+    "a10g": Gpu(bfloat16=70e12, float32=35e12, memory=24e9),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Nodes of GPUs of one kind. Raises AscentError for an unknown GPU and for numbers that make no machine."""
+
+    name: str = "h100"
+    gpus: int = 8
+    """GPUs in a node."""
+    nodes: int = 1
+    utilisation: float = 0.4
+    """Share of the GPU's peak that the steps are taken to reach."""
+
+    def __post_init__(self):
+        if self.name not in GPUS:
+            raise AscentError(f"--gpu: there is no '{self.name}' in the table of GPUs; {did_you_mean(self.name, list(GPUS))}")
+        if self.gpus < 1 or self.nodes < 1:
+            raise AscentError(f"--gpus {self.gpus} --nodes {self.nodes}: there is no GPU to plan for; give 1 or more of each.")
+        if not 0 < self.utilisation <= 1:
+            raise AscentError(f"--utilisation is {self.utilisation}; give a share of the peak above 0 and up to 1.")
+
+    @property
+    def gpu(self) -> Gpu:
+        """The kind of GPU."""
+        return GPUS[self.name]
+
+    @property
+    def processes(self) -> int:
+        """Processes of a training job, one a GPU."""
+        return self.gpus * self.nodes
+
+    def hours(self, flops: float, precision: str) -> float:
+        """Return the GPU-hours of so many FLOPs."""
+        peak = self.gpu.float32 if precision == "float32" else self.gpu.bfloat16
+        return flops / (peak * self.utilisation) / 3600

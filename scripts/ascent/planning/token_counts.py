@@ -1,0 +1,66 @@
+"""Tokens of many texts, from a sample of them, by a model's own tokenizer without transformers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from tokenizers import Tokenizer
+
+from ..errors import AscentError
+
+SAMPLE = 1000
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many texts there are, their tokens, and the sum of the squares of their lengths, which attention costs."""
+
+    texts: float = 0.0
+    tokens: float = 0.0
+    squares: float = 0.0
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(texts=self.texts + other.texts, tokens=self.tokens + other.tokens, squares=self.squares + other.squares)
+
+    def __mul__(self, times: float) -> "Count":
+        return Count(texts=self.texts * times, tokens=self.tokens * times, squares=self.squares * times)
+
+
+class TokenCounter:
+    """Counts tokens as a step that embeds with this model folder would: prompt and special tokens count, longer texts are cut.
+
+    Raises AscentError when the folder has no tokenizer.json.
+    """
+
+    def __init__(self, folder: Path, max_tokens: int):
+        path = folder / "tokenizer.json"
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises no narrower one
+            raise AscentError(
+                f"{path}: could not be read ({error}); save the tokenizer with transformers (AutoTokenizer) beside the weights."
+            ) from None
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+
+    def count(self, texts: pl.Series, prompt: str) -> Count:
+        """Return the count of `prompt + text` over all texts: exact for at most SAMPLE of them, else scaled from so many."""
+        return self._count(len(texts), lambda sample: [prompt + text for text in texts.gather(sample)])
+
+    def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:
+        """Return the count of queries with their documents, each two texts read together, from as many as `count` takes."""
+        return self._count(len(queries), lambda sample: list(zip(queries.gather(sample), documents.gather(sample), strict=True)))
+
+    def _count(self, total: int, inputs: Callable[[np.ndarray], list]) -> Count:
+        if not total:
+            return Count()
+        sample = np.arange(total)
+        if total > SAMPLE:
+            sample = np.sort(np.random.default_rng(SEED).choice(total, SAMPLE, replace=False))
+        encoded = self._tokenizer.encode_batch_fast(inputs(sample))
+        lengths = np.array([len(one.ids) for one in encoded], dtype=float)
+        found = Count(texts=len(sample), tokens=lengths.sum(), squares=(lengths**2).sum())
+        return found * (total / len(sample))

@@ -1,0 +1,177 @@
+"""Recipes, loaded and checked as a whole.
+
+Nothing here imports torch or touches a network: every cluster job parses the workflow again.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from ..errors import AscentError
+from ..files import read_json
+from ..settings.evaluation import TaskSettings
+from ..settings.model import Contract
+from ..settings.pairs import Dataset
+from ..settings.recipe import Config, Recipe
+from ..settings.stages import MergeStage, StageSettings
+from ..settings.training import PretrainStage, Training
+from ..settings.validation import dump
+
+MTEB = Path(__file__).with_name("mteb_tasks.json")
+
+
+@cache
+def mteb_tasks() -> dict:
+    """Return the tasks and benchmarks that mteb knows, from a file: importing mteb takes seconds."""
+    return read_json(MTEB)
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The configuration and its recipes. All that other parts ask of them is asked here."""
+
+    config: Config
+    recipes: dict[str, Recipe]
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """Data sets of all recipes, by name."""
+        return {name: dataset for recipe in self.recipes.values() for name, dataset in recipe.data.items()}
+
+    def source_files(self, kind: str, name: str) -> list[str]:
+        """Return the files of this machine that a corpus or a model is retrieved from; a folder stands for its files."""
+        source = getattr(self.config, kind)[name].source
+        files = []
+        for path in source.paths if source.type == "files" else []:
+            inside = sorted(str(file) for file in Path(path).rglob("*") if file.is_file()) if Path(path).is_dir() else []
+            files += inside or [path]
+        return files
+
+    @cached_property
+    def stage_names(self) -> list[str]:
+        """Names of the stages of all recipes."""
+        return sorted({name for recipe in self.recipes.values() for name in recipe.stages})
+
+    def stages(self, kind: str) -> list[str]:
+        """Return the names of the stages of a kind, in all recipes: pretrain, contrastive, finetune or merge."""
+        stages = [item for recipe in self.recipes.values() for item in recipe.stages.items()]
+        return sorted({name for name, stage in stages if kind_of(stage) == kind})
+
+    def contract(self, recipe: str, stage: str) -> Contract:
+        """Return the contract of a stage's model: the base's, with the prompts of the nearest stage that sets them.
+
+        Raises AscentError when parents disagree and the stage does not decide.
+        """
+        base = Contract(**self.recipes[recipe].base.model_dump(include=set(Contract.model_fields)))
+        if stage == "base":
+            return base
+        settings = self.recipes[recipe].stages[stage]
+        if settings.prompts is not None:
+            return base.model_copy(update={"prompts": settings.prompts})
+        first, *others = [self.contract(recipe, parent) for parent in settings.parents]
+        if any(other != first for other in others):
+            raise AscentError(
+                f"{self._path(recipe)}: the parents of stage '{stage}' ({', '.join(settings.parents)}) have different "
+                "prompts; give the stage its own prompts."
+            )
+        return first
+
+    def stage_settings(self, recipe: str, stage: str) -> str:
+        """Return stage.yaml's text."""
+        settings = self.recipes[recipe].stages[stage]
+        tasks = {name: self.datasets[name].task for name in settings.tables} if isinstance(settings, Training) else {}
+        contract = self.contract(recipe, stage)
+        return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
+
+    @cached_property
+    def _tasks(self) -> dict[str, dict[str, TaskSettings]]:
+        return {recipe: self._tasks_of(recipe) for recipe in self.recipes}
+
+    def tasks(self, recipe: str) -> dict[str, TaskSettings]:
+        """Return the settings of the recipe's evaluation tasks, by name; made once, because every job asks for them."""
+        return self._tasks[recipe]
+
+    def _tasks_of(self, recipe: str) -> dict[str, TaskSettings]:
+        """Make the settings of a recipe's evaluation tasks.
+
+        Raises AscentError when two benchmarks take different parts of one task.
+        """
+        evaluate, tasks = self.recipes[recipe].evaluate, {}
+        for name, task in evaluate.tasks.items():
+            tasks[name] = TaskSettings(name=name, task=task, language=self.config.corpora[task.corpus].language)
+        parts = [(name, {}) for name in evaluate.mteb_tasks]
+        parts += [item for benchmark in evaluate.benchmarks for item in mteb_tasks()["benchmarks"][benchmark].items()]
+        for name, part in parts:
+            settings = TaskSettings(name=name, **part)
+            if tasks.setdefault(name, settings) != settings:
+                raise AscentError(
+                    f"{self._path(recipe)}: 'evaluate' names the task '{name}' twice with different parts; "
+                    "split the benchmarks into two recipes, or rename the local task."
+                )
+        return tasks
+
+    def evaluation_corpora(self, recipe: str) -> list[str]:
+        """Return the corpora that the recipe's local tasks are made of."""
+        return sorted({task.corpus for task in self.recipes[recipe].evaluate.tasks.values()})
+
+    def evaluation_splits(self, recipe: str) -> list[str]:
+        """Return the splits that the recipe's local tasks evaluate; the texts of other tasks are listed as `test`."""
+        local = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}
+        return sorted(local | ({"test"} if self.registered_tasks(recipe) else set()))
+
+    def registered_tasks(self, recipe: str) -> list[str]:
+        """Return the recipe's evaluation tasks that mteb knows by name."""
+        return [name for name, settings in self.tasks(recipe).items() if settings.task is None]
+
+    def decontamination(self, dataset: str) -> list[str]:
+        """Return the corpora and mteb's tasks that a data set must not overlap with; a benchmark stands for its tasks."""
+        names, corpora = self.datasets[dataset].decontaminate, self.config.corpora
+        expanded = ([name] if name in corpora else mteb_tasks()["benchmarks"].get(name, [name]) for name in names)
+        return list(dict.fromkeys(each for part in expanded for each in part))
+
+    @property
+    def tested_tasks(self) -> list[str]:
+        """Names of mteb's tasks whose texts are kept out of training."""
+        names = {name for recipe in self.recipes for name in self.registered_tasks(recipe)}
+        names |= {name for dataset in self.datasets for name in self.decontamination(dataset)}
+        return sorted(names - self.config.corpora.keys())
+
+    def training_data(self, recipe: str) -> list[str]:
+        """Return the data sets that the recipe's stages train on, or choose weights by."""
+        stages = self.recipes[recipe].stages
+        return sorted({name for stage in self.trained(recipe) for name in stages[stage].tables})
+
+    def trained(self, recipe: str) -> list[str]:
+        """Return the recipe's stages that train, in its order."""
+        return [name for name, stage in self.recipes[recipe].stages.items() if isinstance(stage, Training)]
+
+    def pages(self, recipe: str) -> list[str]:
+        """Return the files of the recipe's report; curves only where something trains."""
+        pages = ["radar.svg", "scores.html", "significance.html", "audits.html"]
+        return ["curves.svg", *pages] if self.trained(recipe) else pages
+
+    def audits(self, recipe: str) -> list[str]:
+        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives' and what replaced them."""
+        stages = self.recipes[recipe].stages
+        trained = {self.datasets[name].corpus for name in self.training_data(recipe)}
+        corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
+        paths = [f"results/corpora/{name}/audit.json" for name in corpora]
+        paths += [f"results/pairs/{name}/audit.json" for name in self.training_data(recipe)]
+        for stage in self.trained(recipe):
+            mined = [name for name in stages[stage].data if stages[stage].mined(name)]
+            paths += [f"results/{recipe}/{stage}/negatives/{name}.audit.json" for name in mined]
+            if mined and stages[stage].mining.dynamic:
+                paths.append(f"results/{recipe}/{stage}/replacements.json")
+        return paths
+
+    def _path(self, recipe: str) -> Path:
+        return Path(self.config.recipe_folder) / f"{recipe}.yaml"
+
+
+def kind_of(stage: Training | MergeStage) -> str:
+    """Return a stage's kind, which is also the name of the rule that makes it."""
+    if isinstance(stage, MergeStage):
+        return "merge"
+    if isinstance(stage, PretrainStage):
+        return "pretrain"
+    return "finetune" if stage.mining else "contrastive"

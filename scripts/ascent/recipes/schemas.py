@@ -1,0 +1,202 @@
+"""JSON schemas and tables of every setting, made of the settings' models and of the readers' options.
+
+The schemas are for editors and for reading: what the workflow itself checks a file against are the models.
+"""
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import yaml
+from pydantic.json_schema import GenerateJsonSchema
+
+from ..corpora import readers
+from ..errors import AscentError
+from ..settings.base import Settings
+from ..settings.corpora import Corpus
+from ..settings.recipe import Config, Recipe
+
+# Below this line of config/README.md everything is generated; what stands above it is written by hand.
+MARK = "<!-- Written by `make schemas` from here to the end: edit the docstrings in scripts/ascent instead. -->"
+_HEADER = "# Written by `make schemas` from the docstrings in scripts/ascent: edit those instead.\n"
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the schema of config.yaml. A corpus's `options` are those of its reader."""
+    schema = _schema(Config)
+    corpus = schema["$defs"]["Corpus"]
+    default = Corpus.model_fields["reader"].default
+    names = sorted((module.name for module in iter_modules(readers.__path__)), key=lambda name: (name != default, name))
+    corpus["properties"]["reader"]["enum"] = names
+    corpus["allOf"] = []
+    for name in names:
+        prefix = name.capitalize()
+        options = _schema(import_module(f"{readers.__name__}.{name}").Options, prefix)
+        schema["$defs"] |= options.pop("$defs", {})
+        schema["$defs"][f"{prefix}Options"] = {key: value for key, value in options.items() if key != "$schema"}
+        then = {"properties": {"options": {"$ref": f"#/$defs/{prefix}Options"}}}
+        if "required" in options:
+            then["required"] = ["options"]
+        # A corpus that names no reader has the default one, so there the key need not be present.
+        condition = {"properties": {"reader": {"const": name}}} | ({} if name == default else {"required": ["reader"]})
+        corpus["allOf"].append({"if": condition, "then": then})
+    return schema
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the schema of a recipe."""
+    return _schema(Recipe)
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """Return a schema as the text of its file."""
+    return _HEADER + yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=120)
+
+
+def readme_text(current: str) -> str:
+    """Return config/README.md with its tables renewed; `current` is its text, of which the part above MARK is kept."""
+    written, mark, _ = current.partition(MARK)
+    if not mark:
+        raise AscentError(f"config/README.md: the line '{MARK}' is missing; put it where the tables begin.")
+    files = [("config/config.yaml", config_schema()), ("config/recipes/<recipe>.yaml", recipe_schema())]
+    return f"{written}{MARK}\n\n" + "\n".join(f"## `{name}`\n\n{_tables(schema)}" for name, schema in files)
+
+
+# ---------------------------------------------------------------- schemas
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    """Pydantic's generator, without the titles that repeat each key in capitals."""
+
+    def field_title_should_be_set(self, schema) -> bool:
+        return False
+
+
+def _schema(model: type[Settings], prefix: str = "") -> dict[str, Any]:
+    """Return a model's schema; `prefix` goes before the names of its definitions."""
+    schema = model.model_json_schema(by_alias=True, ref_template=f"#/$defs/{prefix}{{model}}", schema_generator=_WithoutTitles)
+    schema = json.loads(json.dumps(schema))  # no part is shared, so that YAML needs no anchors
+    definitions = {prefix + name: definition for name, definition in schema.pop("$defs", {}).items()}
+    for definition in (schema, *definitions.values()):
+        definition.pop("title", None)
+        for node in definition.get("properties", {}).values():
+            # Pydantic leaves out a description that only repeats that of the model it refers to.
+            if "description" not in node and "$ref" in node:
+                node["description"] = definitions[_target(node)]["description"]
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return _one_line(schema | ({"$defs": definitions} if definitions else {}))
+
+
+def _one_line(node: Any) -> Any:
+    """Return a schema whose descriptions have no line breaks."""
+    if isinstance(node, list):
+        return [_one_line(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: " ".join(value.split()) if key == "description" and isinstance(value, str) else _one_line(value)
+        for key, value in node.items()
+    }
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _tables(schema: dict[str, Any]) -> str:
+    """Return a section with a table for each model of a schema, in the order in which a reader of the file meets them."""
+    definitions = schema.get("$defs", {})
+    places: dict[str, list[str]] = {}
+    for name, path in _models(schema, "", definitions, set()):
+        places.setdefault(name, []).append(path)
+    sections = [f"{schema['description']}\n\n{_table(schema)}"]
+    for name, paths in places.items():
+        where = ", ".join(f"`{path}`" for path in dict.fromkeys(paths))
+        sections.append(f"### {_words(name)}\n\nAt {where}. {definitions[name]['description']}\n\n{_table(definitions[name])}")
+    return "\n".join(sections)
+
+
+def _models(node: Any, path: str, definitions: dict, seen: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield (definition, path of keys) for each place at which a definition is used, depth first."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _models(item, path, definitions, seen)
+    elif isinstance(node, dict):
+        if "$ref" in node:
+            name = _target(node)
+            yield name, path
+            if name not in seen:
+                seen.add(name)
+                yield from _models(definitions[name], path, definitions, seen)
+        for key, below in node.get("properties", {}).items():
+            yield from _models(below, f"{path}.{key}" if path else key, definitions, seen)
+        for below in (node.get("additionalProperties"), *node.get("patternProperties", {}).values()):
+            yield from _models(below, f"{path}.<name>", definitions, seen)
+        for key in ("items", "anyOf", "oneOf", "allOf", "then"):
+            yield from _models(node.get(key), path, definitions, seen)
+
+
+def _table(model: dict[str, Any]) -> str:
+    """Return a model's table of keys, those that must be given first. A model without keys says so."""
+    required = model.get("required", [])
+    keys = sorted(model.get("properties", {}).items(), key=lambda item: item[0] not in required)
+    lines = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"] if keys else ["It has no keys: `{}`."]
+    for name, node in keys:
+        default = "required" if name in required else _default(node)
+        lines.append(f"| `{name}` | {_type(node)} | {default} | {node['description']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(node: dict[str, Any]) -> str:
+    value = node["default"]
+    if value is None:
+        return "none"
+    if "$ref" in node:
+        return "its defaults"
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return f"`{text.strip().removesuffix('...').strip()}`"
+
+
+def _type(node: dict[str, Any]) -> str:
+    """Return a type in words."""
+    branches = [branch for branch in node.get("anyOf", node.get("oneOf", [])) if branch.get("type") != "null"]
+    if branches:
+        return " or ".join(_type(branch) for branch in branches)
+    if "$ref" in node:
+        words = _words(_target(node))
+        return f"[{words}](#{words.lower().replace(' ', '-')})"
+    if "const" in node:
+        return f"`{node['const']}`"
+    if "enum" in node:
+        return " or ".join(f"`{value}`" for value in node["enum"])
+    match node.get("type"):
+        case "array" if "prefixItems" in node:
+            return f"list of {len(node['prefixItems'])} ({' and '.join(dict.fromkeys(map(_type, node['prefixItems'])))})"
+        case "array":
+            return f"list of {_type(node['items'])}" + (", not empty" if node.get("minItems") else "")
+        case "object" if isinstance(node.get("additionalProperties"), dict):
+            names = node.get("propertyNames")
+            return f"map from {_type(names) if names else 'name'} to {_type(node['additionalProperties'])}"
+        case "object" if "patternProperties" in node:  # names that must match a pattern
+            (below,) = node["patternProperties"].values()
+            return f"map from name to {_type(below)}"
+        case "object":
+            return "map"
+        case "integer" | "number" as kind:
+            limits = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+            return ", ".join([kind, *(f"{words} {node[key]:g}" for key, words in limits.items() if key in node)])
+        case "boolean":
+            return "`true` or `false`"
+        case "string":
+            return "text" + (f" like `{node['pattern']}`" if "pattern" in node else "")
+    raise AscentError(f"ascent/recipes/schemas.py: no words for the type {node}; add a case.")
+
+
+def _target(node: dict[str, Any]) -> str:
+    return node["$ref"].removeprefix("#/$defs/")
+
+
+def _words(name: str) -> str:
+    """Return a class's name in words: TrainStage is 'Train stage'."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name[0].lower() + name[1:]).capitalize()

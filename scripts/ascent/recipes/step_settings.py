@@ -1,0 +1,77 @@
+"""The settings file of each step, which follow from the recipes.
+
+Nothing here imports torch or touches a network: every cluster job parses the workflow again.
+"""
+
+import yaml
+
+from ..settings.base import Settings
+from ..settings.corpora import Reading
+from ..settings.model import Adoption
+from ..settings.negatives import Selection
+from ..settings.pairs import Preparation, Scoring, Threshold
+from ..settings.recipe import Recipe, ReleaseSettings
+from ..settings.teachers import Teaching
+from ..settings.training import Running, Training
+from ..settings.validation import dump
+from .recipes import Recipes
+
+
+def settings_files(recipes: Recipes) -> dict[str, str]:
+    """Return every step's settings file: its path, and its text. A step is given nothing else of the configuration.
+
+    A file holds what its steps use and no more, since an edit of it reruns them: another licence retrieves nothing anew,
+    another threshold scores no pair again, another learning rate mines no negative again.
+    """
+    files = {}
+    for kind in ("corpora", "models"):
+        for name, resource in getattr(recipes.config, kind).items():
+            files[f"resources/{kind}/{name}.yaml"] = _yaml({"source": resource.source.model_dump(mode="json")})
+    for name, corpus in recipes.config.corpora.items():
+        files[f"results/corpora/{name}/corpus.yaml"] = _part(Reading, corpus)
+    for name, dataset in recipes.datasets.items():
+        prepared = dataset.model_copy(update={"decontaminate": recipes.decontamination(name)})
+        files[f"results/pairs/{name}/preparation.yaml"] = _part(Preparation, prepared)
+        files[f"results/pairs/{name}/threshold.yaml"] = _part(Threshold, dataset)
+        if dataset.teacher:
+            files[f"results/pairs/{name}/scoring.yaml"] = _part(Scoring, dataset)
+    for name, recipe in recipes.recipes.items():
+        files[f"results/{name}/base/stage.yaml"] = _part(Adoption, recipe.base)
+        for stage, settings in recipe.stages.items():
+            files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
+            if isinstance(settings, Training):
+                for dataset in settings.tables:
+                    tokenising = settings.tokenising(recipes.contract(name, stage), recipes.datasets[dataset].task)
+                    files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
+                for dataset in settings.data:
+                    if settings.taught(dataset) and settings.teacher_model:
+                        teaching = Teaching(teacher=settings.teacher, task=recipes.datasets[dataset].task)
+                        files[f"results/{name}/{stage}/teacher/{dataset}.yaml"] = dump(teaching)
+                if settings.mining:
+                    files[f"results/{name}/{stage}/mining.yaml"] = _part(Selection, settings.mining)
+        for task, settings in recipes.tasks(name).items():
+            files[f"results/{name}/tasks/{task}.yaml"] = dump(settings)
+        files[f"results/{name}/running.yaml"] = dump(recipe.running)
+        files[f"results/{name}/release.yaml"] = dump(_release(name, recipe, recipes))
+    return files
+
+
+def _part(kind: type[Settings], whole: Settings) -> str:
+    return dump(kind(**whole.model_dump(include=set(kind.model_fields))))
+
+
+def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
+    corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(recipes.evaluation_corpora(name))
+    models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
+    models |= {model for stage in recipes.trained(name) if (model := recipe.stages[stage].teacher_model)}
+    return ReleaseSettings(
+        name=name,
+        # How training was run changes nothing on the card.
+        recipe=recipe.model_copy(update={"running": Running()}),
+        corpora={corpus: recipes.config.corpora[corpus] for corpus in sorted(corpora)},
+        models={model: recipes.config.models[model] for model in sorted(models)},
+    )
+
+
+def _yaml(values: dict) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

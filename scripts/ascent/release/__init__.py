@@ -1,0 +1,1 @@
+"""The released folder: model, card, results."""

@@ -1,0 +1,112 @@
+"""Settings from files and back, and what is wrong with them in one sentence."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ..errors import AscentError, did_you_mean
+from ..files import read_yaml
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def check(kind: type[S], values: Any, where: str | Path) -> S:
+    """Make settings of plain values. The first error becomes one sentence that names `where` and the key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise AscentError(_sentence(kind, error, where)) from None
+
+
+def load(kind: type[S], path: str | Path) -> S:
+    """Read settings from a YAML file."""
+    return check(kind, read_yaml(path), path)
+
+
+def dump(settings: BaseModel) -> str:
+    """Return settings as YAML text, complete and in a fixed order."""
+    return yaml.safe_dump(settings.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+
+# What pydantic puts into an error's path to name the branch of a union; no key of the file.
+_BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub", "bi-encoder", "cross-encoder", "stored"}
+
+# What a value of another shape should be, by pydantic's types of error.
+_SHAPES = {"list_type": "a list", "tuple_type": "a list", "dict_type": "a map"}
+_SHAPES |= dict.fromkeys(("model_type", "model_attributes_type"), "a map of settings")
+
+
+def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
+    # An unknown key is named before anything else: it is often the cause of a missing one.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    path = _keys_of(kind, first["loc"])
+    key = f"'{'.'.join(path)}'" if path else "the whole"
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key {key}; {did_you_mean(path[-1], _known_keys(kind, first['loc'][:-1]))}"
+    if first["type"] == "missing":
+        return f"{where}: {key} is missing; add it."
+    if first["type"] == "union_tag_not_found":
+        return f"{where}: {key} lacks {first['ctx']['discriminator']}, which says what kind it is; add it."
+    if first["type"] in _SHAPES:
+        return f"{where}: {key} is {first['input']!r}, but it should be {_SHAPES[first['type']]}."
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if first["type"] == "value_error":
+        return f"{where}: {key}: {message}."
+    return f"{where}: {key} is {first['input']!r}, but {message.replace('input should', 'it should')}."
+
+
+def _keys_of(kind: type[BaseModel], location: tuple) -> list[str]:
+    """Drop the union branches from an error's path, but keep a user's name that happens to be called the same."""
+    keys, node = [], kind.model_json_schema(by_alias=True)
+    definitions = node.get("$defs", {})
+    for part in location:
+        if part == "[key]":  # the key itself is wrong; what follows names the types that it could have been
+            break
+        if str(part).endswith("]"):  # a type that the value could have been
+            continue
+        node, is_branch = _descend(node, part, definitions)
+        if not is_branch:
+            keys.append(str(part))
+    return keys
+
+
+def _known_keys(kind: type[BaseModel], location: tuple) -> list[str]:
+    node = kind.model_json_schema(by_alias=True)
+    definitions = node.get("$defs", {})
+    for part in location:
+        node, _ = _descend(node, part, definitions)
+    return list(_resolve(node, definitions).get("properties", {}))
+
+
+def _resolve(node: dict, definitions: dict) -> dict:
+    """Follow references, and an optional setting to its model."""
+    models = [branch for branch in node.get("anyOf", []) if "$ref" in branch]
+    while "$ref" in node or (len(models) == 1 and "anyOf" in node):
+        node = models[0] if "anyOf" in node else definitions[node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool]:
+    """Return the schema one step down an error's path, and whether the step named a branch of a union."""
+    node = _resolve(node, definitions)
+    for union in [node, *node.get("anyOf", [])]:
+        if part in (named := union.get("discriminator", {}).get("mapping", {})):
+            return {"$ref": named[part]}, True
+    nested = [branch.get("oneOf", [branch]) for branch in node.get("anyOf", []) + node.get("oneOf", [])]
+    branches = [branch for some in nested for branch in some if "$ref" in branch]
+    if branches and part in _BRANCHES:
+        names = {"train": "TrainStage", "pretrain": "PretrainStage", "merge": "MergeStage"}
+        names |= {"bi-encoder": "BiEncoderTeacher", "cross-encoder": "CrossEncoderTeacher", "stored": "StoredTeacher"}
+        wanted = names.get(str(part), f"{str(part).capitalize()}Source")
+        return next(branch for branch in branches if branch["$ref"].endswith(wanted)), True
+    if part in node.get("properties", {}):
+        return node["properties"][part], False
+    kind = "array" if isinstance(part, int) else "object"  # a list of names, or a map
+    node = next((branch for branch in node.get("anyOf", []) if branch.get("type") == kind), node)
+    below = node.get("items") if isinstance(part, int) else node.get("additionalProperties")
+    if not isinstance(below, dict):  # names that must match a pattern
+        below = next(iter(node.get("patternProperties", {}).values()), None)
+    return (below if isinstance(below, dict) else {}), False

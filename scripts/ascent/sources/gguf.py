@@ -1,0 +1,32 @@
+"""A model as llama.cpp keeps it, one GGUF file, turned into a folder that everything else loads. Nothing of it is run."""
+
+from pathlib import Path
+
+from ..errors import AscentError
+
+
+def unpack_gguf(file: Path, folder: Path) -> None:
+    """Write a GGUF file's model to `folder` as config.json, safetensors (float32, from what the file's blocks were rounded to)
+    and a tokenizer.
+
+    Raises AscentError when transformers does not know its architecture, or the file is damaged.
+    """
+    import torch  # seconds of imports, which other sources do without
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        model = AutoModel.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    except ImportError as error:
+        raise AscentError(f"{file.name}: a GGUF file needs the packages gguf and accelerate ({error}); install them.") from None
+    except Exception as error:  # a damaged file fails anywhere
+        reason = " ".join(str(error).split())
+        raise AscentError(f"{file.name}: transformers cannot read this GGUF file ({reason}); take another model.") from None
+    # A model that was loaded so refuses to be saved, as it would be under the rounded weights' own configuration.
+    config = type(model.config)(**{key: value for key, value in model.config.to_dict().items() if key != "quantization_config"})
+    plain = AutoModel.from_config(config)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,1 @@
+"""What a larger model says of texts, for another to learn."""

@@ -1,0 +1,85 @@
+"""What a teacher says of the rows that a stage trains on.
+
+Its scores of their documents are a table: query_id, positive_id, negative_ids and scores, those of the positive and of each
+negative; one row for each, in the same order. Its embeddings are a folder: embeddings.npy, float16 (texts, dimension), the
+distinct queries and then the distinct documents, in the order in which they first come; and meta.json, whose they are.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from ..errors import AscentError
+from ..files import folder_atomically, read_json, sha256_file, write_atomically, write_json
+from ..pairs.table import read_columns
+from ..pairs.text import text_id
+
+_IDS = ("query_id", "positive_id", "negative_ids")
+_SCHEMA = pa.schema(
+    {"query_id": pa.string(), "positive_id": pa.string(), "negative_ids": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}
+)
+
+
+def candidates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return query and document of each row's positive and negatives, one row after another."""
+    return rows.select("query", document=pl.concat_list("positive", "negatives")).explode("document")
+
+
+def write_scores(path: Path, rows: pl.DataFrame, scores: np.ndarray) -> None:
+    """Write the scores of the rows' candidates, (candidates,)."""
+    counts = (rows["negatives"].list.len() + 1).to_numpy()
+    lists = pl.DataFrame({"row": np.repeat(np.arange(len(rows)), counts), "scores": scores})
+    lists = lists.group_by("row", maintain_order=True).agg("scores")
+    with write_atomically(path) as temporary:
+        _ids(rows).with_columns(lists["scores"]).write_parquet(temporary)
+
+
+def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
+    """Return the scores of the rows' candidates: float32 (candidates,).
+
+    Raises AscentError when the table is of other rows, or a score is missing or not finite.
+    """
+    table = pl.from_arrow(read_columns(path, _SCHEMA))
+    if not table.select(_IDS).equals(_ids(rows)):
+        raise AscentError(f"{path}: holds scores of other pairs or negatives than the stage trains on; score them again.")
+    scores = table["scores"].explode().cast(pl.Float32)
+    counted = (table["scores"].list.len() == table["negative_ids"].list.len() + 1).all()
+    if not counted or scores.null_count() or not scores.is_finite().all():
+        raise AscentError(f"{path}: a candidate's score is missing or not finite; score them again.")
+    return scores.to_numpy()
+
+
+def stored_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
+    """Return the scores that a pair table's rows came with: float32 (candidates,). Raises AscentError when a row has none."""
+    if missing := rows["scores"].null_count():
+        raise AscentError(
+            f"{path}: {missing} of {len(rows)} rows have no stored scores for the stage to learn; name their columns in the "
+            "corpus's options (positive_scores, negative_scores), or take a model as teacher."
+        )
+    return rows["scores"].explode().cast(pl.Float32).to_numpy()
+
+
+def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Path, negatives: Path | None) -> None:
+    """Write the embeddings of the texts of a data set's rows, float16 (texts, dimension)."""
+    with folder_atomically(output) as folder:
+        np.save(folder / "embeddings.npy", embeddings)
+        write_json(folder / "meta.json", _origin(pairs, negatives) | {"sha256": sha256_file(folder / "embeddings.npy")})
+
+
+def embeddings_file(folder: Path, pairs: Path, negatives: Path | None) -> Path:
+    """Return where the embeddings of a folder lie. Raises AscentError when they are of other rows, or damaged."""
+    path, meta = folder / "embeddings.npy", read_json(folder / "meta.json")
+    if meta != _origin(pairs, negatives) | {"sha256": sha256_file(path) if path.exists() else None}:
+        raise AscentError(f"{folder}: holds embeddings of other pairs or negatives, or damaged ones; remove it and run again.")
+    return path
+
+
+def _origin(pairs: Path, negatives: Path | None) -> dict:
+    return {"pairs": sha256_file(pairs), "negatives": sha256_file(negatives) if negatives else None}
+
+
+def _ids(rows: pl.DataFrame) -> pl.DataFrame:
+    negatives = pl.col("negatives").list.eval(pl.element().map_elements(text_id, return_dtype=pl.String))
+    return rows.select("query_id", "positive_id", negative_ids=negatives)

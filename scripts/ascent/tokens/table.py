@@ -1,0 +1,75 @@
+"""The tokens of a data set, mapped into memory; see tokenise.py for the form."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import AscentError
+from ..files import read_json, sha256_file
+
+META = "meta.json"
+
+
+class TokenisedPairs:
+    """A folder that tokenise_pairs has made; its arrays by their names, mapped and not read.
+
+    Raises AscentError when a file is missing or not of the size that it was written with.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.meta = read_json(folder / META)
+        for name, expected in self.meta["files"].items():
+            path = folder / name
+            if not path.exists() or path.stat().st_size != expected["bytes"]:
+                raise AscentError(f"{path}: is not as tokenise_pairs wrote it; remove {folder} and run again.")
+        # A plain array is read several times as fast as a memmap, item by item.
+        arrays = {name: np.load(folder / name, mmap_mode="r").view(np.ndarray) for name in self.meta["files"]}
+        self.tokens, self.offsets, self.text_ids = (arrays[f"{name}.npy"] for name in ("tokens", "offsets", "text_ids"))
+        self.queries, self.documents = arrays["queries.npy"], arrays["documents.npy"]
+        self.document_offsets, self.row_tokens = arrays["document_offsets.npy"], arrays["row_tokens.npy"]
+        self.labels, self.asked = arrays["labels.npy"], arrays["asked.npy"]
+        self.answers, self.answer_offsets = arrays["answers.npy"], arrays["answer_offsets.npy"]
+        self.teacher_scores, self.teacher_embeddings = (arrays.get(f"teacher_{name}.npy") for name in ("scores", "embeddings"))
+        self.reserve, self.reserve_offsets = arrays.get("reserve.npy"), arrays.get("reserve_offsets.npy")
+
+    def __len__(self) -> int:
+        return self.meta["rows"]
+
+    def __reduce__(self):
+        return TokenisedPairs, (self.folder,)  # another process maps the files itself
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of meta.json, which holds those of all files."""
+        return sha256_file(self.folder / META)
+
+    def text(self, index: int) -> np.ndarray:
+        """Return a text's tokens, a copy: int32."""
+        return np.array(self.tokens[self.offsets[index] : self.offsets[index + 1]])
+
+    def prompt_length(self, index: int) -> int:
+        """Return how many of a text's tokens, at its beginning, pooling leaves out."""
+        return self.meta["prompt_lengths"]["query" if index < self.meta["texts"]["query"] else "document"]
+
+    def documents_of(self, row: int) -> list[int]:
+        """Return the texts of a row's positive and negatives."""
+        return self.documents[self.document_offsets[row] : self.document_offsets[row + 1]].tolist()
+
+    def teacher_scores_of(self, row: int) -> np.ndarray:
+        """Return the teacher's scores of a row's positive and negatives: float32, NaN where there are none."""
+        begin, end = self.document_offsets[row : row + 2]
+        return np.full(end - begin, np.nan, np.float32) if self.teacher_scores is None else self.teacher_scores[begin:end]
+
+    def reserve_of(self, row: int) -> list[int]:
+        """Return the texts of a row's reserve."""
+        return [] if self.reserve is None else self.reserve[self.reserve_offsets[row] : self.reserve_offsets[row + 1]].tolist()
+
+    def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts' ids."""
+        found = np.minimum(np.searchsorted(self.asked, queries), len(self.asked) - 1)
+        places = np.flatnonzero(self.asked[found] == queries)
+        begin, end = self.answer_offsets[found[places]], self.answer_offsets[found[places] + 1]
+        counts = end - begin
+        first = np.repeat(np.cumsum(counts) - counts, counts)  # of each answer's query, among all that are returned
+        return np.repeat(places, counts), self.answers[np.repeat(begin, counts) + np.arange(len(first)) - first]

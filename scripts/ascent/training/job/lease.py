@@ -1,0 +1,140 @@
+"""One run of a stage at a time: a newcomer asks the run that is alive to stop, and goes on from where that one stopped.
+
+Two runs of one stage come about when the main process of the workflow is killed and started again while its cluster jobs go
+on, or when a cluster requeues a job that the workflow submits again too. Both would write the same checkpoints.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from ...errors import AscentError
+from ...files import write_json
+
+BEAT_SECONDS = 5.0
+# A run on another machine that shows no sign of life for so long is dead. Network file systems tell of a change up to a minute
+# late.
+DEAD_SECONDS = 90.0
+# So long a run may take to finish its step and write a checkpoint.
+PATIENCE_SECONDS = 1800.0
+
+
+class Lease:
+    """The right to train the stage whose checkpoints lie in `folder`; one process of a run holds it for all."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._owner = folder / "owner.json"
+        self._request = folder / "request.json"
+        # Held only while the owner is read and written. The kernel frees it when its holder dies.
+        self._lock = FileLock(folder / "owner.lock")
+        me = psutil.Process()
+        job = os.environ.get("SLURM_JOB_ID")
+        self._me = {
+            "name": uuid.uuid4().hex,
+            "host": socket.gethostname(),
+            "pid": me.pid,
+            "started": me.create_time(),
+            "job": job,
+        }
+        self._over = threading.Event()
+
+    def take(self) -> None:
+        """Become the owner, as soon as a run that is still alive has stopped.
+
+        Raises AscentError when a still newer run wants the stage, or the one that is alive does not stop.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        asked = None
+        seen, at = None, time.monotonic()
+        dead = None
+        while (other := self._own(dead)) is not None:
+            beat = (other["name"], _modified(self._owner))
+            if beat != seen:
+                seen, at = beat, time.monotonic()
+            if _is_gone(other) or time.monotonic() - at > DEAD_SECONDS:
+                dead = other
+            elif _read(self._request) is None and asked is not None:
+                write_json(self._request, self._me)  # a third run has come between, and cleared it
+            elif asked is None:
+                write_json(self._request, self._me)
+                asked = time.monotonic()
+                print(f"{_words(other)} is training this stage; asked it to stop, to go on from its checkpoint", flush=True)
+            elif (newer := self._newer()) is not None:
+                raise AscentError(f"{self._folder}: {_words(newer)} takes this stage over; nothing is lost.")
+            elif time.monotonic() - asked > PATIENCE_SECONDS:
+                raise AscentError(f"{self._folder}: {_words(other)} does not stop; end it and run again.")
+            else:
+                time.sleep(0.2)
+        # Mine, or one left by a run that was killed while it waited, for which this one must not stop.
+        self._request.unlink(missing_ok=True)
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def wanted(self) -> str | None:
+        """Return a sentence when another run asks for the stage, or has taken it while this one was silent."""
+        owner = _read(self._owner)
+        if owner is not None and owner["name"] != self._me["name"]:
+            return f"{_words(owner)} has taken this stage over"
+        newer = self._newer()
+        return newer and f"{_words(newer)} takes this stage over"
+
+    def release(self) -> None:
+        """Give the stage free."""
+        self._over.set()
+        with self._lock:
+            if (owner := _read(self._owner)) is not None and owner["name"] == self._me["name"]:
+                self._owner.unlink()
+
+    def _own(self, dead: dict | None) -> dict | None:
+        """Become the owner if there is none but `dead`; else return the owner."""
+        with self._lock:
+            owner = _read(self._owner)
+            if owner is not None and (dead is None or owner["name"] != dead["name"]):
+                return owner
+            write_json(self._owner, self._me)
+            return None
+
+    def _newer(self) -> dict | None:
+        newer = _read(self._request)
+        return None if newer is None or newer["name"] == self._me["name"] or _is_gone(newer) else newer
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            with suppress(FileNotFoundError):
+                os.utime(self._owner)
+
+
+def _read(path: Path) -> dict | None:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _modified(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
+    return 0
+
+
+def _is_gone(run: dict) -> bool:
+    """Whether a run of this machine has ended; of another machine's it cannot be said."""
+    if run["host"] != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(run["pid"])
+        return process.create_time() != run["started"] or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _words(run: dict) -> str:
+    return (f"job {run['job']}" if run["job"] else f"process {run['pid']}") + f" on {run['host']}"

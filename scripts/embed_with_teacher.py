@@ -1,0 +1,30 @@
+"""Embed the texts of the rows that a stage trains on by the stage's teacher, a bi-encoder."""
+
+import argparse
+from pathlib import Path
+
+from ascent.errors import reports_errors
+from ascent.negatives.table import training_rows
+from ascent.settings.teachers import Teaching
+from ascent.settings.validation import load
+from ascent.teachers.outputs import write_embeddings
+from ascent.teachers.scoring import embed_with_teacher
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="the teacher and the task type, YAML")
+    parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
+    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; the pairs' own when left out")
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    arguments = parser.parse_args()
+    files = (arguments.pairs, arguments.negatives)
+    embeddings = embed_with_teacher(load(Teaching, arguments.settings), arguments.teacher, training_rows(*files))
+    write_embeddings(arguments.output, embeddings, *files)
+    print(f"{embeddings.shape[0]:,} texts, {embeddings.shape[1]:,} dimensions")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,25 @@
+"""List the texts that a task which mteb knows tests with."""
+
+import argparse
+from pathlib import Path
+
+from ascent.errors import reports_errors
+
+
+@reports_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", required=True, help="the task's name in mteb; all its subsets are listed")
+    parser.add_argument("--output", type=Path, required=True, help="parquet file to write, a pair table")
+    options = parser.parse_args()
+
+    from ascent.evaluation.tasks import make_task
+    from ascent.evaluation.texts import tested_pairs
+    from ascent.pairs.table import write_pairs
+    from ascent.settings.evaluation import TaskSettings
+
+    write_pairs(options.output, tested_pairs(make_task(TaskSettings(name=options.task))))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,192 @@
+"""Local tasks, the model as mteb sees it, and the units behind each score."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.torch import load_file
+from scipy import stats
+
+from ascent.errors import AscentError
+from ascent.evaluation.model import EvaluatedModel
+from ascent.evaluation.run import evaluate_task
+from ascent.evaluation.statistics import main_score
+from ascent.evaluation.tasks import make_task
+from ascent.evaluation.units import read_units
+from ascent.model.encoder import Encoder
+from ascent.model.saving import save_like
+from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
+from ascent.pairs.text import text_id
+from ascent.settings.evaluation import TaskSettings
+from ascent.settings.model import Contract
+from ascent.settings.validation import check
+
+QUESTIONS = [
+    "what is term life",
+    "how much do i pay for car insurance",
+    "is a home policy a claim",
+    "what is health cover",
+]
+ANSWERS = [
+    "term life is a policy",
+    "i pay the cost of a plan for a car",
+    "a home policy is a cover",
+    "health is a plan",
+]
+OTHERS = [
+    "whole life",
+    "the cost of a claim",
+    "do i pay",
+    "what is the cover of a car",
+    "how much is a home plan",
+]
+LABELS = ["life", "car", "home", "health"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, tmp_path_factory):
+    """The tiny model with a prompt for the queries of retrieval, and for nothing else."""
+    contract = Contract(max_tokens=32, prompts={"query": {"default": "", "retrieval": "find the answer: "}})
+    folder = tmp_path_factory.mktemp("prompted") / "model"
+    save_like(tiny_model, load_file(tiny_model / "model.safetensors"), contract, {}, folder)
+    return folder
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    rows = []
+    for i, (question, answer) in enumerate(zip(QUESTIONS, ANSWERS, strict=True)):
+        rows.append(Pair(question, answer, tuple(OTHERS[i : i + 3]), split="test"))
+        rows.append(Pair(question, LABELS[i % 2], task="classification", split="test"))
+        rows.append(Pair(question, answer, label=[1.0, 3.0, 4.5, 2.0][i], task="sts", split="test"))
+    rows.append(Pair(QUESTIONS[0], OTHERS[4], tuple(OTHERS[:2]), split="test"))
+    rows += [Pair(text, LABELS[i % 2], task="classification", split="train") for i, text in enumerate(ANSWERS + OTHERS)]
+    write_pairs(tmp_path / "pairs.parquet", pair_frame(rows, "toy", "eng-Latn"))
+    write_documents(
+        tmp_path / "documents.parquet",
+        document_frame([Document(text, split) for split in ("test", "validation") for text in ANSWERS + OTHERS]),
+    )
+    return tmp_path
+
+
+def settings(kind, name="Toy", **options):
+    return check(TaskSettings, {"name": name, "task": {"type": kind, "corpus": "toy"} | options}, "toy.yaml")
+
+
+def run(corpus, model, kind, **options):
+    files = {"pairs": corpus / "pairs.parquet", "documents": corpus / "documents.parquet"}
+    output = {"output": corpus / "Toy.json", "units": corpus / "Toy.units.parquet"}
+    evaluate_task(settings(kind, **options), model, "ascent/toy-base", **files, **output)
+    entry = json.loads(output["output"].read_text())["scores"]["test"][0]
+    return entry, read_units(output["units"])
+
+
+def test_retrieval_is_scored_over_the_whole_pool_with_the_query_prompt(corpus, model):
+    entry, units = run(corpus, model, "retrieval")
+    encoder = Encoder(model)
+    documents = ANSWERS + OTHERS
+    scores = (
+        encoder.encode(QUESTIONS, side="query", task="retrieval") @ encoder.encode(documents, side="document", task="retrieval").T
+    )
+    relevant = [{i} | ({8} if i == 0 else set()) for i in range(len(QUESTIONS))]
+    for question, row, wanted in zip(QUESTIONS, scores, relevant, strict=True):
+        ranks = [rank for rank, place in enumerate(np.argsort(-row)) if place in wanted]
+        ideal = sum(1 / np.log2(2 + rank) for rank in range(len(wanted)))
+        expected = sum(1 / np.log2(2 + rank) for rank in ranks) / ideal
+        table = pl.from_arrow(units.table)
+        assert table.filter(unit=text_id(question))["score"][0] == pytest.approx(expected)
+    assert main_score(units) == pytest.approx(entry["main_score"], abs=1e-5) == pytest.approx(entry["ndcg_at_10"])
+    assert (units.type, units.metric) == ("Retrieval", "ndcg_at_10")
+
+
+def test_only_retrieval_takes_the_prompt_of_retrieval(model):
+    encoder = Encoder(model)
+    found = {task: encoder.encode(QUESTIONS, side="query", task=task) for task in ("retrieval", "sts")}
+    assert np.abs(found["retrieval"] - found["sts"]).max() > 1e-3
+
+
+def test_reranking_ranks_positives_among_the_negatives_only(corpus, model):
+    task = make_task(settings("reranking"), corpus / "pairs.parquet")
+    data = task.dataset["default"]["test"]
+    first = text_id(QUESTIONS[0])
+    expected = {ANSWERS[0], OTHERS[4], *OTHERS[:3]}
+    assert set(data["top_ranked"][first]) == {text_id(text) for text in expected}
+    assert set(data["relevant_docs"][first]) == {text_id(ANSWERS[0]), text_id(OTHERS[4])}
+    entry, units = run(corpus, model, "reranking")
+    assert main_score(units) == pytest.approx(entry["map_at_1000"], abs=1e-5)
+
+
+def test_classification_units_are_shares_of_correct_classifiers(corpus, model):
+    entry, units = run(corpus, model, "classification")
+    shares = units.table["score"].to_numpy() * 10  # mteb's ten experiments
+    assert np.allclose(shares, shares.round())
+    assert units.table["score"].to_numpy().mean() == pytest.approx(entry["accuracy"], abs=1e-6)
+
+
+def test_sts_is_spearman_of_similarities_and_labels(corpus, model):
+    entry, units = run(corpus, model, "sts")
+    encoder = Encoder(model)
+    left, right = (encoder.encode(texts, side="query", task="sts") for texts in (QUESTIONS, ANSWERS))
+    expected = stats.spearmanr((left * right).sum(axis=1), [1.0, 3.0, 4.5, 2.0])[0]
+    assert entry["main_score"] == pytest.approx(expected, abs=1e-6)
+    assert main_score(units) == pytest.approx(expected, abs=1e-6)
+
+
+def test_clustering_has_a_score_and_no_units(corpus, model):
+    entry, units = run(corpus, model, "clustering")
+    assert 0 <= entry["v_measure"] <= 1
+    assert units.table.num_rows == 0
+
+
+@pytest.mark.parametrize("kind", ["retrieval", "classification", "clustering", "sts"])
+def test_two_runs_give_the_same_scores(corpus, model, kind):
+    first, first_units = run(corpus, model, kind)
+    second, second_units = run(corpus, model, kind)
+    assert repr(first) == repr(second)  # repr: NaN is unequal to itself
+    assert first_units.table.equals(second_units.table)
+
+
+def test_only_the_first_queries(corpus, model):
+    _, units = run(corpus, model, "retrieval", queries=2)
+    assert units.table["unit"].to_pylist() == sorted(text_id(question) for question in QUESTIONS)[:2]
+
+
+def test_model_is_named_and_revised(model):
+    encoder = Encoder(model)
+    meta = EvaluatedModel(encoder, "ascent/toy-base").mteb_model_meta
+    assert (meta.name, meta.revision) == ("ascent/toy-base", encoder.digest[:40])
+    assert (meta.embed_dim, meta.max_tokens, meta.similarity_fn_name.value) == (32, 32, "cosine")
+
+
+def test_unknown_task_offers_the_nearest(corpus):
+    with pytest.raises(AscentError, match=r"mteb has no task 'SciFcat'; did you mean 'SciFact'\?"):
+        make_task(check(TaskSettings, {"name": "SciFcat"}, "task.yaml"))
+
+
+def test_positive_outside_the_pool_is_refused(corpus):
+    write_documents(corpus / "documents.parquet", document_frame([Document(text, "test") for text in ANSWERS]))
+    with pytest.raises(AscentError, match=r"documents.parquet: lacks the document .* add it to the pool"):
+        make_task(settings("retrieval"), corpus / "pairs.parquet", corpus / "documents.parquet")
+
+
+def test_split_without_rows_is_refused(corpus):
+    with pytest.raises(AscentError, match=r"pairs.parquet: no rows for sts in the split 'validation'"):
+        make_task(settings("sts", split="validation"), corpus / "pairs.parquet")
+
+
+def test_sts_row_without_label_is_refused(corpus):
+    rows = [Pair("a", "b", task="sts", split="test"), Pair("a", "c", label=1.0, task="sts", split="test")]
+    write_pairs(corpus / "pairs.parquet", pair_frame(rows, "toy", "eng-Latn"))
+    with pytest.raises(AscentError, match=r"pairs.parquet: the pair of the query 'a' has no label"):
+        make_task(settings("sts"), corpus / "pairs.parquet")
+
+
+def test_nan_score_is_refused_and_leaves_nothing(corpus, model):
+    # The same two texts in every pair: all similarities are equal, and no correlation is defined.
+    rows = [Pair("what is", "whole life", label=float(i), task="sts", split="test") for i in range(3)]
+    write_pairs(corpus / "pairs.parquet", pair_frame(rows, "toy", "eng-Latn"))
+    with pytest.raises(AscentError, match=r"Toy: mteb's main score cosine_spearman is NaN for ascent/toy-base"):
+        run(corpus, model, "sts")
+    assert not (corpus / "Toy.json").exists()
+    assert not (corpus / "Toy.units.parquet").exists()

@@ -1,0 +1,95 @@
+"""What is listed as a task's texts is what mteb hands to the model that it evaluates."""
+
+import mteb
+import numpy as np
+import polars as pl
+import pytest
+from mteb import mocks
+from mteb.models.abs_encoder import AbsEncoder
+from mteb.models.model_meta import ModelMeta
+from mteb.types import PromptType
+
+from ascent.errors import AscentError
+from ascent.evaluation import texts
+from ascent.pairs.filters import prepare
+from ascent.pairs.leakage import check_leakage
+from ascent.pairs.table import Pair, pair_frame
+from ascent.settings.pairs import Preparation
+
+KINDS = (
+    "MockSTSTask",
+    "MockMultilingualSTSTask",
+    "MockPairClassificationTask",
+    "MockMultilingualPairClassificationTask",
+    "MockClassificationTask",
+    "MockMultilingualClassificationTask",
+    "MockMultilabelClassification",
+    "MockClusteringTask",
+    "LegacyMockClusteringFastTask",
+    "MockMultilingualClusteringFastTask",
+    "MockRetrievalTask",
+    "MockMultilingualRetrievalTask",
+    "MockRerankingTask",
+    "MockInstructionRetrieval",
+    "MockBitextMiningTask",
+    "MockMultilingualBitextMiningTask",
+    "MockSummarizationTask",
+)
+
+
+class Listener(AbsEncoder):
+    """A model that keeps what it is asked to embed, but for documents."""
+
+    def __init__(self) -> None:
+        self.mteb_model_meta = ModelMeta.create_empty({"name": "ascent/listener", "revision": "0"})
+        self.heard: set[str] = set()
+
+    def encode(self, inputs, *, task_metadata, hf_split, hf_subset, prompt_type=None, **options) -> np.ndarray:
+        texts = [text for batch in inputs for text in batch["text"]]
+        instructions = [instruction for batch in inputs for instruction in batch.get("instruction", [])]
+        if prompt_type != PromptType.document and hf_split != "train":
+            # mteb puts the instruction behind the query.
+            ends = [f" {each}" for each in instructions] or [""] * len(texts)
+            self.heard |= {text.removesuffix(end) for text, end in zip(texts, ends, strict=True)}
+        return np.random.default_rng(0).normal(size=(len(texts), 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_text_that_mteb_tests_with_is_listed(name):
+    def task():
+        made = getattr(mocks, name)()
+        made.load_data()
+        return made
+
+    listener = Listener()
+    mteb.evaluate(listener, task(), cache=None, co2_tracker=False, show_progress_bar=False)
+    assert listener.heard
+    listed = texts.tested_texts(task())
+    assert len(set(listed)) == len(listed)
+    missed = listener.heard - set(listed)
+    # Classifiers are fitted to texts of another split, which mteb names like the evaluated one.
+    fitted = {text for text in missed if "lassification" in name and "Pair" not in name}
+    assert missed == fitted
+    assert listener.heard - fitted
+
+
+def test_a_task_is_kept_out_of_training_like_a_corpus():
+    task = mocks.MockRetrievalTask()
+    task.load_data()
+    tested = texts.tested_pairs(task)
+    query = tested["query"][0]
+    rows = pair_frame([Pair(f"{query.upper()}!", "x"), Pair("y", "z")], "web", "eng-Latn")
+    with pytest.raises(AscentError, match="of MockRetrievalTask.; add MockRetrievalTask to the data set's `decontaminate`"):
+        check_leakage([rows], [tested])
+    kept, audit = prepare("web", Preparation(corpus="web", decontaminate=[task.metadata.name]), rows, tested)
+    assert kept["query"].to_list() == ["y"]
+    assert audit["filters"][-1]["dropped"] == {"the query is a test query": 1}
+    check_leakage([kept], [tested])
+    assert tested.select(pl.col("query") == pl.col("positive")).to_series().all()
+
+
+def test_a_task_without_texts_is_refused():
+    task = mocks.MockImageClassificationTask()
+    task.load_data()
+    with pytest.raises(AscentError, match="MockImageClassification: tests with no text"):
+        texts.tested_pairs(task)

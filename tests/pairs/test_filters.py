@@ -1,0 +1,264 @@
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from pkgutil import iter_modules
+
+import polars as pl
+import pytest
+import yaml
+
+from ascent.errors import AscentError
+from ascent.pairs import filters
+from ascent.pairs.filters import PREPARING, check_audit, keep_scored, prepare
+from ascent.pairs.table import Pair, pair_frame, read_pairs, write_pairs
+from ascent.pairs.text import clean_text, text_id
+from ascent.settings.pairs import Dataset
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+TEACHER = {"model": "minilm"}
+
+
+def frame(*pairs, corpus="insurance"):
+    return pair_frame(pairs, corpus, "eng-Latn")
+
+
+def prepared(*pairs, against=(), **settings):
+    tested = frame(*against, corpus="tested") if against else frame()
+    return prepare("faq", Dataset(corpus="insurance", **settings), frame(*pairs), tested)
+
+
+def dropped(audit):
+    return {step["filter"]: step["dropped"] for step in audit["filters"] if step["dropped"]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("<p>Tom &amp; Jerry<br/>run</p>", "Tom & Jerry run"),
+        ("a&nbsp;b\u00a0c\td\r\n e", "a b c d e"),
+        ("e\u0301", "é"),
+        ("&#8217;&#x2019;&quot;", '’’"'),
+        ('<a href="x?a=1&b=2">link</a> <IMG SRC=x>', "link"),
+        ("before <!-- hidden\n --> after", "before after"),
+        ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
+        ("vector<int> x; <your name>", "vector<int> x; <your name>"),
+        ("?a=1&lt=2&copy=3 AT&T R&D;", "?a=1&lt=2&copy=3 AT&T R&D;"),
+        ("&lt;b&gt; is bold", "<b> is bold"),
+    ],
+)
+def test_clean(raw, clean):
+    assert clean_text(raw) == clean
+
+
+def test_cleaned_rows_are_counted_and_have_the_ids_of_what_they_are():
+    pairs, audit = prepared(Pair("<b>a</b>", "b &amp; c", ("d&nbsp;e", "<br>")), Pair("x", "y", ("z",)))
+    assert list(pairs.select("query", "positive", "query_id", "positive_id").iter_rows()) == [
+        ("a", "b & c", text_id("a"), text_id("b & c")),
+        ("x", "y", text_id("x"), text_id("y")),
+    ]
+    assert pairs["negatives"].to_list() == [["d e"], ["z"]]
+    clean = next(step for step in audit["filters"] if step["filter"] == "clean")
+    assert clean["changed"] == 1
+    assert clean["examples"] == {"changed": [{"query": "<b>a</b>", "positive": "b &amp; c"}]}
+
+
+def test_a_negative_that_is_removed_takes_its_score_along():
+    rows = [Pair("a", "b", ("c", "<br>", "d"), scores=(4, 3, 2, 1)), Pair("e", "f", ("&nbsp;",), scores=(6, 5)), Pair("g", "h")]
+    pairs, _ = prepared(*rows)
+    assert pairs["negatives"].to_list() == [["c", "d"], [], []]
+    assert pairs["scores"].to_list() == [[4, 3, 1], [6], None]
+    itself, _ = prepared(*rows, positive="query")
+    assert itself["scores"].to_list() == [None] * 3
+
+
+def test_a_change_of_a_negative_alone_is_counted():
+    audit = prepared(Pair("a", "b", ("d", "<i>e</i>")))[1]
+    assert audit["filters"][1]["changed"] == 1
+
+
+def test_rows_of_other_splits_and_tasks_are_left_out():
+    pairs, audit = prepared(Pair("a", "b"), Pair("c", "d", split="test"), Pair("e", "f", task="sts", label=1.0))
+    assert pairs["query"].to_list() == ["a"] and pairs["dataset"].to_list() == ["faq"]
+    assert dropped(audit) == {"select": {"split is test, not train": 1, "task is sts, not retrieval": 1}}
+
+
+def test_what_is_empty_after_cleaning_is_dropped():
+    audit = prepared(Pair("a", "b"), Pair("<br>", "b"), Pair("c", "&nbsp;"))[1]
+    assert dropped(audit) == {"empty": {"empty positive": 1, "empty query": 1}}
+    assert audit["filters"][2]["examples"]["empty query"] == [{"query": "", "positive": "b"}]
+
+
+def test_length_is_in_characters_with_its_bounds_kept():
+    rows = [Pair("é" * n, "p" * m) for n, m in [(1, 5), (2, 5), (4, 5), (5, 5), (3, 2), (3, 3), (3, 9), (3, 10)]]
+    pairs, audit = prepared(*rows, query_characters=(2, 4), positive_characters=(3, 9))
+    assert [(len(q), len(p)) for q, p in pairs.select("query", "positive").iter_rows()] == [
+        (2, 5),
+        (4, 5),
+        (3, 3),
+        (3, 9),
+    ]
+    assert dropped(audit)["length"] == {
+        "positive longer than 9 characters": 1,
+        "positive shorter than 3 characters": 1,
+        "query longer than 4 characters": 1,
+        "query shorter than 2 characters": 1,
+    }
+
+
+def test_duplicates_are_found_after_cleaning_and_the_first_is_kept():
+    pairs, audit = prepared(Pair("a", "b", ("1",)), Pair("a", "c"), Pair("<p>a</p>", "b  ", ("2",)), Pair("d", "d"))
+    assert list(pairs.select("query", "positive").iter_rows()) == [("a", "b"), ("a", "c")]
+    assert pairs["negatives"].to_list() == [["1"], []]
+    assert dropped(audit) == {"duplicate": {"the pair occurred before": 1, "the positive repeats the query": 1}}
+
+
+def test_contamination_is_found_whatever_the_case_and_punctuation():
+    against = [
+        Pair("What is Term-Life?", "x", split="test"),
+        Pair("What is whole life?", "x", split="validation"),
+        Pair("What is a claim?", "x", split="train"),
+        Pair("storm", "gale", task="sts", split="test"),
+    ]
+    rows = ["what is term life", "WHAT IS WHOLE LIFE", "What is a claim?", "What is a car?", "Gale!"]
+    pairs, audit = prepared(
+        *(Pair(row, "p") for row in rows),
+        Pair("q", "what is TERM LIFE?"),
+        against=against,
+        decontaminate=["tested"],
+    )
+    assert pairs["query"].to_list() == ["What is a claim?", "What is a car?"]
+    assert dropped(audit) == {
+        "contamination": {
+            "the positive is a test query": 1,
+            "the query is a test query": 2,
+            "the query is a validation query": 1,
+        }
+    }
+
+
+def test_corpora_that_are_not_named_do_not_count():
+    pairs, _ = prepared(Pair("a", "b"), against=[Pair("a", "x", split="test")])
+    assert len(pairs) == 1
+
+
+def test_a_corpus_that_is_named_must_be_given():
+    with pytest.raises(AscentError, match="data set faq: the rows of 'tested' are not given"):
+        prepared(Pair("a", "b"), decontaminate=["tested"])
+
+
+def test_an_empty_result_is_an_error():
+    message = r"data set faq: no pair is left after filter 'length' \({'query shorter than 9 characters': 1}\)"
+    with pytest.raises(AscentError, match=message):
+        prepared(Pair("a", "b"), query_characters=(9, 10))
+    with pytest.raises(AscentError, match="no pair is left after filter 'select'"):
+        prepared(Pair("a", "b"), task="sts")
+
+
+def test_at_most_five_short_examples_are_kept():
+    audit = prepared(Pair("a", "b"), *(Pair("x" * 300 + str(i), "p") for i in range(9)), query_characters=(1, 10))[1]
+    examples = audit["filters"][3]["examples"]["query longer than 10 characters"]
+    assert len(examples) == 5 and examples[0] == {"query": "x" * 199 + "…", "positive": "p"}
+
+
+# ------------------------------------------------------------------ the teacher's scores
+
+
+def scores(pairs, *values):
+    return pairs.select("query_id", "positive_id").with_columns(score=pl.Series(values, dtype=pl.Float64))
+
+
+def test_pairs_below_the_threshold_are_dropped_and_all_are_counted():
+    rows = [Pair("a", "1"), Pair("b", "2"), Pair("c", "3"), Pair("c", "3"), Pair("d", "4", split="test")]
+    dataset = Dataset(corpus="insurance", teacher=TEACHER, min_score=0.4)
+    pairs, audit = prepare("faq", dataset, frame(*rows), frame())
+    kept, audit = keep_scored(dataset, pairs, audit, scores(pairs, 0.4, 0.39, 0.9).reverse())
+    assert kept["query"].to_list() == ["a", "c"] and kept.columns == pairs.columns
+    assert audit["in"] == 5 and audit["kept"] == 2
+    assert audit["dropped"] == {
+        "split is test, not train": 1,
+        "the pair occurred before": 1,
+        "score below 0.4": 1,
+    }
+    assert audit["filters"][-1]["score_quantiles"] == {
+        "0.0": 0.39,
+        "0.25": 0.4,
+        "0.5": 0.4,
+        "0.75": 0.9,
+        "1.0": 0.9,
+    }
+    total = sum((Counter(step["dropped"]) for step in audit["filters"]), Counter())
+    assert audit["in"] == audit["kept"] + total.total()
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), None])
+def test_a_nan_or_missing_score_is_an_error(wrong):
+    dataset = Dataset(corpus="insurance", teacher=TEACHER, min_score=0.4)
+    pairs, audit = prepare("faq", dataset, frame(Pair("a", "1"), Pair("b", "2")), frame())
+    with pytest.raises(AscentError, match="data set faq: 1 pairs have no score or NaN, first 'b'; score the pairs again"):
+        keep_scored(dataset, pairs, audit, scores(pairs, 0.5, wrong))
+    with pytest.raises(AscentError, match="2 pairs have no score or NaN, first 'a'"):
+        keep_scored(dataset, pairs, audit, scores(pairs, 0.5, 0.5).clear())
+
+
+def test_scores_and_threshold_go_together():
+    dataset = Dataset(corpus="insurance", teacher=TEACHER, min_score=0.4)
+    pairs, audit = prepare("faq", dataset, frame(Pair("a", "1")), frame())
+    with pytest.raises(AscentError, match="give --scores if and only if `min_score` is set"):
+        keep_scored(dataset, pairs, audit, None)
+    with pytest.raises(AscentError, match="give --scores if and only if `min_score` is set"):
+        keep_scored(Dataset(corpus="insurance"), pairs, audit, scores(pairs, 0.5))
+
+
+def test_an_audit_that_loses_a_row_is_refused():
+    dataset = Dataset(corpus="insurance")
+    pairs, audit = prepare("faq", dataset, frame(Pair("a", "1"), Pair("b", "2")), frame())
+    check_audit(audit, 2)
+    with pytest.raises(AscentError, match="the audit of filter 'contamination' does not add up"):
+        keep_scored(dataset, pairs.head(1), audit, None)
+
+
+# ------------------------------------------------------------------ the commands
+
+
+def test_the_commands(tmp_path):
+    def run(script, **options):
+        arguments = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
+        return subprocess.run([sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+
+    write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
+    (tmp_path / "preparation.yaml").write_text(yaml.safe_dump({"corpus": "insurance", "decontaminate": ["insurance"]}))
+    (tmp_path / "threshold.yaml").write_text(yaml.safe_dump({"min_score": 0.5}))
+    given = {
+        "name": "faq",
+        "settings": "preparation.yaml",
+        "pairs": "corpus.parquet",
+        "against": "corpus.parquet",
+    }
+    made = run("prepare_pairs.py", **given, output="prepared.parquet", audit="prepared.json")
+    assert made.returncode == 0, made.stderr
+    pairs = read_pairs(tmp_path / "prepared.parquet")
+    assert pairs["query"].to_list() == ["b"]
+
+    given = {"settings": "threshold.yaml", "prepared": "prepared.parquet", "prepared_audit": "prepared.json"}
+    given |= {"scores": "scores.parquet", "output": "pairs.parquet", "audit": "audit.json"}
+    scores(pairs, 0.6).cast({"score": pl.Float32}).write_parquet(tmp_path / "scores.parquet")
+    made = run("filter_pairs.py", **given)
+    assert made.returncode == 0, made.stderr
+    assert read_pairs(tmp_path / "pairs.parquet").equals(pairs)
+    assert json.loads((tmp_path / "audit.json").read_text())["kept"] == 1
+
+    made = run("filter_pairs.py", **given | {"scores": ""})  # as a rule without scores would write it
+    assert made.returncode == 1
+    assert made.stderr == "error: data set faq: give --scores if and only if `min_score` is set.\n"
+
+    scores(pairs, 0.6).drop("score").write_parquet(tmp_path / "scores.parquet")
+    made = run("filter_pairs.py", **given)
+    assert made.returncode == 1
+    assert made.stderr.startswith("error: scores.parquet: column 'score' is missing")
+
+
+def test_every_filter_has_its_place():
+    # `score` alone comes after the teacher, by keep_scored.
+    assert {module.name for module in iter_modules(filters.__path__)} == {*PREPARING, "score"}

@@ -1,0 +1,466 @@
+"""A plan's tokens against those that the steps embed, its warnings, its errors, and its command line."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from transformers import AutoTokenizer
+
+from ascent.corpora.normalise import normalise
+from ascent.errors import AscentError
+from ascent.files import read_yaml
+from ascent.model.shape import Shape
+from ascent.pairs.table import pair_frame, read_pairs, write_documents, write_pairs
+from ascent.planning import gpus, plan
+from ascent.planning.fit import mends
+from ascent.planning.gpus import GPUS, Gpu, Machine
+from ascent.planning.plan import amount, make_plan
+from ascent.planning.token_counts import SAMPLE, TokenCounter
+from ascent.recipes.loading import load_recipes
+from ascent.settings.model import Contract
+from ascent.settings.training import Queue, TrainStage
+from support.small_recipe import ROOT, make_workspace
+from support.workflow_copy import Copy
+
+# 7 G parameters.
+LARGE = Shape(
+    parameters=7_000_000_000,
+    matrices=6_500_000_000,
+    layers=32,
+    width=4096,
+    queries=4096,
+    keys=1024,
+    inner=14336,
+    gated=True,
+    rms=True,
+    normed_heads=False,
+)
+
+
+@pytest.fixture(scope="module")
+def workspace(training_rows, tmp_path_factory):
+    """The small recipe's folder with what a plan reads: the model, the corpora, the rows of the data set."""
+    folder = tmp_path_factory.mktemp("plan")
+    recipes = load_recipes(read_yaml(make_workspace(folder)))
+    (folder / "resources" / "models").mkdir(parents=True)
+    (folder / "resources" / "models" / "tiny").symlink_to(folder / "model")
+    for name, corpus in recipes.config.corpora.items():
+        pairs, documents, _ = normalise(name, corpus, folder / "data")
+        if name == "similar":  # which the tests also rerank
+            pairs = pl.concat([pairs, pair_frame([replace(row, split="test") for row in training_rows], name, "eng-Latn")])
+        write_pairs(folder / f"results/corpora/{name}/pairs.parquet", pairs)
+        write_documents(folder / f"results/corpora/{name}/documents.parquet", documents)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(workspace):
+    """The small recipe's base model."""
+    from ascent.model.saving import save_new
+
+    (workspace / "base").mkdir()
+    save_new(workspace / "model", Contract(max_tokens=32), {}, workspace / "base")
+    return workspace / "base"
+
+
+@pytest.fixture
+def recipe(workspace, monkeypatch):
+    """Make a plan of the small recipe, its YAML changed."""
+    monkeypatch.chdir(workspace)
+
+    def planned(change=lambda recipe: None, **machine):
+        values = yaml.safe_load((workspace / "small.yaml").read_text())
+        change(values)
+        (workspace / "changed.yaml").write_text(yaml.safe_dump(values))
+        config = read_yaml(workspace / "config.yaml") | {"recipes": ["changed"]}
+        return make_plan(load_recipes(config, "config.yaml"), "changed", Machine(**machine))
+
+    return planned
+
+
+def job(found, rule: str, what: str):
+    (one,) = [job for job in found.jobs if (job.rule, job.what) == (rule, what)]
+    return one
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def test_tokens_of_every_text_are_those_of_transformers(tiny_resource, corpus_rows):
+    texts = [row["positive"] for row in corpus_rows]
+    assert len(texts) <= SAMPLE
+    found = TokenCounter(tiny_resource, 32).count(pl.Series(texts), "question: ")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_resource)
+    lengths = [len(ids) for ids in tokenizer([f"question: {t}" for t in texts], truncation=True, max_length=32)["input_ids"]]
+    assert (found.texts, found.tokens) == (len(texts), sum(lengths))
+    assert found.squares == sum(length**2 for length in lengths)
+
+
+def test_a_sample_stands_for_all(tiny_resource, corpus_rows):
+    texts = pl.Series([row["positive"] for row in corpus_rows] * 12)
+    counter = TokenCounter(tiny_resource, 512)
+    exact = sum(
+        counter.count(part, "").tokens for part in (texts[start : start + SAMPLE] for start in range(0, len(texts), SAMPLE))
+    )
+    found = counter.count(texts, "")
+    assert found.texts == len(texts) > SAMPLE
+    assert found.tokens == pytest.approx(exact, rel=0.1)
+    assert found.tokens != exact  # a sample it is
+    assert found == counter.count(texts, "")
+
+
+@pytest.mark.parametrize("mined", [False, True])
+def test_training_s_tokens_are_those_of_its_batches(recipe, training_pairs, tokens_of, data_of, mined):
+    """44 rows with a negative each, one and a half times; or the same negatives as if they had been mined."""
+    target = Path("results/pairs/questions/pairs.parquet")
+    table = pl.read_parquet(training_pairs)
+    if mined:  # a plan takes each to be as long as the positive
+        table = table.with_columns(negatives=pl.concat_list("positive"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(target)
+
+    def change(values):
+        values["stages"]["contrastive"] |= {"epochs": 1.5, "batch_size": 8}
+        values["stages"]["finetune"] |= {"epochs": 1.5, "batch_size": 8}
+
+    try:
+        found = recipe(change, gpus=2)
+        name = "finetune" if mined else "contrastive"
+        count = job(found, f"train_{name}", name).count
+        contract = Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}} if mined else {})
+        data = data_of({"questions": tokens_of(target, contract=contract)}, contract=contract, epochs=1.5)
+        schedule, lengths = data.schedule(), []
+        for step in range(len(schedule)):
+            for rank in range(2):
+                batch = data.batch(schedule[step], rank=rank, world=2)
+                lengths += [len(row) for row in batch.tokens]
+        assert count.texts == len(lengths) == 66 * 3
+        # The plan takes the second half epoch to be as long as the mean.
+        assert count.tokens == pytest.approx(sum(lengths), rel=0.03)
+        assert "44 rows of results/pairs/questions/pairs.parquet" in found.notes[0]
+    finally:
+        target.unlink()
+
+
+@pytest.mark.parametrize("name", ["LibraryRetrieval", "Modules", "Similar", "Groups", "Ranking"])
+def test_evaluation_s_tokens_are_those_that_are_embedded(recipe, base, tmp_path, monkeypatch, name):
+    from ascent.evaluation.run import evaluate_task
+    from ascent.model import encoder
+
+    def change(values):
+        values["evaluate"]["stages"] = ["base"]
+        values["evaluate"]["tasks"]["Groups"] = {"type": "clustering", "corpus": "modules", "queries": 20}
+        values["evaluate"]["tasks"]["Ranking"] = {"type": "reranking", "corpus": "similar", "queries": 30}
+        values["release"]["stage"] = "base"
+
+    seen = []
+    tokenise = encoder.tokenise
+    monkeypatch.setattr(encoder, "tokenise", lambda *arguments: seen.append(tokenise(*arguments)) or seen[-1])
+    found = job(recipe(change), "evaluate_task", name)
+    recipes = load_recipes(read_yaml("config.yaml") | {"recipes": ["changed"]})
+    settings = recipes.tasks("changed")[name]
+    folder = Path(f"results/corpora/{settings.task.corpus}")
+    files = {"pairs": folder / "pairs.parquet", "documents": folder / "documents.parquet"}
+    evaluate_task(settings, base, "ascent/tiny", output=tmp_path / "o.json", units=tmp_path / "u.parquet", **files)
+    tokens = sum(len(row) for rows in seen for row in rows)
+    assert 0 < tokens <= found.count.tokens
+    # Of a classification's training texts the plan counts all that mteb may draw.
+    assert found.count.tokens == pytest.approx(tokens, rel=0.25 if name == "Modules" else 0)
+
+
+def test_shards_hold_each_text_once(recipe, workspace, base):
+    from ascent.negatives.shards import encode_shard
+
+    class Counting:
+        digest, contract = "", Contract(max_tokens=32)
+        tokens = 0
+
+        def encode(self, texts, **_):
+            import numpy as np
+
+            tokenizer = AutoTokenizer.from_pretrained(base)
+            self.tokens += sum(map(len, tokenizer(texts, truncation=True, max_length=32)["input_ids"]))
+            return np.zeros((len(texts), 1), dtype=np.float32)
+
+    rows = pl.read_parquet("results/corpora/library/pairs.parquet").filter(pl.col("split") == "train")
+    doubled = workspace / "doubled.parquet"
+    pl.concat([rows, rows]).write_parquet(doubled)
+    embedder = Counting()
+    for index in range(2):
+        encode_shard(embedder, doubled, "retrieval", index, 2, workspace / "shards")
+    found = job(recipe(), "encode_shard", "contrastive, questions")
+    assert (found.count.tokens, found.runs) == (embedder.tokens, 2)
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def test_every_job_that_uses_a_gpu_has_a_line(recipe):
+    found = recipe()
+    assert [(job.rule, job.what) for job in found.jobs] == [
+        ("score_pairs", "questions"),
+        ("train_contrastive", "contrastive"),
+        ("encode_shard", "contrastive, questions"),
+        ("train_finetune", "finetune"),
+        ("evaluate_task", "LibraryRetrieval"),
+        ("evaluate_task", "Modules"),
+        ("evaluate_task", "Similar"),
+    ]
+    assert found.warnings == []
+    # 10^15 FLOPs at 0.4 of 989e12 take 2.53 s.
+    assert Machine().hours(1e15, "auto") == pytest.approx(2.5278 / 3600, rel=1e-4)
+    assert Machine().hours(1e15, "float32") == pytest.approx(1e15 / (0.4 * 67e12) / 3600)
+
+
+@pytest.mark.parametrize("mined", [False, True])
+@pytest.mark.parametrize("kind", ["cross-encoder", "bi-encoder"])
+def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, training_rows, kind, mined):
+    """Two rows of one query, with a negative each; or as many mined ones, which a plan takes to be as long as the positive."""
+    rows = [*training_rows, replace(training_rows[0], positive=training_rows[1].positive)]
+    target = Path("results/pairs/questions/pairs.parquet")
+    write_pairs(target, pair_frame(rows, "questions", "eng-Latn"))
+
+    def change(values):
+        taught = {"objective": "margin_mse", "teacher": {"model": "tiny", "kind": kind, "max_tokens": 40}}
+        values["stages"]["finetune" if mined else "contrastive"] |= taught
+
+    try:
+        found = job(recipe(change), "score_with_teacher", "finetune, questions" if mined else "contrastive, questions").count
+    finally:
+        target.unlink()
+    tokenizer = AutoTokenizer.from_pretrained(workspace / "model")
+    pairs = [(row.query, text) for row in rows for text in (row.positive, row.positive if mined else row.negatives[0])]
+    inputs = [*map(list, zip(*pairs, strict=True))]
+    if kind == "bi-encoder":
+        inputs = [list({text for side in inputs for text in side})]
+    lengths = [len(ids) for ids in tokenizer(*inputs, truncation=True, max_length=40)["input_ids"]]
+    assert (found.texts, found.tokens) == (len(lengths), sum(lengths))
+
+
+def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
+    def change(values):
+        values["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
+        values["stages"]["finetune"]["data"] = {"questions": {}, "graded": {"objective": "cosent"}}
+
+    target = Path("results/pairs/graded/pairs.parquet")
+    pairs = read_pairs(Path("results/corpora/similar/pairs.parquet")).with_columns(task=pl.lit("sts"))
+    write_pairs(target, pairs)
+    try:
+        found, plain = recipe(change), recipe()
+    finally:
+        target.unlink()
+    encoded = [job.what for job in found.jobs if job.rule == "encode_shard"]
+    assert encoded == [job.what for job in plain.jobs if job.rule == "encode_shard"] == ["contrastive, questions"]
+    texts = [job(each, "train_finetune", "finetune").count.texts for each in (found, plain)]
+    assert texts[0] - texts[1] == 2 * len(pairs) + pairs["negatives"].list.len().sum()  # its own
+
+
+def test_a_base_that_was_made_with_another_pooling_is_told(recipe, workspace):
+    modules, config = workspace / "model" / "modules.json", workspace / "model" / "1_Pooling" / "config.json"
+    assert not recipe().warnings
+    config.parent.mkdir()
+    modules.write_text('[{"name": "1", "path": "1_Pooling", "type": "x"}]')
+    try:
+        for written in ('{"pooling_mode": "cls"}', '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'):
+            config.write_text(written)
+            assert recipe().warnings == ["base.model 'tiny' was made with pooling: cls, and the recipe has mean."]
+        config.write_text('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}')
+        assert recipe().warnings == ["base.model 'tiny' was made with pooling: mean and max, and the recipe has mean."]
+        config.write_text('{"pooling_mode": "mean"}')
+        assert not recipe().warnings
+    finally:
+        shutil.rmtree(config.parent)
+        modules.unlink()
+
+
+def test_stored_scores_are_no_job(recipe):
+    plain = recipe()
+    stored = recipe(lambda values: values["stages"]["contrastive"].update(objective="margin_mse", teacher={"kind": "stored"}))
+    assert [(job.rule, job.what) for job in stored.jobs] == [(job.rule, job.what) for job in plain.jobs]
+
+
+def test_a_teacher_that_scores_and_embeds_is_two_jobs(recipe):
+    taught = {"objective": {"margin_mse": {}, "embedding_mse": {}}, "teacher": {"model": "tiny", "kind": "bi-encoder"}}
+    found = recipe(lambda values: values["stages"]["finetune"].update(taught))
+    one, other = (job(found, rule, "finetune, questions") for rule in ("score_with_teacher", "embed_with_teacher"))
+    assert one.count == other.count
+
+
+def test_the_gradient_cache_costs_a_forward_pass(recipe):
+    # 32 rows of 2 texts of at most 32 tokens: on 8 processes below the small recipe's 256 tokens a mini-batch, on one above.
+    eight, one = (job(recipe(gpus=gpus), "train_contrastive", "contrastive") for gpus in (8, 1))
+    assert one.count == eight.count
+    assert one.flops == pytest.approx(4 / 3 * eight.flops)
+
+
+def test_a_queue_s_copy_embeds_the_positives(recipe):
+    def queued(values):
+        values["stages"]["contrastive"]["queue"] = {"size": 64}
+
+    plain, found = recipe(), recipe(queued)
+    more = job(found, "train_contrastive", "contrastive").flops - job(plain, "train_contrastive", "contrastive").flops
+    # Positives are most of a pair's tokens, and the copy has a forward pass only, of four parts with the gradient cache.
+    assert 0.15 < more / job(plain, "train_contrastive", "contrastive").flops < 1 / 3
+    assert "Stage contrastive copies its model for the queue, so zero: 3 is not open to it." in found.notes
+    assert not any("queue" in note for note in plain.notes)
+
+
+def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
+    def change(values):
+        values["stages"]["contrastive"] = {"objective": "mlm", "data": ["questions"], "epochs": 2}
+
+    found = recipe(change)
+    pretrain = job(found, "train_pretrain", "contrastive")
+    rows = pl.read_parquet("results/corpora/library/pairs.parquet").filter(pl.col("split") == "train")
+    texts = rows["positive"].unique(maintain_order=True).to_list()
+    tokens = AutoTokenizer.from_pretrained(base)(texts, truncation=True, max_length=32)["input_ids"]
+    assert (pretrain.count.texts, pretrain.count.tokens) == (2 * len(texts), 2 * sum(map(len, tokens)))
+    assert "Pre-training of contrastive: the heads that predict tokens are not counted." in found.notes
+
+
+def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
+    def change(values):
+        values["base"]["heads"] = {"lexical": {}}
+        values["stages"]["contrastive"]["objective"] = "m3"
+
+    notes = recipe(change).notes
+    assert "Not counted: what heads give for each token, and the scores of these, in contrastive." in notes
+    assert not any("heads give" in note for note in recipe().notes)
+
+
+def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
+    found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
+    assert "Not counted: 13 tasks of mteb, whose data come from a hub." in found.notes
+
+
+# ---------------------------------------------------------------- warnings
+
+
+@pytest.fixture
+def large(recipe, monkeypatch):
+    """Plans of the small recipe with a model of 7 G parameters."""
+    monkeypatch.setattr(plan, "read_shape", lambda folder: LARGE)
+
+    def planned(**settings):
+        return recipe(lambda values: values["stages"]["contrastive"].update(settings), gpus=8)
+
+    return planned
+
+
+def test_a_stage_that_does_not_fit_is_warned_of_with_its_mend(large):
+    found = large(zero=1)
+    sizes = {zero: amount(memory.total, "B") for zero, memory in found.memory["contrastive"].items()}
+    (warning,) = [text for text in found.warnings if "'contrastive'" in text]
+    assert warning == (
+        f"stage 'contrastive' needs {sizes[1]} per GPU at zero: 1, the h100 has 80 GB; with zero: 2 it needs {sizes[2]}."
+    )
+    assert found.memory["contrastive"][2].total < 80e9 < found.memory["contrastive"][1].total
+
+
+def test_what_is_offloaded_is_told_by_node(large):
+    found = large(zero=2, offload_optimizer="cpu")
+    # 8 bytes of moments, 4 of weights and 4 of gradients for each parameter, spread over the node.
+    assert "Stage contrastive offloads 112 GB to each node's memory or files." in found.notes
+
+
+def test_a_stage_that_fits_is_not_warned_of(large):
+    assert [text for text in large(zero=3).warnings if "'contrastive'" in text] == []
+
+
+def test_a_stage_that_no_setting_mends_says_so(large, monkeypatch):
+    monkeypatch.setitem(GPUS, "h100", Gpu(bfloat16=1e12, float32=1e12, memory=4e9))
+    assert "no setting mends that: take more GPUs" in "".join(large(zero=1).warnings)
+
+
+def test_mends_are_settings_that_the_recipe_accepts():
+    stage = TrainStage(objective="infonce", data=["a"], zero=2, mini_batch_tokens=1000)
+    changes = mends(stage, 128)
+    assert changes[0] == {"zero": 3}
+    assert {"mini_batch_tokens": 250} in changes
+    for change in changes:
+        TrainStage.model_validate(stage.model_dump(by_alias=True) | change)
+    with_queue = stage.model_copy(update={"queue": Queue()})
+    for change in mends(with_queue, 128):
+        TrainStage.model_validate(with_queue.model_dump(by_alias=True) | change)
+
+
+def test_a_batch_that_processes_cannot_share_is_warned_of(recipe):
+    found = recipe(gpus=8, nodes=5)  # 32 queries on 40 processes
+    assert any("ends with a batch of 8 rows (200 in batches of 32), which 40 processes cannot share" in w for w in found.warnings)
+
+
+def test_an_unknown_gpu_is_refused():
+    with pytest.raises(AscentError, match=r"there is no 'h1000' in the table of GPUs; did you mean 'h100'\?"):
+        Machine(name="h1000")
+    for wrong in ({"gpus": 0}, {"nodes": -1}, {"utilisation": 0}, {"utilisation": 40}):
+        with pytest.raises(AscentError, match="give"):
+            Machine(**wrong)
+    assert set(gpus.GPUS) == {"a100-40", "a100-80", "h100", "h200", "b200", "l40s", "a10g"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (18.24e9, "18.2 GB"), (4.1e15, "4.1 PB"), (1e27, "1e+06 ZB")]
+)
+def test_amounts(value, text):
+    assert amount(value, "B") == text
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def run(folder: Path, *arguments: str, code: str = "") -> subprocess.CompletedProcess:
+    script = code or str(ROOT / "scripts" / "plan_recipe.py")
+    command = [sys.executable, *(["-c"] if code else []), script, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_command_prints_a_plan_without_heavy_imports(workspace):
+    code = (
+        f"import sys, runpy; sys.path.insert(0, {str(ROOT / 'scripts')!r}); "
+        f"sys.argv = ['plan', '--config', 'config.yaml', '--recipe', 'small', '--gpu', 'a10g', '--gpus', '2']\n"
+        f"try:\n    runpy.run_path({str(ROOT / 'scripts' / 'plan_recipe.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = run(workspace, code=code)
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stderr.split())
+    assert {"tokenizers", "safetensors", "ascent"} <= modules
+    assert modules & {"torch", "transformers", "datasets", "mteb", "deepspeed", "sentence_transformers", "faiss"} == set()
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 130
+    assert "2 x a10g (nodes: 1): 24 GB and 70 TFLOP/s in bfloat16 each, 40% of it assumed" in lines[0]
+    assert re.search(
+        r"^train_finetune +finetune +1 +600 +[\d.]+ k +[\d.]+ [MG]FLOP +< 0.01 +[\d.]+ GB$", done.stdout, re.MULTILINE
+    )
+    assert re.search(r"^finetune +[\d.]+ GB\* +[\d.]+ GB +[\d.]+ GB +[\d.]+ GB$", done.stdout, re.MULTILINE)
+
+
+def test_an_unknown_recipe_is_one_clear_line(workspace):
+    done = run(workspace, "--config", "config.yaml", "--recipe", "smal")
+    assert done.returncode == 1
+    assert done.stderr == "error: config.yaml: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
+
+
+@pytest.mark.workflow
+def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
+    copy = Copy(tmp_path / "ascent", make_workspace(tmp_path))
+    arguments = ("--config", str(copy.config), "--recipe", "small")
+    done = run(copy.folder, *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: resources/models/tiny, results/pairs/questions/prepared.parquet, results/corpora/")
+    command = done.stderr.split("snakemake ")[1].replace("'", "").split()
+    assert command[:2] == ["--cores", "1"]
+    made = copy.build(*command[2:], HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"))
+    assert made.returncode == 0, made.stdout
+    done = run(copy.folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "rows of results/pairs/questions/prepared.parquet" in done.stdout
+    assert not (copy / "results/small").exists()  # no step on a GPU was needed

@@ -1,0 +1,275 @@
+"""The release: a card that the hub's own parser reads, numbers from their files, and a model that loads plainly."""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+
+from ascent.errors import AscentError
+from ascent.model.encoder import Encoder
+from ascent.model.heads import module_paths
+from ascent.model.saving import save_like, save_new
+from ascent.release.assemble import check_outputs, release_model
+from ascent.settings.model import Contract
+from ascent.settings.recipe import ReleaseSettings
+from ascent.settings.validation import check
+
+PROMPTS = {"query": {"default": "", "retrieval": "find | the answer: "}}
+SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh
+toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.661300\t0.620000\t0.700000
+toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.771200\t0.733000\t0.801000
+toy\tmerge\tGroups\tClustering\tv_measure\t0.500000\t\t
+"""
+SIGNIFICANCE = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tp_value\tp_adjusted\tunits
+toy\tmerge\tbase\tSearch\tndcg_at_10\t0.109900\t0.080000\t0.140000\t0.000200\t0.000400\t400
+"""
+SETTINGS = {
+    "name": "toy",
+    "recipe": {
+        "base": {"model": "tiny", "max_tokens": 32},
+        "data": {"pairs": {"corpus": "letters"}, "unused": {"corpus": "letters"}},
+        "stages": {
+            "contrastive": {"objective": {"infonce": {"temperature": 0.0375}}, "data": ["pairs"]},
+            "other": {"objective": {"infonce": {"temperature": 0.0475}}, "data": ["unused"]},
+            "merge": {"from": ["base", "contrastive"], "method": "linear", "weights": [1, 3]},
+        },
+        "evaluate": {
+            "stages": ["base", "merge"],
+            "tasks": {"Search": {"type": "retrieval", "corpus": "letters"}},
+        },
+        "release": {
+            "stage": "merge",
+            "name": "team/toy",
+            "licence": "apache-2.0",
+            "languages": ["en"],
+            "summary": "A toy.",
+        },
+    },
+    "corpora": {"letters": {"source": {"type": "files", "paths": ["x"]}, "licence": "CC | BY", "language": "eng-Latn"}},
+    "models": {
+        "tiny": {
+            "source": {"type": "files", "paths": ["x"]},
+            "licence": "mit",
+            "upstream": "sentence-transformers/tiny",
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card") / "model"
+    state = load_file(tiny_model / "model.safetensors")
+    save_like(tiny_model, state, Contract(max_tokens=32, prompts=PROMPTS), {}, folder)
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path):
+    step = {
+        "filter": "length",
+        "in": 2100,
+        "changed": 0,
+        "dropped": {"query too long": 87},
+        "kept": 2013,
+        "examples": {},
+    }
+    audit = {"dataset": "pairs", "corpus": "letters", "filters": [step], "in": 2100, "kept": 2013}
+    task = {
+        "task_name": "Search",
+        "dataset_revision": "abc",
+        "scores": {"test": [{"main_score": 0.7712, "hf_subset": "default"}]},
+    }
+    leakage = {"splits": ["test"], "training": {}, "evaluation": {"letters": {"texts": 400}}, "leaked": 0}
+    for name, value in {
+        "audit": audit | {"dropped": {"query too long": 87}},
+        "Search": task,
+        "leakage": leakage,
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    check = {"judged": 500, "exhausted": 0}
+    checks = [{"step": 100, "replaced": 0, **check}, {"step": 200, "replaced": 1234, **check}]
+    for stage in ("contrastive", "other"):
+        (tmp_path / stage).mkdir()
+        replacements = {"judged": 1000, "replaced": 1234, "exhausted": 0, "checks": checks, "examples": {}}
+        (tmp_path / stage / "replacements.json").write_text(json.dumps(replacements))
+    (tmp_path / "scores.tsv").write_text(SCORES)
+    (tmp_path / "significance.tsv").write_text(SIGNIFICANCE)
+    (tmp_path / "radar.png").write_bytes(b"png")
+    return tmp_path
+
+
+def release(files, model):
+    release_model(
+        check(ReleaseSettings, SETTINGS, "release.yaml"),
+        model,
+        files / "release",
+        radar=files / "radar.png",
+        results=[files / "Search.json"],
+        scores=files / "scores.tsv",
+        significance=files / "significance.tsv",
+        audits=[files / name for name in ("audit.json", "contrastive/replacements.json", "other/replacements.json")],
+        leakage=files / "leakage.json",
+    )
+    return files / "release"
+
+
+def test_front_matter_is_read_by_the_hub(files, model):
+    card = ModelCard.load(release(files, model) / "README.md")
+    assert (card.data.language, card.data.license, card.data.base_model) == (
+        ["en"],
+        "apache-2.0",
+        "sentence-transformers/tiny",
+    )
+    assert {"mteb", "sentence-transformers"} <= set(card.data.tags)
+    (result,) = card.data.eval_results
+    assert (result.task_type, result.dataset_type, result.dataset_split) == (
+        "Retrieval",
+        "local/Search",
+        "test",
+    )
+    assert (result.metric_type, result.metric_value, result.dataset_revision) == ("ndcg_at_10", 0.7712, "abc")
+    assert card.data.model_name == "team/toy"
+
+
+def test_two_tasks_of_one_corpus_are_two_results(files, model, monkeypatch):
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["evaluate"]["tasks"]["Groups"] = {"type": "retrieval", "corpus": "letters", "queries": 2}
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    task = json.loads((files / "Search.json").read_text()) | {"task_name": "Groups"}
+    (files / "Groups.json").write_text(json.dumps(task))
+    given = {"radar": files / "radar.png", "results": [files / "Search.json", files / "Groups.json"]}
+    given |= {"scores": files / "scores.tsv", "significance": files / "significance.tsv"}
+    given |= {"audits": [files / "audit.json"], "leakage": files / "leakage.json"}
+    release_model(check(ReleaseSettings, SETTINGS, "release.yaml"), model, files / "release", **given)
+    written = yaml.safe_load((files / "release" / "README.md").read_text().split("---")[1])["model-index"][0]["results"]
+    assert [result["dataset"]["type"] for result in written] == ["local/Search", "local/Groups"]
+    assert [len(result["metrics"]) for result in written] == [1, 1]
+
+
+def test_card_tells_scores_data_prompts_and_settings(files, model):
+    text = (release(files, model) / "README.md").read_text()
+    row = "| Search | Retrieval | nDCG@10 | 0.661 | 0.771 (0.733 to 0.801) | +0.110 (+0.080 to +0.140) | < 0.001 | better |"
+    assert row in text
+    assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
+    assert "| pairs | letters | eng-Latn | CC \\| BY | 2,013 |" in text
+    assert "2,100 rows came in, 2,013 were kept; 87 dropped (query too long)" in text
+    assert (
+        "the stage contrastive trained, 1,234 negatives that had become easy were replaced by others, first after step 200"
+        in text
+    )
+    assert "the stage other" not in text
+    assert "| query | retrieval | `find \\| the answer: ` | `query` |" in text
+    assert "model.encode_query(" in text
+    assert "model.encode_document(" in text
+    assert "temperature: 0.0375" in text
+    assert "temperature: 0.0475" not in text
+    for file in ("scores.tsv", "significance.tsv", "audit.json", "leakage.json"):
+        assert str(files / file) in text
+    assert "letters (400 texts)" in text
+    assert "![" in text
+
+
+def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch):
+    assert "Licence |\n|---|---|---|---|\n| contrastive" not in (release(files, model) / "README.md").read_text()
+    settings = copy.deepcopy(SETTINGS)
+    settings["models"]["judge"] = settings["models"]["tiny"] | {"licence": "CC | NC", "upstream": "team/judge"}
+    for stage in ("contrastive", "other"):
+        settings["recipe"]["stages"][stage] |= {
+            "objective": "margin_mse",
+            "teacher": {"model": "judge", "kind": "cross-encoder"},
+        }
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    text = (release(files, model) / "README.md").read_text()
+    assert "| contrastive | team/judge | cross-encoder | CC \\| NC |" in text
+    assert "| other | team/judge" not in text
+    assert "The licences of the training data and of the teachers, above" in text
+    settings["recipe"]["stages"]["contrastive"]["teacher"] = {"kind": "stored"}
+    text = (release(files, model) / "README.md").read_text()
+    assert "| contrastive | scores that its training data have | stored | that of the data |" in text
+
+
+def test_released_folder_loads_plainly_and_embeds_the_same(files, model):
+    from sentence_transformers import SentenceTransformer
+
+    folder = release(files, model)
+    plain = SentenceTransformer(str(folder), device="cpu")
+    ours = Encoder(model, precision="float32").encode(["a b"], side="query", task="retrieval")
+    assert np.abs(plain.encode(["a b"], prompt_name="query") - ours).max() < 1e-5
+    assert plain.similarity_fn_name == "cosine"
+
+
+def test_a_layer_that_sentence_transformers_lacks_is_said_to_need_trust(files, tiny_resource, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    heads = {"latent_attention": {"latents": 6, "heads": 4}, "projection": {"dimension": 12}}
+    save_new(tiny_resource, Contract(max_tokens=32, heads=heads), {}, folder)
+    text = (release(files, folder) / "README.md").read_text()
+    assert 'SentenceTransformer("team/toy", trust_remote_code=True)' in text
+    assert "which defines a layer that sentence-transformers lacks:\n`latent_attention.py`. Read it first." in text
+    assert "| Head | latent attention (latents: 6, heads: 4) |\n| Head | projection (dimension: 12, bias: False) |" in text
+    assert "| Dimension | 12 |" in text
+
+
+def test_outputs_beside_the_embedding_are_told(files, tiny_resource, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    heads = {"lexical": {}, "multi_vector": {"dimension": 6}}
+    save_new(tiny_resource, Contract(max_tokens=32, heads=heads), {}, folder)
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["base"]["heads"] = heads
+    settings["recipe"]["evaluate"]["tasks"]["Search"]["scores"] = {"dense": 1, "multi_vector": 0.5}
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    text = (release(files, folder) / "README.md").read_text()
+    assert "| Head | lexical |\n| Head | multi vector (dimension: 6) |" in text
+    assert "| Dimension | 32 |" in text
+    assert "with a weight (`lexical_weights`) and a vector (`multi_vectors`, to be scaled to length 1) for each token of" in text
+    assert "Search ranks by 1.0 x dense + 0.5 x multi-vector score, and not by the embedding alone." in text
+
+
+def test_results_lie_as_in_mtebs_repository(files, model):
+    from mteb.models.model_meta import ModelMeta
+
+    folder = release(files, model)
+    (meta,) = (folder / "results" / "team__toy").glob("*/model_meta.json")
+    found = json.loads(meta.read_text())
+    assert (found["name"], found["revision"]) == ("team/toy", meta.parent.name)
+    assert found["revision"] == Encoder(model).digest[:40]
+    assert set(found) == set(ModelMeta.create_empty().to_dict())
+    assert (meta.parent / "Search.json").read_bytes() == (files / "Search.json").read_bytes()
+
+
+def test_other_embeddings_are_refused(model, tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(model, folder)
+    encoder = Encoder(model, precision="float32")
+    settings = json.loads((folder / "config_sentence_transformers.json").read_text())
+    settings["prompts"]["query"] = "another prompt: "
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    with pytest.raises(AscentError, match=r"embeddings \(query\) differ by .* build the model again"):
+        check_outputs(folder, encoder)
+
+
+def test_other_outputs_beside_the_embedding_are_refused(tiny_resource, tmp_path):
+    """Which the embedding does not show."""
+    contract = check(Contract, {"max_tokens": 32, "prompts": PROMPTS, "heads": {"lexical": {}, "multi_vector": {}}}, "x")
+    (tmp_path / "model").mkdir()
+    save_new(tiny_resource, contract, {}, tmp_path / "model")
+    encoder = Encoder(tmp_path / "model", precision="float32")
+    check_outputs(tmp_path / "model", encoder)
+    file = tmp_path / "model" / module_paths(tmp_path / "model")["multi_vector"] / "model.safetensors"
+    save_file({name: tensor + 1e-3 for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(AscentError, match=r"multi_vector \(document\) differ by .* build the model again"):
+        check_outputs(tmp_path / "model", encoder)
+
+
+def test_stage_without_scores_is_refused(files, model):
+    (files / "scores.tsv").write_text("\n".join(SCORES.splitlines()[:2]) + "\n")
+    with pytest.raises(AscentError, match=r"scores.tsv: has no row of the stage 'merge'"):
+        release(files, model)
+    assert not (files / "release").exists()

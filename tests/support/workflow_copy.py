@@ -1,0 +1,73 @@
+"""Runs of the whole Snakefile in a copy of the repository."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+class Copy:
+    """A copy of the repository, so that a run's files are its own; all copies build one recipe of one material."""
+
+    def __init__(self, folder: Path, config: Path):
+        self.folder, self.config = folder, config
+        ignore = shutil.ignore_patterns("__pycache__")
+        for name in ("Snakefile", "rules", "scripts", "config", "profiles", "envs", "docs"):
+            source = ROOT / name
+            copy = shutil.copyfile if source.is_file() else lambda a, b: shutil.copytree(a, b, ignore=ignore)
+            folder.mkdir(parents=True, exist_ok=True)
+            copy(source, folder / name)
+
+    def snakemake(self, *arguments: str, launcher=(sys.executable, "-m"), **environment: str) -> subprocess.CompletedProcess:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
+        return subprocess.run(
+            [*launcher, "snakemake", "--cores", str(CORES), *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return self.snakemake(*arguments, "--configfile", str(self.config), **environment)
+
+    def jobs(self, *targets: str) -> set[str]:
+        """The jobs that a dry run names: rule and wildcards, such as `train_finetune small finetune`; `all` left out."""
+        done = self.build("--dry-run", *targets)
+        assert done.returncode == 0, done.stdout
+        found = set()
+        for block in re.split(r"\n\s*\n|\n(?=\[)", done.stdout):
+            if rule := re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE):
+                wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+                values = [pair.split("=", 1)[1] for pair in wildcards[1].split(", ")] if wildcards else []
+                found.add(" ".join([rule[1], *values]))
+        assert bool(found) != ("Nothing to be done" in done.stdout), done.stdout
+        return found - {"all"}
+
+    def __truediv__(self, path: str) -> Path:
+        return self.folder / path
+
+
+@contextmanager
+def edited(path: Path, change):
+    """A file whose text is changed; afterwards it is as it was, its time too."""
+    text, times = path.read_text(), path.stat()
+    after = change(text)
+    assert after != text
+    path.write_text(after)
+    try:
+        yield
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def recipe_of(copy: Copy) -> Path:
+    return copy.config.with_name("small.yaml")

@@ -1,0 +1,66 @@
+"""The walls of the house: which folder may import which, and what is imported while the Snakefile is parsed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+LIBRARY = Path(__file__).parents[1] / "scripts" / "ascent"
+# A file or folder imports only what stands to its left.
+ORDER = (
+    "errors files components collectives settings sources pairs corpora model negatives teachers tokens losses training "
+    "recipes evaluation planning report release"
+).split()
+ROOT = {"__init__", "errors", "files", "collectives"}
+HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")
+PLAIN = ("recipes.loading", "recipes.step_settings", "planning.plan", "tokens.tokenise")
+
+
+def imports_of(path: Path) -> set[str]:
+    """The file's or folder's names in the library's root that a file imports."""
+    folder = path.relative_to(LIBRARY).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = folder[: len(folder) - node.level + 1]
+            names = [*above, *(node.module or "").split(".")]
+            named = [name for name in names if name]
+            found |= {named[0]} if named else {alias.name for alias in node.names}
+    return found
+
+
+def test_the_root_holds_what_every_station_uses():
+    assert {path.stem for path in LIBRARY.glob("*.py")} == ROOT
+
+
+def test_imports_point_one_way():
+    """No folder imports one that stands above it, so no two import each other."""
+    places = {name: place for place, name in enumerate(ORDER)}
+    back = []
+    for path in LIBRARY.rglob("*.py"):
+        parts = path.relative_to(LIBRARY).with_suffix("").parts
+        if parts[0] == "__init__":
+            continue
+        back += [f"{'.'.join(parts)} -> {name}" for name in imports_of(path) if places[name] > places[parts[0]]]
+    assert back == []
+
+
+def test_settings_import_pydantic_and_yaml_only():
+    outside = set()
+    for path in (LIBRARY / "settings").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                outside |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                outside.add(node.module.split(".")[0])
+    assert outside - sys.stdlib_module_names == {"pydantic", "yaml"}
+
+
+def test_what_is_parsed_and_planned_loads_nothing_heavy():
+    """One process for all: what any of these modules loads, directly or not, shows in its sys.modules."""
+    code = "import importlib, sys\n"
+    code += "".join(f"importlib.import_module('ascent.{name}')\n" for name in PLAIN)
+    code += f"print(*sorted({HEAVY!r} & sys.modules.keys()))".replace(repr(HEAVY), repr(set(HEAVY)))
+    done = subprocess.run([sys.executable, "-c", code], cwd=LIBRARY.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""

@@ -1,0 +1,211 @@
+"""The whole Snakefile on other recipes than the small one, and how it fails; each test in a copy of its own.
+
+A file beside test_workflow.py, so that two workers share the builds.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from ascent.tokens.table import TokenisedPairs
+from support.small_recipe import make_model
+from support.workflow_copy import Copy, edited, recipe_of
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def fresh(material, tmp_path):
+    """A copy in which nothing is built, and a configuration that a test may spoil."""
+    for name in ("config.yaml", "small.yaml"):
+        shutil.copy(material.with_name(name), tmp_path / name)
+    config = yaml.safe_load(material.read_text()) | {"recipe_folder": str(tmp_path)}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    return Copy(tmp_path / "ascent", tmp_path / "config.yaml")
+
+
+def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
+    """Weights, batches of one data set, labels as documents, prefixes, buckets, and a development split."""
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe["data"]["modules"] = {"corpus": "modules", "task": "classification", "decontaminate": ["modules"]}
+    recipe["data"]["held"] = {"corpus": "library", "split": "validation", "decontaminate": ["similar"]}
+    recipe["stages"]["contrastive"] |= {
+        "data": {"questions": {"weight": 3}, "modules": {"weight": 1, "loss_weight": 0.5, "in_batch": True}},
+        "batching": "by_dataset",
+        "bucket_batches": 4,
+        "matryoshka": {16: 0.5},
+        "development": {"data": "held", "every_steps": 2},
+    }
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
+    done = fresh.build("results/small/contrastive/model", "results/small/leakage.json")
+    assert done.returncode == 0, done.stdout
+    lines = [json.loads(line) for line in (fresh / "results/small/contrastive/metrics.jsonl").read_text().splitlines()]
+    shares = [(line["gradient_share/questions"], line["gradient_share/modules"]) for line in lines]
+    assert {(1.0, 0.0), (0.0, 1.0)} == set(shares)
+    scores = {line["step"]: line["development"] for line in lines if "development" in line}
+    assert set(scores) == {*range(2, len(lines) + 1, 2), len(lines)}
+    assert f"kept the weights after step {max(scores, key=scores.get)}" in done.stdout
+    assert all(line["mfu"] > 0 and line["flops_per_second"] > 0 for line in lines)
+    leakage = json.loads((fresh / "results/small/leakage.json").read_text())
+    assert set(leakage["training"]) == {"questions", "modules", "held"}
+
+
+def test_stages_learn_from_teachers(fresh, tmp_path):
+    """A cross-encoder's scores of negatives that the base mined, and what runs again of all that; a bi-encoder's embeddings;
+    scores that a corpus brings along."""
+    make_model(tmp_path / "judge", labels=1)
+    config = yaml.safe_load(fresh.config.read_text())
+    config["models"]["judge"] = {"source": {"type": "files", "paths": [str(tmp_path / "judge")]}, "licence": "mit"}
+    columns = {"negatives": ["negative"], "positive_scores": "high", "negative_scores": ["low"]}
+    config["corpora"]["scored"] = {
+        "source": {"type": "files", "paths": [str(tmp_path / "scored.jsonl")]},
+        "options": {"pairs": {"train": ["scored.jsonl"]}, "columns": columns},
+        "licence": "mit",
+        "language": "eng-Latn",
+    }
+    rows = [{"query": f"question {i}", "positive": f"answer {i}", "negative": "no", "high": i, "low": i / 4} for i in range(9)]
+    rows[4]["low"] = None
+    (tmp_path / "scored.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    fresh.config.write_text(yaml.safe_dump(config))
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe["data"]["questions"] = {"corpus": "library", "decontaminate": ["library"]}
+    recipe["data"]["scored"] = {"corpus": "scored"}
+    recipe["stages"]["stored"] = {"objective": "distill_kl", "data": ["scored"], "teacher": {"kind": "stored"}}
+    recipe["shards"] = 1
+    recipe["stages"]["finetune"] |= {
+        "from": ["base"],
+        "objective": {"margin_mse": {"scale": 0.1}},
+        "mining": {"model": "base", "per_query": 2, "max_share_of_positive": 2},
+        "teacher": {"model": "judge", "kind": "cross-encoder", "max_tokens": 48},
+    }
+    embeds = {"objective": "embedding_mse", "teacher": {"model": "tiny", "kind": "bi-encoder", "max_tokens": 16}}
+    recipe["stages"]["contrastive"] |= embeds
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
+    model, stage = "results/small/finetune/model", fresh / "results/small/finetune"
+    done = fresh.build(model, "results/small/contrastive/tokens/questions", "results/small/stored/tokens/scored")
+    assert done.returncode == 0, done.stdout
+    stored = np.load(fresh / "results/small/stored/tokens/scored/teacher_scores.npy").tolist()
+    assert stored == [row[score] for row in rows if row["low"] is not None for score in ("high", "low")]
+    set_aside = json.loads((fresh / "results/corpora/scored/audit.json").read_text())["set_aside"]
+    assert set_aside == {"not one score for each negative": 1}
+    embedded = np.load(fresh / "results/small/contrastive/tokens/questions/teacher_embeddings.npy")
+    texts = json.loads((fresh / "results/small/contrastive/tokens/questions/meta.json").read_text())["texts"]
+    assert (embedded.dtype, embedded.shape) == (np.float16, (sum(texts.values()), 32))
+
+    negatives, scores = (pl.read_parquet(stage / f"{kind}/questions.parquet") for kind in ("negatives", "scores"))
+    assert negatives.select("query_id", "positive_id", "negative_ids").equals(scores.drop("scores"))
+    assert np.load(stage / "tokens/questions/teacher_scores.npy").tolist() == scores["scores"].explode().to_list()
+    losses = [json.loads(line)["loss"] for line in (stage / "metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(losses))
+    assert json.loads((fresh / model / "ascent.json").read_text())["history"]["settings"]["stage"]["teacher"]["model"] == "judge"
+
+    settings = {f"write_settings results/small/finetune/{name}" for name in ("stage", "teacher/questions")}
+    after = {"tokenise_pairs small finetune questions", "train_finetune small finetune"}
+    scored = "score_with_teacher small finetune questions"
+    assert fresh.jobs(model) == set()
+    with edited(recipe_of(fresh), lambda text: text.replace("scale: 0.1", "scale: 0.2")):
+        assert fresh.jobs(model) == {"write_settings results/small/finetune/stage", "train_finetune small finetune"}
+    with edited(recipe_of(fresh), lambda text: text.replace("max_tokens: 48", "max_tokens: 40")):
+        assert fresh.jobs(model) == {scored, *settings, *after}
+    with edited(recipe_of(fresh), lambda text: text.replace("per_query: 2", "per_query: 3")):
+        mined = {"mine_negatives small finetune questions", "write_settings results/small/finetune/mining"}
+        assert fresh.jobs(model) == {scored, *after, *mined, "write_settings results/small/finetune/stage"}
+
+
+def test_a_stage_that_pre_trains_comes_before_another(fresh):
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    pretrain = {"objective": "retromae", "data": ["questions"], "batch_size": 32, "learning_rate": 1.0e-2}
+    recipe["stages"] = {"pretrain": pretrain, **recipe["stages"]}
+    recipe["stages"]["contrastive"]["from"] = ["pretrain"]
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
+    assert {"train_pretrain small pretrain", "train_contrastive small contrastive"} <= fresh.jobs()
+    done = fresh.build("results/small/contrastive/model")
+    assert done.returncode == 0, done.stdout
+    lines = [json.loads(line) for line in (fresh / "results/small/pretrain/metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[-1]["loss"] == pytest.approx(lines[-1]["loss/encoder"] + lines[-1]["loss/decoder"])
+
+
+# ---------------------------------------------------------------- how it fails
+
+
+def test_the_workflow_is_parsed_without_heavy_imports(fresh):
+    done = fresh.snakemake("--dry-run", launcher=(sys.executable, "-X", "importtime", "-m"))
+    assert done.returncode == 0, done.stdout
+    modules = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stdout.splitlines() if "import time:" in line}
+    assert "snakemake" in modules
+    assert "pydantic" in modules
+    # pyarrow is not ours: pandas, which Snakemake imports, looks for it.
+    heavy = {"torch", "transformers", "datasets", "mteb", "deepspeed", "sentence_transformers", "faiss", "polars"}
+    assert modules & heavy == set()
+
+
+def one_clear_line(done: subprocess.CompletedProcess, message: str) -> None:
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    lines = [line for line in done.stdout.splitlines() if re.search(message, line)]
+    assert len(lines) == 1, done.stdout
+
+
+def test_an_unknown_parent_is_one_clear_line(fresh):
+    path = recipe_of(fresh)
+    path.write_text(path.read_text().replace("from: [contrastive]", "from: [contrastve]"))
+    message = (
+        r"small\.yaml: 'stages\.finetune\.from' names the stage 'contrastve', which is not there; did you mean 'contrastive'"
+    )
+    one_clear_line(fresh.build("--dry-run"), message)
+
+
+def test_a_wrong_checksum_is_one_clear_line(fresh):
+    config = yaml.safe_load(fresh.config.read_text())
+    config["corpora"]["similar"]["source"]["sha256"] = {"similar.tsv": "0" * 64}
+    fresh.config.write_text(yaml.safe_dump(config))
+    done = fresh.build("results/corpora/similar/pairs.parquet")
+    one_clear_line(
+        done, r"^\s*error: similar\.tsv: its SHA-256 is [0-9a-f]{64}, but 0{64} is pinned; restore the file or pin anew"
+    )
+    assert not (fresh / "resources/corpora/similar").exists()
+
+
+def test_a_missing_file_is_one_clear_line(fresh):
+    config = yaml.safe_load(fresh.config.read_text())
+    config["corpora"]["similar"]["source"]["paths"] = ["data/simlar.tsv"]
+    fresh.config.write_text(yaml.safe_dump(config))
+    one_clear_line(fresh.build("--dry-run"), r"data/simlar\.tsv")
+
+
+def test_an_empty_corpus_is_one_clear_line(fresh, tmp_path):
+    (tmp_path / "similar.tsv").write_text("first\tsecond\tscore\n")
+    config = yaml.safe_load(fresh.config.read_text())
+    config["corpora"]["similar"]["source"]["paths"] = [str(tmp_path / "similar.tsv")]
+    fresh.config.write_text(yaml.safe_dump(config))
+    done = fresh.build("results/corpora/similar/pairs.parquet")
+    one_clear_line(done, r"^\s*error: corpus similar: no usable row")
+    assert json.loads((fresh / "resources/corpora/similar/provenance.json").read_text())["files"].keys() == {"similar.tsv"}
+
+
+def test_mining_is_for_the_data_sets_that_have_a_use_for_negatives(fresh):
+    """Conan's recipe: mined pairs, whose negatives are replaced while they train, beside graded pairs in balanced batches."""
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
+    recipe["stages"]["finetune"] |= {
+        "batching": "balanced",
+        "data": {"questions": {}, "graded": {"objective": "cosent", "loss_weight": 0.8}},
+        "epochs": 2,
+    }
+    recipe["stages"]["finetune"]["mining"] |= {"ranks": [0, 20], "reserve": 3, "dynamic": {"every_steps": 2, "ceiling": 1.5}}
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
+    done = fresh.build("results/small/finetune/model", "results/small/finetune/replacements.json")
+    assert done.returncode == 0, done.stdout
+    assert {path.name for path in (fresh / "results/small/finetune/negatives").glob("*.parquet")} == {"questions.parquet"}
+    tokens = fresh / "results/small/finetune/tokens"
+    of_questions, of_graded = (TokenisedPairs(tokens / name) for name in ("questions", "graded"))
+    assert len(of_graded.documents) == len(of_graded) and len(of_questions.documents) > len(of_questions)
+    assert json.loads((fresh / "results/small/finetune/replacements.json").read_text())["judged"] > 0
