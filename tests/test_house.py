@@ -3,16 +3,26 @@
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Literal
+
+import pytest
+
+from ascent import settings
+from ascent.settings.base import Component, components
 
 LIBRARY = Path(__file__).parents[1] / "scripts" / "ascent"
 # A file or folder imports only what stands to its left.
 ORDER = (
-    "errors files components collectives settings sources pairs corpora model negatives teachers tokens losses training "
+    "errors files collectives settings components sources pairs corpora model negatives teachers tokens losses training "
     "recipes evaluation planning report release"
 ).split()
-ROOT = {"__init__", "errors", "files", "collectives"}
+ROOT = {"__init__", "errors", "files", "components", "collectives"}
 HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")
+# Files of these folders that are no component.
+SHARED = {"losses": {"ring", "mixing"}}
 PLAIN = ("recipes.loading", "recipes.step_settings", "planning.plan", "tokens.tokenise")
 
 
@@ -64,3 +74,18 @@ def test_what_is_parsed_and_planned_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], cwd=LIBRARY.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+def kinds_of_component() -> list[type[Component]]:
+    for module in iter_modules(settings.__path__):
+        import_module(f"{settings.__name__}.{module.name}")
+    return Component.__subclasses__()
+
+
+@pytest.mark.parametrize("kind", kinds_of_component(), ids=lambda kind: kind.__name__)
+def test_a_component_is_a_class_of_settings_and_a_file_of_its_name(kind):
+    package = import_module(f"ascent.{kind.folder}")
+    assert {module.name for module in iter_modules(package.__path__)} - SHARED.get(kind.folder, set()) == set(components(kind))
+    for name, component in components(kind).items():
+        if "type" in component.model_fields:
+            assert component.model_fields["type"].annotation == Literal[name]

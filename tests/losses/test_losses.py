@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from functools import partial
-from pkgutil import iter_modules
 
 import pytest
 import torch
@@ -35,7 +34,6 @@ from ascent.losses.margin_mse import margin_mse
 from ascent.losses.ring import excluded_columns
 from ascent.losses.spread_out import spread_out
 from ascent.losses.triplet import triplet
-from ascent.settings.losses import OBJECTIVES
 from ascent.settings.model import Contract
 from ascent.settings.training import TrainStage
 from support import reference_losses
@@ -387,10 +385,6 @@ def test_the_gradient_is_that_of_finite_differences(symmetric, sizes):
         return loss_of(batch_of(queries, documents, DOCUMENT_IDS, ANSWERS), symmetric, sizes=sizes)
 
     assert torch.autograd.gradcheck(loss, (queries.requires_grad_(), documents.requires_grad_()))
-
-
-def test_every_loss_of_the_settings_is_a_module_and_every_module_a_setting():
-    assert {module.name for module in iter_modules(objectives.__path__)} == set(OBJECTIVES)
 
 
 def test_losses_are_summed_with_their_weights_over_the_stages_sizes():

@@ -20,7 +20,8 @@ from ascent.model.merging import merge
 from ascent.model.saving import save_like, save_new
 from ascent.pairs.table import Pair
 from ascent.release.assemble import check_outputs
-from ascent.settings.heads import HEADS
+from ascent.settings.base import components
+from ascent.settings.heads import Head
 from ascent.settings.model import Contract
 from ascent.settings.stages import MergeStage, StageSettings
 from ascent.settings.validation import check
@@ -62,7 +63,7 @@ def folders(tiny_resource, training_contract, tmp_path_factory):
 
 
 def test_every_head_has_a_case():
-    within = {name for name, head in HEADS.items() if not head.beside}  # the others: test_token_outputs.py
+    within = {name for name, head in components(Head).items() if not head.beside}  # the others: test_token_outputs.py
     assert within <= CASES.keys()
 
 

@@ -12,7 +12,8 @@ from ascent.model.backbone import load_backbone
 from ascent.model.embedding_model import EmbeddingModel
 from ascent.model.heads import new_heads
 from ascent.settings.adapters import Lora
-from ascent.settings.losses import OBJECTIVES
+from ascent.settings.base import components
+from ascent.settings.losses import Loss
 from ascent.settings.model import Contract
 from ascent.settings.training import TrainStage
 from ascent.training.data import Batch
@@ -140,7 +141,7 @@ def stage_of(case: dict, **settings) -> TrainStage:
         data=DATA,
         batching="balanced" if case["kind"] == "balanced" else "mixed",
         matryoshka=SIZES if case["kind"] == "matryoshka" else {},
-        teacher={"model": "t", "kind": "bi-encoder"} if OBJECTIVES[name].needs.startswith("teacher") else None,
+        teacher={"model": "t", "kind": "bi-encoder"} if components(Loss)[name].needs.startswith("teacher") else None,
         gradient_clipping=0,
         dropout=0,
         adversarial={"epsilon": case["epsilon"]} if "epsilon" in case else None,

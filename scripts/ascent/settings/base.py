@@ -1,8 +1,18 @@
-"""What settings are made of: the frozen model, and what several of them take."""
+"""What settings are made of: the frozen model, components that a recipe chooses by name, and what several of them take.
 
-from typing import Annotated, Any, Literal
+A component (a loss, a filter, a source, ...) is one class here in settings/, its settings, and one file of the same name with its
+code: the class `MarginMse(Loss)` belongs to losses/margin_mse.py. No list names them. A recipe chooses
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+    one of several by `type:`             one_of(Adapter)
+    several, a map from name to settings  some_of(Loss)
+"""
+
+import re
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_serializer
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -20,22 +30,61 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class Component(Settings):
+    """Settings of something that a recipe chooses by name. A class for each kind of component says where its code lies."""
+
+    folder: ClassVar[str]
+    """The package of the library with one module for each component of this kind, such as `losses`."""
+
+    @classmethod
+    def component(cls) -> str:
+        """Return the component's name, which is its module's: `margin_mse` for the class MarginMse."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+
+C = TypeVar("C", bound=Component)
+
+
+def components(kind: type[C]) -> dict[str, type[C]]:
+    """Return all components of a kind by name, in the order in which their classes are defined."""
+    found = {}
+    for component in kind.__subclasses__():
+        found |= {component.component(): component} | components(component)
+    return found
+
+
+def one_of(kind: type[Component]) -> Any:
+    """Return the type of one component of a kind, which says by `type` which one it is."""
+    return Annotated[reduce(or_, components(kind).values()), Field(discriminator="type")]
+
+
 class Choice(Settings):
-    """Parts by name, each with settings of its own; a recipe names some of them, and the others are None."""
+    """Components by name, each with its settings; those that a recipe does not name are None."""
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The parts that are named, in the order of the fields."""
+        """The components that are named, in the order of the fields."""
         return {name: part for name in type(self).model_fields if (part := getattr(self, name)) is not None}
 
     @model_serializer(mode="wrap")
     def _without_others(self, serialise):
-        """Write the named parts only, so that one more to choose from changes no settings file."""
+        """Write the named components only, so that a new one to choose from changes no settings file."""
         return {name: values for name, values in serialise(self).items() if values is not None}
 
 
-def by_name(given: Any) -> Any:
-    """Take a name, or one with nothing behind it, for that part of a Choice with its defaults."""
-    if isinstance(given, str):
-        given = {given: {}}
-    return {name: {} if values is None else values for name, values in given.items()} if isinstance(given, dict) else given
+def some_of(kind: type[Component], name: str, base: type[Choice] = Choice) -> type[Choice]:
+    """Return a Choice called `name` with one field for each component of a kind."""
+    fields = {key: (part | None, Field(None, description=part.__doc__)) for key, part in components(kind).items()}
+    return create_model(name, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
+
+
+def by_name(choice: type[Choice]) -> Any:
+    """Return the type of a Choice that may also be written as one component's name, or with nothing behind a name."""
+
+    def spelled_out(given: Any) -> Any:
+        if isinstance(given, str):
+            given = {given: {}}
+        return {key: {} if part is None else part for key, part in given.items()} if isinstance(given, dict) else given
+
+    names = Literal[tuple(choice.model_fields)]
+    return Annotated[choice, BeforeValidator(spelled_out, json_schema_input_type=names | choice)]

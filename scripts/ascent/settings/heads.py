@@ -1,19 +1,18 @@
 """The heads that a recipe may name, and each one's settings.
 
-`HEADS` is the only list of them, in the order in which they are applied: the schema of `heads`, the tables and the error messages
-are made of it. A head's settings are the keyword arguments of the function of its name in scripts/ascent/model/heads.
+They are applied in the order of their classes. A head's settings are the keyword arguments of the function of its name in
+scripts/ascent/model/heads.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, create_model
-
-from .base import Choice, Count, Settings, by_name
+from .base import Choice, Component, Count, by_name, components, some_of
 
 
-class Head(Settings):
+class Head(Component):
     """What every head has."""
 
+    folder = "model.heads"
     needs_code: ClassVar[bool] = False
     """Whether sentence-transformers lacks it, so that a model folder holds its code and users must trust that."""
     beside: ClassVar[str] = ""
@@ -58,14 +57,8 @@ class Projection(Head):
     """Whether a vector is added, too."""
 
 
-HEADS: dict[str, type[Head]] = {
-    "latent_attention": LatentAttention,
-    "lexical": Lexical,
-    "multi_vector": MultiVector,
-    "projection": Projection,
-}
 # By what two texts are compared: by their embeddings, or by what a head beside these gives.
-ScoreKind = Literal[("dense", *(name for name, head in HEADS.items() if head.beside))]
+ScoreKind = Literal[("dense", *(name for name, head in components(Head).items() if head.beside))]
 
 
 class _Heads(Choice):
@@ -83,11 +76,5 @@ class _Heads(Choice):
         return [name for name, head in self.chosen.items() if head.beside]
 
 
-Heads = create_model(
-    "Heads",
-    __module__=__name__,
-    __base__=_Heads,
-    __doc__=_Heads.__doc__,
-    **{name: (head | None, Field(None, description=head.__doc__)) for name, head in HEADS.items()},
-)
-ChosenHeads = Annotated[Heads, BeforeValidator(by_name)]
+Heads = some_of(Head, "Heads", _Heads)
+ChosenHeads = by_name(Heads)

@@ -1,19 +1,19 @@
 """The losses that a recipe may name, and each one's settings.
 
-`OBJECTIVES` is the only list of them: the schema of a stage's `objective`, the tables and the error messages are made of it. A
-loss's settings but `weight` are the keyword arguments of the function of its name in scripts/ascent/losses.
+A loss's settings but `weight` are the keyword arguments of the function of its name in scripts/ascent/losses.
 """
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, create_model, model_validator
+from pydantic import Field, model_validator
 
-from .base import Choice, Positive, Seed, Settings, by_name
+from .base import Choice, Component, Positive, Seed, Settings, by_name, some_of
 
 
-class Loss(Settings):
+class Loss(Component):
     """What every loss has."""
 
+    folder = "losses"
     needs: ClassVar[Literal["labels", "negatives", "own negatives", "teacher scores", "teacher embeddings", "nothing"]]
     """What rows must have for the loss to teach anything: labels; documents to be told from, in the batch or their own; their own
     documents' scores, or their texts' embeddings, by the stage's teacher."""
@@ -111,17 +111,6 @@ class M3(Loss):
     """Whether each score also learns the probabilities that the sum gives the batch's documents."""
 
 
-class Triplet(Loss):
-    """Each query nearer to its positive than to its own negatives, by a margin (arXiv 1503.03832)."""
-
-    needs = "own negatives"
-
-    margin: Positive = 1
-    """How much nearer."""
-    distance: Literal["euclidean", "cosine"] = "euclidean"
-    """The distance; `cosine` is 1 less the cosine. Between unit vectors either is 2 at most."""
-
-
 class Circle(Loss):
     """Like infonce, but a similarity is pushed the harder the further it is from where it should be (arXiv 2002.10857)."""
 
@@ -131,6 +120,17 @@ class Circle(Loss):
     """Scale of the similarities."""
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.4
     """A positive should score above 1 less this, a negative below it. The defaults are the paper's for fine-grained retrieval."""
+
+
+class Triplet(Loss):
+    """Each query nearer to its positive than to its own negatives, by a margin (arXiv 1503.03832)."""
+
+    needs = "own negatives"
+
+    margin: Positive = 1
+    """How much nearer."""
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """The distance; `cosine` is 1 less the cosine. Between unit vectors either is 2 at most."""
 
 
 class Cosine(Loss):
@@ -193,21 +193,6 @@ class SpreadOut(Loss):
     needs = "nothing"
 
 
-OBJECTIVES: dict[str, type[Loss]] = {
-    "infonce": Infonce,
-    "m3": M3,
-    "circle": Circle,
-    "triplet": Triplet,
-    "cosine": Cosine,
-    "cosent": Cosent,
-    "angle": Angle,
-    "margin_mse": MarginMse,
-    "distill_kl": DistillKl,
-    "embedding_mse": EmbeddingMse,
-    "spread_out": SpreadOut,
-}
-
-
 class _Objectives(Choice):
     """Losses and their settings, summed with their weights. Each is a module of scripts/ascent/losses."""
 
@@ -228,11 +213,5 @@ class _Objectives(Choice):
         return self
 
 
-Objectives = create_model(
-    "Objectives",
-    __module__=__name__,
-    __base__=_Objectives,
-    __doc__=_Objectives.__doc__,
-    **{name: (loss | None, Field(None, description=loss.__doc__)) for name, loss in OBJECTIVES.items()},
-)
-Objective = Annotated[Objectives, BeforeValidator(by_name, json_schema_input_type=Literal[tuple(OBJECTIVES)] | Objectives)]
+Objectives = some_of(Loss, "Objectives", _Objectives)
+Objective = by_name(Objectives)

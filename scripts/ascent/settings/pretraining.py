@@ -1,8 +1,8 @@
 """The objectives of pre-training that a recipe may name, and each one's settings."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from .base import Choice, Settings, Share, by_name
 
@@ -58,6 +58,4 @@ class PretrainObjectives(Choice):
         return self
 
 
-PretrainObjective = Annotated[
-    PretrainObjectives, BeforeValidator(by_name, json_schema_input_type=Literal[tuple(PRETRAINING)] | PretrainObjectives)
-]
+PretrainObjective = by_name(PretrainObjectives)

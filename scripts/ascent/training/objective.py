@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 
 import torch
 
-from .. import losses
+from ..components import code_of
 from ..losses import Embedded, Objective, matryoshka
 from ..settings.losses import Loss, Objectives
 from ..settings.model import Contract
@@ -35,8 +34,7 @@ def _summed(objective: Objectives, sizes: dict[int, float], normalise: bool) -> 
 
 def _load(name: str, settings: Loss, sizes: dict[int, float], normalise: bool) -> Objective:
     """Return a loss with its settings, over a stage's sizes."""
-    function = getattr(import_module(f"{losses.__name__}.{name}"), name)
-    loss = partial(function, **settings.model_dump(exclude={"weight"}))
+    loss = partial(code_of(settings), **settings.model_dump(exclude={"weight"}))
     return partial(loss, sizes=sizes, normalise=normalise) if name in ONE_PASS else matryoshka(loss, sizes, normalise)
 
 

@@ -13,12 +13,12 @@ begin with "heads.<name>.", beside the backbone's.
 
 import json
 import shutil
-from importlib import import_module
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from ...components import code_of
 from ...errors import AscentError
 from ...settings.model import Contract
 
@@ -35,9 +35,8 @@ def new_heads(contract: Contract, width: int) -> torch.nn.ModuleDict:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for name, settings in contract.heads.chosen.items():
-            make = getattr(import_module(f".{name}", __name__), name)
             try:
-                heads[name] = make(width, **settings.model_dump())
+                heads[name] = code_of(settings)(width, **settings.model_dump())
             except ValueError as error:
                 raise AscentError(f"base.heads.{name}: {error}.") from None
             width = width if settings.beside else heads[name].get_embedding_dimension()
