@@ -29,5 +29,5 @@ localrules:
 rule all:
     default_target: True
     input:
-        expand("results/{recipe}/release", recipe=RECIPES),
+        expand(RELEASE, recipe=RECIPES),
         REPORT,

@@ -5,6 +5,7 @@ from os.path import dirname
 from snakemake.exceptions import WorkflowError
 
 from scripts.ascent.errors import AscentError
+from scripts.ascent.layout import *
 from scripts.ascent.recipes.loading import load_recipes
 from scripts.ascent.recipes.step_settings import settings_files
 
@@ -16,21 +17,8 @@ except AscentError as error:
 
 RECIPES = list(recipes.recipes)
 ENVIRONMENT = f"../envs/{recipes.config.environment}.yaml"
-CORPUS_PAIRS = "results/corpora/{corpus}/pairs.parquet"
-TESTED = "results/tested/{task}/pairs.parquet"
-CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
-SCORES = "results/pairs/{dataset}/scores.parquet"
-PAIRS = "results/pairs/{dataset}/pairs.parquet"
-NEGATIVES = "results/{recipe}/{stage}/negatives/{dataset}.parquet"
-CANDIDATE_SCORES = "results/{recipe}/{stage}/scores/{dataset}.parquet"
-TEACHER_EMBEDDINGS = "results/{recipe}/{stage}/embeddings/{dataset}"
-TOKENS = "results/{recipe}/{stage}/tokens/{dataset}"
-MODEL = "results/{recipe}/{stage}/model"
-METRICS = "results/{recipe}/{stage}/metrics.jsonl"
-RESULT = "results/{recipe}/{stage}/mteb/{task}.json"
 
-
-REPORT = [f"results/{recipe}/report/{page}" for recipe in RECIPES for page in recipes.pages(recipe)]
+REPORT = [page for recipe in RECIPES for page in recipes.pages(recipe)]
 
 
 def any_of(names):
@@ -68,7 +56,8 @@ def tables_of(names):
     """The pair tables of corpora, and of tasks that mteb knows."""
     corpora = recipes.config.corpora
     return [
-        CORPUS_PAIRS.format(corpus=name) if name in corpora else TESTED.format(task=name) for name in names
+        CORPUS_PAIRS.format(corpus=name) if name in corpora else EVALUATION_TEXTS.format(task=name)
+        for name in names
     ]
 
 
@@ -79,20 +68,28 @@ def decontamination_pairs(wildcards):
 
 def teacher_model(wildcards):
     """The model that scores a data set's pairs."""
-    return f"resources/models/{recipes.datasets[wildcards.dataset].teacher.model}"
+    return RETRIEVED_MODEL.format(model=recipes.datasets[wildcards.dataset].teacher.model)
 
 
 def pair_scores(wildcards):
     """A data set's scores; none when it has no teacher."""
-    return SCORES.format(dataset=wildcards.dataset) if recipes.datasets[wildcards.dataset].teacher else []
+    return (
+        PAIR_SCORES.format(dataset=wildcards.dataset) if recipes.datasets[wildcards.dataset].teacher else []
+    )
 
 
 def shards_of_miner(wildcards):
     """All shards of a data set by the model that the stage mines with."""
     mining = recipes.recipes[wildcards.recipe].stages[wildcards.stage].mining
     count = recipes.recipes[wildcards.recipe].shards
-    folder = f"results/{wildcards.recipe}/{mining.model}/shards/{wildcards.dataset}"
-    return [f"{folder}/fingerprint-{shard:05d}-of-{count:05d}.json" for shard in range(count)]
+    return expand(
+        SHARD_FINGERPRINT,
+        recipe=wildcards.recipe,
+        stage=mining.model,
+        dataset=wildcards.dataset,
+        shard=[f"{shard:05d}" for shard in range(count)],
+        shards=f"{count:05d}",
+    )
 
 
 def stage_of(wildcards):
@@ -112,13 +109,13 @@ def mined_negatives(wildcards):
 
 def stage_teacher(wildcards):
     """The model that teaches a stage."""
-    return f"resources/models/{stage_of(wildcards).teacher.model}"
+    return RETRIEVED_MODEL.format(model=stage_of(wildcards).teacher.model)
 
 
 def candidate_scores(wildcards):
     """A teacher's scores of a data set's documents, or the pairs that have them; none when the stage does not learn them."""
     learns = "teacher scores" in stage_of(wildcards).taught(wildcards.dataset).values()
-    table = CANDIDATE_SCORES if learns and stage_of(wildcards).teacher_model else PAIRS
+    table = TEACHER_SCORES if learns and stage_of(wildcards).teacher_model else PAIRS
     return table.format(**wildcards) if learns else []
 
 
@@ -196,7 +193,7 @@ def released_results(wildcards):
 
 def base_model(wildcards):
     """The retrieved model that a recipe starts from."""
-    return f"resources/models/{recipes.recipes[wildcards.recipe].base.model}"
+    return RETRIEVED_MODEL.format(model=recipes.recipes[wildcards.recipe].base.model)
 
 
 def task_of_dataset(wildcards):

@@ -4,10 +4,10 @@
 
 rule retrieve_resource:
     input:
-        settings="resources/{kind}/{name}.yaml",
+        settings=RESOURCE_SETTINGS,
         files=files_of_source,
     output:
-        directory("resources/{kind}/{name}"),
+        directory(RESOURCE),
     log:
         "logs/resources/{kind}/{name}.log",
     benchmark:
@@ -28,12 +28,12 @@ rule retrieve_resource:
 
 rule normalise_corpus:
     input:
-        settings="results/corpora/{corpus}/corpus.yaml",
-        resource="resources/corpora/{corpus}",
+        settings=CORPUS_SETTINGS,
+        resource=RETRIEVED_CORPUS,
     output:
-        pairs="results/corpora/{corpus}/pairs.parquet",
-        documents="results/corpora/{corpus}/documents.parquet",
-        audit="results/corpora/{corpus}/audit.json",
+        pairs=CORPUS_PAIRS,
+        documents=CORPUS_DOCUMENTS,
+        audit=CORPUS_AUDIT,
     log:
         "logs/corpora/{corpus}/normalise_corpus.log",
     benchmark:
@@ -53,7 +53,7 @@ rule normalise_corpus:
 
 rule list_evaluation_texts:
     output:
-        "results/tested/{task}/pairs.parquet",
+        EVALUATION_TEXTS,
     log:
         "logs/tested/{task}/list_evaluation_texts.log",
     benchmark:

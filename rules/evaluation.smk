@@ -3,13 +3,13 @@
 
 rule evaluate_task:
     input:
-        settings="results/{recipe}/tasks/{task}.yaml",
-        model="results/{recipe}/{stage}/model",
+        settings=TASK_SETTINGS,
+        model=MODEL,
         pairs=task_pairs,
         documents=task_documents,
     output:
-        result="results/{recipe}/{stage}/mteb/{task}.json",
-        units="results/{recipe}/{stage}/mteb/{task}.units.parquet",
+        result=RESULT,
+        units=RESULT_UNITS,
     log:
         "logs/{recipe}/{stage}/evaluate_task/{task}.log",
     benchmark:
@@ -32,8 +32,8 @@ rule compare_stages:
     input:
         task_results,
     output:
-        scores="results/{recipe}/scores.tsv",
-        significance="results/{recipe}/significance.tsv",
+        scores=SCORES,
+        significance=SIGNIFICANCE,
     log:
         "logs/{recipe}/compare_stages.log",
     benchmark:

@@ -4,20 +4,20 @@
 
 rule encode_shard:
     input:
-        model="results/{recipe}/{stage}/model",
-        pairs="results/pairs/{dataset}/pairs.parquet",
+        model=MODEL,
+        pairs=PAIRS,
     output:
         multiext(
-            "results/{recipe}/{stage}/shards/{dataset}/queries-{shard}-of-{shards}",
+            SHARD_QUERIES,
             ".npy",
             ".ids.npy",
         ),
         multiext(
-            "results/{recipe}/{stage}/shards/{dataset}/documents-{shard}-of-{shards}",
+            SHARD_DOCUMENTS,
             ".npy",
             ".ids.npy",
         ),
-        fingerprint="results/{recipe}/{stage}/shards/{dataset}/fingerprint-{shard}-of-{shards}.json",
+        fingerprint=SHARD_FINGERPRINT,
     log:
         "logs/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.log",
     benchmark:
@@ -39,12 +39,12 @@ rule encode_shard:
 
 rule mine_negatives:
     input:
-        settings="results/{recipe}/{stage}/mining.yaml",
-        pairs="results/pairs/{dataset}/pairs.parquet",
+        settings=SELECTION,
+        pairs=PAIRS,
         shards=shards_of_miner,
     output:
-        negatives="results/{recipe}/{stage}/negatives/{dataset}.parquet",
-        audit="results/{recipe}/{stage}/negatives/{dataset}.audit.json",
+        negatives=NEGATIVES,
+        audit=NEGATIVES_AUDIT,
     log:
         "logs/{recipe}/{stage}/negatives/{dataset}.log",
     benchmark:

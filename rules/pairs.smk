@@ -4,12 +4,12 @@
 
 rule prepare_pairs:
     input:
-        settings="results/pairs/{dataset}/preparation.yaml",
+        settings=PREPARATION,
         pairs=corpus_pairs,
         against=decontamination_pairs,
     output:
-        pairs="results/pairs/{dataset}/prepared.parquet",
-        audit="results/pairs/{dataset}/prepared.json",
+        pairs=PREPARED,
+        audit=PREPARED_AUDIT,
     log:
         "logs/pairs/{dataset}/prepare_pairs.log",
     benchmark:
@@ -28,11 +28,11 @@ rule prepare_pairs:
 
 rule score_pairs:
     input:
-        settings="results/pairs/{dataset}/scoring.yaml",
-        pairs="results/pairs/{dataset}/prepared.parquet",
+        settings=SCORING,
+        pairs=PREPARED,
         teacher=teacher_model,
     output:
-        "results/pairs/{dataset}/scores.parquet",
+        PAIR_SCORES,
     log:
         "logs/pairs/{dataset}/score_pairs.log",
     benchmark:
@@ -53,13 +53,13 @@ rule score_pairs:
 
 rule filter_pairs:
     input:
-        settings="results/pairs/{dataset}/threshold.yaml",
-        prepared="results/pairs/{dataset}/prepared.parquet",
-        audit="results/pairs/{dataset}/prepared.json",
+        settings=THRESHOLD,
+        prepared=PREPARED,
+        audit=PREPARED_AUDIT,
         scores=pair_scores,
     output:
-        pairs="results/pairs/{dataset}/pairs.parquet",
-        audit="results/pairs/{dataset}/audit.json",
+        pairs=PAIRS,
+        audit=PAIRS_AUDIT,
     log:
         "logs/pairs/{dataset}/filter_pairs.log",
     benchmark:
@@ -81,7 +81,7 @@ rule check_leakage:
         pairs=recipe_pairs,
         evaluation=evaluation_pairs,
     output:
-        "results/{recipe}/leakage.json",
+        LEAKAGE,
     log:
         "logs/{recipe}/check_leakage.log",
     benchmark:

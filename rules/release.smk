@@ -3,16 +3,16 @@
 
 rule release_model:
     input:
-        settings="results/{recipe}/release.yaml",
+        settings=RELEASE_SETTINGS,
         model=released_model,
-        scores="results/{recipe}/scores.tsv",
-        significance="results/{recipe}/significance.tsv",
+        scores=SCORES,
+        significance=SIGNIFICANCE,
         audits=recipe_audits,
-        leakage="results/{recipe}/leakage.json",
-        radar="results/{recipe}/report/radar.png",
+        leakage=LEAKAGE,
+        radar=RADAR_IMAGE,
         results=released_results,
     output:
-        directory("results/{recipe}/release"),
+        directory(RELEASE),
     log:
         "logs/{recipe}/release_model.log",
     benchmark:

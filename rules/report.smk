@@ -6,7 +6,7 @@ rule draw_curves:
         stage_metrics,
     output:
         report(
-            "results/{recipe}/report/curves.svg",
+            CURVES,
             category="{recipe}",
             caption="../docs/report/curves.rst",
         ),
@@ -24,14 +24,14 @@ rule draw_curves:
 
 rule draw_radar:
     input:
-        "results/{recipe}/scores.tsv",
+        SCORES,
     output:
         report(
-            "results/{recipe}/report/radar.svg",
+            RADAR,
             category="{recipe}",
             caption="../docs/report/radar.rst",
         ),
-        "results/{recipe}/report/radar.png",
+        RADAR_IMAGE,
     log:
         "logs/{recipe}/draw_radar.log",
     benchmark:
@@ -46,22 +46,22 @@ rule draw_radar:
 
 rule render_tables:
     input:
-        scores="results/{recipe}/scores.tsv",
-        significance="results/{recipe}/significance.tsv",
+        scores=SCORES,
+        significance=SIGNIFICANCE,
         audits=recipe_audits,
     output:
         scores=report(
-            "results/{recipe}/report/scores.html",
+            SCORES_PAGE,
             category="{recipe}",
             caption="../docs/report/scores.rst",
         ),
         significance=report(
-            "results/{recipe}/report/significance.html",
+            SIGNIFICANCE_PAGE,
             category="{recipe}",
             caption="../docs/report/significance.rst",
         ),
         audits=report(
-            "results/{recipe}/report/audits.html",
+            AUDITS_PAGE,
             category="{recipe}",
             caption="../docs/report/audits.rst",
         ),

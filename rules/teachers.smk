@@ -4,12 +4,12 @@
 
 rule score_with_teacher:
     input:
-        settings="results/{recipe}/{stage}/teacher/{dataset}.yaml",
+        settings=TEACHING,
         teacher=stage_teacher,
-        pairs="results/pairs/{dataset}/pairs.parquet",
+        pairs=PAIRS,
         negatives=mined_negatives,
     output:
-        "results/{recipe}/{stage}/scores/{dataset}.parquet",
+        TEACHER_SCORES,
     log:
         "logs/{recipe}/{stage}/scores/{dataset}.log",
     benchmark:
@@ -30,12 +30,12 @@ rule score_with_teacher:
 
 rule embed_with_teacher:
     input:
-        settings="results/{recipe}/{stage}/teacher/{dataset}.yaml",
+        settings=TEACHING,
         teacher=stage_teacher,
-        pairs="results/pairs/{dataset}/pairs.parquet",
+        pairs=PAIRS,
         negatives=mined_negatives,
     output:
-        directory("results/{recipe}/{stage}/embeddings/{dataset}"),
+        directory(TEACHER_EMBEDDINGS),
     log:
         "logs/{recipe}/{stage}/embeddings/{dataset}.log",
     benchmark:

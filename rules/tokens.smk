@@ -4,15 +4,15 @@
 
 rule tokenise_pairs:
     input:
-        settings="results/{recipe}/{stage}/tokens/{dataset}.yaml",
+        settings=TOKENISING,
         # All stages have its tokenizer, and a parent would first have to be trained.
-        model="results/{recipe}/base/model",
-        pairs="results/pairs/{dataset}/pairs.parquet",
+        model=BASE_MODEL,
+        pairs=PAIRS,
         negatives=mined_negatives,
         scores=candidate_scores,
         embeddings=teacher_embeddings,
     output:
-        directory("results/{recipe}/{stage}/tokens/{dataset}"),
+        directory(TOKENS),
     log:
         "logs/{recipe}/{stage}/tokens/{dataset}.log",
     benchmark:

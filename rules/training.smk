@@ -3,10 +3,10 @@
 
 rule import_base:
     input:
-        settings="results/{recipe}/{stage}/stage.yaml",
+        settings=STAGE_SETTINGS,
         resource=base_model,
     output:
-        directory("results/{recipe}/{stage}/model"),
+        directory(MODEL),
     log:
         "logs/{recipe}/{stage}/import_base.log",
     benchmark:
@@ -26,15 +26,15 @@ rule import_base:
 
 rule train_contrastive:
     input:
-        settings="results/{recipe}/{stage}/stage.yaml",
+        settings=STAGE_SETTINGS,
         # Changes nothing that comes out.
-        running=ancient("results/{recipe}/running.yaml"),
+        running=ancient(RUNNING),
         parent=parent_models,
         tokens=stage_tokens,
     output:
-        model=directory("results/{recipe}/{stage}/model"),
-        metrics="results/{recipe}/{stage}/metrics.jsonl",
-        deepspeed="results/{recipe}/{stage}/deepspeed.json",
+        model=directory(MODEL),
+        metrics=METRICS,
+        deepspeed=DEEPSPEED,
     log:
         "logs/{recipe}/{stage}/train_contrastive.log",
     benchmark:
@@ -81,9 +81,9 @@ use rule train_contrastive as train_finetune with:
 
 rule audit_replacements:
     input:
-        "results/{recipe}/{stage}/metrics.jsonl",
+        METRICS,
     output:
-        "results/{recipe}/{stage}/replacements.json",
+        REPLACEMENTS,
     log:
         "logs/{recipe}/{stage}/audit_replacements.log",
     benchmark:
@@ -98,10 +98,10 @@ rule audit_replacements:
 
 rule merge_stages:
     input:
-        settings="results/{recipe}/{stage}/stage.yaml",
+        settings=STAGE_SETTINGS,
         parents=parent_models,
     output:
-        directory("results/{recipe}/{stage}/model"),
+        directory(MODEL),
     log:
         "logs/{recipe}/{stage}/merge_stages.log",
     benchmark:

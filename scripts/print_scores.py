@@ -12,7 +12,7 @@ from ascent.report.pages import number, score_table, verdict
 @reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, help="results/<recipe>")
+    parser.add_argument("results", type=Path, help="the folder of a recipe's results")
     parser.add_argument("--report", type=Path, help="the report's file, when there is one")
     options = parser.parse_args()
     rows = read_table(options.results / "scores.tsv")

@@ -4,6 +4,7 @@ import argparse
 
 from ascent.errors import reports_errors
 from ascent.files import read_yaml
+from ascent.layout import DOWNLOADS
 from ascent.settings.validation import check
 from ascent.sources import Resource, retrieve
 
@@ -14,7 +15,7 @@ def main() -> None:
     parser.add_argument("--kind", required=True, choices=["corpora", "models"])
     parser.add_argument("--settings", required=True, help="YAML with the corpus or model; only its `source` is read")
     parser.add_argument("--output", required=True, help="folder to make")
-    parser.add_argument("--cache", default="resources/.cache", help="folder for downloads that resources share")
+    parser.add_argument("--cache", default=DOWNLOADS, help="folder for downloads that resources share")
     options = parser.parse_args()
 
     values = read_yaml(options.settings)

@@ -1,6 +1,7 @@
 """The walls of the house: which folder may import which, and what is imported while the Snakefile is parsed."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -13,13 +14,14 @@ import pytest
 from ascent import settings
 from ascent.settings.base import Component, components
 
-LIBRARY = Path(__file__).parents[1] / "scripts" / "ascent"
+REPOSITORY = Path(__file__).parents[1]
+LIBRARY = REPOSITORY / "scripts" / "ascent"
 # A file or folder imports only what stands to its left.
 ORDER = (
-    "errors files collectives settings components sources pairs corpora model negatives teachers tokens losses training "
+    "errors layout files collectives settings components sources pairs corpora model negatives teachers tokens losses training "
     "recipes evaluation planning report release"
 ).split()
-ROOT = {"__init__", "errors", "files", "components", "collectives"}
+ROOT = {"__init__", "errors", "layout", "files", "components", "collectives"}
 HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")
 # Files of these folders that are no component.
 SHARED = {"losses": {"ring", "mixing"}}
@@ -74,6 +76,13 @@ def test_what_is_parsed_and_planned_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], cwd=LIBRARY.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+def test_paths_of_results_are_spelled_in_one_file():
+    """Rules take them from there, too; logs and benchmarks are theirs alone."""
+    files = [*LIBRARY.parent.rglob("*.py"), *(REPOSITORY / "rules").glob("*.smk"), REPOSITORY / "Snakefile"]
+    spelled = [file.name for file in files if re.search(r"""["'](results|resources)/""", file.read_text())]
+    assert spelled == ["layout.py"]
 
 
 def kinds_of_component() -> list[type[Component]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from .. import layout
 from ..errors import AscentError
 from ..evaluation.local_tasks import task_texts
 from ..model.contract import own_pooling
@@ -122,7 +123,7 @@ class _Planner:
 
     @staticmethod
     def model_folder(model: str) -> Path:
-        return Path(f"resources/models/{model}")
+        return Path(layout.RETRIEVED_MODEL.format(model=model))
 
     @cached_property
     def teachers(self) -> dict:
@@ -140,8 +141,8 @@ class _Planner:
     def pair_files(self, dataset: str) -> list[Path]:
         """Where a data set's rows may be found, the nearest to training first."""
         corpus = self.recipes.datasets[dataset].corpus
-        names = (f"pairs/{dataset}/pairs", f"pairs/{dataset}/prepared", f"corpora/{corpus}/pairs")
-        return [Path(f"results/{name}.parquet") for name in names]
+        paths = (layout.PAIRS, layout.PREPARED, layout.CORPUS_PAIRS)
+        return [Path(path.format(dataset=dataset, corpus=corpus)) for path in paths]
 
     def refuse_missing(self) -> None:
         missing = [str(self.model_folder(model)) for model in sorted(self.models) if not self.model_folder(model).is_dir()]
@@ -149,7 +150,7 @@ class _Planner:
             files = self.pair_files(dataset)
             missing += [] if any(file.exists() for file in files) else [str(files[1])]
         for corpus in self.recipes.evaluation_corpora(self.name):
-            path = Path(f"results/corpora/{corpus}/pairs.parquet")
+            path = Path(layout.CORPUS_PAIRS.format(corpus=corpus))
             missing += [] if path.exists() else [str(path)]
         if missing:
             raise AscentError(
@@ -269,7 +270,7 @@ class _Planner:
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
-        parts = task_texts(task, Path(f"results/corpora/{task.corpus}"))
+        parts = task_texts(task, Path(layout.CORPUS_PAIRS.format(corpus=task.corpus)).parent)
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:

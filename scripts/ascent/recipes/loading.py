@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
+from ..layout import SHARED_FOLDERS
 from ..settings.adapters import SOFT_TOKEN
 from ..settings.pairs import Dataset
 from ..settings.recipe import Config, Recipe
@@ -14,8 +15,6 @@ from ..settings.validation import check
 from .recipes import Recipes, kind_of, mteb_tasks
 
 READERS = Path(__file__).parents[1] / "corpora" / "readers"
-# Folders of results that belong to no recipe.
-_RESERVED = ("corpora", "pairs", "tested")
 
 
 def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Recipes:
@@ -27,7 +26,7 @@ def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Reci
         if corpus.reader not in readers:
             raise AscentError(f"{where}: 'corpora.{name}.reader' is '{corpus.reader}'; {did_you_mean(corpus.reader, readers)}")
     for name in checked.recipes:
-        if name in _RESERVED:
+        if name in SHARED_FOLDERS:
             raise AscentError(f"{where}: a recipe cannot be called '{name}', the name of another folder of results; rename it.")
         path = Path(checked.recipe_folder) / f"{name}.yaml"
         if not path.exists():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from .. import layout
 from ..errors import AscentError
 from ..files import read_json
 from ..settings.evaluation import TaskSettings
@@ -147,21 +148,22 @@ class Recipes:
 
     def pages(self, recipe: str) -> list[str]:
         """Return the files of the recipe's report; curves only where something trains."""
-        pages = ["radar.svg", "scores.html", "significance.html", "audits.html"]
-        return ["curves.svg", *pages] if self.trained(recipe) else pages
+        pages = [layout.RADAR, layout.SCORES_PAGE, layout.SIGNIFICANCE_PAGE, layout.AUDITS_PAGE]
+        pages = [layout.CURVES, *pages] if self.trained(recipe) else pages
+        return [page.format(recipe=recipe) for page in pages]
 
     def audits(self, recipe: str) -> list[str]:
         """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives' and what replaced them."""
         stages = self.recipes[recipe].stages
         trained = {self.datasets[name].corpus for name in self.training_data(recipe)}
         corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
-        paths = [f"results/corpora/{name}/audit.json" for name in corpora]
-        paths += [f"results/pairs/{name}/audit.json" for name in self.training_data(recipe)]
+        paths = [layout.CORPUS_AUDIT.format(corpus=name) for name in corpora]
+        paths += [layout.PAIRS_AUDIT.format(dataset=name) for name in self.training_data(recipe)]
         for stage in self.trained(recipe):
             mined = [name for name in stages[stage].data if stages[stage].mined(name)]
-            paths += [f"results/{recipe}/{stage}/negatives/{name}.audit.json" for name in mined]
+            paths += [layout.NEGATIVES_AUDIT.format(recipe=recipe, stage=stage, dataset=name) for name in mined]
             if mined and stages[stage].mining.dynamic:
-                paths.append(f"results/{recipe}/{stage}/replacements.json")
+                paths.append(layout.REPLACEMENTS.format(recipe=recipe, stage=stage))
         return paths
 
     def _path(self, recipe: str) -> Path:

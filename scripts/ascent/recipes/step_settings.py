@@ -5,6 +5,7 @@ Nothing here imports torch or touches a network: every cluster job parses the wo
 
 import yaml
 
+from .. import layout
 from ..settings.base import Settings
 from ..settings.corpora import Reading
 from ..settings.model import Adoption
@@ -26,33 +27,35 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     files = {}
     for kind in ("corpora", "models"):
         for name, resource in getattr(recipes.config, kind).items():
-            files[f"resources/{kind}/{name}.yaml"] = _yaml({"source": resource.source.model_dump(mode="json")})
+            files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = _yaml(
+                {"source": resource.source.model_dump(mode="json")}
+            )
     for name, corpus in recipes.config.corpora.items():
-        files[f"results/corpora/{name}/corpus.yaml"] = _part(Reading, corpus)
+        files[layout.CORPUS_SETTINGS.format(corpus=name)] = _part(Reading, corpus)
     for name, dataset in recipes.datasets.items():
         prepared = dataset.model_copy(update={"decontaminate": recipes.decontamination(name)})
-        files[f"results/pairs/{name}/preparation.yaml"] = _part(Preparation, prepared)
-        files[f"results/pairs/{name}/threshold.yaml"] = _part(Threshold, dataset)
+        files[layout.PREPARATION.format(dataset=name)] = _part(Preparation, prepared)
+        files[layout.THRESHOLD.format(dataset=name)] = _part(Threshold, dataset)
         if dataset.teacher:
-            files[f"results/pairs/{name}/scoring.yaml"] = _part(Scoring, dataset)
+            files[layout.SCORING.format(dataset=name)] = _part(Scoring, dataset)
     for name, recipe in recipes.recipes.items():
-        files[f"results/{name}/base/stage.yaml"] = _part(Adoption, recipe.base)
+        files[layout.STAGE_SETTINGS.format(recipe=name, stage="base")] = _part(Adoption, recipe.base)
         for stage, settings in recipe.stages.items():
-            files[f"results/{name}/{stage}/stage.yaml"] = recipes.stage_settings(name, stage)
+            files[layout.STAGE_SETTINGS.format(recipe=name, stage=stage)] = recipes.stage_settings(name, stage)
             if isinstance(settings, Training):
                 for dataset in settings.tables:
                     tokenising = settings.tokenising(recipes.contract(name, stage), recipes.datasets[dataset].task)
-                    files[f"results/{name}/{stage}/tokens/{dataset}.yaml"] = dump(tokenising)
+                    files[layout.TOKENISING.format(recipe=name, stage=stage, dataset=dataset)] = dump(tokenising)
                 for dataset in settings.data:
                     if settings.taught(dataset) and settings.teacher_model:
                         teaching = Teaching(teacher=settings.teacher, task=recipes.datasets[dataset].task)
-                        files[f"results/{name}/{stage}/teacher/{dataset}.yaml"] = dump(teaching)
+                        files[layout.TEACHING.format(recipe=name, stage=stage, dataset=dataset)] = dump(teaching)
                 if settings.mining:
-                    files[f"results/{name}/{stage}/mining.yaml"] = _part(Selection, settings.mining)
+                    files[layout.SELECTION.format(recipe=name, stage=stage)] = _part(Selection, settings.mining)
         for task, settings in recipes.tasks(name).items():
-            files[f"results/{name}/tasks/{task}.yaml"] = dump(settings)
-        files[f"results/{name}/running.yaml"] = dump(recipe.running)
-        files[f"results/{name}/release.yaml"] = dump(_release(name, recipe, recipes))
+            files[layout.TASK_SETTINGS.format(recipe=name, task=task)] = dump(settings)
+        files[layout.RUNNING.format(recipe=name)] = dump(recipe.running)
+        files[layout.RELEASE_SETTINGS.format(recipe=name)] = dump(_release(name, recipe, recipes))
     return files
 
 

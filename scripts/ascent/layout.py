@@ -1,0 +1,66 @@
+"""Every path under results/ and resources/, in the order of the data.
+
+A path is a pattern: rules take it with its wildcards, everything else fills them by `format`. No other file spells one.
+"""
+
+# What a source gives: kind is corpora or models.
+RESOURCE = "resources/{kind}/{name}"
+RESOURCE_SETTINGS = "resources/{kind}/{name}.yaml"
+# Downloads that resources share.
+DOWNLOADS = "resources/.cache"
+RETRIEVED_CORPUS = "resources/corpora/{corpus}"
+RETRIEVED_MODEL = "resources/models/{model}"
+
+CORPUS_SETTINGS = "results/corpora/{corpus}/corpus.yaml"
+CORPUS_PAIRS = "results/corpora/{corpus}/pairs.parquet"
+CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
+CORPUS_AUDIT = "results/corpora/{corpus}/audit.json"
+# The texts of a task that mteb knows.
+EVALUATION_TEXTS = "results/tested/{task}/pairs.parquet"
+
+PREPARATION = "results/pairs/{dataset}/preparation.yaml"
+PREPARED = "results/pairs/{dataset}/prepared.parquet"
+PREPARED_AUDIT = "results/pairs/{dataset}/prepared.json"
+SCORING = "results/pairs/{dataset}/scoring.yaml"
+PAIR_SCORES = "results/pairs/{dataset}/scores.parquet"
+THRESHOLD = "results/pairs/{dataset}/threshold.yaml"
+PAIRS = "results/pairs/{dataset}/pairs.parquet"
+PAIRS_AUDIT = "results/pairs/{dataset}/audit.json"
+
+LEAKAGE = "results/{recipe}/leakage.json"
+RUNNING = "results/{recipe}/running.yaml"
+SHARD_QUERIES = "results/{recipe}/{stage}/shards/{dataset}/queries-{shard}-of-{shards}"
+SHARD_DOCUMENTS = "results/{recipe}/{stage}/shards/{dataset}/documents-{shard}-of-{shards}"
+SHARD_FINGERPRINT = "results/{recipe}/{stage}/shards/{dataset}/fingerprint-{shard}-of-{shards}.json"
+SELECTION = "results/{recipe}/{stage}/mining.yaml"
+NEGATIVES = "results/{recipe}/{stage}/negatives/{dataset}.parquet"
+NEGATIVES_AUDIT = "results/{recipe}/{stage}/negatives/{dataset}.audit.json"
+TEACHING = "results/{recipe}/{stage}/teacher/{dataset}.yaml"
+TEACHER_SCORES = "results/{recipe}/{stage}/scores/{dataset}.parquet"
+TEACHER_EMBEDDINGS = "results/{recipe}/{stage}/embeddings/{dataset}"
+TOKENISING = "results/{recipe}/{stage}/tokens/{dataset}.yaml"
+TOKENS = "results/{recipe}/{stage}/tokens/{dataset}"
+
+STAGE_SETTINGS = "results/{recipe}/{stage}/stage.yaml"
+BASE_MODEL = "results/{recipe}/base/model"
+MODEL = "results/{recipe}/{stage}/model"
+METRICS = "results/{recipe}/{stage}/metrics.jsonl"
+DEEPSPEED = "results/{recipe}/{stage}/deepspeed.json"
+REPLACEMENTS = "results/{recipe}/{stage}/replacements.json"
+
+TASK_SETTINGS = "results/{recipe}/tasks/{task}.yaml"
+RESULT = "results/{recipe}/{stage}/mteb/{task}.json"
+RESULT_UNITS = "results/{recipe}/{stage}/mteb/{task}.units.parquet"
+SCORES = "results/{recipe}/scores.tsv"
+SIGNIFICANCE = "results/{recipe}/significance.tsv"
+CURVES = "results/{recipe}/report/curves.svg"
+RADAR = "results/{recipe}/report/radar.svg"
+RADAR_IMAGE = "results/{recipe}/report/radar.png"
+SCORES_PAGE = "results/{recipe}/report/scores.html"
+SIGNIFICANCE_PAGE = "results/{recipe}/report/significance.html"
+AUDITS_PAGE = "results/{recipe}/report/audits.html"
+RELEASE_SETTINGS = "results/{recipe}/release.yaml"
+RELEASE = "results/{recipe}/release"
+
+# Folders beside the recipes' own: no recipe may be called so.
+SHARED_FOLDERS = ("corpora", "tested", "pairs")
