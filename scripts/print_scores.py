@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
+from ascent.evaluation.mteb_names import metric_name
 from ascent.evaluation.statistics import read_table
-from ascent.report.figures import metric_name
 from ascent.report.pages import number, score_table, verdict
 
 

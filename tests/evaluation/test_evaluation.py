@@ -18,7 +18,8 @@ from ascent.model.encoder import Encoder
 from ascent.model.saving import save_like
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
 from ascent.pairs.text import text_id
-from ascent.settings.evaluation import TaskSettings
+from ascent.settings.base import components
+from ascent.settings.evaluation import LocalTask, TaskSettings
 from ascent.settings.model import Contract
 from ascent.settings.validation import check
 
@@ -139,7 +140,7 @@ def test_clustering_has_a_score_and_no_units(corpus, model):
     assert units.table.num_rows == 0
 
 
-@pytest.mark.parametrize("kind", ["retrieval", "classification", "clustering", "sts"])
+@pytest.mark.parametrize("kind", components(LocalTask))
 def test_two_runs_give_the_same_scores(corpus, model, kind):
     first, first_units = run(corpus, model, kind)
     second, second_units = run(corpus, model, kind)
@@ -166,12 +167,12 @@ def test_unknown_task_offers_the_nearest(corpus):
 
 def test_positive_outside_the_pool_is_refused(corpus):
     write_documents(corpus / "documents.parquet", document_frame([Document(text, "test") for text in ANSWERS]))
-    with pytest.raises(AscentError, match=r"documents.parquet: lacks the document .* add it to the pool"):
+    with pytest.raises(AscentError, match=r"documents.parquet: lacks the document .* add it to the documents"):
         make_task(settings("retrieval"), corpus / "pairs.parquet", corpus / "documents.parquet")
 
 
 def test_split_without_rows_is_refused(corpus):
-    with pytest.raises(AscentError, match=r"pairs.parquet: no rows for sts in the split 'validation'"):
+    with pytest.raises(AscentError, match=r"pairs.parquet: has no rows for sts in the split 'validation'"):
         make_task(settings("sts", split="validation"), corpus / "pairs.parquet")
 
 

@@ -285,7 +285,7 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
     from ascent.evaluation import search
 
     monkeypatch.setattr(search, "QUERIES", 3)
-    settings = check(TaskSettings, {"name": "Toy", "task": {"type": kind, "corpus": "toy", "scores": weights}}, "toy.yaml")
+    settings = check(TaskSettings, {"name": "Toy", "task": {"type": kind, "corpus": "toy", "rank_by": weights}}, "toy.yaml")
     task = make_task(settings, corpus / "pairs.parquet", corpus / "documents.parquet")
     data = task.dataset["default"]["test"]
     model = SearchingModel(Encoder(folder, precision="float32"), "ascent/toy", weights)
@@ -308,7 +308,7 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
 def test_dense_alone_is_the_ordinary_evaluation(folder, corpus):
     entries = []
     for scores in ({}, {"dense": 2.0}):
-        task = {"type": "retrieval", "corpus": "toy", "scores": scores}
+        task = {"type": "retrieval", "corpus": "toy", "rank_by": scores}
         settings = check(TaskSettings, {"name": "Toy", "task": task}, "toy.yaml")
         files = {"pairs": corpus / "pairs.parquet", "documents": corpus / "documents.parquet"}
         evaluate_task(settings, folder, "ascent/toy", output=corpus / "Toy.json", units=corpus / "Toy.units.parquet", **files)
@@ -316,9 +316,9 @@ def test_dense_alone_is_the_ordinary_evaluation(folder, corpus):
     assert entries[0]["main_score"] == pytest.approx(entries[1]["main_score"], abs=1e-9)
 
 
-def test_a_score_of_a_task_that_ranks_nothing_is_refused():
-    with pytest.raises(AscentError, match="scores rank documents, and a sts task ranks none: leave them out"):
-        check(TaskSettings, {"name": "Toy", "task": {"type": "sts", "corpus": "toy", "scores": {"dense": 1}}}, "toy.yaml")
+def test_only_tasks_that_rank_take_rank_by():
+    with pytest.raises(AscentError, match=r"unknown key 'task.rank_by'; known are: corpus, queries, split, type"):
+        check(TaskSettings, {"name": "Toy", "task": {"type": "sts", "corpus": "toy", "rank_by": {"dense": 1}}}, "toy.yaml")
 
 
 def test_what_is_not_finite_is_refused(folder, texts, contract, tmp_path):

@@ -223,7 +223,7 @@ def test_outputs_beside_the_embedding_are_told(files, tiny_resource, tmp_path, m
     save_new(tiny_resource, Contract(max_tokens=32, heads=heads), {}, folder)
     settings = copy.deepcopy(SETTINGS)
     settings["recipe"]["base"]["heads"] = heads
-    settings["recipe"]["evaluate"]["tasks"]["Search"]["scores"] = {"dense": 1, "multi_vector": 0.5}
+    settings["recipe"]["evaluate"]["tasks"]["Search"]["rank_by"] = {"dense": 1, "multi_vector": 0.5}
     monkeypatch.setitem(globals(), "SETTINGS", settings)
     text = (release(files, folder) / "README.md").read_text()
     assert "| Head | lexical |\n| Head | multi vector (dimension: 6) |" in text

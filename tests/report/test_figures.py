@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from ascent.errors import AscentError
-from ascent.report.figures import draw_curves, draw_radar, metric_name, stage_colours
+from ascent.evaluation.mteb_names import metric_name
+from ascent.report.figures import draw_curves, draw_radar, stage_colours
 from ascent.report.pages import number, p_text, render_audits, render_scores, render_significance, score_table
 
 TASKS = {"Search": "ndcg_at_10", "Rerank": "map_at_1000", "Pairs": "cosine_spearman", "Groups": "v_measure"}

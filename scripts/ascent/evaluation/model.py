@@ -7,21 +7,7 @@ from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.types import PromptType
 
 from ..model.encoder import Encoder
-
-# mteb's task types that go by another name in the prompt contract.
-TASKS = {
-    "Retrieval": "retrieval",
-    "InstructionRetrieval": "retrieval",
-    "Reranking": "reranking",
-    "InstructionReranking": "reranking",
-    "STS": "sts",
-    "Summarization": "sts",
-    "BitextMining": "sts",
-    "Classification": "classification",
-    "MultilabelClassification": "classification",
-    "Clustering": "clustering",
-    "PairClassification": "pair-classification",
-}
+from .mteb_names import prompt_task
 
 
 def model_meta(encoder: Encoder, name: str, **known) -> ModelMeta:
@@ -67,4 +53,4 @@ class EvaluatedModel(AbsEncoder):
         """
         texts = [text for batch in inputs for text in batch["text"]]
         side = "document" if prompt_type == PromptType.document else "query"
-        return self.encoder.encode(texts, side=side, task=TASKS.get(task_metadata.type, "default"), progress=True)
+        return self.encoder.encode(texts, side=side, task=prompt_task(task_metadata.type), progress=True)

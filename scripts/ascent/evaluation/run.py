@@ -39,9 +39,9 @@ def evaluate_task(
     warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
     task = make_task(settings, pairs, documents)
     observer = UnitsObserver(task)
-    encoder, scores = Encoder(model), settings.task.scores if settings.task else {}
+    encoder, rank_by = Encoder(model), getattr(settings.task, "rank_by", {})
     result = mteb.evaluate(
-        SearchingModel(encoder, name, scores) if scores else EvaluatedModel(encoder, name),
+        SearchingModel(encoder, name, rank_by) if rank_by else EvaluatedModel(encoder, name),
         task,
         co2_tracker=False,
         # Our encoder batches by tokens; this is only how many texts a data loader hands over at a time.

@@ -8,7 +8,8 @@ from mteb.types import PromptType
 
 from ..model.encoder import Encoder
 from ..model.token_scores import Encoded, scores_by_kind
-from .model import TASKS, model_meta
+from .model import model_meta
+from .mteb_names import prompt_task
 
 # Queries that are compared at a time.
 QUERIES = 256
@@ -34,7 +35,7 @@ class SearchingModel:
     def search(self, queries, *, task_metadata, top_k: int, encode_kwargs, top_ranked=None, num_proc=None, **_) -> dict:
         """Return the best `top_k` documents of each query, of `top_ranked` where given: {query: {document: score}}."""
         options = {"task_metadata": task_metadata, "num_proc": num_proc} | encode_kwargs
-        task = TASKS.get(task_metadata.type, "default")
+        task = prompt_task(task_metadata.type)
 
         def encode(texts: list[str], side: str) -> Encoded:
             return self.encoder.encode_tokens(texts, self._heads, side=side, task=task)

@@ -4,19 +4,17 @@ mteb reports means. An interval and a paired test need what was averaged, so it 
 per-query metrics of its own pytrec_eval, the similarities of an STS task, the predictions of each classifier.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import AscentError
 from ..files import write_atomically
 from ..pairs.table import read_columns
+from .mteb_names import local_type
 
 SCHEMA = pa.schema(
     {
@@ -27,14 +25,6 @@ SCHEMA = pa.schema(
         "reference": pa.float64(),
     }
 )
-# mteb's metrics that are means over queries, and pytrec_eval's names for them.
-_PER_QUERY = {
-    "ndcg": "ndcg_cut",
-    "map": "map_cut",
-    "recall": "recall",
-    "precision": "P",
-    "hit_rate": "success",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,44 +55,32 @@ class UnitsObserver:
     def __init__(self, task) -> None:
         self._task = task
         self._rows: list[dict] = []
-        metadata = task.metadata
-        if hasattr(task, "task_specific_scores"):
-            self._mteb_scores = task.task_specific_scores
-            task.task_specific_scores = self._retrieval
-        # mteb hands each task's predictions to this method where a folder for them is given; none is written.
+        self._type = local_type(task.metadata.type)
+        # mteb passes predictions to this method if a folder for them is given. Ours writes no file.
         task._save_task_predictions = self._predictions
-        self._identity = {"task": metadata.name, "type": metadata.type, "metric": metadata.main_score}
+        if hasattr(task, "task_specific_scores"):  # tasks that rank are observed by their scores per query
+            self._mteb_scores = task.task_specific_scores
+            task.task_specific_scores = self._scores
+            task._save_task_predictions = lambda *_, **__: None
 
     def units(self) -> Units:
-        """Return what was seen."""
+        """Return what was observed."""
         rows = sorted(self._rows, key=lambda row: (row["split"], row["subset"]))
-        return Units(**self._identity, table=pa.Table.from_pylist(rows, schema=SCHEMA))
+        metadata = self._task.metadata
+        table = pa.Table.from_pylist(rows, schema=SCHEMA)
+        return Units(task=metadata.name, type=metadata.type, metric=metadata.main_score, table=table)
 
-    def _add(self, split: str, subset: str, rows: Iterator[tuple]) -> None:
-        names = ("unit", "score", "reference")
-        self._rows.extend({"split": split, "subset": subset} | dict(zip(names, row, strict=True)) for row in rows)
+    def _observe(self, observed, split: str, subset: str) -> None:
+        for unit, score, reference in self._type.units(self._task, observed, split, subset) if self._type else ():
+            row = {"split": split, "subset": subset, "unit": unit, "score": score, "reference": reference}
+            self._rows.append(row)
 
-    def _retrieval(self, scores, qrels, results, hf_split, hf_subset):
-        matched = re.fullmatch(r"(\w+)_at_(\d+)", self._task.metadata.main_score)
-        if matched and matched[1] in _PER_QUERY:
-            name = f"{_PER_QUERY[matched[1]]}_{matched[2]}"
-            self._add(hf_split, hf_subset, ((query, scores[query][name], None) for query in sorted(scores)))
+    def _scores(self, scores, qrels, results, hf_split, hf_subset):
+        self._observe(scores, hf_split, hf_subset)
         return self._mteb_scores(scores, qrels, results, hf_split=hf_split, hf_subset=hf_subset)
 
     def _predictions(self, predictions, model, folder, *, hf_split, hf_subset) -> None:
-        kind, metric = self._task.metadata.type, self._task.metadata.main_score
-        data = self._task.dataset.get(hf_subset, self._task.dataset)
-        if kind == "STS" and metric.endswith(("spearman", "pearson")):
-            similarities = predictions["cosine_scores" if metric.startswith("cosine") else "similarity_scores"]
-            pairs = zip(similarities, data[hf_split]["score"], strict=True)
-            self._add(hf_split, hf_subset, ((str(i), *pair) for i, pair in enumerate(pairs)))
-        elif kind == "Classification" and metric == "accuracy" and not self._task.is_cross_validation:
-            correct = np.array(predictions) == np.array(data[hf_split][self._task.label_column_name])
-            self._add(
-                hf_split,
-                hf_subset,
-                ((str(i), share, None) for i, share in enumerate(correct.mean(axis=0).tolist())),
-            )
+        self._observe(predictions, hf_split, hf_subset)
 
 
 def write_units(path: Path, units: Units) -> None:

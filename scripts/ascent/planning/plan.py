@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 
 from .. import layout
+from ..components import module_of
 from ..errors import AscentError
-from ..evaluation.local_tasks import task_texts
 from ..model.contract import own_pooling
 from ..model.shape import Shape, forward_flops, read_shape, trained_weights
 from ..pairs.filters.select import with_positives
@@ -270,7 +270,8 @@ class _Planner:
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
-        parts = task_texts(task, Path(layout.CORPUS_PAIRS.format(corpus=task.corpus)).parent)
+        tables = (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)
+        parts = module_of(task).texts(task, *(Path(table.format(corpus=task.corpus)) for table in tables))
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:

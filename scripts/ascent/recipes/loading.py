@@ -140,8 +140,8 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
         known(stage, stages, "the stage", "evaluate.stages")
     for name, task in recipe.evaluate.tasks.items():
         known(task.corpus, config.corpora, "the corpus", f"evaluate.tasks.{name}.corpus")
-        for kind in task.scores:
-            known(kind, ["dense", *recipe.base.heads.beside], "the score", f"evaluate.tasks.{name}.scores")
+        for kind in getattr(task, "rank_by", {}):
+            known(kind, ["dense", *recipe.base.heads.beside], "the score", f"evaluate.tasks.{name}.rank_by")
     if recipe.evaluate.mteb_tasks or recipe.evaluate.benchmarks:
         mteb = mteb_tasks()
         for name in recipe.evaluate.mteb_tasks:

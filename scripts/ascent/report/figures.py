@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ..errors import AscentError
+from ..evaluation.mteb_names import metric_name
 from ..files import write_atomically
 
 # Okabe and Ito's palette: told apart by colour-blind readers too. Grey is kept for the baseline.
@@ -176,23 +177,6 @@ def _draw_bars(spokes: list[tuple[str, str]], scores: dict[str, dict]):
     axis.grid(axis="x", visible=False)
     figure.legend(loc="outside lower center", ncols=min(4, len(scores)))
     return figure
-
-
-def metric_name(metric: str) -> str:
-    """Return a metric of mteb as papers write it: ndcg_at_10 -> nDCG@10."""
-    named = {
-        "cosine_spearman": "Spearman",
-        "v_measure": "V-measure",
-        "spearman": "Spearman",
-        "pearson": "Pearson",
-    }
-    if metric in named:
-        return named[metric]
-    measure, _, depth = metric.partition("_at_")
-    if not depth:
-        return metric.replace("_", " ")
-    measure = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "recall": "recall", "precision": "precision"}.get(measure, measure)
-    return f"{measure}@{depth}"
 
 
 def _read_metrics(path: Path) -> list[dict]:

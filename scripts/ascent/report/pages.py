@@ -6,9 +6,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import AscentError
+from ..evaluation.mteb_names import metric_name
 from ..evaluation.statistics import read_table
 from ..files import read_json, write_atomically
-from .figures import metric_name, stage_colours
+from .figures import stage_colours
 
 TEMPLATES = Path(__file__).with_name("templates")
 ALPHA = 0.05

@@ -1,44 +1,80 @@
 """Local tasks, and what is evaluated."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import model_validator
-
-from .base import Count, Name, Positive, Settings, Split
+from .base import Component, Count, Name, Positive, Settings, Split, one_of
 from .heads import ScoreKind
 
 
-class LocalTask(Settings):
-    """An evaluation task made of the rows of a corpus."""
+class LocalTask(Component):
+    """What every task made of the rows of a corpus has."""
 
-    type: Literal["retrieval", "reranking", "classification", "clustering", "sts"]
-    """The task type; metrics and protocol are mteb's."""
+    folder = "evaluation.local_tasks"
+    tests_positives: ClassVar[bool] = False
+    """Whether the rows' positives are test texts, as their queries are, and must not be trained on."""
+
+    type: str  # named here so that it comes first
+    """The task type. Metrics and protocol are mteb's."""
     corpus: str
     """Name of a corpus in config.yaml."""
     split: Split = "test"
-    """Which of the corpus's splits is evaluated."""
+    """The split of the corpus to evaluate."""
     queries: Count | None = None
-    """Only the first so many queries (by id); all when absent."""
-    scores: dict[ScoreKind, Positive] = {}
-    """Of retrieval and reranking: the scores whose weighted sum ranks the documents, the embedding's (`dense`) and those of heads
-    beside it; the embedding's alone when absent."""
+    """Evaluate the first queries only (by id), this many. Default: all."""
 
-    @model_validator(mode="after")
-    def _scores_rank(self):
-        if self.scores and self.type not in ("retrieval", "reranking"):
-            raise ValueError(f"scores rank documents, and a {self.type} task ranks none: leave them out")
-        return self
+
+class Retrieval(LocalTask):
+    """Each query ranks all documents of its split (nDCG@10)."""
+
+    type: Literal["retrieval"]
+    """The task type. Metrics and protocol are mteb's."""
+    rank_by: dict[ScoreKind, Positive] = {}
+    """Rank documents by a weighted sum of scores: one weight per score, `dense` (the embedding's) or a token-level head's.
+    Default: the embedding's score alone."""
+
+
+class Reranking(Retrieval):
+    """Each query ranks its positives and negatives only (MAP)."""
+
+    type: Literal["reranking"]
+    """The task type. Metrics and protocol are mteb's."""
+
+
+class Sts(LocalTask):
+    """Similarities of pairs of texts are correlated with their labels (Spearman)."""
+
+    tests_positives = True
+
+    type: Literal["sts"]
+    """The task type. Metrics and protocol are mteb's."""
+
+
+class Classification(LocalTask):
+    """Classifiers learn labels from a few embeddings of the training split (accuracy)."""
+
+    type: Literal["classification"]
+    """The task type. Metrics and protocol are mteb's."""
+
+
+class Clustering(LocalTask):
+    """Texts are clustered, and the clusters are compared with their labels (V-measure)."""
+
+    type: Literal["clustering"]
+    """The task type. Metrics and protocol are mteb's."""
+
+
+AnyLocalTask = one_of(LocalTask)
 
 
 class Evaluate(Settings):
     """What is evaluated."""
 
     stages: list[str]
-    """The stages, `base` among them where a comparison is wanted."""
-    tasks: dict[Name, LocalTask] = {}
+    """The stages to evaluate. Include `base` to compare the others with it."""
+    tasks: dict[Name, AnyLocalTask] = {}
     """Tasks made of local corpora, by name."""
     mteb_tasks: list[str] = []
-    """Tasks that mteb knows by name; their data come from a hub."""
+    """Tasks that mteb knows by name. Their data come from a hub."""
     benchmarks: list[str] = []
     """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their tasks."""
 
@@ -48,13 +84,13 @@ class TaskSettings(Settings):
 
     name: str
     """The task's name: one of the recipe's own, or one that mteb knows."""
-    task: LocalTask | None = None
-    """How the task is made from a local corpus; nothing for a task that mteb knows by name."""
+    task: AnyLocalTask | None = None
+    """How to make the task from a local corpus; nothing for a task that mteb knows by name."""
     language: str = "eng-Latn"
     """Language of a local task's texts, an ISO 639-3 code with script."""
     subsets: list[str] | None = None
-    """Subsets that are evaluated of a task that mteb knows, where a benchmark takes only some; all when absent."""
+    """Subsets of one of mteb's tasks to evaluate. Default: all."""
     splits: list[str] | None = None
-    """Splits that are evaluated of a task that mteb knows, where a benchmark takes only some; mteb's own when absent."""
+    """Splits of one of mteb's tasks to evaluate. Default: mteb's."""
     seed: int = 42
-    """Seed of what mteb draws at random in a local task; 42 is mteb's own."""
+    """Seed of mteb's random draws in a local task. Default: mteb's own."""

@@ -1,0 +1,41 @@
+"""Local evaluation tasks: one file per task type, found by its name.
+
+Each file has
+
+    ROWS                        which rows of the corpus the task is made of, a polars expression
+    MTEB_TYPE, CATEGORY         mteb's names for the task type and for what it compares
+    MAIN_SCORE                  mteb's name for the main score
+    METRICS                     display names of the type's metrics (without their `_at_<k>`)
+    texts(task, pairs, documents)            texts to embed by side, for the planner
+    mteb_class()                             mteb's class
+    fill(mteb_task, task, pairs, documents)  gives a task object of mteb its data
+    units(mteb_task, observed, split, subset)  what the main score averages or correlates: (unit, score, reference);
+                                             `observed`: mteb's scores per query, or its predictions
+
+`task` is the type's settings; `pairs` and `documents` are the corpus's tables. The planner reads these files too, so mteb
+and datasets are imported inside functions only.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from ...components import module_of
+from ...errors import AscentError
+from ...pairs.table import read_pairs
+from ...settings.evaluation import LocalTask
+
+
+def rows_of(task: LocalTask, pairs: Path, split: str | None = None) -> pl.DataFrame:
+    """Return the rows that a task evaluates, by query and positive, or all of its rows in another split.
+
+    Raises AscentError when there are none.
+    """
+    rows = read_pairs(pairs).filter(module_of(task).ROWS, pl.col("split") == (split or task.split))
+    if task.queries is not None and split is None:
+        rows = rows.filter(pl.col("query_id").rank("dense") <= task.queries)
+    if rows.is_empty():
+        raise AscentError(
+            f"{pairs}: has no rows for {task.type} in the split '{split or task.split}'; change the task's corpus or split."
+        )
+    return rows.sort("query_id", "positive_id")

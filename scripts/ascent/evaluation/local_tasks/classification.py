@@ -1,0 +1,55 @@
+"""Classification: classifiers learn labels from a few embeddings of the training split."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ...errors import AscentError
+from ...settings.evaluation import Classification
+from . import rows_of
+
+ROWS = pl.col("task") == "classification"
+MTEB_TYPE, CATEGORY, MAIN_SCORE = "Classification", "t2c", "accuracy"
+METRICS = {}
+# mteb trains 10 classifiers, each on 8 texts per label.
+_DRAWN = 80
+
+
+def texts(task: Classification, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:
+    """Return the evaluated texts, and as many training texts as mteb may draw."""
+    train = rows_of(task, pairs, split="train").filter(pl.int_range(pl.len()).over("positive") < _DRAWN)
+    return [("query", train["query"]), ("query", rows_of(task, pairs)["query"])]
+
+
+def mteb_class() -> type:
+    """Return mteb's class."""
+    from mteb.abstasks import AbsTaskClassification
+
+    return AbsTaskClassification
+
+
+def fill(mteb_task, task: Classification, pairs: Path, documents: Path | None) -> None:
+    """Fill mteb's task with the texts and labels of the training split and of the evaluated one."""
+    from datasets import Dataset, DatasetDict
+
+    train, evaluated = rows_of(task, pairs, split="train"), rows_of(task, pairs)
+    # Numbers, because mteb's average precision of two labels takes no text.
+    numbers = {label: i for i, label in enumerate(sorted(set(train["positive"])))}
+    unseen = set(evaluated["positive"]) - numbers.keys()
+    if unseen:
+        raise AscentError(f"{pairs}: no training row has the label {min(unseen)!r}; add one, or remove the label's rows.")
+    splits = {
+        name: Dataset.from_dict({"text": part["query"].to_list(), "label": [numbers[label] for label in part["positive"]]})
+        for name, part in {"train": train, task.split: evaluated}.items()
+    }
+    mteb_task.dataset = {"default": DatasetDict(splits)}
+
+
+def units(mteb_task, observed: list, split: str, subset: str) -> Iterator[tuple]:
+    """Yield the share of mteb's classifiers that label each text correctly; nothing when the main score is not accuracy."""
+    if mteb_task.metadata.main_score == "accuracy" and not mteb_task.is_cross_validation:
+        data = mteb_task.dataset.get(subset, mteb_task.dataset)[split]
+        correct = np.array(observed) == np.array(data[mteb_task.label_column_name])
+        yield from ((str(i), share, None) for i, share in enumerate(correct.mean(axis=0).tolist()))

@@ -1,0 +1,31 @@
+"""Reranking: each query ranks its positives and negatives only."""
+
+from pathlib import Path
+
+import polars as pl
+
+from ...pairs.text import text_id
+from ...settings.evaluation import Reranking
+from . import retrieval, rows_of
+
+ROWS = retrieval.ROWS & (pl.col("negatives").list.len() > 0)
+MTEB_TYPE, CATEGORY, MAIN_SCORE = "Reranking", "t2t", "map_at_1000"
+METRICS, mteb_class, units = retrieval.METRICS, retrieval.mteb_class, retrieval.units
+
+
+def texts(task: Reranking, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:
+    """Return the queries, their positives and their negatives."""
+    rows = rows_of(task, pairs)
+    return [("query", rows["query"]), ("document", pl.concat([rows["positive"], rows["negatives"].explode()]))]
+
+
+def fill(mteb_task, task: Reranking, pairs: Path, documents: Path | None) -> None:
+    """Fill mteb's task with the queries and the documents that each of them ranks."""
+    rows = rows_of(task, pairs)
+    texts, candidates = {}, {}
+    for row in rows.iter_rows(named=True):
+        documents_of_row = {row["positive_id"]: row["positive"]} | {text_id(text): text for text in row["negatives"]}
+        texts |= documents_of_row
+        candidates.setdefault(row["query_id"], set()).update(documents_of_row)
+    ranked = {query: sorted(ids) for query, ids in candidates.items()}
+    retrieval.fill_ranking(mteb_task, task, rows, sorted(texts), [texts[key] for key in sorted(texts)], ranked)

@@ -1,0 +1,73 @@
+"""Retrieval: each query ranks all documents of its split."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from ...errors import AscentError
+from ...pairs.table import read_documents
+from ...settings.evaluation import Retrieval
+from . import rows_of
+
+ROWS = pl.col("task") == "retrieval"
+MTEB_TYPE, CATEGORY, MAIN_SCORE = "Retrieval", "t2t", "ndcg_at_10"
+METRICS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR"}
+# mteb's metrics that are means over queries, and pytrec_eval's names for them.
+_PER_QUERY = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P", "hit_rate": "success"}
+
+
+def texts(task: Retrieval, pairs: Path, documents: Path) -> list[tuple[str, pl.Series]]:
+    """Return the queries and all documents of the split."""
+    return [("query", rows_of(task, pairs)["query"]), ("document", _pool(task, documents)["text"])]
+
+
+def mteb_class() -> type:
+    """Return mteb's class."""
+    from mteb.abstasks import AbsTaskRetrieval
+
+    return AbsTaskRetrieval
+
+
+def fill(mteb_task, task: Retrieval, pairs: Path, documents: Path | None) -> None:
+    """Fill mteb's task with the queries, the documents and which of these answer them."""
+    rows = rows_of(task, pairs)
+    if documents is None:
+        raise AscentError("a retrieval task searches in documents; add --documents.")
+    pool = _pool(task, documents).unique("document_id").sort("document_id")
+    missing = rows.join(pool, left_on="positive_id", right_on="document_id", how="anti")
+    if not missing.is_empty():
+        raise AscentError(
+            f"{documents}: lacks the document {missing['positive_id'][0]}, a positive of the query "
+            f"{missing['query'][0]!r}; add it to the documents of the split '{task.split}'."
+        )
+    fill_ranking(mteb_task, task, rows, pool["document_id"].to_list(), pool["text"].to_list())
+
+
+def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked=None) -> None:
+    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted."""
+    from datasets import Dataset
+    from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
+
+    queries = rows.unique("query_id", keep="first").sort("query_id")
+    relevant = rows.group_by("query_id", maintain_order=True).agg(pl.col("positive_id").unique(maintain_order=True))
+    data = RetrievalSplitData(
+        queries=Dataset.from_dict({"id": queries["query_id"].to_list(), "text": queries["query"].to_list()}),
+        corpus=Dataset.from_dict({"id": document_ids, "text": document_texts}),
+        relevant_docs={query: dict.fromkeys(positives, 1) for query, positives in relevant.iter_rows()},
+        top_ranked=top_ranked,
+    )
+    mteb_task.dataset = {"default": {task.split: data}}
+
+
+def units(mteb_task, observed: dict[str, dict], split: str, subset: str) -> Iterator[tuple]:
+    """Yield each query's main score; nothing when the main score is no mean over queries."""
+    measure, _, depth = mteb_task.metadata.main_score.partition("_at_")
+    if measure in _PER_QUERY and re.fullmatch(r"\d+", depth):
+        name = f"{_PER_QUERY[measure]}_{depth}"
+        yield from ((query, observed[query][name], None) for query in sorted(observed))
+
+
+def _pool(task: Retrieval, documents: Path) -> pl.DataFrame:
+    return read_documents(documents).filter(pl.col("split") == task.split)
