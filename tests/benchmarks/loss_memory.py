@@ -31,7 +31,7 @@ def measure(kind: str, rows: int, dimension: int, tiles: int | None) -> dict:
     """Take one figure, in this process."""
     import torch
 
-    from ascent.losses import Embedded, infonce
+    from ascent.losses import Embedded, infonce, ring
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = _resident()
@@ -43,8 +43,8 @@ def measure(kind: str, rows: int, dimension: int, tiles: int | None) -> dict:
     if kind == "dense":
         loss = dense(queries, documents, 0.02)
     else:
-        every = infonce._tiles
-        infonce._tiles = lambda *sides: islice(every(*sides), tiles)
+        every = ring._tiles
+        ring._tiles = lambda *sides: islice(every(*sides), tiles)
         batch = Embedded(
             queries=queries,
             documents=documents,

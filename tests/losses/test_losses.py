@@ -20,9 +20,7 @@ from sentence_transformers.sentence_transformer.losses import (
     TripletLoss,
 )
 
-from ascent import losses as objectives
-from ascent.losses import Embedded
-from ascent.losses import infonce as infonce_module
+from ascent.losses import Embedded, matryoshka, ring
 from ascent.losses.angle import angle
 from ascent.losses.circle import circle
 from ascent.losses.cosent import cosent
@@ -36,6 +34,7 @@ from ascent.losses.spread_out import spread_out
 from ascent.losses.triplet import triplet
 from ascent.settings.model import Contract
 from ascent.settings.training import TrainStage
+from ascent.training.objective import load_objectives, mixed
 from support import reference_losses
 
 ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
@@ -44,7 +43,7 @@ ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
 @pytest.fixture(autouse=True, params=[4096, 4], ids=["one tile", "tiles of 4"])
 def _tile(request, monkeypatch):
     """Every property holds whether the scores are computed at once or in tiles, the last of them smaller."""
-    monkeypatch.setattr(infonce_module, "TILE", request.param)
+    monkeypatch.setattr(ring, "TILE", request.param)
 
 
 def embeddings(rows: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -169,7 +168,7 @@ def test_matryoshka_is_sentence_transformers_loss():
     batch = batch_of(queries, torch.cat(documents))
     one_pass = loss_of(batch, sizes={3: 0.5, 2: 2.0})
     assert float(one_pass) / ROWS == pytest.approx(shrunk, abs=1e-5)
-    apart = objectives.matryoshka(partial(infonce, temperature=TEMPERATURE, symmetric=False), {3: 0.5, 2: 2.0}, True)
+    apart = matryoshka(partial(infonce, temperature=TEMPERATURE, symmetric=False), {3: 0.5, 2: 2.0}, True)
     assert float(apart(batch).sum()) == pytest.approx(float(one_pass), abs=1e-5)
 
 
@@ -235,7 +234,7 @@ def test_a_teacher_s_scores_are_learned_at_every_size():
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(2 * ROWS, 2, torch.float64)
     batch = batch_of(queries, documents, teacher_scores=embeddings(2 * ROWS, 3, torch.float64)[:, 0])
     stage = {"data": ["a"], "teacher": {"model": "t", "kind": "cross-encoder"}, "matryoshka": {3: 0.5}}
-    found = objectives.load_objectives(TrainStage(objective={"margin_mse": {"scale": 2}}, **stage), Contract())(batch)
+    found = load_objectives(TrainStage(objective={"margin_mse": {"scale": 2}}, **stage), Contract())(batch)
     cut = [torch.nn.functional.normalize(side[:, :3], dim=1) for side in (queries, documents)]
     short = replace(batch, queries=cut[0], documents=cut[1])
     torch.testing.assert_close(found, reference_losses.margin_mse(batch, 2.0) + 0.5 * reference_losses.margin_mse(short, 2.0))
@@ -252,7 +251,7 @@ def test_learning_a_teacher_s_embeddings_is_sentence_transformers_loss(negatives
     # Of a prefix the teacher's is learned.
     cut = [[torch.nn.functional.normalize(side[:, :3], dim=1) for side in all_] for all_ in (sides, taught)]
     expected += 0.5 * MSELoss(torch.nn.Identity()).compute_loss_from_embeddings(*cut)
-    found = objectives.matryoshka(embedding_mse, {3: 0.5}, True)(batch)
+    found = matryoshka(embedding_mse, {3: 0.5}, True)(batch)
     assert float(found.mean()) == pytest.approx(float(expected), abs=1e-6)
 
 
@@ -358,7 +357,7 @@ def test_rows_of_several_losses_do_not_meet():
     sources = torch.tensor([0, 1, 0, 2, 1, 0])
     batch = batch_of(queries, documents, sources=sources, labels=torch.rand(ROWS, dtype=torch.float64))
     contrast = partial(infonce, temperature=TEMPERATURE, symmetric=False)
-    losses = objectives.mixed([cosine, contrast], [1, 0, 1])(batch)
+    losses = mixed([cosine, contrast], [1, 0, 1])(batch)
     graded = sources == 1
     torch.testing.assert_close(losses[graded], cosine(batch.of(graded)))
     torch.testing.assert_close(losses[~graded], contrast(batch.of(~graded)))
@@ -369,7 +368,7 @@ def test_rows_of_balanced_data_sets_do_not_meet():
     sources = torch.tensor([0, 1, 0, 2, 1, 0])
     batch = batch_of(queries, documents, sources=sources)
     stage = TrainStage(objective={"infonce": {"temperature": TEMPERATURE}}, data=["a", "b", "c"], batching="balanced")
-    losses = objectives.load_objectives(stage, Contract())(batch)
+    losses = load_objectives(stage, Contract())(batch)
     for source in range(3):
         alone = infonce(batch.of(sources == source), temperature=TEMPERATURE)
         torch.testing.assert_close(losses[sources == source], alone)
@@ -395,7 +394,7 @@ def test_losses_are_summed_with_their_weights_over_the_stages_sizes():
     cut = replace(batch, queries=batch.queries[:, :3], documents=batch.documents[:, :3])  # a cosine is the same at any length
     expected = 3 * (cosine(batch) + 0.5 * cosine(cut))
     expected += 0.25 * infonce(batch, temperature=0.2, symmetric=False, sizes=sizes)
-    torch.testing.assert_close(objectives.load_objectives(stage, Contract())(batch), expected)
+    torch.testing.assert_close(load_objectives(stage, Contract())(batch), expected)
 
 
 @pytest.mark.parametrize("settings", [{"symmetric": True}, {"terms": TERMS}, {"tau_plus": 0.1, "focal_gamma": 0.5}])

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from ascent.errors import AscentError
-from ascent.negatives import selection as negatives
+from ascent.negatives import search as search_module
 from ascent.negatives.search import nearest
 from ascent.negatives.selection import mine
 from ascent.negatives.table import read_negatives, write_negatives
@@ -215,11 +215,11 @@ def test_a_query_with_very_many_answers_is_searched_as_deep_as_it_must_be_and_no
     rows += [Pair("query 2", text) for text in texts[153:]]
     asked = []
 
-    def counted(queries, documents, depth, search=negatives.nearest):
+    def counted(queries, documents, depth, search=search_module.nearest):
         asked.append((len(queries), depth))
         return search(queries, documents, depth)
 
-    monkeypatch.setattr(negatives, "nearest", counted)
+    monkeypatch.setattr(search_module, "nearest", counted)
     table, audit = mine(InMemory(queries, documents), pairs_of(*rows), Mining(model="m", per_query=3, ranks=(1, 6)))
     assert sorted(asked) == [(1, 6 + 4), (1, 6 + 48), (1, 6 + 121), (27, 6 + 1)]
     known = {query: {row.positive for row in rows if row.query == query} for query in queries}

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel, BertForMaskedLM
 
 from ascent.errors import AscentError
-from ascent.losses import infonce
+from ascent.losses import ring
 from ascent.model import encoder
 from ascent.model.adapters import adapt
 from ascent.model.backbone import load_backbone
@@ -271,4 +271,4 @@ def test_an_adapter_s_flops_are_those_that_torch_counts(architecture, tmp_path):
 def test_the_numbers_of_other_modules_are_theirs():
     defaults = DeepSpeedZeroConfig()
     assert (defaults.reduce_bucket_size, defaults.max_live_parameters) == (costs.BUCKET, costs.LIVE_WEIGHTS)
-    assert (costs.TILE, costs.ENCODER_TOKENS) == (infonce.TILE, encoder.GPU_TOKENS)
+    assert (costs.TILE, costs.ENCODER_TOKENS) == (ring.TILE, encoder.GPU_TOKENS)

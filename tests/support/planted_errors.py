@@ -20,9 +20,9 @@ def _doubled_factor(engine, batch, world):
 
 def _detached_remote_block(engine, batch, world):
     """What other processes say of one's candidates is lost."""
-    from ascent.losses import infonce
+    from ascent.losses import ring
 
-    real, own = infonce.pass_on, []
+    real, own = ring.pass_on, []
 
     def lossy(tensors, sizes, hop):
         if len(tensors) == 1 and hop == 0:
@@ -30,8 +30,8 @@ def _detached_remote_block(engine, batch, world):
         arrived = real(tensors, sizes, hop)
         return (lambda: (arrived(), [own.pop()])[1]) if len(tensors) == 1 and hop == len(sizes) - 1 else arrived
 
-    infonce.pass_on = lossy
-    return batch, lambda: setattr(infonce, "pass_on", real)
+    ring.pass_on = lossy
+    return batch, lambda: setattr(ring, "pass_on", real)
 
 
 def _duplicate_kept(engine, batch, world):

@@ -24,6 +24,7 @@ from ascent.settings.corpora import Reading
 from ascent.settings.pairs import Preparation, Threshold
 from ascent.settings.teachers import BiEncoderTeacher, CrossEncoderTeacher, Teaching
 from ascent.settings.validation import dump
+from ascent.teachers import cross_encoder
 from ascent.teachers import scoring as teachers
 from ascent.teachers.cross_encoder import CrossEncoder
 from ascent.teachers.outputs import candidates, embeddings_file, read_scores, write_embeddings, write_scores
@@ -88,8 +89,8 @@ def test_a_cross_encoder_s_scores_are_sentence_transformers_logits(architecture,
 
 
 def test_candidates_are_scored_by_a_cross_encoder(judge, rows, asked, monkeypatch):
-    monkeypatch.setattr(teachers, "precision_dtype", lambda *_: None)
-    monkeypatch.setattr(teachers, "CHUNK", 13)
+    monkeypatch.setattr(cross_encoder, "precision_dtype", lambda *_: None)
+    monkeypatch.setattr(cross_encoder, "CHUNK", 13)
     teaching = Teaching(teacher=CrossEncoderTeacher(**TEACHER), task="retrieval")
     expected = Reference(str(judge), max_length=48, device="cpu").predict(asked, activation_fn=torch.nn.Identity())
     found = score_with_teacher(teaching, judge, rows)

@@ -63,7 +63,7 @@ def test_padded_texts_are_moved_as_packed_ones(name, folders, monkeypatch):
     found = []
     for packed in (True, False):
         if not packed:
-            monkeypatch.setattr("ascent.model.is_to_pack", lambda kind: False)
+            monkeypatch.setattr("ascent.model.backbone.is_to_pack", lambda kind: False)
         backbone, _ = load_backbone(folders[name], contract, dropout=0.0)
         model = EmbeddingModel(backbone, contract)
         inputs = model.inputs(rows, 0, "cpu")

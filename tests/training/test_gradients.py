@@ -27,7 +27,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
     import deepspeed
     from deepspeed.utils import safe_get_full_fp32_param
 
-    from ascent.losses import infonce
+    from ascent.losses import ring
     from ascent.model import token_scores
     from ascent.training import engine as engine_module
     from ascent.training.contrastive import backward
@@ -47,7 +47,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
             engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
             engine.train()
             engine_module.CPU_FORWARD_TOKENS = case.get("chunk", 2048)
-            infonce.TILE, token_scores.TILE = (3, 200) if case["way"] == "tiled" else (4096, 2**24)
+            ring.TILE, token_scores.TILE = (3, 200) if case["way"] == "tiled" else (4096, 2**24)
             batch = batch_of(case["kind"], rank, world)
             undo = None
             if "planted" in case:

@@ -69,7 +69,7 @@ def sensitive(tiny_resource, tmp_path_factory):
 @pytest.mark.parametrize("packed", [True, False])
 def test_two_passes_differ_by_dropout_alone(sensitive, batch, packed, dropout, monkeypatch):
     """The rows lie beside each other in one packed row or one padded batch: each has masks of its own, the attention's too."""
-    monkeypatch.setattr("ascent.model.is_to_pack", lambda kind: packed)
+    monkeypatch.setattr("ascent.model.backbone.is_to_pack", lambda kind: packed)
     backbone, _ = load_backbone(sensitive, CONTRACT)
     for name, module in backbone.named_modules():
         if isinstance(module, torch.nn.Dropout):
