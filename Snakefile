@@ -1,10 +1,12 @@
 # Raw corpora to a released text-embedding model. Read the includes from top to bottom: that is the way of the data.
-# What is built stands in config/config.yaml and in the recipes that it names; config/README.md explains every key.
+# config/config.yaml names the recipes to build; corpora.yaml and models.yaml are the catalogue; config/README.md explains every key.
 from snakemake.utils import min_version
 
 min_version("9.14")
 
 
+configfile: "config/corpora.yaml"
+configfile: "config/models.yaml"
 configfile: "config/config.yaml"
 
 

@@ -1,4 +1,4 @@
-# In: config/config.yaml and the recipes. Out: the nouns that rules name, in the order in which rules use them.
+# In: the configuration and the recipes. Out: the nouns that rules name, in the order in which rules use them.
 import re
 from os.path import dirname
 

@@ -5,17 +5,16 @@ import sys
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.files import read_yaml
 from ascent.planning.gpus import GPUS, Machine
 from ascent.planning.plan import Plan, amount, make_plan
 from ascent.planning.token_counts import SAMPLE
-from ascent.recipes.loading import load_recipes
+from ascent.recipes.loading import load_recipes, read_config
 
 
 @reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="configuration")
+    parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="files laid over the configuration")
     parser.add_argument("--recipe", default="demo", help="the recipe's name")
     parser.add_argument("--gpu", default="h100", help=", ".join(GPUS))
     parser.add_argument("--gpus", type=int, default=8, help="GPUs in a node")
@@ -23,9 +22,8 @@ def main() -> None:
     parser.add_argument("--utilisation", type=float, default=0.4, help="share of the GPU's peak that steps are taken to reach")
     options = parser.parse_args()
     machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
-    config = read_yaml(options.config)
-    config = config | {"recipes": [options.recipe]} if isinstance(config, dict) else config
-    plan = make_plan(load_recipes(config, options.config), options.recipe, machine)
+    config = read_config(*options.configfile) | {"recipes": [options.recipe]}
+    plan = make_plan(load_recipes(config), options.recipe, machine)
     sys.stdout.write(text_of(plan, options.recipe, machine))
 
 

@@ -424,7 +424,7 @@ def run(folder: Path, *arguments: str, code: str = "") -> subprocess.CompletedPr
 def test_the_command_prints_a_plan_without_heavy_imports(workspace):
     code = (
         f"import sys, runpy; sys.path.insert(0, {str(ROOT / 'scripts')!r}); "
-        f"sys.argv = ['plan', '--config', 'config.yaml', '--recipe', 'small', '--gpu', 'a10g', '--gpus', '2']\n"
+        f"sys.argv = ['plan', '--configfile', 'config.yaml', '--recipe', 'small', '--gpu', 'a10g', '--gpus', '2']\n"
         f"try:\n    runpy.run_path({str(ROOT / 'scripts' / 'plan_recipe.py')!r}, run_name='__main__')\n"
         "except SystemExit as end:\n    assert not end.code\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
@@ -444,9 +444,9 @@ def test_the_command_prints_a_plan_without_heavy_imports(workspace):
 
 
 def test_an_unknown_recipe_is_one_clear_line(workspace):
-    done = run(workspace, "--config", "config.yaml", "--recipe", "smal")
+    done = run(workspace, "--configfile", "config.yaml", "--recipe", "smal")
     assert done.returncode == 1
-    assert done.stderr == "error: config.yaml: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
+    assert done.stderr == "error: configuration: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
 
 
 @pytest.mark.workflow

@@ -1,6 +1,7 @@
 """Recipes checked as a whole, and the settings files that follow from them."""
 
 import copy
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from ascent.errors import AscentError
-from ascent.recipes.loading import load_recipes
+from ascent.recipes.loading import CONFIG_FILES, load_recipes, read_config
 from ascent.recipes.recipes import kind_of
 from ascent.recipes.step_settings import settings_files
 from ascent.settings.corpora import Reading
@@ -95,8 +96,17 @@ def test_a_stage_mines_for_the_data_sets_that_have_a_use_for_negatives():
 def test_the_repository_s_own_configuration_is_right(monkeypatch):
     root = Path(__file__).parents[2]
     monkeypatch.chdir(root)
-    files = settings_files(load_recipes(yaml.safe_load((root / "config" / "config.yaml").read_text())))
+    files = settings_files(load_recipes(read_config()))
     assert "results/demo/contrastive/stage.yaml" in files
+
+
+def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
+    root = Path(__file__).parents[2]
+    assert tuple(re.findall(r'^configfile: "(.*)"$', (root / "Snakefile").read_text(), re.MULTILINE)) == CONFIG_FILES
+    (tmp_path / "mine.yaml").write_text("corpora: {lee: {licence: mine}}\nrecipes: []\n")
+    config = read_config(tmp_path / "mine.yaml")
+    assert config["recipes"] == []
+    assert config["corpora"]["lee"] == read_config()["corpora"]["lee"] | {"licence": "mine"}
 
 
 @pytest.mark.parametrize(
@@ -307,7 +317,7 @@ def test_a_benchmark_stands_for_its_tasks(write):
 def test_a_missing_recipe_is_named(write):
     config = write(small=SMALL)
     config["recipes"] = ["smal"]
-    with pytest.raises(AscentError, match=r"config\.yaml: there is no recipe 'smal' \(.*smal\.yaml\); did you mean 'small'\?"):
+    with pytest.raises(AscentError, match=r"configuration: there is no recipe 'smal' \(.*smal\.yaml\); did you mean 'small'\?"):
         load_recipes(config)
 
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from ascent.errors import AscentError
 from ascent.files import read_yaml
-from ascent.recipes.loading import load_recipes
+from ascent.recipes.loading import CONFIG_FILES, load_recipes, read_config
 from ascent.recipes.schemas import MARK, config_schema, readme_text, recipe_schema, schema_text
 from ascent.settings.base import Settings
 from ascent.settings.recipe import Recipe
@@ -110,7 +110,8 @@ def test_every_key_of_a_schema_is_described_and_no_other_is_taken():
 
 
 def test_the_committed_files_are_accepted():
-    assert complaints("config", read_yaml(CONFIG / "config.yaml")) == []
+    for name in CONFIG_FILES:
+        assert complaints("config", read_yaml(ROOT / name)) == [], name
     for recipe in [*(CONFIG / "recipes").glob("*.yaml"), Path(__file__).parents[1] / "support" / "small.yaml"]:
         assert complaints("recipe", read_yaml(recipe)) == [], recipe.name
 
@@ -134,7 +135,7 @@ def test_the_committed_files_are_accepted():
     ],
 )
 def test_a_typo_is_refused(kind, path, value):
-    values = read_yaml(CONFIG / ("config.yaml" if kind == "config" else "recipes/demo.yaml"))
+    values = read_config() if kind == "config" else read_yaml(CONFIG / "recipes" / "demo.yaml")
     *folders, key = path
     node = values
     for folder in folders:
@@ -146,9 +147,9 @@ def test_a_typo_is_refused(kind, path, value):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_yaml_of_the_documents_is_accepted(document, tmp_path):
     """Blocks for config.yaml are laid over it; a block for a recipe that is not complete is laid over the demo's."""
-    config, demo = read_yaml(CONFIG / "config.yaml"), read_yaml(CONFIG / "recipes" / "demo.yaml")
+    config, demo = read_config(), read_yaml(CONFIG / "recipes" / "demo.yaml")
     found = blocks(document)
-    for values in (values for name, values in found if name == "config/config.yaml"):
+    for values in (values for name, values in found if name in CONFIG_FILES):
         config = over(config, values)
     assert complaints("config", config) == []
     recipes = {Path(name).stem: values for name, values in found if name.startswith("config/recipes/")}

@@ -3,6 +3,7 @@
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
@@ -15,9 +16,31 @@ from ..settings.validation import check
 from .recipes import Recipes, kind_of, mteb_tasks
 
 READERS = Path(__file__).parents[1] / "corpora" / "readers"
+# Later files are laid over earlier ones, as by the Snakefile.
+CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
 
 
-def load_recipes(config: dict, where: str | Path = "config/config.yaml") -> Recipes:
+def read_config(*more: str | Path) -> dict:
+    """Return the configuration as Snakemake reads it: the catalogue, config.yaml and further files, merged key by key.
+
+    As by Snakemake, files that are not in the working folder are those of the workflow.
+    """
+    config: dict = {}
+    for name in CONFIG_FILES:
+        path = Path(name) if Path(name).exists() else Path(__file__).parents[3] / name
+        config = _merged(config, read_yaml(path))
+    for path in more:
+        config = _merged(config, read_yaml(path))
+    return config
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _merged(below.get(key), value) for key, value in above.items()}
+
+
+def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
     """Load and check the configuration and every recipe that it names."""
     checked = check(Config, config, where)
     recipes = {}

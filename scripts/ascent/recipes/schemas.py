@@ -24,7 +24,14 @@ _HEADER = "# Written by `make schemas` from the docstrings in scripts/ascent: ed
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the schema of config.yaml. A corpus's `options` are those of its reader."""
+    """Return the schema of the configuration's files. None of them need be complete: they are laid over each other."""
+    schema = _whole_configuration()
+    del schema["required"]
+    return schema
+
+
+def _whole_configuration() -> dict[str, Any]:
+    """Return the schema of the merged configuration. A corpus's `options` are those of its reader."""
     schema = _schema(Config)
     corpus = schema["$defs"]["Corpus"]
     default = Corpus.model_fields["reader"].default
@@ -60,7 +67,7 @@ def readme_text(current: str) -> str:
     written, mark, _ = current.partition(MARK)
     if not mark:
         raise AscentError(f"config/README.md: the line '{MARK}' is missing; put it where the tables begin.")
-    files = [("config/config.yaml", config_schema()), ("config/recipes/<recipe>.yaml", recipe_schema())]
+    files = [("config/config.yaml", _whole_configuration()), ("config/recipes/<recipe>.yaml", recipe_schema())]
     return f"{written}{MARK}\n\n" + "\n".join(f"## `{name}`\n\n{_tables(schema)}" for name, schema in files)
 
 

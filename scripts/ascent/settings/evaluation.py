@@ -16,7 +16,7 @@ class LocalTask(Component):
     type: str  # named here so that it comes first
     """The task type. Metrics and protocol are mteb's."""
     corpus: str
-    """Name of a corpus in config.yaml."""
+    """Name of a corpus in config/corpora.yaml."""
     split: Split = "test"
     """The split of the corpus to evaluate."""
     queries: Count | None = None

@@ -82,7 +82,7 @@ class Backbone(Contract):
     """A model and how it is used."""
 
     model: str
-    """Name of a model in config.yaml."""
+    """Name of a model in config/models.yaml."""
 
 
 class Base(Backbone):

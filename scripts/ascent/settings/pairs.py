@@ -12,7 +12,7 @@ class Preparation(Settings):
     """Which rows of a corpus become training pairs, and what their texts must be like."""
 
     corpus: str
-    """Name of a corpus in config.yaml."""
+    """Name of a corpus in config/corpora.yaml."""
     split: Split = "train"
     """Which of the corpus's splits."""
     task: TaskType = "retrieval"

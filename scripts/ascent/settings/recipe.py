@@ -1,4 +1,4 @@
-"""The two files a user writes: config.yaml and a recipe.
+"""What a user writes: the configuration and recipes.
 
 Settings are declared in this folder only: name, type, default and meaning. `make schemas` writes config/schemas and the tables of
 config/README.md from it, and a test fails when they drift apart.
@@ -18,7 +18,7 @@ from .training import Running
 
 
 class Config(Settings):
-    """config/config.yaml: the recipes to build, and where corpora and models come from."""
+    """config/config.yaml names the recipes to build; config/corpora.yaml and config/models.yaml are the catalogue."""
 
     recipes: list[Name]
     """Names of the recipes to build; `demo` stands for config/recipes/demo.yaml."""
@@ -26,10 +26,10 @@ class Config(Settings):
     """Where recipes are kept."""
     environment: Literal["ascent", "gpu"] = "ascent"
     """The conda environment of all steps under `--sdm conda`: a file of envs/, for CPUs or for GPU machines."""
-    corpora: dict[Name, Corpus]
-    """Corpora by name."""
-    models: dict[Name, Model]
-    """Models by name."""
+    corpora: dict[Name, Corpus] = {}
+    """Corpora by name, in config/corpora.yaml."""
+    models: dict[Name, Model] = {}
+    """Models by name, in config/models.yaml."""
 
 
 class Release(Settings):

@@ -21,7 +21,7 @@ class CrossEncoderTeacher(Settings):
     kind: Literal["cross-encoder"]
     """The kind of teacher."""
     model: str
-    """Name of a model in config.yaml: one for sequence classification, with one label."""
+    """Name of a model in config/models.yaml: one for sequence classification, with one label."""
     max_tokens: Count = 512
     """A query and a document that have more tokens together are cut, the longer one first; special tokens count."""
 
