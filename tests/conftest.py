@@ -1,10 +1,13 @@
 """What tests share: a tiny model of random weights, and a corpus of real text made on the spot."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+# Two workers with a thread for each core would wait for each other in every operation. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.dont_write_bytecode = True
 # The files that take minutes: first, so that no worker is left with one of them at the end.
 LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_pretraining_runs.py", "test_adapters.py")
@@ -12,6 +15,34 @@ LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_pr
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory) -> str:
+    """A program to call in place of `python`, which starts without the seconds of imports (support/warm.py).
+
+    Where torch sees a GPU it is `python` itself: a fork of what has looked for GPUs cannot use them.
+    """
+    import torch
+
+    from support.warm import start
+
+    if torch.cuda.is_available():
+        return sys.executable
+    folder, owner = tmp_path_factory.getbasetemp(), os.getpid()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share one
+        folder, owner = folder.parent, os.getppid()
+    return start(folder / "warm", owner)
+
+
+@pytest.fixture(scope="module")
+def warm_spawn(warm_python):
+    """Processes that multiprocessing spawns start warm."""
+    import multiprocessing
+
+    multiprocessing.set_executable(warm_python)
+    yield
+    multiprocessing.set_executable(sys.executable)
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +163,6 @@ def training_tokens(training_pairs, tokens_of):
 def train_here(training_tokens, tmp_path, monkeypatch):
     """Train a stage in this process, which saves the seconds of imports; return the lines of its metrics."""
     import json
-    import os
     import signal
 
     import deepspeed
@@ -187,37 +217,42 @@ def train_here(training_tokens, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def launch():
-    """Start a stage's training by the script, its files in a folder; return the process. What still runs at the end is killed."""
-    import os
+def launch(warm_python):
+    """Start a stage's training by the script, its files in a folder; return the process. What still runs at the end is killed.
+
+    cold: in a new interpreter, as a job does.
+    """
     import signal
-    import subprocess
 
     from ascent.settings.stages import StageSettings
     from ascent.settings.training import Running
     from ascent.settings.validation import dump
+    from support.training_runs import Started
 
     started = []
 
     def _launch(
-        folder: Path, settings: StageSettings, *, parent: Path, tokens: Path, running: dict | None = None, processes: int = 1
-    ) -> subprocess.Popen:
+        folder: Path,
+        settings: StageSettings,
+        *,
+        parent: Path,
+        tokens: Path,
+        running: dict | None = None,
+        processes: int = 1,
+        cold: bool = False,
+    ) -> Started:
         folder.mkdir(exist_ok=True)
         (folder / "stage.yaml").write_text(dump(settings))
         (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-        command = [sys.executable, *launcher, Path(__file__).parent.parent / "scripts" / "train_stage.py"]
+        python, script = sys.executable if cold else warm_python, Path(__file__).parents[1] / "scripts" / "train_stage.py"
+        command = [python, *launcher, script]
         command += ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", parent]
         command += ["--tokens", tokens, "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]
         command += ["--deepspeed", folder / "deepspeed.json"]
         with (folder / "log").open("a") as log:
-            process = subprocess.Popen(
-                list(map(str, command)),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
-                start_new_session=True,
-            )
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+            process = Started(list(map(str, command)), environment, log)
         started.append(process)
         return process
 

@@ -228,7 +228,7 @@ def train_all(rank: int, folders: list[tuple[Path, Path, Path]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def stages(parents, training_rows, tmp_path_factory):
+def stages(parents, training_rows, warm_spawn, tmp_path_factory):
     """The folders of stages that train ten steps over one batch: every architecture by LoRA, the other adapters on two each."""
     from ascent.pairs.table import pair_frame, write_pairs
     from ascent.tokens.tokenise import tokenise_pairs

@@ -1,13 +1,30 @@
 """Trainings in processes of their own: waiting for them, disturbing them, reading what they made."""
 
 import json
+import os
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import TextIO
 
 # Queries in a step of these trainings.
 BATCH = 8
+
+
+class Started(subprocess.Popen):
+    """A process of its own session that writes to a log, warm or cold (warm.py)."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: TextIO):
+        # The fork of a warm Python has the pipe, too, and may outlive its client for a moment.
+        self._until, held = os.pipe()
+        super().__init__(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[held])
+        os.close(held)
+
+    def wait(self, timeout: float | None = None) -> int:
+        status = super().wait(timeout)
+        os.read(self._until, 1)
+        return status
 
 
 def finished(process: subprocess.Popen, folder: Path) -> Path:

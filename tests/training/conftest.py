@@ -1,20 +1,19 @@
 """What the tests of training share."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from ascent.settings.stages import StageSettings
 from ascent.settings.training import TrainStage
-from support.training_runs import BATCH
+from support.training_runs import BATCH, Started
 
 
 @pytest.fixture(scope="module")
 def start(launch, training_tokens, training_contract, tiny_model):
     """Start a stage's training in a folder; return the process."""
 
-    def _start(folder: Path, *, processes: int = 1, running: dict | None = None, **changes) -> subprocess.Popen:
+    def _start(folder: Path, *, processes: int = 1, running: dict | None = None, cold: bool = False, **changes) -> Started:
         stage = TrainStage(
             data=["questions"],
             batch_size=BATCH,
@@ -23,7 +22,8 @@ def start(launch, training_tokens, training_contract, tiny_model):
             **{"objective": "infonce", "precision": "float32"} | changes,
         )
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"})
-        return launch(folder, settings, parent=tiny_model, tokens=training_tokens, running=running, processes=processes)
+        given = {"parent": tiny_model, "tokens": training_tokens, "running": running, "processes": processes, "cold": cold}
+        return launch(folder, settings, **given)
 
     return _start
 

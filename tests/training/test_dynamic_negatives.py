@@ -181,6 +181,7 @@ def measure(rank: int, world: int, store: str, tables, output: str) -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.usefixtures("warm_spawn")
 @pytest.mark.parametrize("world", [2, 4])
 def test_all_processes_come_to_the_choice_of_one(data_of, training_tokens, tmp_path, world):
     tables = data_of({"questions": training_tokens}, **MINED).tables

@@ -18,8 +18,12 @@ from support.gradient_cases import CONTRACT, HEADS, KINDS, LOSSES, QUEUED, QUEUE
 from support.planted_errors import PLANTED
 from support.reference_gradients import reference
 
+pytestmark = pytest.mark.usefixtures("warm_spawn")
+
 WAYS = ("plain", "cached", "tiled")
 RATE = 2.0**20
+# The gradients by loops that a test has computed, for those that follow.
+REFERENCES: dict[tuple, dict[str, torch.Tensor]] = {}
 
 
 def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], output: str) -> None:
@@ -99,13 +103,12 @@ def relative_error(found: dict[str, torch.Tensor], expected: dict[str, torch.Ten
 
 def errors(folder, world: int, cases: list[dict], tmp_path) -> list[float]:
     """The relative error of each case's gradient, printed as a table."""
-    known: dict[tuple, dict[str, torch.Tensor]] = {}
     found = []
     for case, gradient in zip(cases, gradients(folder, world, cases, tmp_path), strict=True):
-        key = tuple(case.get(name) for name in ("kind", "symmetric", "lora", "epsilon", "queue", "head"))
-        if key not in known:
-            known[key] = reference(str(folder), case)
-        found.append(relative_error(gradient, known[key]))
+        key = (folder, *(case.get(name) for name in ("kind", "symmetric", "lora", "epsilon", "queue", "head")))
+        if key not in REFERENCES:
+            REFERENCES[key] = reference(str(folder), case)
+        found.append(relative_error(gradient, REFERENCES[key]))
         print(f"{world} processes  {'  '.join(f'{k} {v}' for k, v in case.items()):<90}  {found[-1]:.1e}", flush=True)
     return found
 

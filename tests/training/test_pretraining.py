@@ -192,6 +192,7 @@ MATRIX = list(product(OBJECTIVES, range(4), (24, 10**6)))
 COVERING = [("mlm", 0, 24), ("retromae", 1, 24), ("mntp", 2, 24), ("retromae", 3, 24)]
 
 
+@pytest.mark.usefixtures("warm_spawn")
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("cases", [COVERING, pytest.param(MATRIX, marks=pytest.mark.nightly)], ids=["covering", "matrix"])
 def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny_resource, decoder_resource, tmp_path):

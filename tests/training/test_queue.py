@@ -142,6 +142,7 @@ def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], 
     return weights, losses, [one for one in queue if one is not None]
 
 
+@pytest.mark.usefixtures("warm_spawn")
 @pytest.mark.parametrize(
     ("world", "settings"), [(1, {}), (2, {"mini_batch_tokens": 200, "zero": 1})], ids=["1", "2, cached, ZeRO 1"]
 )

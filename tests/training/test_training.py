@@ -66,7 +66,7 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     settings = {"epochs": 12, "dropout": 0.1}
-    whole = finished(run("whole", **settings), tmp_path / "whole")
+    whole = finished(run("whole", cold=True, **settings), tmp_path / "whole")
     trackers = {"trackers": ["tensorboard", "wandb"]}
     settings["running"] = {"checkpoint_steps": 1, "loader_workers": 2} | trackers
     lines = lines_of(whole)
@@ -74,7 +74,7 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     assert lines[-1]["loss"] < lines[0]["loss"]
 
     folder = tmp_path / "disturbed"
-    assert interrupted(run("disturbed", **settings), folder, signal.SIGTERM, after=5) == 1
+    assert interrupted(run("disturbed", cold=True, **settings), folder, signal.SIGTERM, after=5) == 1
     assert "by SIGTERM; run again to go on" in (folder / "log").read_text()
     reached = newest(folder)
     assert interrupted(run("disturbed", **settings), folder, signal.SIGKILL, after=reached + 5) == -signal.SIGKILL
@@ -183,7 +183,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(run, tmp_path):
     settings = {"epochs": 6, "dropout": 0.1}
     whole = finished(run("whole", processes=2, **settings), tmp_path / "whole")
     folder = tmp_path / "disturbed"
-    launcher = run("disturbed", processes=2, **settings)
+    launcher = run("disturbed", processes=2, cold=True, **settings)
     limit = time.monotonic() + 300
     while "step 3/" not in (folder / "log").read_text():
         assert launcher.poll() is None, (folder / "log").read_text()
@@ -205,7 +205,7 @@ def test_killed_at_twenty_random_instants_a_run_sees_the_same_batches_and_ends_w
     whole = finished(run("whole", **settings), tmp_path / "whole")
     draw, folder, reached = random.Random(0), tmp_path / "disturbed", []
     for kill in range(20):
-        process = run("disturbed", running={"checkpoint_steps": 1, "loader_workers": kill % 3}, **settings)
+        process = run("disturbed", running={"checkpoint_steps": 1, "loader_workers": kill % 3}, cold=True, **settings)
         steps = draw.choice([0, 1, 2, 3])  # none: killed while it starts
         wanted, limit = newest(folder) + steps, time.monotonic() + 120
         while process.poll() is None and newest(folder) < wanted and time.monotonic() < limit:
@@ -233,7 +233,8 @@ def test_killed_at_twenty_random_instants_a_run_sees_the_same_batches_and_ends_w
 )
 def test_a_compiled_backbone_trains_as_an_eager_one(run, tmp_path, adapter, saving):
     eager = lines_of(finished(run("eager", dropout=0, adapter=adapter), tmp_path / "eager"))
-    compiled = lines_of(finished(run("compiled", dropout=0, compile=True, adapter=adapter, **saving), tmp_path / "compiled"))
+    settings = {"dropout": 0, "compile": True, "adapter": adapter} | saving
+    compiled = lines_of(finished(run("compiled", cold=True, **settings), tmp_path / "compiled"))
     assert [line["loss"] for line in compiled] == pytest.approx([line["loss"] for line in eager], rel=1e-4)
 
 
