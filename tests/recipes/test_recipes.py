@@ -222,7 +222,7 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ),
         (
             {"evaluate__tasks__Similar__type": "stz"},
-            "'evaluate.tasks.Similar.type' is 'stz', but it should be 'retrieval', 'reranking', ",
+            "'evaluate.tasks.Similar.type' is 'stz'; did you mean 'sts'?",
         ),
         (
             {"evaluate__tasks__Similar__corpus": "simlar"},

@@ -1,5 +1,6 @@
 """Settings from files and back, and what is wrong with them in one sentence."""
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +31,6 @@ def dump(settings: BaseModel) -> str:
     return yaml.safe_dump(settings.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
 
-# What pydantic puts into an error's path to name the branch of a union; no key of the file.
-_BRANCHES = {"train", "pretrain", "merge", "pypi", "files", "hub", "bi-encoder", "cross-encoder", "stored"}
-
 # What a value of another shape should be, by pydantic's types of error.
 _SHAPES = {"list_type": "a list", "tuple_type": "a list", "dict_type": "a map"}
 _SHAPES |= dict.fromkeys(("model_type", "model_attributes_type"), "a map of settings")
@@ -49,6 +47,10 @@ def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) 
         return f"{where}: {key} is missing; add it."
     if first["type"] == "union_tag_not_found":
         return f"{where}: {key} lacks {first['ctx']['discriminator']}, which says what kind it is; add it."
+    if first["type"] == "union_tag_invalid":
+        word, known = first["ctx"]["tag"], re.findall(r"'([^']*)'", first["ctx"]["expected_tags"])
+        name = ".".join([*path, first["ctx"]["discriminator"].strip("'")])
+        return f"{where}: '{name}' is '{word}'; {did_you_mean(word, known)}"
     if first["type"] in _SHAPES:
         return f"{where}: {key} is {first['input']!r}, but it should be {_SHAPES[first['type']]}."
     message = first["msg"].removeprefix("Value error, ")
@@ -90,18 +92,14 @@ def _resolve(node: dict, definitions: dict) -> dict:
 
 
 def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool]:
-    """Return the schema one step down an error's path, and whether the step named a branch of a union."""
+    """Return the schema one step down an error's path, and whether the step named a branch of a union, which is no key."""
     node = _resolve(node, definitions)
     for union in [node, *node.get("anyOf", [])]:
-        if part in (named := union.get("discriminator", {}).get("mapping", {})):
-            return {"$ref": named[part]}, True
-    nested = [branch.get("oneOf", [branch]) for branch in node.get("anyOf", []) + node.get("oneOf", [])]
-    branches = [branch for some in nested for branch in some if "$ref" in branch]
-    if branches and part in _BRANCHES:
-        names = {"train": "TrainStage", "pretrain": "PretrainStage", "merge": "MergeStage"}
-        names |= {"bi-encoder": "BiEncoderTeacher", "cross-encoder": "CrossEncoderTeacher", "stored": "StoredTeacher"}
-        wanted = names.get(str(part), f"{str(part).capitalize()}Source")
-        return next(branch for branch in branches if branch["$ref"].endswith(wanted)), True
+        mapping = union.get("discriminator", {}).get("mapping", {})
+        if part in mapping:
+            return {"$ref": mapping[part]}, True
+    if "oneOf" in node and "discriminator" not in node:  # stages, whose kind follows from several keys
+        return next(branch for branch in node["oneOf"] if f"/{part}stage" in branch["$ref"].lower()), True
     if part in node.get("properties", {}):
         return node["properties"][part], False
     kind = "array" if isinstance(part, int) else "object"  # a list of names, or a map
