@@ -21,10 +21,10 @@ rule evaluate_task:
         mem_mb=by_attempt(32_000),
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/evaluate_task.py --settings {input.settings} --model {input.model} "
-        "--name ascent/{wildcards.recipe}-{wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
+        "--recipe {wildcards.recipe} --stage {wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
         "--output {output.result} --units {output.units} > {log} 2>&1"
 
 
@@ -43,5 +43,5 @@ rule compare_stages:
     params:
         revision=1,
     shell:
-        "python scripts/compare_stages.py --recipe {wildcards.recipe} --results {input} "
+        "python scripts/compare_stages.py --results {input} "
         "--scores {output.scores} --significance {output.significance} > {log} 2>&1"

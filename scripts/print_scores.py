@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ascent.errors import reports_errors
 from ascent.evaluation.mteb_names import metric_name
-from ascent.evaluation.statistics import read_table
-from ascent.report.pages import number, score_table, verdict
+from ascent.evaluation.statistics import read_table, verdict
+from ascent.report.pages import number, score_table
 
 
 @reports_errors

@@ -66,7 +66,7 @@ def compare(folder: Path) -> None:
     from ascent.evaluation.statistics import compare_stages, read_table
 
     results = [Path(f"results/scratch/{stage}/mteb/InsuranceQARetrieval.json") for stage in ("direct", "pretrained")]
-    compare_stages("scratch", results, folder / "scores.tsv", folder / "significance.tsv", "direct")
+    compare_stages(results, folder / "scores.tsv", folder / "significance.tsv", "direct")
     for row in [*read_table(folder / "scores.tsv"), *read_table(folder / "significance.tsv")]:
         print(row)
 

@@ -78,7 +78,7 @@ def settings(kind, name="Toy", **options):
 def run(corpus, model, kind, **options):
     files = {"pairs": corpus / "pairs.parquet", "documents": corpus / "documents.parquet"}
     output = {"output": corpus / "Toy.json", "units": corpus / "Toy.units.parquet"}
-    evaluate_task(settings(kind, **options), model, "ascent/toy-base", **files, **output)
+    evaluate_task(settings(kind, **options), model, recipe="toy", stage="base", **files, **output)
     entry = json.loads(output["output"].read_text())["scores"]["test"][0]
     return entry, read_units(output["units"])
 
@@ -98,7 +98,8 @@ def test_retrieval_is_scored_over_the_whole_pool_with_the_query_prompt(corpus, m
         table = pl.from_arrow(units.table)
         assert table.filter(unit=text_id(question))["score"][0] == pytest.approx(expected)
     assert main_score(units) == pytest.approx(entry["main_score"], abs=1e-5) == pytest.approx(entry["ndcg_at_10"])
-    assert (units.type, units.metric) == ("Retrieval", "ndcg_at_10")
+    identity = (units.recipe, units.stage, units.task, units.type, units.metric)
+    assert identity == ("toy", "base", "Toy", "Retrieval", "ndcg_at_10")
 
 
 def test_only_retrieval_takes_the_prompt_of_retrieval(model):

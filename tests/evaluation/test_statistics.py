@@ -13,7 +13,7 @@ from ascent.evaluation.statistics import compare_stages, holm, intervals, main_s
 from ascent.evaluation.units import SCHEMA, Units, write_units
 
 
-def units(scores, metric="ndcg_at_10", reference=None, subsets=None):
+def units(scores, metric="ndcg_at_10", reference=None, subsets=None, stage="base", task="Toy"):
     n = len(scores)
     columns = {
         "split": ["test"] * n,
@@ -23,7 +23,8 @@ def units(scores, metric="ndcg_at_10", reference=None, subsets=None):
         "reference": [None] * n if reference is None else reference,
     }
     table = pa.table({key: pa.array(value, SCHEMA.field(key).type) for key, value in columns.items()})
-    return Units(task="Toy", type="STS" if reference is not None else "Retrieval", metric=metric, table=table)
+    kind = "STS" if reference is not None else "Retrieval"
+    return Units(recipe="toy", stage=stage, task=task, type=kind, metric=metric, table=table)
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def results(tmp_path, draws):
             folder = tmp_path / stage / "mteb"
             folder.mkdir(parents=True, exist_ok=True)
             scores = hardness + gain if task == "Search" else []
-            write_units(folder / f"{task}.units.parquet", units(scores, metric))
+            write_units(folder / f"{task}.units.parquet", units(scores, metric, stage=stage, task=task))
             entry = {
                 "main_score": float(np.mean(scores)) if task == "Search" else 0.5 + gain,
                 "ap": float("nan"),
@@ -148,7 +149,7 @@ def paths(folder):
 
 
 def score(folder):
-    compare_stages("toy", paths(folder), folder / "scores.tsv", folder / "significance.tsv")
+    compare_stages(paths(folder), folder / "scores.tsv", folder / "significance.tsv")
     return read_table(folder / "scores.tsv"), read_table(folder / "significance.tsv")
 
 
@@ -173,13 +174,13 @@ def test_tables(results):
 
 def test_nan_score_is_refused(results):
     (results / "base/mteb/Search.json").write_text('{"scores": {"test": [{"main_score": NaN}]}}')
-    with pytest.raises(AscentError, match=r"Search.json: main_score is NaN; remove the file and evaluate the task again"):
+    with pytest.raises(AscentError, match=r"Search.json: main_score is NaN; remove the file and re-run evaluate_task"):
         score(results)
 
 
 def test_stages_with_other_queries_are_refused(results):
-    write_units(results / "merge/mteb/Search.units.parquet", units([0.1, 0.2]))
-    with pytest.raises(AscentError, match=r"Toy: two stages were evaluated on different queries"):
+    write_units(results / "merge/mteb/Search.units.parquet", units([0.1, 0.2], stage="merge", task="Search"))
+    with pytest.raises(AscentError, match=r"Search: two stages were evaluated on different queries"):
         score(results)
 
 

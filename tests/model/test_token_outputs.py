@@ -311,7 +311,8 @@ def test_dense_alone_is_the_ordinary_evaluation(folder, corpus):
         task = {"type": "retrieval", "corpus": "toy", "rank_by": scores}
         settings = check(TaskSettings, {"name": "Toy", "task": task}, "toy.yaml")
         files = {"pairs": corpus / "pairs.parquet", "documents": corpus / "documents.parquet"}
-        evaluate_task(settings, folder, "ascent/toy", output=corpus / "Toy.json", units=corpus / "Toy.units.parquet", **files)
+        files |= {"output": corpus / "Toy.json", "units": corpus / "Toy.units.parquet"}
+        evaluate_task(settings, folder, recipe="toy", stage="base", **files)
         entries.append(json.loads((corpus / "Toy.json").read_text())["scores"]["test"][0])
     assert entries[0]["main_score"] == pytest.approx(entries[1]["main_score"], abs=1e-9)
 

@@ -168,7 +168,8 @@ def test_evaluation_s_tokens_are_those_that_are_embedded(recipe, base, tmp_path,
     settings = recipes.tasks("changed")[name]
     folder = Path(f"results/corpora/{settings.task.corpus}")
     files = {"pairs": folder / "pairs.parquet", "documents": folder / "documents.parquet"}
-    evaluate_task(settings, base, "ascent/tiny", output=tmp_path / "o.json", units=tmp_path / "u.parquet", **files)
+    files |= {"output": tmp_path / "o.json", "units": tmp_path / "u.parquet"}
+    evaluate_task(settings, base, recipe="small", stage="base", **files)
     tokens = sum(len(row) for rows in seen for row in rows)
     assert 0 < tokens <= found.count.tokens
     # Of a classification's training texts the plan counts all that mteb may draw.

@@ -22,22 +22,22 @@ from .units import Units, UnitsObserver, write_units
 def evaluate_task(
     settings: TaskSettings,
     model: Path,
-    name: str,
     *,
+    recipe: str,
+    stage: str,
     output: Path,
     units: Path,
     pairs: Path | None = None,
     documents: Path | None = None,
 ) -> None:
-    """Write mteb's own result of a task to `output`, and the scores of its single queries, pairs or texts to `units`.
+    """Evaluate a stage's model on a task: write mteb's own result to `output`, and its units to `units`.
 
-    `name` is the model's name on mteb's books, `organisation/name`. Raises AscentError for an unknown task, data that are
-    missing, and a main score that is NaN.
+    Raises AscentError for an unknown task, missing data, and a main score that is NaN.
     """
     datasets.disable_progress_bars()
-    # The precision of a label that no classifier ever predicts: one of mteb's by-products, never the main score.
+    # About the precision of a label that no classifier predicts, which is never the main score.
     warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
-    task = make_task(settings, pairs, documents)
+    task, name = make_task(settings, pairs, documents), f"ascent/{recipe}-{stage}"
     observer = UnitsObserver(task)
     encoder, rank_by = Encoder(model), getattr(settings.task, "rank_by", {})
     result = mteb.evaluate(
@@ -46,24 +46,24 @@ def evaluate_task(
         co2_tracker=False,
         # Our encoder batches by tokens; this is only how many texts a data loader hands over at a time.
         encode_kwargs={"batch_size": 1024, "show_progress_bar": False},
-        # No cache: the workflow decides what runs again, and a cache in the user's home would answer in its stead.
+        # No cache: the workflow decides what runs again, and a cache in the user's home would overrule it.
         cache=None,
-        # Only switches on the observer's hook, which writes nothing; the parts of an aggregate are not observed.
+        # Switches on the observer's hook, which writes nothing. The parts of an aggregate are not observed.
         prediction_folder=None if task.is_aggregate else Path("predictions"),
         show_progress_bar=False,
     ).task_results[0]
     score = result.get_score()
     if math.isnan(score):
         raise AscentError(
-            f"{settings.name}: mteb's main score {task.metadata.main_score} is NaN for {name}; all similarities or labels are "
-            "the same, so look at the model and at the task's rows."
+            f"{settings.name}: mteb's main score {task.metadata.main_score} is NaN for {name}, because all similarities or "
+            "labels are equal; check the model and the task's rows."
         )
-    seen = observer.units()
-    _check(seen, score, output)
-    write_units(units, seen)
+    observed = observer.units(recipe, stage)
+    _check(observed, score, output)
+    write_units(units, observed)
     with write_atomically(output) as temporary:
         result.to_disk(temporary)
-    print(f"{settings.name}: {seen.metric} {score:.4f} ({seen.table.num_rows or 'no'} units kept)")
+    print(f"{settings.name}: {observed.metric} {score:.4f} ({observed.table.num_rows or 'no'} units)")
 
 
 def _check(units: Units, score: float, output: Path) -> None:
@@ -71,5 +71,5 @@ def _check(units: Units, score: float, output: Path) -> None:
     if units.table.num_rows and abs(main_score(units) - score) > 1e-5:
         raise AscentError(
             f"{output}: the units' score {main_score(units):.6f} is not mteb's {score:.6f}; this version of mteb computes "
-            f"{units.metric} in another way, so mend ascent/evaluation/units.py."
+            f"{units.metric} differently; adapt `units` in ascent/evaluation/local_tasks."
         )

@@ -1,26 +1,26 @@
 """Intervals of scores, and tests of each stage against a baseline.
 
-What varies is the sample of queries (or texts, or pairs) that a task happens to hold; the model is given. So queries are
-resampled, and every stage sees the same resample, because a hard query is hard for all of them.
+The model is fixed; what varies is the sample of queries (or texts, or pairs) in a task. So queries are resampled, and all
+stages see the same resample, because a hard query is hard for all of them.
 
-**Intervals** are 95 % BCa bootstrap intervals from 10,000 resamples (`scipy.stats.bootstrap`). BCa, not the percentile
-interval, because nDCG and accuracies near 1 are skewed and a resampled Spearman correlation, with its new ties, is biased;
-BCa corrects both to second order (Efron 1987, doi:10.1080/01621459.1987.10478410).
+**Intervals** are 95 % BCa bootstrap intervals from 10,000 resamples (`scipy.stats.bootstrap`). Percentile intervals will not
+do: nDCG and accuracy are skewed near 1, and resampling adds ties, which bias Spearman's correlation. BCa corrects both to
+second order (Efron 1987, doi:10.1080/01621459.1987.10478410).
 
 - Retrieval, reranking (nDCG@10, MAP, any mean over queries) and classification (share of mteb's classifiers that label a text
   correctly, so that the mean is mteb's accuracy): queries or texts are drawn, and their scores averaged.
-- STS: pairs are drawn, human scores and similarities together, and ranked anew within the resample. The texts of a set occur
-  in several pairs, which makes pairs less independent than this assumes; an interval over Lee's 50 texts is too narrow.
-- Tasks of several subsets: each subset is drawn for itself, and the main score is the mean over subsets, as in mteb.
-- Clustering: a V-measure is no mean over texts; mteb's score is given without an interval.
+- STS: pairs are drawn with their human scores and similarities, and ranked again within the resample. Pairs that share a
+  text are less independent than this assumes, so an interval over Lee's 50 texts is too narrow.
+- Tasks with several subsets: each subset is resampled separately, and the main score is the mean over subsets, as in mteb.
+- Clustering: a V-measure is not a mean over texts, so its score has no interval.
 
-**Tests** are two-sided paired permutation tests with 9,999 random draws (`scipy.stats.permutation_test`): if stage and
-baseline were alike, a query's two scores could be exchanged. For STS the two models' ranks of a pair are exchanged, since
-their similarities lie on scales of their own, and Spearman's correlation is Pearson's of ranks. No normality is assumed, and
-nDCG@10, with its many zeros and ones, has none. The p-values of all stages and tasks of a recipe are one family, adjusted by
-Holm's method (1979), which holds under any dependence between them; they surely depend on each other.
+**Tests** are two-sided paired permutation tests with 9,999 random draws (`scipy.stats.permutation_test`): under the null
+hypothesis, a query's scores by stage and baseline are exchangeable. STS exchanges the two models' ranks of a pair, because
+their similarities lie on different scales, and Spearman's correlation is Pearson's of ranks. Normality is not assumed:
+nDCG@10, with its many zeros and ones, is far from normal. The p-values of all stages and tasks of a recipe are one family,
+adjusted by Holm's method (1979), which holds under any dependence between them.
 
-Everything is drawn from fixed seeds: the same units give the same tables.
+All draws have fixed seeds: the same units give the same tables.
 """
 
 import json
@@ -40,7 +40,9 @@ from .units import Units, read_units
 RESAMPLES = 10_000
 LEVEL = 0.95
 SEED = 0
-# Numbers that one batch of resamples may hold: 64 MiB of float64.
+# A difference is significant if its adjusted p-value is below this.
+ALPHA = 0.05
+# Numbers per batch of resamples: 64 MiB of float64.
 _BATCH = 8_000_000
 
 _TEXT, _NUMBER = pl.String, pl.Float64
@@ -53,7 +55,7 @@ SIGNIFICANCE = (
 
 
 def main_score(units: Units) -> float:
-    """Return the main score that units amount to: the mean over subsets of each subset's mean or correlation."""
+    """Return the main score of units: the mean over subsets of each subset's mean or correlation."""
     scores, reference = _arrays([units])
     return float(_score(units.metric, scores, reference, _rows(units))[0])
 
@@ -61,7 +63,7 @@ def main_score(units: Units) -> float:
 def intervals(models: list[Units]) -> tuple[np.ndarray, np.ndarray]:
     """Return the intervals of one task's scores, and of the differences to the first model.
 
-    Both have shape (models, 2): low and high, in the metric's own unit. They are NaN where a subset has fewer than two units.
+    Both have shape (models, 2): low and high, in the metric's unit; NaN if a subset has fewer than two units.
     """
     scores, reference = _arrays(models)
     rows, metric, n_models = _rows(models[0]), models[0].metric, len(models)
@@ -74,7 +76,7 @@ def intervals(models: list[Units]) -> tuple[np.ndarray, np.ndarray]:
         return np.concatenate([values, values - values[:1]])
 
     with warnings.catch_warnings():
-        # A difference of two equal models is always 0, which BCa cannot correct and warns about.
+        # The difference of two equal models is always 0, which BCa cannot correct and warns about.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         result = stats.bootstrap(
@@ -86,10 +88,10 @@ def intervals(models: list[Units]) -> tuple[np.ndarray, np.ndarray]:
             method="BCa",
             rng=np.random.default_rng(SEED),
         )
-    found = np.stack(result.confidence_interval, axis=-1)
+    ends = np.stack(result.confidence_interval, axis=-1)
     percentile = np.quantile(result.bootstrap_distribution, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1).T
-    found = np.where(np.isnan(found), percentile, found)
-    return found[:n_models], found[n_models:]
+    ends = np.where(np.isnan(ends), percentile, ends)
+    return ends[:n_models], ends[n_models:]
 
 
 def p_value(baseline: Units, model: Units) -> float:
@@ -122,7 +124,7 @@ def p_value(baseline: Units, model: Units) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Return p-values adjusted by Holm's step-down method: each is the family-wise level at which it is still rejected."""
+    """Return p-values adjusted by Holm's step-down method: the lowest family-wise level at which each is still rejected."""
     order = np.argsort(p_values)
     factors = len(p_values) - np.arange(len(p_values))
     stepped = np.minimum(1, np.maximum.accumulate(factors * np.asarray(p_values)[order]))
@@ -131,34 +133,42 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def compare_stages(recipe: str, results: list[Path], scores: Path, significance: Path, baseline: str = "base") -> None:
+def verdict(row: dict) -> str:
+    """Return `better`, `worse` or `no clear difference` for a row of significance.tsv."""
+    if row["p_adjusted"] >= ALPHA:
+        return "no clear difference"
+    return "better" if row["difference"] > 0 else "worse"
+
+
+def compare_stages(results: list[Path], scores: Path, significance: Path, baseline: str = "base") -> None:
     """Write scores.tsv and significance.tsv of a recipe from mteb's results.
 
-    `results`: .../<stage>/mteb/<Task>.json, each with <Task>.units.parquet beside it; stages and tasks keep this order.
-    Raises AscentError when a score is NaN, or when two stages were not evaluated on the same units.
+    `results`: <Task>.json of each stage, with <Task>.units.parquet beside it. Stages and tasks keep this order. Raises
+    AscentError for a score that is NaN, and for stages that were evaluated on different units.
     """
     units: dict[str, dict[str, Units]] = defaultdict(dict)
     values: dict[tuple[str, str], float] = {}
+    order: dict[str, int] = {}
     for path in results:
-        stage, task = path.parent.parent.name, path.stem
-        units[task][stage] = read_units(path.with_suffix(".units.parquet"))
-        values[task, stage] = _mteb_score(path)
+        one = read_units(path.with_suffix(".units.parquet"))
+        units[one.task][one.stage] = one
+        values[one.task, one.stage] = _mteb_score(path)
+        order.setdefault(one.stage, len(order))
     score_rows, test_rows = [], []
     for task, by_stage in units.items():
-        # The baseline first: differences are to the first.
+        # The baseline comes first, because differences are to the first.
         stages = sorted(by_stage, key=lambda stage: stage != baseline)
         models = [by_stage[stage] for stage in stages]
         own, differences = intervals(models)
         for i, (stage, model) in enumerate(zip(stages, models, strict=True)):
             score = values[task, stage]
-            score_rows.append((recipe, stage, task, model.type, model.metric, score, *own[i]))
+            score_rows.append((model.recipe, stage, task, model.type, model.metric, score, *own[i]))
             if stage != baseline and stages[0] == baseline and model.table.num_rows:
                 gain = main_score(model) - main_score(models[0])
                 p, n = p_value(models[0], model), model.table.num_rows
-                test_rows.append((recipe, stage, baseline, task, model.metric, gain, *differences[i], p, n))
+                test_rows.append((model.recipe, stage, baseline, task, model.metric, gain, *differences[i], p, n))
     adjusted = holm([row[-2] for row in test_rows])
     test_rows = [(*row[:-1], p, row[-1]) for row, p in zip(test_rows, adjusted, strict=True)]
-    order = {stage: i for i, stage in enumerate(dict.fromkeys(path.parent.parent.name for path in results))}
     _write(scores, SCORES, sorted(score_rows, key=lambda row: order[row[1]]))
     _write(significance, SIGNIFICANCE, sorted(test_rows, key=lambda row: order[row[1]]))
 
@@ -168,7 +178,7 @@ def read_table(path: Path) -> list[dict]:
     try:
         return pl.read_csv(path, separator="\t", infer_schema_length=None).to_dicts()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise AscentError(f"{path}: could not be read ({' '.join(str(error).split())[:120]}); score the stages again.") from None
+        raise AscentError(f"{path}: could not be read ({' '.join(str(error).split())[:120]}); re-run compare_stages.") from None
 
 
 def _write(path: Path, schema: dict, rows: list[tuple]) -> None:
@@ -178,20 +188,20 @@ def _write(path: Path, schema: dict, rows: list[tuple]) -> None:
 
 
 def _mteb_score(path: Path) -> float:
-    # mteb writes NaN for measures that a task has not; Python's reader takes it, and the main score is checked.
+    # mteb writes NaN for metrics that a task does not have. Python's reader accepts it, and the main score is checked.
     entries = [entry for split in json.loads(path.read_text())["scores"].values() for entry in split]
     score = float(np.mean([entry["main_score"] for entry in entries]))
     if math.isnan(score):
-        raise AscentError(f"{path}: main_score is NaN; remove the file and evaluate the task again.")
+        raise AscentError(f"{path}: main_score is NaN; remove the file and re-run evaluate_task.")
     return score
 
 
 def _arrays(models: list[Units]) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores (models, units) and the human scores (units,) of one task's models, refusing other units."""
+    """Return scores (models, units) and human scores (units,) of one task's models. Raises AscentError for other units."""
     first = models[0].table
     for model in models[1:]:
         if not model.table.drop_columns("score").equals(first.drop_columns("score")):
-            raise AscentError(f"{model.task}: two stages were evaluated on different queries; evaluate the task again for all.")
+            raise AscentError(f"{model.task}: two stages were evaluated on different queries; re-run evaluate_task for all.")
     return np.stack([model.table["score"].to_numpy() for model in models]), first["reference"].to_numpy()
 
 
@@ -204,21 +214,21 @@ def _is_mean(metric: str) -> bool:
 
 
 def _score(metric: str, scores: np.ndarray, reference: np.ndarray, draws: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Return the main scores (models, ...) of units drawn by row number, one array (..., units) a subset."""
+    """Return the main scores (models, ...) of units drawn by row number, one array (..., units) per subset."""
     if _is_mean(metric):
         return np.mean([scores[:, draw].mean(axis=-1) for draw in draws], axis=0)
     whole = [slice(None)]
-    found = []
+    correlations = []
     for draw in draws:
         human = _standard(_drawn(metric, reference, draw), whole)
-        found.append([(_standard(_drawn(metric, model, draw), whole) * human).mean(axis=-1) for model in scores])
-    return np.mean(found, axis=0)
+        correlations.append([(_standard(_drawn(metric, model, draw), whole) * human).mean(axis=-1) for model in scores])
+    return np.mean(correlations, axis=0)
 
 
 def _drawn(metric: str, values: np.ndarray, draw: np.ndarray) -> np.ndarray:
     """Return values[draw] for Pearson's correlation; for Spearman's their ranks within each draw, ties at the mean rank.
 
-    The ranks are counted instead of sorted, because values are ordered once for all draws: five times faster.
+    Ranks are counted, not sorted: values are ordered once for all draws, which is five times faster.
     """
     if metric.endswith("pearson"):
         return values[draw]
@@ -231,13 +241,13 @@ def _drawn(metric: str, values: np.ndarray, draw: np.ndarray) -> np.ndarray:
 
 
 def _ranks(metric: str, values: np.ndarray, groups: list[slice]) -> np.ndarray:
-    """Return ranks within each group for Spearman's correlation, the values themselves for Pearson's."""
+    """Return ranks per group for Spearman's correlation, the values themselves for Pearson's."""
     if metric.endswith("pearson"):
         return values
     return np.concatenate([stats.rankdata(values[..., group], axis=-1) for group in groups], axis=-1)
 
 
 def _standard(values: np.ndarray, groups: list[slice]) -> np.ndarray:
-    """Return values with mean 0 and variance 1 in each group, so that a mean product is a correlation."""
+    """Return values with mean 0 and variance 1 per group, so that a mean product is a correlation."""
     parts = [values[..., group] for group in groups]
     return np.concatenate([(v - v.mean(-1, keepdims=True)) / v.std(-1, keepdims=True) for v in parts], axis=-1)

@@ -1,7 +1,7 @@
-"""Scores of the single queries, pairs and texts behind a task's main score, kept for resampling.
+"""Units: the scores of single queries, pairs or texts behind a task's main score, kept for resampling.
 
-mteb reports means. An interval and a paired test need what was averaged, so it is taken from mteb while it evaluates: the
-per-query metrics of its own pytrec_eval, the similarities of an STS task, the predictions of each classifier.
+mteb reports means. Intervals and paired tests need what was averaged, so units are taken from mteb while it evaluates: its
+metrics per query, the similarities of an STS task, the predictions of each classifier.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,16 @@ SCHEMA = pa.schema(
         "reference": pa.float64(),
     }
 )
+# What a file of units says of itself, in its metadata.
+IDENTITY = ("recipe", "stage", "task", "type", "metric")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """The units of one task for one model."""
+    """The units of one task for one stage's model."""
 
+    recipe: str
+    stage: str
     task: str
     """The task's name."""
     type: str
@@ -38,9 +42,9 @@ class Units:
     metric: str
     """The main score's name in mteb."""
     table: pa.Table
-    """One row a unit (columns of SCHEMA), subset by subset. `score` is the metric of a query, the share of classifiers that
-    labelled a text correctly, or the similarity of a pair; `reference` is the human score of a pair. No rows where the main
-    score is no mean and no correlation of units (V-measure)."""
+    """One row per unit (columns of SCHEMA), subset by subset. `score`: the metric of a query, the share of classifiers that
+    labelled a text correctly, or the similarity of a pair. `reference`: the human score of a pair. No rows if the main score
+    is neither a mean nor a correlation of units (V-measure)."""
 
     def groups(self) -> list[slice]:
         """Return the rows of each subset; the main score is the mean over subsets."""
@@ -63,12 +67,13 @@ class UnitsObserver:
             task.task_specific_scores = self._scores
             task._save_task_predictions = lambda *_, **__: None
 
-    def units(self) -> Units:
+    def units(self, recipe: str, stage: str) -> Units:
         """Return what was observed."""
         rows = sorted(self._rows, key=lambda row: (row["split"], row["subset"]))
         metadata = self._task.metadata
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        return Units(task=metadata.name, type=metadata.type, metric=metadata.main_score, table=table)
+        identity = {"recipe": recipe, "stage": stage, "task": metadata.name, "type": metadata.type}
+        return Units(**identity, metric=metadata.main_score, table=table)
 
     def _observe(self, observed, split: str, subset: str) -> None:
         for unit, score, reference in self._type.units(self._task, observed, split, subset) if self._type else ():
@@ -84,16 +89,16 @@ class UnitsObserver:
 
 
 def write_units(path: Path, units: Units) -> None:
-    """Write units to a parquet file; task, type and metric go into its metadata."""
-    identity = {"task": units.task, "type": units.type, "metric": units.metric}
+    """Write units to a parquet file, and what they belong to into its metadata."""
+    identity = {key: getattr(units, key) for key in IDENTITY}
     with write_atomically(path) as temporary:
         pq.write_table(units.table.replace_schema_metadata(identity), temporary, compression="zstd")
 
 
 def read_units(path: Path) -> Units:
-    """Read the units of one task. Raises AscentError when the file is none of ours."""
+    """Read a file of units. Raises AscentError when it does not say what they belong to."""
     table = read_columns(path, SCHEMA)
     identity = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
-    if not {"task", "type", "metric"} <= identity.keys():
-        raise AscentError(f"{path}: does not say which task it is of; evaluate the task again.")
-    return Units(**{key: identity[key] for key in ("task", "type", "metric")}, table=table)
+    if missing := [key for key in IDENTITY if key not in identity]:
+        raise AscentError(f"{path}: does not name its {missing[0]}; re-run evaluate_task.")
+    return Units(**{key: identity[key] for key in IDENTITY}, table=table)

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from ..errors import AscentError
+from ..settings.evaluation import TWO_SIDED
 from .text import clean_text
-
-# In these tasks both texts are what is tested; in the others only the query is.
-_TWO_SIDED = ("sts", "pair-classification")
 
 
 class _Ignored(dict):
@@ -36,7 +34,7 @@ def leakage_key(text: str) -> str:
 def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:
     """Return the texts that a split of a pair table tests with, by key."""
     rows = pairs.filter(pl.col("split") == split)
-    texts = [*rows["query"], *rows.filter(pl.col("task").is_in(_TWO_SIDED))["positive"]]
+    texts = [*rows["query"], *rows.filter(pl.col("task").is_in(TWO_SIDED))["positive"]]
     return {leakage_key(text): text for text in dict.fromkeys(texts)}
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..errors import AscentError
-from ..evaluation.statistics import read_table
+from ..evaluation.statistics import read_table, verdict
 from ..files import read_json
 from ..model.contract import read_contract
 from ..model.saving import prompt_name
-from ..report.pages import environment, read_audits, verdict
+from ..report.pages import environment, read_audits
 from ..settings.recipe import ReleaseSettings
 from ..settings.stages import MergeStage
 from ..settings.training import Training

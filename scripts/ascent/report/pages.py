@@ -7,12 +7,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import AscentError
 from ..evaluation.mteb_names import metric_name
-from ..evaluation.statistics import read_table
+from ..evaluation.statistics import ALPHA, read_table, verdict
 from ..files import read_json, write_atomically
 from .figures import stage_colours
 
 TEMPLATES = Path(__file__).with_name("templates")
-ALPHA = 0.05
 # Width in pixels of the strip on which an interval is drawn.
 STRIP = 220
 
@@ -46,13 +45,6 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
 def p_text(value: float) -> str:
     """Return a p-value: two digits that count, and no more zeros than the test can resolve."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def verdict(row: dict, alpha: float = ALPHA) -> str:
-    """Return `better`, `worse` or `no clear difference` for a row of significance.tsv."""
-    if row["p_adjusted"] >= alpha:
-        return "no clear difference"
-    return "better" if row["difference"] > 0 else "worse"
 
 
 def score_table(rows: list[dict]) -> dict:

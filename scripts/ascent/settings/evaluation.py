@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from .base import Component, Count, Name, Positive, Settings, Split, one_of
+from .base import Component, Count, Name, Positive, Settings, Split, components, one_of
 from .heads import ScoreKind
 
 
@@ -64,6 +64,8 @@ class Clustering(LocalTask):
 
 
 AnyLocalTask = one_of(LocalTask)
+# Task types of rows whose positives are test texts, too. No local task is made of pair-classification rows.
+TWO_SIDED = [*(name for name, task in components(LocalTask).items() if task.tests_positives), "pair-classification"]
 
 
 class Evaluate(Settings):
