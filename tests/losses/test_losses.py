@@ -233,7 +233,7 @@ def test_learning_a_teacher_s_scores_is_sentence_transformers_loss(negatives):
 def test_a_teacher_s_scores_are_learned_at_every_size():
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(2 * ROWS, 2, torch.float64)
     batch = batch_of(queries, documents, teacher_scores=embeddings(2 * ROWS, 3, torch.float64)[:, 0])
-    stage = {"data": ["a"], "teacher": {"model": "t", "kind": "cross-encoder"}, "matryoshka": {3: 0.5}}
+    stage = {"data": ["a"], "teacher": {"model": "t", "type": "cross-encoder"}, "matryoshka": {3: 0.5}}
     found = load_objectives(TrainStage(objective={"margin_mse": {"scale": 2}}, **stage), Contract())(batch)
     cut = [torch.nn.functional.normalize(side[:, :3], dim=1) for side in (queries, documents)]
     short = replace(batch, queries=cut[0], documents=cut[1])

@@ -229,7 +229,7 @@ def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, train
     write_pairs(target, pair_frame(rows, "questions", "eng-Latn"))
 
     def change(values):
-        taught = {"objective": "margin_mse", "teacher": {"model": "tiny", "kind": kind, "max_tokens": 40}}
+        taught = {"objective": "margin_mse", "teacher": {"model": "tiny", "type": kind, "max_tokens": 40}}
         values["stages"]["finetune" if mined else "contrastive"] |= taught
 
     try:
@@ -283,12 +283,12 @@ def test_a_base_that_was_made_with_another_pooling_is_told(recipe, workspace):
 
 def test_stored_scores_are_no_job(recipe):
     plain = recipe()
-    stored = recipe(lambda values: values["stages"]["contrastive"].update(objective="margin_mse", teacher={"kind": "stored"}))
+    stored = recipe(lambda values: values["stages"]["contrastive"].update(objective="margin_mse", teacher={"type": "stored"}))
     assert [(job.rule, job.what) for job in stored.jobs] == [(job.rule, job.what) for job in plain.jobs]
 
 
 def test_a_teacher_that_scores_and_embeds_is_two_jobs(recipe):
-    taught = {"objective": {"margin_mse": {}, "embedding_mse": {}}, "teacher": {"model": "tiny", "kind": "bi-encoder"}}
+    taught = {"objective": {"margin_mse": {}, "embedding_mse": {}}, "teacher": {"model": "tiny", "type": "bi-encoder"}}
     found = recipe(lambda values: values["stages"]["finetune"].update(taught))
     one, other = (job(found, rule, "finetune, questions") for rule in ("score_with_teacher", "embed_with_teacher"))
     assert one.count == other.count

@@ -25,7 +25,7 @@ from ascent.settings.validation import check, load
 SUPPORT = Path(__file__).parents[1] / "support"
 SMALL = yaml.safe_load((SUPPORT / "small.yaml").read_text())
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
-CORPUS = {"source": SOURCE, "licence": "mit", "language": "eng-Latn"}
+CORPUS = {"source": SOURCE, "reader": {"pairs": {}}, "licence": "mit", "language": "eng-Latn"}
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_stage_mines_for_the_data_sets_that_have_a_use_for_negatives():
     """As Conan's: pairs with mined negatives beside graded ones."""
     stage = {"from": ["contrastive"], "objective": {"infonce": {}}, "batching": "balanced", "mining": {"model": "contrastive"}}
     stage["data"] = {"pairs": {}, "graded": {"objective": "cosent"}, "own": {"mine": False}, "both": {"objective": "margin_mse"}}
-    found = check(TrainStage, stage | {"teacher": {"kind": "cross-encoder", "model": "m"}}, "x")
+    found = check(TrainStage, stage | {"teacher": {"type": "cross-encoder", "model": "m"}}, "x")
     assert {name: found.mined(name) for name in found.data} == {"pairs": True, "graded": False, "own": False, "both": True}
     assert not found.mined("held out")
 
@@ -212,7 +212,7 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         (
             {
                 "stages__finetune__objective": "distill_kl",
-                "stages__finetune__teacher": {"model": "big", "kind": "cross-encoder"},
+                "stages__finetune__teacher": {"model": "big", "type": "cross-encoder"},
             },
             "'stages.finetune.teacher.model' names the model 'big', which is not there; known are: tiny.",
         ),
@@ -407,7 +407,7 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
 
 def test_a_teacher_has_a_settings_file_for_each_data_set_that_learns_from_it(write):
     def taught(**more):
-        stage = {"objective": "margin_mse", "teacher": {"model": "tiny", "kind": "cross-encoder"} | more}
+        stage = {"objective": "margin_mse", "teacher": {"model": "tiny", "type": "cross-encoder"} | more}
         recipe = changed(data__others={"corpus": "library", "task": "sts"})
         recipe["stages"]["finetune"] |= stage | {"data": {"questions": {}, "others": {"objective": "cosent"}}}
         return recipe
@@ -423,7 +423,7 @@ def test_a_teacher_has_a_settings_file_for_each_data_set_that_learns_from_it(wri
 
 
 def test_stored_scores_have_no_settings_file_and_no_model(write):
-    stored = {"objective": "margin_mse", "teacher": {"kind": "stored"}}
+    stored = {"objective": "margin_mse", "teacher": {"type": "stored"}}
     recipe = changed(data__questions={"corpus": "library"})
     recipe["stages"]["contrastive"] |= stored
     files = settings_files(load_recipes(write(small=recipe)))

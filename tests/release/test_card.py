@@ -50,7 +50,14 @@ SETTINGS = {
             "summary": "A toy.",
         },
     },
-    "corpora": {"letters": {"source": {"type": "files", "paths": ["x"]}, "licence": "CC | BY", "language": "eng-Latn"}},
+    "corpora": {
+        "letters": {
+            "source": {"type": "files", "paths": ["x"]},
+            "reader": {"pairs": {}},
+            "licence": "CC | BY",
+            "language": "eng-Latn",
+        },
+    },
     "models": {
         "tiny": {
             "source": {"type": "files", "paths": ["x"]},
@@ -182,14 +189,14 @@ def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch
     for stage in ("contrastive", "other"):
         settings["recipe"]["stages"][stage] |= {
             "objective": "margin_mse",
-            "teacher": {"model": "judge", "kind": "cross-encoder"},
+            "teacher": {"model": "judge", "type": "cross-encoder"},
         }
     monkeypatch.setitem(globals(), "SETTINGS", settings)
     text = (release(files, model) / "README.md").read_text()
     assert "| contrastive | team/judge | cross-encoder | CC \\| NC |" in text
     assert "| other | team/judge" not in text
     assert "The licences of the training data and of the teachers, above" in text
-    settings["recipe"]["stages"]["contrastive"]["teacher"] = {"kind": "stored"}
+    settings["recipe"]["stages"]["contrastive"]["teacher"] = {"type": "stored"}
     text = (release(files, model) / "README.md").read_text()
     assert "| contrastive | scores that its training data have | stored | that of the data |" in text
 

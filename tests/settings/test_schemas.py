@@ -121,9 +121,9 @@ def test_the_committed_files_are_accepted():
     [
         ("config", ["recipe"], ["demo"]),
         ("config", ["corpora", "lee", "license"], "mit"),
-        ("config", ["corpora", "lee", "reader"], "tables"),
-        ("config", ["corpora", "lee", "options", "score"], "similarities.txt"),
-        ("config", ["corpora", "insuranceqa", "options", "slice", "pol"], 3000),
+        ("config", ["corpora", "lee", "reader", "type"], "tables"),
+        ("config", ["corpora", "lee", "reader", "score"], "similarities.txt"),
+        ("config", ["corpora", "insuranceqa", "reader", "slice", "pol"], 3000),
         ("config", ["corpora", "lee", "source", "type"], "pip"),
         ("config", ["models", "all-minilm-l6-v2", "source", "version"], 0.1),
         ("recipe", ["stages", "finetune", "learning_rat"], 1.0e-4),

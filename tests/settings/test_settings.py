@@ -10,19 +10,20 @@ from pydantic import BaseModel
 from ascent import settings
 from ascent.errors import AscentError, did_you_mean
 from ascent.settings.base import Settings
-from ascent.settings.corpora import Corpus, HubSource
+from ascent.settings.corpora import Corpus
 from ascent.settings.losses import Infonce
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
 from ascent.settings.recipe import Config
+from ascent.settings.sources import Hub
 from ascent.settings.stages import MergeStage
 from ascent.settings.training import DataUse, TrainStage
 from ascent.settings.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
-CORPUS = {"source": SOURCE, "licence": "mit", "language": "eng-Latn"}
+CORPUS = {"source": SOURCE, "reader": {"pairs": {"train": ["a"]}}, "licence": "mit", "language": "eng-Latn"}
 TRAIN = {"objective": "infonce", "data": ["questions"]}
-STORED = TRAIN | {"objective": "margin_mse", "teacher": {"kind": "stored"}}
+STORED = TRAIN | {"objective": "margin_mse", "teacher": {"type": "stored"}}
 PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": ["*"]}
 
 
@@ -34,6 +35,20 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (TrainStage, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
         (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
         (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
+        (Corpus, CORPUS | {"source": {"type": "pip"}}, "'source.type' is 'pip'; known are: files, hub, pypi."),
+        (Corpus, CORPUS | {"reader": {"type": "tabel"}}, "'reader.type' is 'tabel'; did you mean 'table'?"),
+        (Corpus, CORPUS | {"reader": {"pairs": {}, "colums": {}}}, "unknown key 'reader.colums'; did you mean 'columns'?"),
+        (
+            Corpus,
+            CORPUS | {"reader": {"pairs": {}, "columns": {"positive_scores": "s"}}},
+            "'reader.columns': a teacher's scores are those of the positive and of all negatives; name positive_scores, and ",
+        ),
+        # The former form.
+        (
+            Corpus,
+            CORPUS | {"reader": "similarity", "options": {"scores": "a.txt"}},
+            "a reader and its options are one map now; write reader: {type: similarity, scores: a.txt}.",
+        ),
         (Config, {"corpora": {}, "models": {}, "recipe": ["a"]}, "unknown key 'recipe'; did you mean 'recipes'?"),
         (Config, {"corpora": {}, "models": {}}, "'recipes' is missing; add it."),
         (Config, {"recipes": [], "corpora": {"a": CORPUS | {"licence": 3}}, "models": {}}, "'corpora.a.licence' is 3, but "),
@@ -129,20 +144,25 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         ),
         (
             TrainStage,
-            TRAIN | {"objective": "embedding_mse", "teacher": {"model": "a", "kind": "cross-encoder"}},
+            TRAIN | {"objective": "embedding_mse", "teacher": {"model": "a", "type": "cross-encoder"}},
             "the objective 'embedding_mse' learns embeddings, which a cross-encoder has not: take a bi-encoder",
         ),
         (
             TrainStage,
-            TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder"}},
+            TRAIN | {"teacher": {"model": "a", "type": "cross-encoder"}},
             "no objective learns from the teacher: leave it out, or name an objective such as margin_mse",
         ),
         (
             TrainStage,
-            TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder", "max_token": 2}},
+            TRAIN | {"teacher": {"model": "a", "type": "cross-encoder", "max_token": 2}},
             "unknown key 'teacher.max_token'; did you mean 'max_tokens'?",
         ),
-        (TrainStage, STORED | {"teacher": {"kind": "stored", "model": "a"}}, "unknown key 'teacher.model'; known are: kind."),
+        (
+            TrainStage,
+            TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder"}},
+            "'teacher': 'kind' is now called 'type'; write teacher: {model: a, type: cross-encoder}.",
+        ),
+        (TrainStage, STORED | {"teacher": {"type": "stored", "model": "a"}}, "unknown key 'teacher.model'; known are: type."),
         (
             TrainStage,
             STORED | {"objective": "embedding_mse"},
@@ -153,10 +173,10 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             STORED | {"mining": {"model": "base"}},
             "mining takes negatives for which no score is stored: set mine: false, or name a model as teacher",
         ),
-        (TrainStage, TRAIN | {"teacher": {"model": "a", "kind": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
+        (TrainStage, TRAIN | {"teacher": {"model": "a", "type": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
         (Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),
         (Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
-        (HubSource, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
+        (Hub, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
     ],
 )
 def test_a_wrong_value_is_one_sentence(kind, values, message):
@@ -199,7 +219,7 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
-        (Corpus, CORPUS | {"options": {"columns": {"query": "q"}}}),
+        (Corpus, CORPUS | {"reader": {"type": "table", "pairs": {}, "columns": {"query": "q"}}}),
         (Corpus, CORPUS | {"source": PYPI}),
         (Contract, {"pooling": "cls", "prompts": {"query": {"retrieval": "Frage: ü\n", "default": ""}}}),
         (TrainStage, TRAIN | {"from": ["a"], "mining": {"model": "a", "ranks": [2, 40]}, "learning_rate": 1.0e-5}),

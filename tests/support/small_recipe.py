@@ -94,17 +94,17 @@ def make_workspace(folder: Path) -> Path:
         "corpora": {
             "library": {
                 "source": source(*(f"{split}.jsonl" for split in splits)),
-                "options": {"pairs": {split: [f"{split}.jsonl"] for split in splits}},
+                "reader": {"pairs": {split: [f"{split}.jsonl"] for split in splits}},
                 **common,
             },
             "modules": {
                 "source": source(*(f"classes-{split}.jsonl" for split in splits)),
-                "options": {"pairs": {split: [f"classes-{split}.jsonl"] for split in splits}, "task": "classification"},
+                "reader": {"pairs": {split: [f"classes-{split}.jsonl"] for split in splits}, "task": "classification"},
                 **common,
             },
             "similar": {
                 "source": source("similar.tsv"),
-                "options": {
+                "reader": {
                     "pairs": {"test": ["similar.tsv"]},
                     "columns": {"query": "first", "positive": "second", "label": "score"},
                     "task": "sts",

@@ -33,7 +33,7 @@ from ascent.tokens import tokenise as tokenised
 from ascent.tokens.table import TokenisedPairs
 from support.small_recipe import make_model
 
-TEACHER = {"model": "t", "kind": "cross-encoder", "max_tokens": 48}
+TEACHER = {"model": "t", "type": "cross-encoder", "max_tokens": 48}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_candidates_are_scored_by_a_bi_encoder(tiny_resource, rows, asked, monke
     monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
     monkeypatch.setattr(teachers, "CHUNK", 13)
     prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
-    teacher = BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32, prompts=prompts)
+    teacher = BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32, prompts=prompts)
     found = score_with_teacher(Teaching(teacher=teacher, task="retrieval"), tiny_resource, rows)
     reference = SentenceTransformer(str(tiny_resource), device="cpu")
     reference.max_seq_length = 32
@@ -120,7 +120,7 @@ def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows
     width = transformer.get_embedding_dimension()
     modules = [transformer, Pooling(width, pooling), *([Dense(width, 8)] if layer else [])]
     SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "teacher"))
-    teaching = Teaching(teacher=BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32), task="retrieval")
+    teaching = Teaching(teacher=BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32), task="retrieval")
     message = r"modules\.json: the model has a layer \(2_Dense\)" if layer else "pools by cls, but the recipe's teacher by mean"
     with pytest.raises(AscentError, match=message):
         score_with_teacher(teaching, tmp_path / "teacher", rows)
@@ -150,7 +150,7 @@ def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
     monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
     monkeypatch.setattr(teachers, "CHUNK", 13)
     prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
-    teacher = BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32, prompts=prompts)
+    teacher = BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32, prompts=prompts)
     embeddings = embed_with_teacher(Teaching(teacher=teacher, task="retrieval"), tiny_resource, rows)
     write_embeddings(tmp_path / "embeddings", embeddings, pairs, None)
     table = TokenisedPairs(tokens_of(pairs, embeddings=tmp_path / "embeddings"))
@@ -194,7 +194,7 @@ def test_embeddings_of_other_rows_or_damaged_ones_are_refused(pairs, training_pa
 
 def test_embeddings_too_large_to_keep_are_refused(tiny_resource, rows, monkeypatch):
     monkeypatch.setattr(encoder.Encoder, "encode", lambda self, texts, **_: np.full((len(texts), 2), 1e5, dtype=np.float32))
-    teaching = Teaching(teacher=BiEncoderTeacher(model="t", kind="bi-encoder", max_tokens=32), task="retrieval")
+    teaching = Teaching(teacher=BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32), task="retrieval")
     with pytest.raises(AscentError, match=r"tiny: an embedding has a number above 65,504; set the teacher's normalise: true"):
         embed_with_teacher(teaching, tiny_resource, rows)
 
@@ -277,9 +277,9 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     lines[9] = lines[9] | {"pos_scores": [9.0, math.nan]}
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
     columns = {"positive": "pos", "negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores"]}
-    reading = Reading(options={"pairs": {"train": ["*.jsonl"]}, "columns": columns}, language="eng-Latn")
+    reading = Reading(reader={"pairs": {"train": ["*.jsonl"]}, "columns": columns}, language="eng-Latn")
     pairs, _, audit = normalise("web", reading, tmp_path)
-    assert audit["set_aside"] == {"not one score for each negative": 1, "positive's score is not a finite number": 1}
+    assert audit["set_aside"] == {"not one score per negative": 1, "positive's score is not a finite number": 1}
     pairs, audit = prepare("taught", Preparation(corpus="web"), pairs, pairs.clear())
     pairs, audit = keep_scored(Threshold(min_score=None), pairs, audit, None)
     assert audit["dropped"] == {"the pair occurred before": 2, "query longer than 2000 characters": 2}
@@ -287,7 +287,7 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     write_pairs(path, pairs)
     tokenised.tokenise_pairs(tiny_model, training_contract.tokenising("retrieval"), path, None, tmp_path / "tokens", scores=path)
 
-    data = data_of({"taught": tmp_path / "tokens"}, objective="distill_kl", teacher={"kind": "stored"})
+    data = data_of({"taught": tmp_path / "tokens"}, objective="distill_kl", teacher={"type": "stored"})
     schedule, seen = data.schedule(), 0
     for step in range(len(schedule)):
         batch = data.batch(schedule[step], rank=0, world=1)
@@ -355,6 +355,6 @@ def test_a_teacher_of_another_dimension_is_refused(
     texts = len(set(table["query"])) + len(set(candidates(table)["document"]))
     write_embeddings(tmp_path / "embeddings", np.zeros((texts, 8), dtype=np.float16), training_pairs, None)
     tokens = tokens_of(training_pairs, embeddings=tmp_path / "embeddings")
-    asked = {"objective": "embedding_mse", "teacher": {"model": "t", "kind": "bi-encoder"}}
+    asked = {"objective": "embedding_mse", "teacher": {"model": "t", "type": "bi-encoder"}}
     with pytest.raises(AscentError, match=r"stages\.s\.data\.questions: the teacher's embeddings have 8 dimensions, the model's"):
         train_here(tiny_model, training_contract, tokens=tokens, **asked)

@@ -66,7 +66,7 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     columns = {"negatives": ["negative"], "positive_scores": "high", "negative_scores": ["low"]}
     config["corpora"]["scored"] = {
         "source": {"type": "files", "paths": [str(tmp_path / "scored.jsonl")]},
-        "options": {"pairs": {"train": ["scored.jsonl"]}, "columns": columns},
+        "reader": {"pairs": {"train": ["scored.jsonl"]}, "columns": columns},
         "licence": "mit",
         "language": "eng-Latn",
     }
@@ -77,15 +77,15 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     recipe = yaml.safe_load(recipe_of(fresh).read_text())
     recipe["data"]["questions"] = {"corpus": "library", "decontaminate": ["library"]}
     recipe["data"]["scored"] = {"corpus": "scored"}
-    recipe["stages"]["stored"] = {"objective": "distill_kl", "data": ["scored"], "teacher": {"kind": "stored"}}
+    recipe["stages"]["stored"] = {"objective": "distill_kl", "data": ["scored"], "teacher": {"type": "stored"}}
     recipe["shards"] = 1
     recipe["stages"]["finetune"] |= {
         "from": ["base"],
         "objective": {"margin_mse": {"scale": 0.1}},
         "mining": {"model": "base", "per_query": 2, "max_share_of_positive": 2},
-        "teacher": {"model": "judge", "kind": "cross-encoder", "max_tokens": 48},
+        "teacher": {"model": "judge", "type": "cross-encoder", "max_tokens": 48},
     }
-    embeds = {"objective": "embedding_mse", "teacher": {"model": "tiny", "kind": "bi-encoder", "max_tokens": 16}}
+    embeds = {"objective": "embedding_mse", "teacher": {"model": "tiny", "type": "bi-encoder", "max_tokens": 16}}
     recipe["stages"]["contrastive"] |= embeds
     recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
     model, stage = "results/small/finetune/model", fresh / "results/small/finetune"
@@ -94,7 +94,7 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     stored = np.load(fresh / "results/small/stored/tokens/scored/teacher_scores.npy").tolist()
     assert stored == [row[score] for row in rows if row["low"] is not None for score in ("high", "low")]
     set_aside = json.loads((fresh / "results/corpora/scored/audit.json").read_text())["set_aside"]
-    assert set_aside == {"not one score for each negative": 1}
+    assert set_aside == {"not one score per negative": 1}
     embedded = np.load(fresh / "results/small/contrastive/tokens/questions/teacher_embeddings.npy")
     texts = json.loads((fresh / "results/small/contrastive/tokens/questions/meta.json").read_text())["texts"]
     assert (embedded.dtype, embedded.shape) == (np.float16, (sum(texts.values()), 32))

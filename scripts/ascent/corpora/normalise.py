@@ -2,17 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 
 import polars as pl
 
-from ..errors import AscentError, did_you_mean
+from ..components import module_of
+from ..errors import AscentError
 from ..pairs.table import Document, document_frame, pair_frame
 from ..settings.corpora import Reading
-from ..settings.validation import check
-from . import readers
 from .readers import Rejected
 
 # Rows of these tasks are searched for: their positives belong to the documents of their split.
@@ -22,14 +19,8 @@ EXAMPLES = 5
 
 def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
     """Read a retrieved corpus. Return its pairs, its documents, and an audit of the rows set aside."""
-    known = [module.name for module in iter_modules(readers.__path__)]
-    if corpus.reader not in known:
-        raise AscentError(f"corpus {name}: unknown reader '{corpus.reader}'; {did_you_mean(corpus.reader, known)}")
-    reader = import_module(f"{readers.__name__}.{corpus.reader}")
-    options = check(reader.Options, corpus.options, f"corpus {name}, options of reader {corpus.reader}")
-
     pairs, documents, positives, reasons, examples = [], [], [], Counter(), defaultdict(list)
-    for row in reader.read(Path(folder), options):
+    for row in module_of(corpus.reader).read(Path(folder), corpus.reader):
         if isinstance(row, Rejected):
             reasons[row.reason] += 1
             if len(examples[row.reason]) < EXAMPLES:
@@ -42,9 +33,10 @@ def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFr
                 positives.append(Document(row.positive, row.split))
     if not pairs:
         why = "; ".join(f"{count} x {reason}, first at {examples[reason][0]}" for reason, count in reasons.most_common())
-        raise AscentError(f"corpus {name}: no usable row ({why or 'its files are empty'}); mend the corpus or `options`.")
+        raise AscentError(f"corpus {name}: no usable row ({why or 'its files are empty'}); fix the corpus or its `reader`.")
     documents = document_frame([*documents, *positives])
     audit = {
+        "kind": "corpus",
         "corpus": name,
         "pairs": _count(f"{pair.split} {pair.task}" for pair in pairs),
         "documents": _count(documents["split"]),

@@ -15,7 +15,6 @@ from ..settings.training import PretrainStage, Training, TrainStage
 from ..settings.validation import check
 from .recipes import Recipes, kind_of, mteb_tasks
 
-READERS = Path(__file__).parents[1] / "corpora" / "readers"
 # Later files are laid over earlier ones, as by the Snakefile.
 CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
 
@@ -44,10 +43,6 @@ def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
     """Load and check the configuration and every recipe that it names."""
     checked = check(Config, config, where)
     recipes = {}
-    readers = [file.stem for file in READERS.glob("*.py") if file.stem != "__init__"]
-    for name, corpus in checked.corpora.items():
-        if corpus.reader not in readers:
-            raise AscentError(f"{where}: 'corpora.{name}.reader' is '{corpus.reader}'; {did_you_mean(corpus.reader, readers)}")
     for name in checked.recipes:
         if name in SHARED_FOLDERS:
             raise AscentError(f"{where}: a recipe cannot be called '{name}', the name of another folder of results; rename it.")

@@ -1,21 +1,17 @@
-"""JSON schemas and tables of every setting, made of the settings' models and of the readers' options.
+"""JSON schemas and tables of every setting, made from the settings' models.
 
 The schemas are for editors and for reading: what the workflow itself checks a file against are the models.
 """
 
 import json
 from collections.abc import Iterator
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from ..corpora import readers
 from ..errors import AscentError
 from ..settings.base import Settings
-from ..settings.corpora import Corpus
 from ..settings.recipe import Config, Recipe
 
 # Below this line of config/README.md everything is generated; what stands above it is written by hand.
@@ -25,30 +21,8 @@ _HEADER = "# Written by `make schemas` from the docstrings in scripts/ascent: ed
 
 def config_schema() -> dict[str, Any]:
     """Return the schema of the configuration's files. None of them need be complete: they are laid over each other."""
-    schema = _whole_configuration()
-    del schema["required"]
-    return schema
-
-
-def _whole_configuration() -> dict[str, Any]:
-    """Return the schema of the merged configuration. A corpus's `options` are those of its reader."""
     schema = _schema(Config)
-    corpus = schema["$defs"]["Corpus"]
-    default = Corpus.model_fields["reader"].default
-    names = sorted((module.name for module in iter_modules(readers.__path__)), key=lambda name: (name != default, name))
-    corpus["properties"]["reader"]["enum"] = names
-    corpus["allOf"] = []
-    for name in names:
-        prefix = name.capitalize()
-        options = _schema(import_module(f"{readers.__name__}.{name}").Options, prefix)
-        schema["$defs"] |= options.pop("$defs", {})
-        schema["$defs"][f"{prefix}Options"] = {key: value for key, value in options.items() if key != "$schema"}
-        then = {"properties": {"options": {"$ref": f"#/$defs/{prefix}Options"}}}
-        if "required" in options:
-            then["required"] = ["options"]
-        # A corpus that names no reader has the default one, so there the key need not be present.
-        condition = {"properties": {"reader": {"const": name}}} | ({} if name == default else {"required": ["reader"]})
-        corpus["allOf"].append({"if": condition, "then": then})
+    del schema["required"]
     return schema
 
 
@@ -67,7 +41,7 @@ def readme_text(current: str) -> str:
     written, mark, _ = current.partition(MARK)
     if not mark:
         raise AscentError(f"config/README.md: the line '{MARK}' is missing; put it where the tables begin.")
-    files = [("config/config.yaml", _whole_configuration()), ("config/recipes/<recipe>.yaml", recipe_schema())]
+    files = [("config/config.yaml", _schema(Config)), ("config/recipes/<recipe>.yaml", recipe_schema())]
     return f"{written}{MARK}\n\n" + "\n".join(f"## `{name}`\n\n{_tables(schema)}" for name, schema in files)
 
 
@@ -81,11 +55,11 @@ class _WithoutTitles(GenerateJsonSchema):
         return False
 
 
-def _schema(model: type[Settings], prefix: str = "") -> dict[str, Any]:
-    """Return a model's schema; `prefix` goes before the names of its definitions."""
-    schema = model.model_json_schema(by_alias=True, ref_template=f"#/$defs/{prefix}{{model}}", schema_generator=_WithoutTitles)
+def _schema(model: type[Settings]) -> dict[str, Any]:
+    """Return a model's schema."""
+    schema = model.model_json_schema(by_alias=True, schema_generator=_WithoutTitles)
     schema = json.loads(json.dumps(schema))  # no part is shared, so that YAML needs no anchors
-    definitions = {prefix + name: definition for name, definition in schema.pop("$defs", {}).items()}
+    definitions = schema.pop("$defs", {})
     for definition in (schema, *definitions.values()):
         definition.pop("title", None)
         for node in definition.get("properties", {}).values():
@@ -140,7 +114,7 @@ def _models(node: Any, path: str, definitions: dict, seen: set[str]) -> Iterator
             yield from _models(below, f"{path}.{key}" if path else key, definitions, seen)
         for below in (node.get("additionalProperties"), *node.get("patternProperties", {}).values()):
             yield from _models(below, f"{path}.<name>", definitions, seen)
-        for key in ("items", "anyOf", "oneOf", "allOf", "then"):
+        for key in ("items", "anyOf", "oneOf"):
             yield from _models(node.get(key), path, definitions, seen)
 
 

@@ -3,8 +3,6 @@
 Nothing here imports torch or touches a network: every cluster job parses the workflow again.
 """
 
-import yaml
-
 from .. import layout
 from ..settings.base import Settings
 from ..settings.corpora import Reading
@@ -12,6 +10,7 @@ from ..settings.model import Adoption
 from ..settings.negatives import Selection
 from ..settings.pairs import Preparation, Scoring, Threshold
 from ..settings.recipe import Recipe, ReleaseSettings
+from ..settings.sources import Resource
 from ..settings.teachers import Teaching
 from ..settings.training import Running, Training
 from ..settings.validation import dump
@@ -27,9 +26,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     files = {}
     for kind in ("corpora", "models"):
         for name, resource in getattr(recipes.config, kind).items():
-            files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = _yaml(
-                {"source": resource.source.model_dump(mode="json")}
-            )
+            files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = _part(Resource, resource)
     for name, corpus in recipes.config.corpora.items():
         files[layout.CORPUS_SETTINGS.format(corpus=name)] = _part(Reading, corpus)
     for name, dataset in recipes.datasets.items():
@@ -74,7 +71,3 @@ def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
         corpora={corpus: recipes.config.corpora[corpus] for corpus in sorted(corpora)},
         models={model: recipes.config.models[model] for model in sorted(models)},
     )
-
-
-def _yaml(values: dict) -> str:
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

@@ -12,6 +12,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_serializer
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -53,9 +54,19 @@ def components(kind: type[C]) -> dict[str, type[C]]:
     return found
 
 
-def one_of(kind: type[Component]) -> Any:
-    """Return the type of one component of a kind, which says by `type` which one it is."""
-    return Annotated[reduce(or_, components(kind).values()), Field(discriminator="type")]
+def one_of(kind: type[Component], default: str | None = None) -> Any:
+    """Return the type of one component of a kind, which says by `type` which one it is; if omitted, the default."""
+    union = Annotated[reduce(or_, components(kind).values()), Field(discriminator="type")]
+
+    def typed(given: Any) -> Any:
+        return {"type": default, **given} if isinstance(given, dict) else given
+
+    return Annotated[union, BeforeValidator(typed, json_schema_input_type=union)] if default else union
+
+
+def as_written(values: Any) -> str:
+    """Return values as one line of YAML, for a message that shows how to write them."""
+    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()
 
 
 class Choice(Settings):

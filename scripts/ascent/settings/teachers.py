@@ -1,47 +1,56 @@
-"""Models that score or embed texts for another model to learn."""
+"""Models that score or embed texts for another model to learn from."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from .base import Count, Settings, TaskType
+from .base import Count, Settings, TaskType, as_written
 from .model import Backbone
 
 
 class BiEncoderTeacher(Backbone):
-    """A teacher that embeds queries and documents apart; its score is the inner product of the two embeddings."""
+    """A teacher that embeds queries and documents separately. Its score is the inner product of two embeddings."""
 
-    kind: Literal["bi-encoder"]
+    type: Literal["bi-encoder"]
     """The kind of teacher."""
 
 
 class CrossEncoderTeacher(Settings):
-    """A teacher that reads a query and a document together; its score is its one logit."""
+    """A teacher that reads a query and a document together. Its score is its only logit."""
 
-    kind: Literal["cross-encoder"]
+    type: Literal["cross-encoder"]
     """The kind of teacher."""
     model: str
     """Name of a model in config/models.yaml: one for sequence classification, with one label."""
     max_tokens: Count = 512
-    """A query and a document that have more tokens together are cut, the longer one first; special tokens count."""
+    """A query and a document that have more tokens together are truncated, the longer one first. Special tokens count."""
 
 
 class StoredTeacher(Settings):
-    """A teacher's scores that the corpora bring along, from the columns that the reader `table` calls positive_scores and
-    negative_scores."""
+    """Scores that come with the corpus, from the columns `positive_scores` and `negative_scores` of the reader `table`."""
 
-    kind: Literal["stored"]
+    type: Literal["stored"]
     """The kind of teacher."""
 
     # No model runs.
     model: ClassVar[None] = None
 
 
-Teacher = Annotated[BiEncoderTeacher | CrossEncoderTeacher | StoredTeacher, Field(discriminator="kind")]
+_Teacher = Annotated[BiEncoderTeacher | CrossEncoderTeacher | StoredTeacher, Field(discriminator="type")]
+
+
+def _type_was_kind(given: Any) -> Any:
+    if isinstance(given, dict) and "kind" in given:
+        renamed = {"type" if key == "kind" else key: value for key, value in given.items()}
+        raise ValueError(f"'kind' is now called 'type'; write teacher: {as_written(renamed)}")
+    return given
+
+
+Teacher = Annotated[_Teacher, BeforeValidator(_type_was_kind, json_schema_input_type=_Teacher)]
 
 
 class Teaching(Settings):
-    """teacher/<dataset>.yaml: what scores or embeds a data set's texts for a stage to learn."""
+    """teacher/<dataset>.yaml: what scores or embeds a data set's texts for a stage to learn from."""
 
     teacher: Teacher
     """The model, and how it is used."""

@@ -282,11 +282,11 @@ class TrainStage(Training):
         for loss, needed in [item for name in self.data for item in self.taught(name).items()]:
             if self.teacher is None:
                 raise ValueError(f"the objective '{loss}' learns from a teacher: give the stage a teacher")
-            if needed == "teacher embeddings" and self.teacher.kind != "bi-encoder":
-                has_none = "are not stored" if self.teacher.kind == "stored" else "a cross-encoder has not"
+            if needed == "teacher embeddings" and self.teacher.type != "bi-encoder":
+                has_none = "are not stored" if self.teacher.type == "stored" else "a cross-encoder has not"
                 raise ValueError(f"the objective '{loss}' learns embeddings, which {has_none}: take a bi-encoder")
         mined = any(self.mined(name) and self.taught(name) for name in self.data)
-        if mined and self.teacher.kind == "stored":
+        if mined and self.teacher.type == "stored":
             raise ValueError("mining takes negatives for which no score is stored: set mine: false, or name a model as teacher")
         if mined and self.mining.dynamic is not None:
             raise ValueError("mining.dynamic takes negatives that the teacher was not asked of: leave it out, or set mine: false")

@@ -1,42 +1,35 @@
-"""Where corpora and models come from: one module for each type of source, all with the same function:
+"""Where corpora and models come from: one module per source, each with the function
 
     fetch(source, folder, kind, cache)    put the source's files under `folder`
 
-`kind` is "corpora" or "models"; `cache` is a folder for downloads that several resources share.
+`source` are its settings (settings/sources.py), `kind` is "corpora" or "models", `cache` is a folder for downloads that
+several resources share.
 """
 
 import fnmatch
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
+from ..components import module_of
 from ..errors import AscentError
 from ..files import folder_atomically, sha256_file, write_json
-from ..settings.base import Settings
-from ..settings.corpora import Source
+from ..settings.sources import Source
 from .gguf import unpack_gguf
 
-# Loading these runs code that they contain.
+# Loading these runs the code that they contain.
 PICKLES = ("*.pkl", "*.pickle", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.joblib")
 
 
-class Resource(Settings):
-    """What retrieving needs of a corpus or a model."""
-
-    source: Source
-    """Where the files come from."""
-
-
 def retrieve(source: Source, folder: str | Path, kind: Literal["corpora", "models"], cache: str | Path) -> None:
-    """Make `folder` hold the source's files, and provenance.json with the source and each file's SHA-256.
+    """Fill `folder` with the source's files and provenance.json: the source and each file's SHA-256.
 
-    A model in a GGUF file is unpacked: the folder holds what it becomes, and the source's digest pins what it was.
+    A GGUF file of a model is replaced by its unpacked model; the source's digest pins the GGUF file.
     """
     with folder_atomically(folder) as temporary:
-        import_module(f".{source.type}", __name__).fetch(source, temporary, kind, Path(cache))
+        module_of(source).fetch(source, temporary, kind, Path(cache))
         packed = sorted(temporary.glob("*.gguf")) if kind == "models" else []
         if len(packed) > 1:
-            raise AscentError(f"{folder}: the source gives {len(packed)} GGUF files; keep one, by `members`, `files` or `paths`.")
+            raise AscentError(f"{folder}: the source gives {len(packed)} GGUF files; keep one by `members`, `files` or `paths`.")
         for file in packed:
             unpack_gguf(file, temporary)
             file.unlink()
@@ -54,5 +47,5 @@ def retrieve(source: Source, folder: str | Path, kind: Literal["corpora", "model
 
 
 def is_pickle(name: str) -> bool:
-    """Whether a file of this name would be unpickled when it is loaded."""
+    """Whether loading a file of this name would unpickle it."""
     return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in PICKLES)

@@ -1,14 +1,14 @@
-"""Files and folders of this machine, copied: a resource must not change beneath the steps that read it."""
+"""Files and folders of this machine, copied, so that a resource does not change under the steps that read it."""
 
 import shutil
 from pathlib import Path
 
 from ..errors import AscentError, did_you_mean
 from ..files import sha256_file
-from ..settings.corpora import FilesSource
+from ..settings.sources import Files
 
 
-def fetch(source: FilesSource, folder: Path, kind: str, cache: Path) -> None:
+def fetch(source: Files, folder: Path, kind: str, cache: Path) -> None:
     """Copy the source's files, and the files in its folders, to `folder`; check the pinned digests."""
     for path in map(Path, source.paths):
         if path.is_dir():
@@ -23,9 +23,9 @@ def fetch(source: FilesSource, folder: Path, kind: str, cache: Path) -> None:
     for name, pinned in source.sha256.items():
         if name not in names:
             raise AscentError(f"sha256: there is no file '{name}' in `paths`; {did_you_mean(name, names)}")
-        found = sha256_file(folder / name)
-        if found != pinned:
-            raise AscentError(f"{name}: its SHA-256 is {found}, but {pinned} is pinned; restore the file or pin anew.")
+        digest = sha256_file(folder / name)
+        if digest != pinned:
+            raise AscentError(f"{name}: its SHA-256 is {digest}, but {pinned} is pinned; restore the file or pin this digest.")
 
 
 def _copy(file: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model as llama.cpp keeps it, one GGUF file, turned into a folder that everything else loads. Nothing of it is run."""
+"""A GGUF file, llama.cpp's form of a model, unpacked into a folder that everything else loads. None of its code is run."""
 
 from pathlib import Path
 
@@ -6,12 +6,11 @@ from ..errors import AscentError
 
 
 def unpack_gguf(file: Path, folder: Path) -> None:
-    """Write a GGUF file's model to `folder` as config.json, safetensors (float32, from what the file's blocks were rounded to)
-    and a tokenizer.
+    """Write a GGUF file's model to `folder`: config.json, safetensors (float32, dequantised) and a tokenizer.
 
-    Raises AscentError when transformers does not know its architecture, or the file is damaged.
+    Raises AscentError if transformers does not know its architecture, or the file is damaged.
     """
-    import torch  # seconds of imports, which other sources do without
+    import torch  # takes seconds, and other sources do not need it
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -23,8 +22,8 @@ def unpack_gguf(file: Path, folder: Path) -> None:
         raise AscentError(f"{file.name}: a GGUF file needs the packages gguf and accelerate ({error}); install them.") from None
     except Exception as error:  # a damaged file fails anywhere
         reason = " ".join(str(error).split())
-        raise AscentError(f"{file.name}: transformers cannot read this GGUF file ({reason}); take another model.") from None
-    # A model that was loaded so refuses to be saved, as it would be under the rounded weights' own configuration.
+        raise AscentError(f"{file.name}: transformers cannot read this GGUF file ({reason}); use another model.") from None
+    # transformers does not save a model loaded from GGUF; an equal one with a plain configuration it does.
     config = type(model.config)(**{key: value for key, value in model.config.to_dict().items() if key != "quantization_config"})
     plain = AutoModel.from_config(config)
     plain.load_state_dict(model.state_dict(), assign=True)

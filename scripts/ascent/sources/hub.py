@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 from ..errors import AscentError
-from ..settings.corpora import HubSource
+from ..settings.sources import Hub
 from . import PICKLES
 
 
-def fetch(source: HubSource, folder: Path, kind: str, cache: Path) -> None:
-    """Put the repository's files that match the source's patterns under `folder`. Pickles are left behind."""
+def fetch(source: Hub, folder: Path, kind: str, cache: Path) -> None:
+    """Put the repository's files that match the source's patterns under `folder`. Pickles are left out."""
     import huggingface_hub as hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -26,7 +26,7 @@ def fetch(source: HubSource, folder: Path, kind: str, cache: Path) -> None:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise AscentError(
-            f"{where}: could not be fetched ({type(error).__name__}: {reason}); check `id`, `revision` and the network."
+            f"{where}: could not be retrieved ({type(error).__name__}: {reason}); check `id`, `revision` and the network."
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub library's own notes, with times in them
     if not any(path.is_file() for path in folder.rglob("*")):

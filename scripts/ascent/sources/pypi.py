@@ -1,7 +1,7 @@
 """Files inside a package of the Python package index.
 
-The archive is found by its digest, checked, and read with zipfile or tarfile. Nothing of it is imported,
-built or installed: `pip download` would run a source archive's setup.py.
+The archive is found by its digest, checked, and read with zipfile or tarfile. It is never imported, built or
+installed: `pip download` would run a source archive's setup.py.
 """
 
 import fnmatch
@@ -24,13 +24,13 @@ from urllib3.util import Retry
 
 from ..errors import AscentError, did_you_mean
 from ..files import sha256_file, write_atomically
-from ..settings.corpora import PypiSource
+from ..settings.sources import Pypi
 from . import is_pickle
 
 _TIMEOUT = 60  # seconds without a byte
 
 
-def fetch(source: PypiSource, folder: Path, kind: str, cache: Path) -> None:
+def fetch(source: Pypi, folder: Path, kind: str, cache: Path) -> None:
     """Put the members that match the source's patterns under `folder`."""
     archive = _download(source, cache)
     package = f"{source.name} {source.version}"
@@ -43,10 +43,10 @@ def fetch(source: PypiSource, folder: Path, kind: str, cache: Path) -> None:
         unmatched -= patterns
         target = _place(folder, name, source.strip, package)
         if not is_regular:
-            raise AscentError(f"{package}: member '{name}' is a link or a device; leave it out of `members`.")
+            raise AscentError(f"{package}: member '{name}' is a link or a device; remove it from `members`.")
         if is_pickle(name):
             raise AscentError(
-                f"{package}: member '{name}' may be a pickle, which runs code when it is loaded; leave it out of `members`."
+                f"{package}: member '{name}' may be a pickle, which runs code when it is loaded; remove it from `members`."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         with open_member() as inside, target.open("wb") as outside:
@@ -59,7 +59,7 @@ def fetch(source: PypiSource, folder: Path, kind: str, cache: Path) -> None:
 def _place(folder: Path, name: str, strip: str, package: str) -> Path:
     path = PurePosixPath(name.removeprefix(strip.rstrip("/") + "/") if strip else name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise AscentError(f"{package}: member '{name}' would be written outside its folder; leave it out of `members`.")
+        raise AscentError(f"{package}: member '{name}' would be written outside its folder; remove it from `members`.")
     return folder / path
 
 
@@ -81,7 +81,7 @@ def _members(archive: Path, package: str) -> Iterator[tuple[str, bool, Callable[
         raise AscentError(f"{package}: the package is not a readable zip or tar archive ({error}); pin another.") from None
 
 
-def _download(source: PypiSource, cache: Path) -> Path:
+def _download(source: Pypi, cache: Path) -> Path:
     """Return the package in the cache, under its digest, so that two corpora of a package fetch it once."""
     archive = cache / source.sha256
     cache.mkdir(parents=True, exist_ok=True)
@@ -106,16 +106,16 @@ def _download(source: PypiSource, cache: Path) -> Path:
                     f"{source.name} {source.version}: the package index does not answer "
                     f"({type(error).__name__}); check the network, or pip's index-url and cert settings."
                 ) from error
-            found = sha256_file(temporary)
-            if found != source.sha256:
+            digest = sha256_file(temporary)
+            if digest != source.sha256:
                 raise AscentError(
-                    f"{artefact.filename}: its SHA-256 is {found}, but {source.sha256} is pinned; "
-                    "the download is broken or the file was replaced: try again, then distrust it."
+                    f"{artefact.filename}: its SHA-256 is {digest}, but {source.sha256} is pinned; re-run, in case the "
+                    "download is broken; if it fails again, the index's file was replaced: do not trust it."
                 )
     return archive
 
 
-def _pinned_artefact(source: PypiSource, client: PyPISimple):
+def _pinned_artefact(source: Pypi, client: PyPISimple):
     package = f"{source.name} {source.version}"
     try:
         artefacts = client.get_project_page(source.name, timeout=_TIMEOUT).packages
@@ -126,10 +126,10 @@ def _pinned_artefact(source: PypiSource, client: PyPISimple):
         files = [f"{a.filename} {a.digests.get('sha256', '')}" for a in artefacts if a.version == source.version]
         raise AscentError(
             f"{package}: no file has the pinned SHA-256 {source.sha256}; "
-            f"the version's files are: {', '.join(files[:20]) or 'none'}."
+            f"pin one of this version's files: {', '.join(files[:20]) or 'there are none'}."
         )
     if pinned[0].version != source.version:
-        raise AscentError(f"{package}: the pinned file is of version {pinned[0].version}; mend `version` or `sha256`.")
+        raise AscentError(f"{package}: the pinned file is of version {pinned[0].version}; fix `version` or `sha256`.")
     return pinned[0]
 
 

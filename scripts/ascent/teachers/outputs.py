@@ -56,7 +56,7 @@ def stored_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
     if missing := rows["scores"].null_count():
         raise AscentError(
             f"{path}: {missing} of {len(rows)} rows have no stored scores for the stage to learn; name their columns in the "
-            "corpus's options (positive_scores, negative_scores), or take a model as teacher."
+            "corpus's `reader` (positive_scores, negative_scores), or take a model as teacher."
         )
     return rows["scores"].explode().cast(pl.Float32).to_numpy()
 

@@ -8,42 +8,17 @@ classification row.
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from ...errors import AscentError
 from ...pairs.table import Document, Pair
-from ...settings.base import Count, Settings
+from ...settings.readers import Insuranceqa, Slice
 from . import BadRow, Rejected, read_json_rows, usable_text
 
-# Of a question's 200 negatives so many are kept for reranking.
+# Negatives kept per question for reranking, of 200.
 NEGATIVES = 20
 
 
-class Slice(Settings):
-    """A fixed part of the corpus, drawn with random states of its own, so that figures compare."""
-
-    train: Count = 2000
-    """Training questions."""
-    test: Count = 400
-    """Test questions."""
-    validation: Count = 400
-    """Validation questions."""
-    pool: Count = 3000
-    """Answers that the test questions are searched in, and likewise the validation questions."""
-    seed: int = 0
-    """Seed of the draw."""
-
-
-class Options(Settings):
-    """Options of the reader `insuranceqa`."""
-
-    language: Literal["en", "zh"] = "en"
-    """The English original or the machine translation into Chinese."""
-    slice: Slice | None = None
-    """A fixed part of the corpus; all of it when absent."""
-
-
-def read(folder: Path, options: Options) -> Iterator[Pair | Document | Rejected]:
+def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Rejected]:
     """Yield the rows of each split, then the pools. A training question comes with its first answer only."""
     answers = read_json_rows(folder / "answers.json.gz")
     questions = {
@@ -52,13 +27,13 @@ def read(folder: Path, options: Options) -> Iterator[Pair | Document | Rejected]
     }
     chosen = {split: list(rows) for split, rows in questions.items()}
     pools = {"validation": list(answers), "test": list(answers)}
-    if options.slice:
-        chosen, pools = _slice(questions, list(answers), options.slice, folder)
+    if settings.slice:
+        chosen, pools = _slice(questions, list(answers), settings.slice, folder)
 
     for split, ids in chosen.items():
         for id in ids:
             try:
-                yield from _rows(questions[split][id], answers, split, options.language)
+                yield from _rows(questions[split][id], answers, split, settings.language)
             except BadRow as reason:
                 yield Rejected(f"{split}:{id}", str(reason))
             except KeyError as error:
@@ -66,7 +41,7 @@ def read(folder: Path, options: Options) -> Iterator[Pair | Document | Rejected]
     for split, ids in pools.items():
         for id in ids:
             try:
-                yield Document(usable_text(answers[id][options.language], "answer"), split)
+                yield Document(usable_text(answers[id][settings.language], "answer"), split)
             except BadRow as reason:
                 yield Rejected(f"answers:{id}", str(reason))
 

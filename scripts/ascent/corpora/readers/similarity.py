@@ -10,24 +10,13 @@ from pathlib import Path
 
 from ...errors import AscentError
 from ...pairs.table import Pair
-from ...settings.base import Settings
+from ...settings.readers import Similarity
 from . import BadRow, Rejected, open_bytes, usable_number, usable_text
 
 
-class Options(Settings):
-    """Options of the reader `similarity`."""
-
-    scores: str
-    """File of the scores: a list of pairs, or a matrix when `texts` is given."""
-    texts: str | None = None
-    """File with one text a line, in the order of the matrix."""
-    encoding: str = "utf-8"
-    """Encoding of the files."""
-
-
-def read(folder: Path, options: Options) -> Iterator[Pair | Rejected]:
+def read(folder: Path, settings: Similarity) -> Iterator[Pair | Rejected]:
     """Yield each scored pair of texts once."""
-    for where, first, second, score in _matrix(folder, options) if options.texts else _list(folder, options):
+    for where, first, second, score in _matrix(folder, settings) if settings.texts else _list(folder, settings):
         try:
             texts = usable_text(first, "first text"), usable_text(second, "second text")
             yield Pair(*texts, label=usable_number(score, "score"), task="sts", split="test")
@@ -35,24 +24,24 @@ def read(folder: Path, options: Options) -> Iterator[Pair | Rejected]:
             yield Rejected(where, str(reason))
 
 
-def _list(folder: Path, options: Options) -> Iterator[tuple]:
-    for number, line in enumerate(_lines(folder / options.scores, options.encoding), 1):
+def _list(folder: Path, settings: Similarity) -> Iterator[tuple]:
+    for number, line in enumerate(_lines(folder / settings.scores, settings.encoding), 1):
         if line and not line.startswith("#"):
-            yield f"{options.scores}:{number}", *(line.split("\t") + [None] * 3)[:3]
+            yield f"{settings.scores}:{number}", *(line.split("\t") + [None] * 3)[:3]
 
 
-def _matrix(folder: Path, options: Options) -> Iterator[tuple]:
-    texts = [line for line in _lines(folder / options.texts, options.encoding) if line.strip()]
-    rows = [line.split() for line in _lines(folder / options.scores, options.encoding) if line.strip()]
+def _matrix(folder: Path, settings: Similarity) -> Iterator[tuple]:
+    texts = [line for line in _lines(folder / settings.texts, settings.encoding) if line.strip()]
+    rows = [line.split() for line in _lines(folder / settings.scores, settings.encoding) if line.strip()]
     sizes = {len(texts), len(rows), *map(len, rows)}
     if len(sizes) > 1:
         raise AscentError(
-            f"{folder / options.scores}: has {len(rows)} rows of {sorted(set(map(len, rows)))} scores "
-            f"for the {len(texts)} texts of {options.texts}; give a square matrix."
+            f"{folder / settings.scores}: has {len(rows)} rows of {sorted(set(map(len, rows)))} scores "
+            f"for the {len(texts)} texts of {settings.texts}; give a square matrix."
         )
     for i, scores in enumerate(rows):
         for j in range(i + 1, len(scores)):
-            yield f"{options.scores}:{i + 1}", texts[i], texts[j], scores[j]
+            yield f"{settings.scores}:{i + 1}", texts[i], texts[j], scores[j]
 
 
 def _lines(path: Path, encoding: str) -> list[str]:
@@ -61,4 +50,4 @@ def _lines(path: Path, encoding: str) -> list[str]:
     try:
         return content.decode(encoding, "surrogateescape").split("\n")
     except LookupError:
-        raise AscentError(f"{path}: unknown encoding '{encoding}'; mend `encoding`.") from None
+        raise AscentError(f"{path}: unknown encoding '{encoding}'; set `encoding` to one that Python knows.") from None

@@ -1,0 +1,100 @@
+"""How the rows of a corpus are read: the readers that a corpus may name, and each one's settings."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from .base import Component, Count, Settings, Split, TaskType, one_of
+
+
+class Reader(Component):
+    """What every reader has."""
+
+    folder = "corpora.readers"
+
+
+class Columns(Settings):
+    """Which column holds what."""
+
+    query: str = "query"
+    """The query; in classification rows the text."""
+    positive: str = "positive"
+    """The positive, or a list of positives, which makes one pair per positive; in classification rows the label."""
+    negatives: list[str] = []
+    """Columns of negatives. Each cell is a text or a list of texts, and may be empty."""
+    label: str | None = None
+    """The human score of a graded pair."""
+    positive_scores: str | None = None
+    """A teacher's score of the positive, or a list with one score per positive, for stages with
+    `teacher: {type: stored}`."""
+    negative_scores: list[str] = []
+    """Columns of the teacher's scores of the negatives, one per column of `negatives`. A cell has one number per text."""
+
+    @model_validator(mode="after")
+    def _all_documents_are_scored(self):
+        wanted = len(self.negatives) if self.positive_scores else 0
+        if (self.positive_scores and not wanted) or len(self.negative_scores) != wanted:
+            raise ValueError(
+                "a teacher's scores are those of the positive and of all negatives; name positive_scores, and one column in "
+                "negative_scores per column of negatives"
+            )
+        return self
+
+
+class Table(Reader):
+    """Tables: jsonl, csv, tsv and parquet, each optionally gz or zst. The reader if `type` is omitted."""
+
+    type: Literal["table"] = "table"
+    """The reader."""
+    pairs: dict[Split, list[str]]
+    """Files of pairs per split: glob patterns within the resource."""
+    columns: Columns = Columns()
+    """Which column holds what."""
+    task: TaskType = "retrieval"
+    """The task type of the rows."""
+    documents: dict[Split, list[str]] = {}
+    """Files of documents per split that its queries are searched in, besides the positives."""
+    document_column: str = "text"
+    """The column of a document's text."""
+
+
+class Slice(Settings):
+    """A fixed part of the corpus, drawn with its own random states, so that results can be compared."""
+
+    train: Count = 2000
+    """Training questions."""
+    test: Count = 400
+    """Test questions."""
+    validation: Count = 400
+    """Validation questions."""
+    pool: Count = 3000
+    """Answers that the test questions are searched in; a second pool of this size serves the validation questions."""
+    seed: int = 0
+    """Seed of the draw."""
+
+
+class Insuranceqa(Reader):
+    """InsuranceQA (arXiv 1508.01585) in the form of the package insuranceqa-data."""
+
+    type: Literal["insuranceqa"]
+    """The reader."""
+    language: Literal["en", "zh"] = "en"
+    """The English original or the machine translation into Chinese."""
+    slice: Slice | None = None
+    """A fixed part of the corpus. If omitted, the whole corpus."""
+
+
+class Similarity(Reader):
+    """Pairs of texts with a human score: SimLex-999, WordSim-353, or a matrix of scores such as that of Lee et al. (2005)."""
+
+    type: Literal["similarity"]
+    """The reader."""
+    scores: str
+    """File of the scores: a tab-separated list of pairs, or a matrix if `texts` is given."""
+    texts: str | None = None
+    """File with one text per line, in the order of the matrix."""
+    encoding: str = "utf-8"
+    """Encoding of the files."""
+
+
+ChosenReader = one_of(Reader, default="table")

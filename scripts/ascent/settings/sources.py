@@ -1,0 +1,64 @@
+"""Where corpora and models come from: the sources that they may name, and each one's settings."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import Component, Settings, one_of
+
+
+class Source(Component):
+    """What every source has."""
+
+    folder = "sources"
+
+
+class Pypi(Source):
+    """Files inside a package of the Python package index. The package is read as an archive, never installed."""
+
+    type: Literal["pypi"]
+    """The source."""
+    name: str
+    """The package's name."""
+    version: str
+    """The exact version."""
+    sha256: str
+    """SHA-256 of the archive (wheel or source archive). Any other archive is rejected."""
+    members: list[str]
+    """Glob patterns of the members to keep."""
+    strip: str = ""
+    """Leading folder to remove from the members' names."""
+
+
+class Files(Source):
+    """Files or folders of this machine: jsonl, csv, tsv or parquet, each optionally gz or zst; or a model folder."""
+
+    type: Literal["files"]
+    """The source."""
+    paths: list[str]
+    """Paths, relative to the repository's root or absolute. A folder stands for all files in it."""
+    sha256: dict[str, str] = {}
+    """Pinned SHA-256 by file name. A file named here is rejected if its digest differs."""
+
+
+class Hub(Source):
+    """A data set or a model of a hub, at a pinned revision."""
+
+    type: Literal["hub"]
+    """The source."""
+    id: str
+    """The repository's id, `organisation/name`."""
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    """The commit, 40 hex digits. (A branch's name would move.)"""
+    files: list[str] = ["*"]
+    """Glob patterns of the files to keep."""
+
+
+ChosenSource = one_of(Source)
+
+
+class Resource(Settings):
+    """The settings file of a corpus or a model: what is retrieved."""
+
+    source: ChosenSource
+    """Where the files come from."""
