@@ -23,7 +23,7 @@ SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 .PHONY: demo plan test lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
-	$(SNAKEMAKE) --config 'recipes=[demo]' --quiet host reason
+	$(SNAKEMAKE) --config 'recipes=[demo]'
 	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet host progress reason rules
 	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
 

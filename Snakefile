@@ -21,6 +21,7 @@ include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
 include: "rules/release.smk"
+include: "rules/terminal.smk"
 
 
 localrules:

@@ -58,7 +58,7 @@ rule train_contrastive:
         "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
         "--parent {input.parent} --tokens {input.tokens} --output {output.model} "
         "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
-        "--nodes {resources.nodes} 2>&1 | tee {log}"
+        "--nodes {resources.nodes} > {log} 2>&1"
 
 
 use rule train_contrastive as train_pretrain with:

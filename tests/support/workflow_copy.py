@@ -42,14 +42,9 @@ class Copy:
         """The jobs that a dry run names: rule and wildcards, such as `train_finetune small finetune`; `all` left out."""
         done = self.build("--dry-run", *targets)
         assert done.returncode == 0, done.stdout
-        found = set()
-        for block in re.split(r"\n\s*\n|\n(?=\[)", done.stdout):
-            if rule := re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE):
-                wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
-                values = [pair.split("=", 1)[1] for pair in wildcards[1].split(", ")] if wildcards else []
-                found.add(" ".join([rule[1], *values]))
+        found = set(re.findall(r"^would run (.*?):", done.stdout, re.MULTILINE))
         assert bool(found) != ("Nothing to be done" in done.stdout), done.stdout
-        return found - {"all"}
+        return found
 
     def __truediv__(self, path: str) -> Path:
         return self.folder / path

@@ -48,7 +48,7 @@ def killed(material, tmp_path_factory):
     (copy / "deadly" / "sitecustomize.py").write_text(DEADLY)
     done = copy.build("results/small/contrastive/model", PYTHONPATH="deadly", KILL_BEFORE="results/small/contrastive/model")
     assert done.returncode != 0
-    assert "rule train_contrastive" in done.stdout
+    assert "start train_contrastive small contrastive" in done.stdout
     return copy
 
 
@@ -264,5 +264,6 @@ def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
     before = model.read_bytes()
     done = killed.build("results/small/finetune/model", "--forcerun", "train_finetune")
     assert done.returncode == 0, done.stdout
-    assert "was trained before with these settings and data, and is put in place" in done.stdout
+    log = (killed / "logs/small/finetune/train_finetune.log").read_text()
+    assert "was trained before with these settings and data, and is put in place" in log
     assert model.read_bytes() == before

@@ -1,0 +1,30 @@
+# In: the recipes. Out: what a run tells in the terminal. `--verbose` or a logger of `--logger` takes its place.
+from snakemake.logging import logger
+
+from scripts.ascent.report.terminal import show_run
+
+
+def built_recipes():
+    """A line for each recipe: what it builds of what."""
+    return [
+        f"Ascent builds the recipe {name}: {' > '.join([recipe.base.model, *recipe.stages])}; {recipe.release.stage} is released."
+        for name, recipe in recipes.recipes.items()
+    ]
+
+
+def where_results_are():
+    """For each recipe, where to look."""
+    return [
+        f"{recipe}: scores in results/{recipe}/scores.tsv, pages in results/{recipe}/report, model and card in results/{recipe}/release"
+        for recipe in RECIPES
+    ] + ["one page of all: snakemake --report report.html"]
+
+
+if workflow.is_main_process and not workflow.output_settings.verbose:
+    show_run(
+        logger,
+        heading=built_recipes(),
+        ending=where_results_are(),
+        folded=("write_settings",),
+        dry_run=workflow.output_settings.dryrun,
+    )

@@ -1,0 +1,379 @@
+"""What a run tells while it runs: Snakemake's log records as a few lines, and in a terminal the jobs that run just now.
+
+It stands where Snakemake's own handler stood, and takes the filter of that one, so `--quiet` keeps its meaning. What it has no
+words for, Snakemake's own formatter puts into words: no warning and no error is lost.
+
+The published loggers were tried in November 2026: snakemake-logger-plugin-rich 0.5.1 is silent in a file until the end, lists
+nothing in a dry run and hides the cluster's log of a failed job; rich-loguru 0.3.0 writes 351 lines for the demo; pypsa is
+Snakemake's own output. A plugin of our own would have to be installed before `snakemake` finds it; a handler need not.
+"""
+
+import logging
+import re
+import shutil
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# Of a failed job's log, how many of the last lines are shown.
+TAIL = 30
+# Bytes from which they are taken: a log may have grown for days.
+TAIL_BYTES = 64_000
+# Jobs that the live display lists; a cluster runs a hundred at once.
+LISTED = 8
+# Files named in the reason for a job, and its characters: changed parameters are told with whole settings files.
+NAMED = 2
+CLAUSE = 200
+WIDTH = 120
+# The rule that asks for everything and does nothing.
+TARGET = "all"
+# What Snakemake says of itself; it stands in its own log, too.
+NOISE = re.compile(
+    r"Select jobs to execute|Execute \d+ jobs|Using shell:|Building DAG of jobs|Assuming unrestricted shared filesystem|"
+    r"Conda environments: ignored|Singularity containers: ignored|Shutting down, this might take|Elapsed time:|SLURM run ID:|"
+    # In a dry run the reason stands beside each job.
+    r"Reasons:\n"
+)
+SUBMITTED = re.compile(r"Job \d+ has been submitted with")
+SILENT = {"workflow_started", "resources_info", "job_started", "rulegraph"}
+# A command that failed: the record of its job says the rest.
+COMMAND = re.compile(r"Command '.*' (returned non-zero exit status \d+|died with .*?)\.\s*$", re.DOTALL)
+FAILED = "At least one job did not complete successfully."
+
+
+@dataclass
+class Job:
+    """A job that has begun: its rule and wildcards, its logs, the time (seconds since the epoch)."""
+
+    rule: str
+    name: str
+    logs: list[str]
+    begun: float
+
+
+@dataclass
+class Rule:
+    """A rule's jobs in this run: how many there are, how many are done, the seconds that these took together."""
+
+    jobs: int
+    done: int = 0
+    seconds: float = 0.0
+
+
+class RunDisplay(logging.Handler):
+    """Tells a run in few lines. In a terminal: a line for each rule that is done, below them what runs now; else lines by job.
+
+    default: Snakemake's handler, whose stream, filters and formatter are taken.
+    heading, ending: lines for the beginning and for the end of a run that built everything.
+    folded: rules of whose many short jobs only the last is told.
+    """
+
+    def __init__(
+        self,
+        default: logging.StreamHandler,
+        heading: list[str],
+        ending: list[str],
+        folded: tuple[str, ...] = (),
+        dry_run: bool = False,
+    ):
+        super().__init__()
+        self.name = "RunDisplay"
+        self.default, self.heading, self.ending, self.folded, self.dry_run = default, heading, ending, folded, dry_run
+        self.filters = list(default.filters)
+        self.jobs: dict[int, Job] = {}
+        self.running: dict[int, Job] = {}
+        self.rules: dict[str, Rule] = {}
+        self.failed: dict[str, None] = {}
+        self.held: list[logging.LogRecord] = []
+        self.cancelled = False
+        self.done = self.total = 0
+        self.begun = time.time()
+        self.live = None
+        self.screen = _Screen(default) if default.stream.isatty() and not dry_run else None
+        self.width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns) if self.screen else WIDTH
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.tell(record)
+        except Exception:
+            # A fault of the display must hide nothing that was to be told.
+            self.default.emit(record)
+
+    def tell(self, record: logging.LogRecord) -> None:
+        """Put one record into words."""
+        event = str(getattr(record, "event", None) or "message")
+        if event in SILENT:
+            return
+        if event not in ("error", "job_error"):
+            self._release()
+        known = getattr(self, f"_{event}", None)
+        if known:
+            known(record)
+        else:
+            self._pass(record)
+
+    def close(self) -> None:
+        """End the live display; tell what was held back."""
+        self._release()
+        if self.live:
+            self.live.stop()
+            self.live = None
+        super().close()
+
+    # ------------------------------------------------------------ one method an event
+
+    def _run_info(self, record: logging.LogRecord) -> None:
+        counts = {rule: count for rule, count in record.stats.items() if rule != "total"}
+        # A dry run says it twice; the second time, below the jobs, is for the reader.
+        if self.dry_run and not self.rules:
+            self.rules = {rule: Rule(count) for rule, count in counts.items()}
+            self._print(*self.heading, style="bold")
+            return
+        self.rules = {rule: Rule(count) for rule, count in counts.items()}
+        self.total, self.begun = sum(counts.values()), record.created
+        # The number stays beside its rule: a no-break space is no place to break a line.
+        named = ", ".join(f"{count}\N{NO-BREAK SPACE}{rule}" for rule, count in counts.items() if rule != TARGET)
+        lines = textwrap.wrap(f"{_jobs(self.total)}: {named}", self.width, subsequent_indent="  ")
+        if not self.dry_run:
+            self._print(*self.heading, style="bold")
+        self._print(*(line.replace("\N{NO-BREAK SPACE}", " ") for line in lines))
+        if self.screen:
+            self.live = self.screen.live(self._now)
+
+    def _job_info(self, record: logging.LogRecord) -> None:
+        name = " ".join([record.rule_name, *(str(value) for value in (record.wildcards or {}).values())])
+        if self.dry_run and record.rule_name != TARGET:
+            self._print(f"would run {name}: {_reason(record.reason)}")
+        if self.dry_run:
+            return
+        job = Job(record.rule_name, name, list(record.log or []), record.created)
+        self.jobs[record.jobid] = self.running[record.jobid] = job
+        if not self.screen and job.rule not in (*self.folded, TARGET):
+            self._line(record, "start", name)
+
+    def _job_finished(self, record: logging.LogRecord) -> None:
+        job = self.running.pop(record.job_id, None)
+        if job is None:
+            return
+        self.failed.pop(job.name, None)
+        rule = self.rules.setdefault(job.rule, Rule(1))
+        seconds = record.created - job.begun
+        rule.done, rule.seconds = rule.done + 1, rule.seconds + seconds
+        self.done += 1
+        if job.rule == TARGET:
+            return
+        if not (self.screen or job.rule in self.folded):
+            self._line(record, "done", f"{job.name}  {_clock(seconds)}", count=True)
+        elif rule.done >= rule.jobs:
+            name = job.name if rule.jobs == 1 else f"{job.rule}, {rule.jobs} jobs"
+            self._line(record, "done", f"{name}  {_clock(rule.seconds)}", count=True, style="green")
+
+    def _progress(self, record: logging.LogRecord) -> None:
+        self.done, self.total = record.done, record.total
+
+    def _error(self, record: logging.LogRecord) -> None:
+        if record.getMessage().strip() == f"WorkflowError:\n{FAILED}" and self.failed:
+            return
+        if COMMAND.search(record.getMessage()):
+            self.held.append(record)
+        else:
+            self._release()
+            self._pass(record)
+
+    def _job_error(self, record: logging.LogRecord) -> None:
+        command = (record.shellcmd or "").strip()
+        cause = next((held for held in self.held if command and command in held.getMessage()), None)
+        if cause:
+            self.held.remove(cause)
+        job = self.running.pop(record.jobid, None) or self.jobs.get(record.jobid)
+        name = job.name if job else record.rule_name
+        if self.cancelled:
+            self._line(record, "stop", name, style="yellow")
+            return
+        self.failed[name] = None
+        how = COMMAND.search(cause.getMessage())[1].replace("returned non-zero ", "") if cause else record.rule_msg or ""
+        self._line(record, "error", f"{name}" + (f": {how}" if how else ""), style="bold red")
+        lines = [f"  command: {command}"] if command else []
+        lines += [f"  {key}: {value}" for key, value in (record.aux or {}).items() if value]
+        for log in record.log or []:
+            lines += _last_words(Path(log))
+        self._print(*lines, style="red")
+
+    def _message(self, record: logging.LogRecord) -> None:
+        text = record.getMessage() if record.msg else ""
+        if record.levelno < logging.WARNING and (NOISE.match(text) or (self.screen and SUBMITTED.match(text))):
+            return
+        if text.startswith("Terminating processes on user request"):
+            self.cancelled = True
+            self._pass(record)
+        elif text.startswith("Exiting because a job execution failed"):
+            self._end_of_failure()
+        elif text.startswith("Complete log(s):"):
+            if self.total and self.done >= self.total and not self.failed:
+                self._stop()
+                self._print(f"all done ({_jobs(self.total)}), after {_clock(record.created - self.begun)}", style="bold green")
+                self._print(*(self.ending if TARGET in self.rules else []))
+            self._stop()
+            if self.cancelled:
+                self._print(f"stopped, {self.done} of {self.total} jobs are done; run the same command again to go on", style="bold")
+            self._print(f"Snakemake's own log: {text.split(':', 1)[1].strip()}")
+        elif found := re.match(r"Trying to restart job (\d+)\.", text):
+            job = self.jobs.get(int(found[1]))
+            self._print(f"{text.rstrip('.')}: {job.name}" if job else text, style="yellow")
+        else:
+            self._pass(record)
+
+    def _end_of_failure(self) -> None:
+        self._stop()
+        failed = list(self.failed)
+        if not failed:
+            self._print("The run ends, because of the error above.", style="bold red")
+            return
+        self._print(
+            f"{_jobs(len(failed))} failed, {self.done} of {self.total} are done: {', '.join(failed)}.",
+            "The errors stand above. What is done stays: correct the cause and run the same command again.",
+            style="bold red",
+        )
+
+    # ------------------------------------------------------------ how it is written
+
+    def _now(self) -> tuple[list[tuple[str, str, str]], int, int, int, str]:
+        """Return what the live display shows: name, time and last words of jobs; how many more run; done, total and time."""
+        jobs = sorted(self.running.copy().values(), key=lambda job: job.begun)
+        rows = [(job.name, _clock(time.time() - job.begun), _last_line(job.logs)) for job in jobs[:LISTED]]
+        return rows, len(jobs) - len(rows), self.done, self.total, _clock(time.time() - self.begun)
+
+    def _line(self, record: logging.LogRecord, word: str, text: str, count: bool = False, style: str = "") -> None:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        of = f"{self.done}/{self.total}" if count and not self.screen else ""
+        between = f"{of:>{2 * len(str(self.total)) + 1}} " if self.total and not self.screen else ""
+        self._print(f"{clock} {between}{word:<5} {text}", style=style)
+
+    def _pass(self, record: logging.LogRecord) -> None:
+        """Write a record as Snakemake would."""
+        text = self.default.format(record)
+        if text and text != "None":
+            level = record.levelno
+            self._print(text.strip("\n"), style="red" if level >= logging.ERROR else "yellow" * (level >= logging.WARNING))
+
+    def _release(self) -> None:
+        for record in self.held:
+            self._pass(record)
+        self.held.clear()
+
+    def _stop(self) -> None:
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    def _print(self, *lines: str, style: str = "") -> None:
+        if self.screen:
+            self.screen.print("\n".join(lines), style) if lines else None
+        else:
+            self.default.stream.write("".join(f"{line}\n" for line in lines))
+            self.default.flush()
+
+
+class _Screen:
+    """A terminal: styled lines, and below them what is drawn again twice a second."""
+
+    def __init__(self, default: logging.StreamHandler):
+        # Here, so that the jobs of a cluster, which parse the Snakefile, too, do not load it.
+        from rich.console import Console
+
+        colours = {"no_color": True} if getattr(default, "nocolor", False) else {}
+        self.console = Console(file=default.stream, force_terminal=True, highlight=False, markup=False, emoji=False, **colours)
+
+    def print(self, text: str, style: str) -> None:
+        self.console.print(text, style=style or None, soft_wrap=True)
+
+    def live(self, now):
+        """Start to draw what `now` returns, until `stop` is called on what is returned."""
+        from rich.live import Live
+
+        live = Live(get_renderable=lambda: self._draw(*now()), console=self.console, transient=True, refresh_per_second=2)
+        live.start()
+        # A run that is killed must not leave a terminal without a cursor.
+        self.console.show_cursor(True)
+        return live
+
+    def _draw(self, rows, more: int, done: int, total: int, clock: str):
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        jobs = Table.grid(padding=(0, 2))
+        jobs.add_column(no_wrap=True, overflow="ellipsis", min_width=24)
+        jobs.add_column(justify="right", no_wrap=True)
+        jobs.add_column(no_wrap=True, overflow="ellipsis", style="dim")
+        for name, spent, words in rows:
+            jobs.add_row(Text(name), spent, Text(words))
+        if more:
+            jobs.add_row(Text(f"and {more} more"))
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(ProgressBar(total=max(total, 1), completed=done, width=40), f"{done} of {total} jobs", clock)
+        return Group(Text(""), jobs, bar)
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _jobs(count: int) -> str:
+    """Return a number of jobs in words."""
+    return f"{count} job{'s' * (count != 1)}"
+
+
+def _reason(text: str) -> str:
+    """Return the reason for a job, with the first files of each list."""
+    clauses = []
+    for clause in text.split("; "):
+        head, colon, names = clause.partition(": ")
+        listed = names.split(", ")
+        rest = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+        clauses.append(textwrap.shorten(f"{head}{colon}{', '.join(listed[:NAMED])}{rest}", CLAUSE, placeholder=" ..."))
+    return "; ".join(clauses)
+
+
+def _end_of(log: Path) -> list[str]:
+    """Return the last lines of a log; of a line that was written over itself, what it said last."""
+    with log.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").split("\n")
+    return [line.rstrip("\r").rpartition("\r")[2] for line in lines if line.strip()]
+
+
+def _last_words(log: Path) -> list[str]:
+    """Return the end of a failed job's log, with a line above that says where it stands."""
+    try:
+        lines = _end_of(log)
+    except OSError:
+        return [f"  log: {log}: it was not written"]
+    if not lines:
+        return [f"  log: {log}: it is empty"]
+    cut = ", its last lines" if len(lines) > TAIL else ""
+    return [f"  log: {log}{cut}:", *(f"    {line}" for line in lines[-TAIL:])]
+
+
+def _last_line(logs: list[str]) -> str:
+    """Return the last line of a running job's log, or nothing."""
+    for log in logs:
+        try:
+            return _end_of(Path(log))[-1].strip()
+        except (OSError, IndexError):
+            continue
+    return ""
+
+
+def show_run(logger: logging.Logger, heading: list[str], ending: list[str], folded: tuple[str, ...], dry_run: bool) -> None:
+    """Put the display where Snakemake's handler of the terminal stands; where another logger stands, leave it."""
+    for handler in list(logger.handlers):
+        if handler.name == "DefaultStreamHandler":
+            logger.removeHandler(handler)
+            logger.addHandler(RunDisplay(handler, heading, ending, folded, dry_run))
