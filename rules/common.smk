@@ -171,6 +171,11 @@ def stage_metrics(wildcards):
     ]
 
 
+def recipe_pages(wildcards):
+    """The files of a recipe's report."""
+    return recipes.pages(wildcards.recipe)
+
+
 def recipe_audits(wildcards):
     """The audits of a recipe: its corpora, its data sets, its negatives."""
     return recipes.audits(wildcards.recipe)

@@ -1,6 +1,9 @@
 # In: scores, metrics and audits. Out: the figures and pages of the report.
 
 
+report: "../docs/report/workflow.rst"
+
+
 rule draw_curves:
     input:
         stage_metrics,
@@ -77,3 +80,30 @@ rule render_tables:
         "python scripts/render_tables.py --scores {input.scores} --significance {input.significance} "
         "--audits {input.audits} --scores-page {output.scores} --significance-page {output.significance} "
         "--audits-page {output.audits} > {log} 2>&1"
+
+
+rule render_overview:
+    input:
+        settings=RELEASE_SETTINGS,
+        scores=SCORES,
+        significance=SIGNIFICANCE,
+        audits=recipe_audits,
+    output:
+        report(
+            OVERVIEW,
+            category="{recipe}",
+            caption="../docs/report/overview.rst",
+        ),
+    log:
+        "logs/{recipe}/render_overview.log",
+    benchmark:
+        "benchmarks/{recipe}/render_overview.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        revision=1,
+        pages=recipe_pages,
+    shell:
+        "python scripts/render_overview.py --settings {input.settings} --scores {input.scores} "
+        "--significance {input.significance} --audits {input.audits} --pages {params.pages} "
+        "--output {output} > {log} 2>&1"

@@ -15,7 +15,9 @@ def built_recipes():
 def where_results_are():
     """For each recipe, where to look."""
     return [
-        f"{recipe}: scores in results/{recipe}/scores.tsv, pages in results/{recipe}/report, model and card in results/{recipe}/release"
+        f"{{recipe}}: scores in {SCORES}, pages in {dirname(OVERVIEW)}, model and card in {RELEASE}".format(
+            recipe=recipe
+        )
         for recipe in RECIPES
     ] + ["one page of all: snakemake --report report.html"]
 

@@ -42,7 +42,7 @@ def main() -> None:
     )
     for what, path in (("card", options.results / "release" / "README.md"), ("report", options.report)):
         if path and path.exists():
-            print(f"{what}: {path}" + (" (scores, curves and audits are under Results)" if what == "report" else ""))
+            print(f"{what}: {path}" + (" (opens with the result; all pages are under Results)" if what == "report" else ""))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.workflow
 
 STAGES = ("base", "contrastive", "finetune", "merge")
 TASKS = ("LibraryRetrieval", "Modules", "Similar")
-PAGES = ("curves.svg", "radar.svg", "scores.html", "significance.html", "audits.html")
+PAGES = ("overview.html", "curves.svg", "radar.svg", "scores.html", "significance.html", "audits.html")
 # What follows from any new score.
-TOLD = {"compare_stages small", "draw_radar small", "render_tables small", "release_model small"}
+TOLD = {"compare_stages small", "draw_radar small", "render_tables small", "render_overview small", "release_model small"}
 
 # Imported by every Python below it: kills the process that is about to give a finished file its name.
 DEADLY = """

@@ -148,7 +148,7 @@ class Recipes:
 
     def pages(self, recipe: str) -> list[str]:
         """Return the files of the recipe's report; curves only where something trains."""
-        pages = [layout.RADAR, layout.SCORES_PAGE, layout.SIGNIFICANCE_PAGE, layout.AUDITS_PAGE]
+        pages = [layout.OVERVIEW, layout.RADAR, layout.SCORES_PAGE, layout.SIGNIFICANCE_PAGE, layout.AUDITS_PAGE]
         pages = [layout.CURVES, *pages] if self.trained(recipe) else pages
         return [page.format(recipe=recipe) for page in pages]
 

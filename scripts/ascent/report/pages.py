@@ -1,4 +1,4 @@
-"""The report's pages: scores, significance and audits as self-contained HTML, no link or script."""
+"""The report's pages behind the first: scores, significance and audits as self-contained HTML, no link or script."""
 
 import math
 from pathlib import Path
@@ -87,9 +87,9 @@ def render_scores(scores: Path, output: Path) -> None:
     """Write the page of scores.tsv."""
     rows = read_table(scores)
     ends = [value for row in rows for value in (row["low"], row["high"], row["score"]) if value is not None]
-    strip = _Strip(math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10) / 10)
+    strip = Strip(math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10) / 10)
     colours = stage_colours([row["stage"] for row in rows])
-    _write("scores.html.j2", output, table=score_table(rows), strip=strip, colours=colours, source=scores)
+    write_page("scores.html.j2", output, table=score_table(rows), strip=strip, colours=colours, source=scores)
 
 
 def render_significance(significance: Path, output: Path) -> None:
@@ -98,8 +98,8 @@ def render_significance(significance: Path, output: Path) -> None:
     ends = [abs(value) for row in rows for value in (row["low"], row["high"], row["difference"]) if value is not None]
     reach = max(ends, default=0.0) * 1.05 or 0.1
     stages = {stage: [row for row in rows if row["stage"] == stage] for stage in dict.fromkeys(row["stage"] for row in rows)}
-    strip = _Strip(-reach, reach)
-    _write(
+    strip = Strip(-reach, reach)
+    write_page(
         "significance.html.j2",
         output,
         stages=stages,
@@ -112,21 +112,22 @@ def render_significance(significance: Path, output: Path) -> None:
 
 def render_audits(audits: list[Path], output: Path) -> None:
     """Write the page of the audits."""
-    _write("audits.html.j2", output, **read_audits(audits))
+    write_page("audits.html.j2", output, **read_audits(audits))
 
 
-class _Strip:
+class Strip:
     """Places numbers between two ends on a strip of pixels."""
 
-    def __init__(self, low: float, high: float) -> None:
-        self.low, self.high, self.width = low, high, STRIP
+    def __init__(self, low: float, high: float, width: int = STRIP) -> None:
+        self.low, self.high, self.width = low, high, width
 
     def at(self, value: float) -> float:
         """Return the place of a value in pixels; 6 pixels at both ends are left for the dots."""
         return round(6 + (self.width - 12) * (value - self.low) / (self.high - self.low), 1)
 
 
-def _write(template: str, output: Path, **values) -> None:
+def write_page(template: str, output: Path, **values) -> None:
+    """Write a page: a template with its values."""
     text = environment(autoescape=True).get_template(template).render(**values)
     with write_atomically(output) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,117 @@
+"""The report's front page: what a recipe is, its headline result with the interval, and where to look."""
+
+from pathlib import Path
+
+from .. import layout
+from ..evaluation.statistics import read_table
+from ..settings.recipe import Recipe, ReleaseSettings
+from ..settings.stages import MergeStage
+from ..settings.training import PretrainStage, Training
+from .pages import ALPHA, Strip, read_audits, verdict, write_page
+
+BASE = "base"
+# Pages of the report, in the order in which they are offered: what they are, path, and what one finds there.
+PAGES = (
+    ("Scores", layout.SCORES_PAGE, "every stage on every task, with intervals"),
+    ("Significance", layout.SIGNIFICANCE_PAGE, "every stage against the base, query by query"),
+    ("Radar", layout.RADAR, "the scores as a picture"),
+    ("Curves", layout.CURVES, "loss and learning rate of each stage that trains"),
+    ("Audits", layout.AUDITS_PAGE, "what each filter kept and dropped, with examples"),
+)
+
+
+def render_overview(
+    settings: ReleaseSettings, scores: Path, significance: Path, audits: list[Path], pages: list[str], output: Path
+) -> None:
+    """Write the front page. `pages`: the paths of the report's files, as Snakemake names them."""
+    release = settings.recipe.release
+    rows = compared(read_table(scores), read_table(significance), release.stage)
+    head = headline(rows)
+    found = read_audits(audits)
+    ends = [abs(end) for row in rows for end in (row["difference"], row["low"], row["high"]) if end is not None]
+    reach = max(ends, default=0.0) * 1.05 or 0.1
+    write_page(
+        "overview.html.j2",
+        output,
+        settings=settings,
+        release=release,
+        base=settings.models[settings.recipe.base.model],
+        stages=stages_in_words(settings.recipe),
+        pairs=[(audit["name"], *rows_of(audit)) for audit in found["pairs"]],
+        rows=rows,
+        head=head,
+        strip=Strip(-reach, reach, width=150),
+        alpha=ALPHA,
+        pages=[(what, path, text) for what, pattern, text in PAGES if (path := pattern.format(recipe=settings.name)) in pages],
+        places={"release": layout.RELEASE.format(recipe=settings.name), "scores": scores, "significance": significance},
+    )
+
+
+def compared(scores: list[dict], tests: list[dict], stage: str) -> list[dict]:
+    """Return a row for each task that a stage was evaluated on: its score, the base's and, where it was tested, the difference.
+
+    Keys: task, type, metric, score, base (None where the base was not evaluated), difference, low, high, p_adjusted, units (None
+    where nothing was tested), verdict (empty likewise).
+    """
+    bases = {row["task"]: row["score"] for row in scores if row["stage"] == BASE}
+    tested = {row["task"]: row for row in tests if (row["stage"], row["baseline"]) == (stage, BASE)}
+    rows = []
+    for row in (row for row in scores if row["stage"] == stage):
+        test = tested.get(row["task"])
+        keys = ("difference", "low", "high", "p_adjusted", "units")
+        rows.append(
+            {key: row[key] for key in ("task", "type", "metric", "score")}
+            | {"base": bases.get(row["task"])}
+            | {key: test[key] if test else None for key in keys}
+            | {"verdict": verdict(test) if test else ""}
+        )
+    return rows
+
+
+def headline(rows: list[dict]) -> dict | None:
+    """Return the row that the page opens with: the first retrieval task that was tested against the base, else the first task
+    that was, else the first retrieval task, else the first task; none where there are no rows. The scores do not matter."""
+    order = [
+        lambda row: row["type"] == "Retrieval" and row["difference"] is not None,
+        lambda row: row["difference"] is not None,
+        lambda row: row["type"] == "Retrieval",
+        lambda row: True,
+    ]
+    return next((row for wanted in order for row in rows if wanted(row)), None)
+
+
+def rows_of(audit: dict) -> tuple[int, int]:
+    """Return how many rows of its corpus a data set began with, and how many it kept."""
+    return audit["filters"][0]["in"], audit["filters"][-1]["kept"]
+
+
+def stages_in_words(recipe: Recipe) -> list[tuple[str, str]]:
+    """Return each stage's name and what it does, in the recipe's order, the base first."""
+    base = recipe.base
+    return [
+        (BASE, f"{base.model}, {base.pooling.replace('_', ' ')} pooling, texts of up to {base.max_tokens} tokens"),
+        *((name, _in_words(stage)) for name, stage in recipe.stages.items()),
+    ]
+
+
+def _in_words(stage: Training | MergeStage) -> str:
+    parents = _and(stage.parents)
+    if isinstance(stage, MergeStage):
+        total = sum(stage.weights)
+        parts = [f"{weight / total:.2g} of {name}" for name, weight in zip(stage.parents, stage.weights, strict=True)]
+        return f"the weighted mean of models: {_and(parts)}"
+    objective = " + ".join(stage.objective.chosen).replace("_", " ")
+    passes = f"{stage.epochs:g} pass{'es' * (stage.epochs != 1)} over {_and(list(stage.data))}"
+    kind = "pre-trained" if isinstance(stage, PretrainStage) else "trained"
+    words = [f"from {parents}, {kind} with {objective}, {passes}"]
+    if stage.mining:
+        words.append(f"hard negatives mined by {stage.mining.model}")
+    if stage.teacher_model:
+        words.append(f"taught by {stage.teacher_model}")
+    if stage.adapter:
+        words.append(f"through an adapter ({stage.adapter.type.replace('_', ' ')})")
+    return ", ".join(words)
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
