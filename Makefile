@@ -62,9 +62,9 @@ gpu-test: $(VENV)-gpu/.ready  ## the checks that need a GPU, with the torch that
 	$(VENV)-gpu/bin/python -m pytest -m gpu -rs --capture=no
 
 bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the demo's base model and pairs
-	$(SNAKEMAKE) --quiet all --config 'recipes=[demo]' -- results/demo/base/model results/pairs/questions/pairs.parquet
+	$(SNAKEMAKE) --quiet all --config 'recipes=[demo]' -- results/demo/base/model results/demo/leakage.json
 	$(VENV)/bin/python tests/benchmarks/train_throughput.py --model results/demo/base/model \
-	  --pairs results/pairs/questions/pairs.parquet $(BENCH)
+	  --pairs $$(ls -t results/pairs/questions-*/pairs.parquet | head -n 1) $(BENCH)
 
 schemas: $(VENV)/.ready  ## write config/schemas and config/README.md anew from scripts/ascent/settings.py
 	$(VENV)/bin/python scripts/generate_schemas.py

@@ -26,12 +26,18 @@ def any_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
+def any_stage(stages):
+    """A regular expression that matches these stages only, each in its recipe's folder: (recipe, stage), ..."""
+    return "|".join(rf"(?<=/{re.escape(recipe)}/){re.escape(stage)}" for recipe, stage in stages) or "(?!)"
+
+
 wildcard_constraints:
     recipe=any_of(RECIPES),
-    stage=any_of(["base", *recipes.stage_names]),
+    stage=any_stage([*recipes.stages(), *((recipe, "base") for recipe in RECIPES)]),
     corpus=any_of(recipes.config.corpora),
     model=any_of(recipes.config.models),
-    dataset=any_of(recipes.datasets),
+    dataset=any_of({name for recipe in recipes.recipes.values() for name in recipe.data}),
+    key=any_of(recipes.steps_by_key),
     task=r"[^/]+",
     shard=r"\d{5}",
     shards=r"\d{5}",
@@ -49,7 +55,12 @@ def files_of_source(wildcards):
 
 def corpus_pairs(wildcards):
     """The corpus of a data set."""
-    return CORPUS_PAIRS.format(corpus=recipes.datasets[wildcards.dataset].corpus)
+    return CORPUS_PAIRS.format(corpus=recipes.steps_by_key[wildcards.key].dataset.corpus)
+
+
+def dataset_name(wildcards):
+    """The name of a data set."""
+    return recipes.steps_by_key[wildcards.key].name
 
 
 def tables_of(names):
@@ -63,19 +74,33 @@ def tables_of(names):
 
 def decontamination_pairs(wildcards):
     """The corpora and tasks whose test texts are kept out of a data set."""
-    return tables_of(recipes.decontamination(wildcards.dataset))
+    return tables_of(recipes.steps_by_key[wildcards.key].against)
 
 
 def teacher_model(wildcards):
     """The model that scores a data set's pairs."""
-    return RETRIEVED_MODEL.format(model=recipes.datasets[wildcards.dataset].teacher.model)
+    return RETRIEVED_MODEL.format(model=recipes.steps_by_key[wildcards.key].dataset.teacher.model)
+
+
+def prepared(path):
+    """A data set's prepared pairs, or their audit, as a later step of it reads them."""
+    return lambda wildcards: path.format(key=recipes.steps_by_key[wildcards.key].keys["prepared"])
 
 
 def pair_scores(wildcards):
     """A data set's scores; none when it has no teacher."""
-    return (
-        PAIR_SCORES.format(dataset=wildcards.dataset) if recipes.datasets[wildcards.dataset].teacher else []
-    )
+    keys = recipes.steps_by_key[wildcards.key].keys
+    return PAIR_SCORES.format(key=keys["scored"]) if "scored" in keys else []
+
+
+def dataset_pairs(recipe, name):
+    """The training pairs of a data set of a recipe."""
+    return PAIRS.format(key=recipes.steps(recipe, name).keys["pairs"])
+
+
+def training_pairs(wildcards):
+    """The training pairs of the data set that a step of a stage is for."""
+    return dataset_pairs(wildcards.recipe, wildcards.dataset)
 
 
 def shards_of_miner(wildcards):
@@ -115,8 +140,11 @@ def stage_teacher(wildcards):
 def candidate_scores(wildcards):
     """A teacher's scores of a data set's documents, or the pairs that have them; none when the stage does not learn them."""
     learns = "teacher scores" in stage_of(wildcards).taught(wildcards.dataset).values()
-    table = TEACHER_SCORES if learns and stage_of(wildcards).teacher_model else PAIRS
-    return table.format(**wildcards) if learns else []
+    if not learns:
+        return []
+    return (
+        TEACHER_SCORES.format(**wildcards) if stage_of(wildcards).teacher_model else training_pairs(wildcards)
+    )
 
 
 def teacher_embeddings(wildcards):
@@ -154,7 +182,8 @@ def task_results(wildcards):
 
 def recipe_pairs(wildcards):
     """The training pairs of a recipe."""
-    return expand(PAIRS, dataset=recipes.training_data(wildcards.recipe))
+    recipe = wildcards.recipe
+    return [dataset_pairs(recipe, name) for name in recipes.training_data(recipe)]
 
 
 def evaluation_pairs(wildcards):
@@ -203,7 +232,7 @@ def base_model(wildcards):
 
 def task_of_dataset(wildcards):
     """The task type of a data set, which chooses the prompts."""
-    return recipes.datasets[wildcards.dataset].task
+    return recipes.dataset(wildcards.recipe, wildcards.dataset).task
 
 
 def evaluation_splits(wildcards):

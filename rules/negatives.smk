@@ -5,7 +5,7 @@
 rule encode_shard:
     input:
         model=MODEL,
-        pairs=PAIRS,
+        pairs=training_pairs,
     output:
         multiext(
             SHARD_QUERIES,
@@ -40,7 +40,7 @@ rule encode_shard:
 rule mine_negatives:
     input:
         settings=SELECTION,
-        pairs=PAIRS,
+        pairs=training_pairs,
         shards=shards_of_miner,
     output:
         negatives=NEGATIVES,

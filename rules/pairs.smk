@@ -11,9 +11,9 @@ rule prepare_pairs:
         pairs=PREPARED,
         audit=PREPARED_AUDIT,
     log:
-        "logs/pairs/{dataset}/prepare_pairs.log",
+        "logs/prepared/{key}/prepare_pairs.log",
     benchmark:
-        "benchmarks/pairs/{dataset}/prepare_pairs.tsv"
+        "benchmarks/prepared/{key}/prepare_pairs.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -21,22 +21,23 @@ rule prepare_pairs:
         runtime=by_attempt(480),
     params:
         revision=1,
+        name=dataset_name,
     shell:
-        "python scripts/prepare_pairs.py --name {wildcards.dataset} --settings {input.settings} "
+        "python scripts/prepare_pairs.py --name {params.name} --settings {input.settings} "
         "--pairs {input.pairs} --against {input.against} --output {output.pairs} --audit {output.audit} > {log} 2>&1"
 
 
 rule score_pairs:
     input:
         settings=SCORING,
-        pairs=PREPARED,
+        pairs=prepared(PREPARED),
         teacher=teacher_model,
     output:
         PAIR_SCORES,
     log:
-        "logs/pairs/{dataset}/score_pairs.log",
+        "logs/scored/{key}/score_pairs.log",
     benchmark:
-        "benchmarks/pairs/{dataset}/score_pairs.tsv"
+        "benchmarks/scored/{key}/score_pairs.tsv"
     conda:
         ENVIRONMENT
     threads: 8
@@ -54,16 +55,16 @@ rule score_pairs:
 rule filter_pairs:
     input:
         settings=THRESHOLD,
-        prepared=PREPARED,
-        audit=PREPARED_AUDIT,
+        prepared=prepared(PREPARED),
+        audit=prepared(PREPARED_AUDIT),
         scores=pair_scores,
     output:
         pairs=PAIRS,
         audit=PAIRS_AUDIT,
     log:
-        "logs/pairs/{dataset}/filter_pairs.log",
+        "logs/pairs/{key}/filter_pairs.log",
     benchmark:
-        "benchmarks/pairs/{dataset}/filter_pairs.tsv"
+        "benchmarks/pairs/{key}/filter_pairs.tsv"
     conda:
         ENVIRONMENT
     resources:

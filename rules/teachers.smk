@@ -6,7 +6,7 @@ rule score_with_teacher:
     input:
         settings=TEACHING,
         teacher=stage_teacher,
-        pairs=PAIRS,
+        pairs=training_pairs,
         negatives=mined_negatives,
     output:
         TEACHER_SCORES,
@@ -32,7 +32,7 @@ rule embed_with_teacher:
     input:
         settings=TEACHING,
         teacher=stage_teacher,
-        pairs=PAIRS,
+        pairs=training_pairs,
         negatives=mined_negatives,
     output:
         directory(TEACHER_EMBEDDINGS),

@@ -7,7 +7,7 @@ rule tokenise_pairs:
         settings=TOKENISING,
         # All stages have its tokenizer, and a parent would first have to be trained.
         model=BASE_MODEL,
-        pairs=PAIRS,
+        pairs=training_pairs,
         negatives=mined_negatives,
         scores=candidate_scores,
         embeddings=teacher_embeddings,

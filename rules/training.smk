@@ -40,7 +40,7 @@ rule train_contrastive:
     benchmark:
         "benchmarks/{recipe}/{stage}/train_contrastive.tsv"
     wildcard_constraints:
-        stage=any_of(recipes.stages("contrastive")),
+        stage=any_stage(recipes.stages("contrastive")),
     conda:
         ENVIRONMENT
     threads: 8
@@ -67,7 +67,7 @@ use rule train_contrastive as train_pretrain with:
     benchmark:
         "benchmarks/{recipe}/{stage}/train_pretrain.tsv"
     wildcard_constraints:
-        stage=any_of(recipes.stages("pretrain")),
+        stage=any_stage(recipes.stages("pretrain")),
 
 
 use rule train_contrastive as train_finetune with:
@@ -76,7 +76,7 @@ use rule train_contrastive as train_finetune with:
     benchmark:
         "benchmarks/{recipe}/{stage}/train_finetune.tsv"
     wildcard_constraints:
-        stage=any_of(recipes.stages("finetune")),
+        stage=any_stage(recipes.stages("finetune")),
 
 
 rule audit_replacements:
@@ -107,7 +107,7 @@ rule merge_stages:
     benchmark:
         "benchmarks/{recipe}/{stage}/merge_stages.tsv"
     wildcard_constraints:
-        stage=any_of(recipes.stages("merge")),
+        stage=any_stage(recipes.stages("merge")),
     conda:
         ENVIRONMENT
     resources:

@@ -18,14 +18,15 @@ CORPUS_AUDIT = "results/corpora/{corpus}/audit.json"
 # The texts of a task that mteb knows.
 EVALUATION_TEXTS = "results/tested/{task}/pairs.parquet"
 
-PREPARATION = "results/pairs/{dataset}/preparation.yaml"
-PREPARED = "results/pairs/{dataset}/prepared.parquet"
-PREPARED_AUDIT = "results/pairs/{dataset}/prepared.json"
-SCORING = "results/pairs/{dataset}/scoring.yaml"
-PAIR_SCORES = "results/pairs/{dataset}/scores.parquet"
-THRESHOLD = "results/pairs/{dataset}/threshold.yaml"
-PAIRS = "results/pairs/{dataset}/pairs.parquet"
-PAIRS_AUDIT = "results/pairs/{dataset}/audit.json"
+# A key is a data set's name and a digest of the settings that the folder's content depends on (recipes/dataset_steps.py).
+PREPARATION = "results/prepared/{key}/preparation.yaml"
+PREPARED = "results/prepared/{key}/pairs.parquet"
+PREPARED_AUDIT = "results/prepared/{key}/audit.json"
+SCORING = "results/scored/{key}/scoring.yaml"
+PAIR_SCORES = "results/scored/{key}/scores.parquet"
+THRESHOLD = "results/pairs/{key}/threshold.yaml"
+PAIRS = "results/pairs/{key}/pairs.parquet"
+PAIRS_AUDIT = "results/pairs/{key}/audit.json"
 
 LEAKAGE = "results/{recipe}/leakage.json"
 RUNNING = "results/{recipe}/running.yaml"
@@ -64,4 +65,4 @@ RELEASE_SETTINGS = "results/{recipe}/release.yaml"
 RELEASE = "results/{recipe}/release"
 
 # Folders beside the recipes' own: no recipe may be called so.
-SHARED_FOLDERS = ("corpora", "tested", "pairs")
+SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "pairs")

@@ -1,7 +1,7 @@
 """Training speed beside other trainers: the same pairs, model, batch and steps, in turns within one run.
 
     make bench-train                                   after the data of the demo are there; or by hand:
-    python tests/benchmarks/train_throughput.py --model results/demo/base/model --pairs results/pairs/questions/pairs.parquet
+    python tests/benchmarks/train_throughput.py --model results/demo/base/model --pairs results/pairs/questions-*/pairs.parquet
 
 Libraries: `ascent`; `sentence-transformers` (its trainer, MultipleNegativesRankingLoss); `flagembedding` (its runner), where it
 is installed for this Python or for the one of --flagembedding-python. Each round runs every library once, in a process of its

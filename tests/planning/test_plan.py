@@ -13,6 +13,7 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
+from ascent import layout
 from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.files import read_yaml
@@ -23,11 +24,13 @@ from ascent.planning.fit import mends
 from ascent.planning.gpus import GPUS, Gpu, Machine
 from ascent.planning.plan import amount, make_plan
 from ascent.planning.token_counts import SAMPLE, TokenCounter
+from ascent.recipes.dataset_steps import dataset_steps
 from ascent.recipes.loading import load_recipes
 from ascent.settings.model import Contract
+from ascent.settings.pairs import Dataset
 from ascent.settings.training import Queue, TrainStage
 from support.small_recipe import ROOT, make_workspace
-from support.workflow_copy import Copy
+from support.workflow_copy import Copy, data_path
 
 # 7 G parameters.
 LARGE = Shape(
@@ -117,9 +120,9 @@ def test_a_sample_stands_for_all(tiny_resource, corpus_rows):
 
 
 @pytest.mark.parametrize("mined", [False, True])
-def test_training_s_tokens_are_those_of_its_batches(recipe, training_pairs, tokens_of, data_of, mined):
+def test_training_s_tokens_are_those_of_its_batches(recipe, workspace, training_pairs, tokens_of, data_of, mined):
     """44 rows with a negative each, one and a half times; or the same negatives as if they had been mined."""
-    target = Path("results/pairs/questions/pairs.parquet")
+    target = Path(data_path(layout.PAIRS, workspace / "config.yaml"))
     table = pl.read_parquet(training_pairs)
     if mined:  # a plan takes each to be as long as the positive
         table = table.with_columns(negatives=pl.concat_list("positive"))
@@ -144,7 +147,7 @@ def test_training_s_tokens_are_those_of_its_batches(recipe, training_pairs, toke
         assert count.texts == len(lengths) == 66 * 3
         # The plan takes the second half epoch to be as long as the mean.
         assert count.tokens == pytest.approx(sum(lengths), rel=0.03)
-        assert "44 rows of results/pairs/questions/pairs.parquet" in found.notes[0]
+        assert f"44 rows of {target}" in found.notes[0]
     finally:
         target.unlink()
 
@@ -225,7 +228,7 @@ def test_every_job_that_uses_a_gpu_has_a_line(recipe):
 def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, training_rows, kind, mined):
     """Two rows of one query, with a negative each; or as many mined ones, which a plan takes to be as long as the positive."""
     rows = [*training_rows, replace(training_rows[0], positive=training_rows[1].positive)]
-    target = Path("results/pairs/questions/pairs.parquet")
+    target = Path(data_path(layout.PAIRS, workspace / "config.yaml"))
     write_pairs(target, pair_frame(rows, "questions", "eng-Latn"))
 
     def change(values):
@@ -250,7 +253,8 @@ def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
         values["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
         values["stages"]["finetune"]["data"] = {"questions": {}, "graded": {"objective": "cosent"}}
 
-    target = Path("results/pairs/graded/pairs.parquet")
+    steps = dataset_steps("graded", Dataset(corpus="similar", task="sts", split="test"), [])
+    target = Path(layout.PAIRS.format(key=steps.keys["pairs"]))
     pairs = read_pairs(Path("results/corpora/similar/pairs.parquet")).with_columns(task=pl.lit("sts"))
     write_pairs(target, pairs)
     try:
@@ -453,15 +457,16 @@ def test_an_unknown_recipe_is_one_clear_line(workspace):
 @pytest.mark.workflow
 def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
     copy = Copy(tmp_path / "ascent", make_workspace(tmp_path))
-    arguments = ("--config", str(copy.config), "--recipe", "small")
+    arguments = ("--configfile", str(copy.config), "--recipe", "small")
     done = run(copy.folder, *arguments)
+    prepared = data_path(layout.PREPARED, copy.config)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith("error: resources/models/tiny, results/pairs/questions/prepared.parquet, results/corpora/")
+    assert done.stderr.startswith(f"error: resources/models/tiny, {prepared}, results/corpora/")
     command = done.stderr.split("snakemake ")[1].replace("'", "").split()
     assert command[:2] == ["--cores", "1"]
     made = copy.build(*command[2:], HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"))
     assert made.returncode == 0, made.stdout
     done = run(copy.folder, *arguments)
     assert done.returncode == 0, done.stderr
-    assert "rows of results/pairs/questions/prepared.parquet" in done.stdout
+    assert f"rows of {prepared}" in done.stdout
     assert not (copy / "results/small").exists()  # no step on a GPU was needed

@@ -60,6 +60,11 @@ def changed(**changes) -> dict:
 ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__contrastive__data": ["texts"]}
 
 
+def data(recipes, step: str, file: str, name: str = "questions") -> str:
+    """A file of a step of a data set of the small recipe."""
+    return f"results/{step}/{recipes.steps('small', name).keys[step]}/{file}"
+
+
 def test_the_small_recipe_is_right(write):
     recipes = load_recipes(write(small=SMALL))
     assert {name: kind_of(stage) for name, stage in recipes.recipes["small"].stages.items()} == {
@@ -71,7 +76,7 @@ def test_the_small_recipe_is_right(write):
     assert recipes.evaluation_corpora("small") == ["library", "modules", "similar"]
     assert recipes.audits("small") == [
         *(f"results/corpora/{corpus}/audit.json" for corpus in ("library", "modules", "similar")),
-        "results/pairs/questions/audit.json",
+        data(recipes, "pairs", "audit.json"),
         "results/small/finetune/negatives/questions.audit.json",
     ]
 
@@ -328,15 +333,31 @@ def test_a_typo_in_the_configuration_names_its_file(write):
         load_recipes(config, "here.yaml")
 
 
-def test_recipes_must_agree_on_a_name(write):
-    other = changed(data__questions__min_score=0.5)
-    with pytest.raises(AscentError, match="recipes 'small' and 'other' define the data set 'questions' differently"):
-        load_recipes(write(small=SMALL, other=other))
-    other = changed(stages__finetune__mining=None)
-    with pytest.raises(AscentError, match="stage 'finetune' is of kind finetune in recipe 'small' and contrastive in 'other'"):
-        load_recipes(write(small=SMALL, other=other))
-    both = load_recipes(write(small=SMALL, other=changed(stages__finetune__learning_rate=1.0)))
-    assert list(both.datasets) == ["questions"]
+def test_names_are_local_to_a_recipe(write):
+    """Two recipes use one name for different data, and for stages of different kinds; what they have in common is done once."""
+    other = changed(data__questions__min_score=0.5, stages__finetune__mining=None)
+    both = load_recipes(write(small=SMALL, other=other))
+    small, other = (both.steps(recipe, "questions").keys for recipe in ("small", "other"))
+    assert {step for step in small if small[step] == other[step]} == {"prepared", "scored"}
+    assert both.steps_by_key.keys() == {*small.values(), *other.values()}
+    assert ("small", "finetune") in both.stages("finetune") and ("other", "finetune") in both.stages("contrastive")
+    same = load_recipes(write(small=SMALL, other=changed(stages__finetune__learning_rate=1.0)))
+    assert same.steps("small", "questions") == same.steps("other", "questions")
+
+
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [
+        ({"data__questions__min_score": 0.1}, {"pairs"}),
+        ({"data__questions__teacher__max_tokens": 16}, {"scored", "pairs"}),
+        ({"data__questions__decontaminate": ["similar"]}, {"prepared", "scored", "pairs"}),
+        ({"base__max_tokens": 16}, set()),
+    ],
+)
+def test_a_data_set_s_folders_are_keyed_by_what_they_depend_on(write, changes, again):
+    before = load_recipes(write(small=SMALL)).steps("small", "questions").keys
+    after = load_recipes(write(small=changed(**changes))).steps("small", "questions").keys
+    assert {step for step in before if before[step] != after[step]} == again
 
 
 def test_prompts_are_inherited_from_the_nearest_stage_that_sets_them(write):
@@ -355,9 +376,9 @@ def test_each_step_has_its_settings_file(write, tmp_path):
     files = settings_files(recipes)
     kinds = {
         **{f"results/corpora/{name}/corpus.yaml": Reading for name in ("library", "modules", "similar")},
-        "results/pairs/questions/preparation.yaml": Preparation,
-        "results/pairs/questions/scoring.yaml": Scoring,
-        "results/pairs/questions/threshold.yaml": Threshold,
+        data(recipes, "prepared", "preparation.yaml"): Preparation,
+        data(recipes, "scored", "scoring.yaml"): Scoring,
+        data(recipes, "pairs", "threshold.yaml"): Threshold,
         "results/small/base/stage.yaml": Adoption,
         "results/small/finetune/mining.yaml": Mining,
         **{f"results/small/{name}/stage.yaml": StageSettings for name in ("contrastive", "finetune", "merge")},
@@ -391,7 +412,8 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
         "results/small/finetune/mining.yaml",
         release,
     }
-    assert edited(write, changed(data__questions__min_score=0.1)) == {"results/pairs/questions/threshold.yaml", release}
+    keys = {file.split("/")[1] for file in edited(write, changed(data__questions__min_score=0.1)) - {release}}
+    assert keys == {"pairs"}
     assert edited(write, changed(base__max_tokens=16)) == {
         release,
         *(f"results/small/{stage}/stage.yaml" for stage in ("base", "contrastive", "finetune", "merge")),
@@ -447,7 +469,7 @@ def test_a_pre_training_stage_has_a_kind_of_its_own_and_tokens_without_prompts(w
     assert [kind_of(stage) for stage in recipes.recipes["small"].stages.values()] == [
         *("contrastive", "finetune", "merge", "pretrain"),
     ]
-    assert recipes.stages("pretrain") == ["pretrain"]
+    assert recipes.stages("pretrain") == [("small", "pretrain")]
     files = settings_files(recipes)
     assert "passage: " in files["results/small/contrastive/tokens/questions.yaml"]
     assert "passage: " not in files["results/small/pretrain/tokens/questions.yaml"]

@@ -8,6 +8,9 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from ascent.files import read_yaml
+from ascent.recipes.loading import load_recipes
+
 ROOT = Path(__file__).parents[2]
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
@@ -39,15 +42,26 @@ class Copy:
         return self.snakemake(*arguments, "--configfile", str(self.config), **environment)
 
     def jobs(self, *targets: str) -> set[str]:
-        """The jobs that a dry run names: rule and wildcards, such as `train_finetune small finetune`; `all` left out."""
+        """The jobs that a dry run names: rule and wildcards without digests, such as `train_finetune small finetune`."""
         done = self.build("--dry-run", *targets)
         assert done.returncode == 0, done.stdout
-        found = set(re.findall(r"^would run (.*?):", done.stdout, re.MULTILINE))
+        found = {re.sub(r"-[0-9a-f]{8}\b", "", job) for job in re.findall(r"^would run (.*?):", done.stdout, re.MULTILINE)}
         assert bool(found) != ("Nothing to be done" in done.stdout), done.stdout
         return found
 
+    def data(self, pattern: str, name: str = "questions") -> Path:
+        """A path of layout.py for a data set of the recipe."""
+        return self / data_path(pattern, self.config, name)
+
     def __truediv__(self, path: str) -> Path:
         return self.folder / path
+
+
+def data_path(pattern: str, config: Path, name: str = "questions") -> str:
+    """Return a path of layout.py for a data set of the one recipe that a configuration builds."""
+    recipes = load_recipes(read_yaml(config))
+    keys = recipes.steps(recipes.config.recipes[0], name).keys
+    return pattern.format(key=keys[pattern.split("/")[1]])
 
 
 @contextmanager

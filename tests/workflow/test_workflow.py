@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 import yaml
 
+from ascent.layout import PAIRS
 from ascent.model.encoder import Encoder
-from support.workflow_copy import Copy, edited, recipe_of
+from support.workflow_copy import Copy, data_path, edited, recipe_of
 
 pytestmark = pytest.mark.workflow
 
@@ -106,7 +107,7 @@ def test_the_card_s_front_matter_parses(finished):
 
 
 def test_mined_negatives_are_no_answers(finished):
-    pairs = pl.read_parquet(finished / "results/pairs/questions/pairs.parquet")
+    pairs = pl.read_parquet(finished.data(PAIRS))
     table = pl.read_parquet(finished / "results/small/finetune/negatives/questions.parquet")
     answers = {}
     for query, positive in pairs.select("query_id", "positive_id").iter_rows():
@@ -251,7 +252,7 @@ def test_two_runs_are_the_same_bytes_though_one_was_killed(finished, killed):
     assert killed.jobs() == set()
     results = [f"results/small/{stage}/model/model.safetensors" for stage in STAGES]
     results += ["results/small/release/model.safetensors", "results/small/scores.tsv", "results/small/significance.tsv"]
-    results += ["results/small/finetune/negatives/questions.parquet", "results/pairs/questions/pairs.parquet"]
+    results += ["results/small/finetune/negatives/questions.parquet", data_path(PAIRS, finished.config)]
     # Its meta.json has the digests of all its files.
     results += [f"results/small/{stage}/tokens/questions/{name}" for stage in STAGES[1:3] for name in ("meta.json", "tokens.npy")]
     for path in results:

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
+from ascent.recipes.loading import load_recipes, read_config
 from ascent.tokens.table import TokenisedPairs
 from support.small_recipe import make_model
 from support.workflow_copy import Copy, edited, recipe_of
@@ -132,6 +133,19 @@ def test_a_stage_that_pre_trains_comes_before_another(fresh):
     lines = [json.loads(line) for line in (fresh / "results/small/pretrain/metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert lines[-1]["loss"] == pytest.approx(lines[-1]["loss/encoder"] + lines[-1]["loss/decoder"])
+
+
+def test_all_recipes_are_built_in_one_run(fresh):
+    """They use one name for different data sets and stages; what two of them define alike is made once."""
+    names = sorted(path.stem for path in (fresh / "config/recipes").glob("*.yaml"))
+    done = fresh.snakemake("--dry-run", "--config", f"recipes=[{','.join(names)}]")
+    assert done.returncode == 0, done.stdout
+    assert all(f"results/{name}/release" in done.stdout for name in names)
+    steps = load_recipes(read_config() | {"recipes": names}).all_steps
+    prepared = {step.keys["prepared"] for step in steps}
+    assert len(prepared) < len(steps)
+    assert set(re.findall(r"output: results/prepared/([^/]+)/", done.stdout)) == prepared
+    assert done.stdout.count("rule prepare_pairs:") == len(prepared)
 
 
 # ---------------------------------------------------------------- how it fails

@@ -80,7 +80,7 @@ class _Planner:
         self.refuse_missing()
         stages = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
         memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
-        jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if self.recipes.datasets[name].teacher]
+        jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if self.recipe.data[name].teacher]
         mined = dict.fromkeys(pair for stage in stages.values() for pair in mined_with(stage))
         for name, stage in stages.items():
             own = [pair for pair in mined if pair in mined_with(stage)]
@@ -128,7 +128,7 @@ class _Planner:
     @cached_property
     def teachers(self) -> dict:
         """The teachers of the data sets that are trained on, by data set."""
-        datasets = {name: self.recipes.datasets[name] for name in self.recipes.training_data(self.name)}
+        datasets = {name: self.recipe.data[name] for name in self.recipes.training_data(self.name)}
         return {name: dataset.teacher for name, dataset in datasets.items() if dataset.teacher}
 
     @cached_property
@@ -140,9 +140,10 @@ class _Planner:
 
     def pair_files(self, dataset: str) -> list[Path]:
         """Where a data set's rows may be found, the nearest to training first."""
-        corpus = self.recipes.datasets[dataset].corpus
-        paths = (layout.PAIRS, layout.PREPARED, layout.CORPUS_PAIRS)
-        return [Path(path.format(dataset=dataset, corpus=corpus)) for path in paths]
+        corpus = self.recipe.data[dataset].corpus
+        keys = self.recipes.steps(self.name, dataset).keys
+        paths = [layout.PAIRS.format(key=keys["pairs"]), layout.PREPARED.format(key=keys["prepared"])]
+        return [*map(Path, paths), Path(layout.CORPUS_PAIRS.format(corpus=corpus))]
 
     def refuse_missing(self) -> None:
         missing = [str(self.model_folder(model)) for model in sorted(self.models) if not self.model_folder(model).is_dir()]
@@ -160,7 +161,7 @@ class _Planner:
 
     def read_rows(self, dataset: str) -> pl.DataFrame:
         """A data set's rows, as near to training as they have been made."""
-        settings = self.recipes.datasets[dataset]
+        settings = self.recipe.data[dataset]
         path = next(file for file in self.pair_files(dataset) if file.exists())
         rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
         rows = with_positives(rows, settings)
@@ -188,7 +189,7 @@ class _Planner:
         return {"query": rows["query"].unique(maintain_order=True), "document": rows["positive"].unique(maintain_order=True)}
 
     def scoring(self, dataset: str) -> Job:
-        teacher, task = self.teachers[dataset], self.recipes.datasets[dataset].task
+        teacher, task = self.teachers[dataset], self.recipe.data[dataset].task
         count = self.count(teacher.model, teacher, task, **self.distinct(dataset))
         return self.embedding("score_pairs", dataset, teacher.model, count, 1)
 
@@ -199,7 +200,7 @@ class _Planner:
             texts = self.distinct(dataset)
             if not stage.mined(dataset):  # mined ones are positives of other rows
                 texts["document"] = pl.concat([texts["document"], negatives["negatives"]]).unique(maintain_order=True)
-            count = self.count(teacher.model, teacher, self.recipes.datasets[dataset].task, **texts)
+            count = self.count(teacher.model, teacher, self.recipe.data[dataset].task, **texts)
         else:
             counter = self.counter(teacher.model, teacher.max_tokens)
             count = counter.count_pairs(rows["query"], rows["positive"])
@@ -210,7 +211,7 @@ class _Planner:
         return self.embedding(rule, f"{name}, {dataset}", teacher.model, count, 1)
 
     def encoding(self, stage: str, dataset: str) -> Job:
-        contract, task = self.recipes.contract(self.name, stage), self.recipes.datasets[dataset].task
+        contract, task = self.recipes.contract(self.name, stage), self.recipe.data[dataset].task
         count = self.count(self.recipe.base.model, contract, task, **self.distinct(dataset))
         return self.embedding("encode_shard", f"{stage}, {dataset}", self.recipe.base.model, count, self.recipe.shards)
 
@@ -221,7 +222,7 @@ class _Planner:
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
             total += self.trained(model, contract, stage, dataset) * (uses / size)
             if stage.queue:
-                task, positives = self.recipes.datasets[dataset].task, self.rows(dataset)["positive"]
+                task, positives = self.recipe.data[dataset].task, self.rows(dataset)["positive"]
                 queued += self.count(model, contract, task, document=positives) * (uses / size)
         self.check_batches(name, stage, taken)
         most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
@@ -245,7 +246,7 @@ class _Planner:
 
     def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
         """Count what one pass over a data set takes in."""
-        rows, task = self.rows(dataset), self.recipes.datasets[dataset].task
+        rows, task = self.rows(dataset), self.recipe.data[dataset].task
         if isinstance(stage, PretrainStage):
             return self.counter(model, contract.max_tokens).count(self.documents(dataset), "")
         positives = self.count(model, contract, task, document=rows["positive"])

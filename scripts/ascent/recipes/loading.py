@@ -9,11 +9,10 @@ from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
 from ..layout import SHARED_FOLDERS
 from ..settings.adapters import SOFT_TOKEN
-from ..settings.pairs import Dataset
 from ..settings.recipe import Config, Recipe
 from ..settings.training import PretrainStage, Training, TrainStage
 from ..settings.validation import check
-from .recipes import Recipes, kind_of, mteb_tasks
+from .recipes import Recipes, mteb_tasks
 
 # Later files are laid over earlier ones, as by the Snakefile.
 CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
@@ -52,7 +51,6 @@ def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
             raise AscentError(f"{where}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
         recipes[name] = check(Recipe, read_yaml(path), path)
         _check_recipe(checked, recipes[name], path)
-    _check_shared_names(recipes)
     loaded = Recipes(checked, recipes)
     for name, recipe in recipes.items():
         for stage in recipe.stages:
@@ -195,20 +193,3 @@ def _check_losses(recipe: Recipe, name: str, stage: TrainStage, path: Path) -> N
                 f"{path}: 'stages.{name}.objective' sets tau_plus, whose correction is for embeddings of length 1, but "
                 "base.normalise is false; leave one of them out."
             )
-
-
-def _check_shared_names(recipes: dict[str, Recipe]) -> None:
-    """A data set's rows and a stage's rule are found by name, so a name means the same in all recipes of one run."""
-    datasets: dict[str, tuple[str, Dataset]] = {}
-    kinds: dict[str, tuple[str, str]] = {}
-    for recipe_name, recipe in recipes.items():
-        for name, dataset in recipe.data.items():
-            other, same = datasets.setdefault(name, (recipe_name, dataset))
-            if same != dataset:
-                raise AscentError(f"recipes '{other}' and '{recipe_name}' define the data set '{name}' differently; rename one.")
-        for name, stage in recipe.stages.items():
-            other, kind = kinds.setdefault(name, (recipe_name, kind_of(stage)))
-            if kind != kind_of(stage):
-                raise AscentError(
-                    f"stage '{name}' is of kind {kind} in recipe '{other}' and {kind_of(stage)} in '{recipe_name}'; rename one."
-                )

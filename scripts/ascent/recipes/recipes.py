@@ -17,6 +17,7 @@ from ..settings.recipe import Config, Recipe
 from ..settings.stages import MergeStage, StageSettings
 from ..settings.training import PretrainStage, Training
 from ..settings.validation import dump
+from .dataset_steps import DatasetSteps, dataset_steps
 
 MTEB = Path(__file__).with_name("mteb_tasks.json")
 
@@ -34,10 +35,37 @@ class Recipes:
     config: Config
     recipes: dict[str, Recipe]
 
+    def dataset(self, recipe: str, name: str) -> Dataset:
+        """Return a data set of a recipe."""
+        return self.recipes[recipe].data[name]
+
+    def steps(self, recipe: str, name: str) -> DatasetSteps:
+        """Return the steps of a data set of a recipe."""
+        return self._steps[recipe, name]
+
+    @property
+    def all_steps(self) -> list[DatasetSteps]:
+        """The steps of all data sets of all recipes."""
+        return list(self._steps.values())
+
     @cached_property
-    def datasets(self) -> dict[str, Dataset]:
-        """Data sets of all recipes, by name."""
-        return {name: dataset for recipe in self.recipes.values() for name, dataset in recipe.data.items()}
+    def steps_by_key(self) -> dict[str, DatasetSteps]:
+        """The steps of all data sets, by the names of the folders of their results."""
+        return {key: steps for steps in self.all_steps for key in steps.keys.values()}
+
+    @cached_property
+    def _steps(self) -> dict[tuple[str, str], DatasetSteps]:
+        return {
+            (recipe, name): dataset_steps(name, dataset, self._decontamination(dataset))
+            for recipe, settings in self.recipes.items()
+            for name, dataset in settings.data.items()
+        }
+
+    def _decontamination(self, dataset: Dataset) -> list[str]:
+        """Return the corpora and mteb's tasks that a data set must not overlap with; a benchmark stands for its tasks."""
+        names, corpora = dataset.decontaminate, self.config.corpora
+        expanded = ([name] if name in corpora else mteb_tasks()["benchmarks"].get(name, [name]) for name in names)
+        return list(dict.fromkeys(each for part in expanded for each in part))
 
     def source_files(self, kind: str, name: str) -> list[str]:
         """Return the files of this machine that a corpus or a model is retrieved from; a folder stands for its files."""
@@ -48,15 +76,10 @@ class Recipes:
             files += inside or [path]
         return files
 
-    @cached_property
-    def stage_names(self) -> list[str]:
-        """Names of the stages of all recipes."""
-        return sorted({name for recipe in self.recipes.values() for name in recipe.stages})
-
-    def stages(self, kind: str) -> list[str]:
-        """Return the names of the stages of a kind, in all recipes: pretrain, contrastive, finetune or merge."""
-        stages = [item for recipe in self.recipes.values() for item in recipe.stages.items()]
-        return sorted({name for name, stage in stages if kind_of(stage) == kind})
+    def stages(self, kind: str | None = None) -> list[tuple[str, str]]:
+        """Return recipe and name of the stages of a kind (pretrain, contrastive, finetune or merge), or of all stages."""
+        stages = [(recipe, *item) for recipe, settings in self.recipes.items() for item in settings.stages.items()]
+        return [(recipe, name) for recipe, name, stage in stages if kind in (None, kind_of(stage))]
 
     def contract(self, recipe: str, stage: str) -> Contract:
         """Return the contract of a stage's model: the base's, with the prompts of the nearest stage that sets them.
@@ -80,7 +103,7 @@ class Recipes:
     def stage_settings(self, recipe: str, stage: str) -> str:
         """Return stage.yaml's text."""
         settings = self.recipes[recipe].stages[stage]
-        tasks = {name: self.datasets[name].task for name in settings.tables} if isinstance(settings, Training) else {}
+        tasks = {name: self.dataset(recipe, name).task for name in settings.tables} if isinstance(settings, Training) else {}
         contract = self.contract(recipe, stage)
         return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
 
@@ -124,17 +147,11 @@ class Recipes:
         """Return the recipe's evaluation tasks that mteb knows by name."""
         return [name for name, settings in self.tasks(recipe).items() if settings.task is None]
 
-    def decontamination(self, dataset: str) -> list[str]:
-        """Return the corpora and mteb's tasks that a data set must not overlap with; a benchmark stands for its tasks."""
-        names, corpora = self.datasets[dataset].decontaminate, self.config.corpora
-        expanded = ([name] if name in corpora else mteb_tasks()["benchmarks"].get(name, [name]) for name in names)
-        return list(dict.fromkeys(each for part in expanded for each in part))
-
     @property
     def tested_tasks(self) -> list[str]:
         """Names of mteb's tasks whose texts are kept out of training."""
         names = {name for recipe in self.recipes for name in self.registered_tasks(recipe)}
-        names |= {name for dataset in self.datasets for name in self.decontamination(dataset)}
+        names |= {name for steps in self.all_steps for name in steps.against}
         return sorted(names - self.config.corpora.keys())
 
     def training_data(self, recipe: str) -> list[str]:
@@ -155,10 +172,10 @@ class Recipes:
     def audits(self, recipe: str) -> list[str]:
         """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives' and what replaced them."""
         stages = self.recipes[recipe].stages
-        trained = {self.datasets[name].corpus for name in self.training_data(recipe)}
+        trained = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}
         corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
         paths = [layout.CORPUS_AUDIT.format(corpus=name) for name in corpora]
-        paths += [layout.PAIRS_AUDIT.format(dataset=name) for name in self.training_data(recipe)]
+        paths += [layout.PAIRS_AUDIT.format(key=self.steps(recipe, name).keys["pairs"]) for name in self.training_data(recipe)]
         for stage in self.trained(recipe):
             mined = [name for name in stages[stage].data if stages[stage].mined(name)]
             paths += [layout.NEGATIVES_AUDIT.format(recipe=recipe, stage=stage, dataset=name) for name in mined]

@@ -4,17 +4,18 @@ Nothing here imports torch or touches a network: every cluster job parses the wo
 """
 
 from .. import layout
-from ..settings.base import Settings
 from ..settings.corpora import Reading
 from ..settings.model import Adoption
 from ..settings.negatives import Selection
-from ..settings.pairs import Preparation, Scoring, Threshold
 from ..settings.recipe import Recipe, ReleaseSettings
 from ..settings.sources import Resource
 from ..settings.teachers import Teaching
 from ..settings.training import Running, Training
 from ..settings.validation import dump
+from .dataset_steps import part
 from .recipes import Recipes
+
+STEP_SETTINGS = {"prepared": layout.PREPARATION, "scored": layout.SCORING, "pairs": layout.THRESHOLD}
 
 
 def settings_files(recipes: Recipes) -> dict[str, str]:
@@ -28,36 +29,29 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         for name, resource in getattr(recipes.config, kind).items():
             files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = _part(Resource, resource)
     for name, corpus in recipes.config.corpora.items():
-        files[layout.CORPUS_SETTINGS.format(corpus=name)] = _part(Reading, corpus)
-    for name, dataset in recipes.datasets.items():
-        prepared = dataset.model_copy(update={"decontaminate": recipes.decontamination(name)})
-        files[layout.PREPARATION.format(dataset=name)] = _part(Preparation, prepared)
-        files[layout.THRESHOLD.format(dataset=name)] = _part(Threshold, dataset)
-        if dataset.teacher:
-            files[layout.SCORING.format(dataset=name)] = _part(Scoring, dataset)
+        files[layout.CORPUS_SETTINGS.format(corpus=name)] = dump(part(Reading, corpus))
+    for steps in recipes.all_steps:
+        for step, settings in steps.settings.items():
+            files[STEP_SETTINGS[step].format(key=steps.keys[step])] = dump(settings)
     for name, recipe in recipes.recipes.items():
-        files[layout.STAGE_SETTINGS.format(recipe=name, stage="base")] = _part(Adoption, recipe.base)
+        files[layout.STAGE_SETTINGS.format(recipe=name, stage="base")] = dump(part(Adoption, recipe.base))
         for stage, settings in recipe.stages.items():
             files[layout.STAGE_SETTINGS.format(recipe=name, stage=stage)] = recipes.stage_settings(name, stage)
             if isinstance(settings, Training):
                 for dataset in settings.tables:
-                    tokenising = settings.tokenising(recipes.contract(name, stage), recipes.datasets[dataset].task)
+                    tokenising = settings.tokenising(recipes.contract(name, stage), recipe.data[dataset].task)
                     files[layout.TOKENISING.format(recipe=name, stage=stage, dataset=dataset)] = dump(tokenising)
                 for dataset in settings.data:
                     if settings.taught(dataset) and settings.teacher_model:
-                        teaching = Teaching(teacher=settings.teacher, task=recipes.datasets[dataset].task)
+                        teaching = Teaching(teacher=settings.teacher, task=recipe.data[dataset].task)
                         files[layout.TEACHING.format(recipe=name, stage=stage, dataset=dataset)] = dump(teaching)
                 if settings.mining:
-                    files[layout.SELECTION.format(recipe=name, stage=stage)] = _part(Selection, settings.mining)
+                    files[layout.SELECTION.format(recipe=name, stage=stage)] = dump(part(Selection, settings.mining))
         for task, settings in recipes.tasks(name).items():
             files[layout.TASK_SETTINGS.format(recipe=name, task=task)] = dump(settings)
         files[layout.RUNNING.format(recipe=name)] = dump(recipe.running)
         files[layout.RELEASE_SETTINGS.format(recipe=name)] = dump(_release(name, recipe, recipes))
     return files
-
-
-def _part(kind: type[Settings], whole: Settings) -> str:
-    return dump(kind(**whole.model_dump(include=set(kind.model_fields))))
 
 
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
