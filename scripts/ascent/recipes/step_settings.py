@@ -27,7 +27,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     files = {}
     for kind in ("corpora", "models"):
         for name, resource in getattr(recipes.config, kind).items():
-            files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = _part(Resource, resource)
+            files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = dump(part(Resource, resource))
     for name, corpus in recipes.config.corpora.items():
         files[layout.CORPUS_SETTINGS.format(corpus=name)] = dump(part(Reading, corpus))
     for steps in recipes.all_steps:
