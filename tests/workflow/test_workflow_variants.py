@@ -140,12 +140,11 @@ def test_all_recipes_are_built_in_one_run(fresh):
     names = sorted(path.stem for path in (fresh / "config/recipes").glob("*.yaml"))
     done = fresh.snakemake("--dry-run", "--config", f"recipes=[{','.join(names)}]")
     assert done.returncode == 0, done.stdout
-    assert all(f"results/{name}/release" in done.stdout for name in names)
+    assert all(f"would run release_model {name}:" in done.stdout for name in names)
     steps = load_recipes(read_config() | {"recipes": names}).all_steps
     prepared = {step.keys["prepared"] for step in steps}
     assert len(prepared) < len(steps)
-    assert set(re.findall(r"output: results/prepared/([^/]+)/", done.stdout)) == prepared
-    assert done.stdout.count("rule prepare_pairs:") == len(prepared)
+    assert sorted(re.findall(r"^would run prepare_pairs (.*?):", done.stdout, re.MULTILINE)) == sorted(prepared)
 
 
 # ---------------------------------------------------------------- how it fails
