@@ -193,11 +193,14 @@ def evaluation_pairs(wildcards):
     )
 
 
+def trained_stages(wildcards):
+    """The stages that train, in the order of the recipe."""
+    return recipes.trained(wildcards.recipe)
+
+
 def stage_metrics(wildcards):
     """The metrics of each stage that trains, in the order of the recipe."""
-    return [
-        METRICS.format(recipe=wildcards.recipe, stage=stage) for stage in recipes.trained(wildcards.recipe)
-    ]
+    return [METRICS.format(recipe=wildcards.recipe, stage=stage) for stage in trained_stages(wildcards)]
 
 
 def recipe_pages(wildcards):

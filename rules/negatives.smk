@@ -56,10 +56,11 @@ rule mine_negatives:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=2,
+        revision=3,
         folder=lambda wildcards, input: dirname(input.shards[0]),
         shards=lambda wildcards, input: len(input.shards),
     shell:
         "python scripts/mine_negatives.py --settings {input.settings} --pairs {input.pairs} "
-        "--shards {params.folder} --count {params.shards} --output {output.negatives} "
-        "--audit {output.audit} > {log} 2>&1"
+        "--shards {params.folder} --count {params.shards} "
+        "--stage {wildcards.stage} --dataset {wildcards.dataset} "
+        "--output {output.negatives} --audit {output.audit} > {log} 2>&1"

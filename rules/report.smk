@@ -21,8 +21,9 @@ rule draw_curves:
         ENVIRONMENT
     params:
         revision=1,
+        stages=trained_stages,
     shell:
-        "python scripts/draw_curves.py --metrics {input} --output {output} > {log} 2>&1"
+        "python scripts/draw_curves.py --stages {params.stages} --metrics {input} --output {output} > {log} 2>&1"
 
 
 rule draw_radar:

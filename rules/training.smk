@@ -91,9 +91,10 @@ rule audit_replacements:
     conda:
         ENVIRONMENT
     params:
-        revision=1,
+        revision=2,
     shell:
-        "python scripts/audit_replacements.py --metrics {input} --output {output} > {log} 2>&1"
+        "python scripts/audit_replacements.py --metrics {input} --stage {wildcards.stage} "
+        "--output {output} > {log} 2>&1"
 
 
 rule merge_stages:

@@ -12,9 +12,11 @@ from ascent.negatives.selection import audit_replacements
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.jsonl of a stage with mining.dynamic")
+    parser.add_argument("--stage", required=True, help="the stage")
     parser.add_argument("--output", type=Path, required=True, help="audit, JSON")
     arguments = parser.parse_args()
-    write_json(arguments.output, audit_replacements(arguments.metrics))
+    audit = {"kind": "replacements", "stage": arguments.stage} | audit_replacements(arguments.metrics)
+    write_json(arguments.output, audit)
 
 
 if __name__ == "__main__":

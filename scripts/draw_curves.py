@@ -10,16 +10,11 @@ from ascent.report.figures import draw_curves
 @reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--metrics",
-        type=Path,
-        nargs="+",
-        required=True,
-        help=".../<stage>/metrics.jsonl, in order of training",
-    )
-    parser.add_argument("--output", type=Path, nargs="+", required=True, help="pictures to write, .svg or .png")
+    parser.add_argument("--stages", nargs="+", required=True, help="the stages, in the order of training")
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="metrics.jsonl of each")
+    parser.add_argument("--output", type=Path, nargs="+", required=True, help="images to write, .svg or .png")
     options = parser.parse_args()
-    draw_curves(options.metrics, options.output)
+    draw_curves(dict(zip(options.stages, options.metrics, strict=True)), options.output)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw the scores of a recipe's stages, one spoke a task."""
+"""Draw the scores of a recipe's stages, one spoke per task."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ from ascent.report.figures import draw_radar
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="scores.tsv")
-    parser.add_argument("--output", type=Path, nargs="+", required=True, help="pictures to write, .svg or .png")
+    parser.add_argument("--output", type=Path, nargs="+", required=True, help="images to write, .svg or .png")
     options = parser.parse_args()
     draw_radar(read_table(options.scores), options.output)
 

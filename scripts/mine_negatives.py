@@ -19,11 +19,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
     parser.add_argument("--shards", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, required=True, help="how many shards there are")
+    parser.add_argument("--stage", required=True, help="the stage that mines, for the audit")
+    parser.add_argument("--dataset", required=True, help="the data set, for the audit")
     parser.add_argument("--output", type=Path, required=True, help="negatives, parquet")
     parser.add_argument("--audit", type=Path, required=True, help="audit, JSON")
     arguments = parser.parse_args()
     shards = open_shards(arguments.shards, arguments.count)
     table, audit = mine(shards, read_pairs(arguments.pairs), load(Selection, arguments.settings))
+    audit = {"kind": "negatives", "stage": arguments.stage, "dataset": arguments.dataset} | audit
     write_negatives(table, audit, arguments.output, arguments.audit)
 
 

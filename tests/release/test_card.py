@@ -86,7 +86,7 @@ def files(tmp_path):
         "kept": 2013,
         "examples": {},
     }
-    audit = {"dataset": "pairs", "corpus": "letters", "filters": [step], "in": 2100, "kept": 2013}
+    audit = {"kind": "pairs", "dataset": "pairs", "corpus": "letters", "filters": [step], "in": 2100, "kept": 2013}
     task = {
         "task_name": "Search",
         "dataset_revision": "abc",
@@ -103,7 +103,15 @@ def files(tmp_path):
     checks = [{"step": 100, "replaced": 0, **check}, {"step": 200, "replaced": 1234, **check}]
     for stage in ("contrastive", "other"):
         (tmp_path / stage).mkdir()
-        replacements = {"judged": 1000, "replaced": 1234, "exhausted": 0, "checks": checks, "examples": {}}
+        replacements = {
+            "kind": "replacements",
+            "stage": stage,
+            "judged": 1000,
+            "replaced": 1234,
+            "exhausted": 0,
+            "checks": checks,
+            "examples": {},
+        }
         (tmp_path / stage / "replacements.json").write_text(json.dumps(replacements))
     (tmp_path / "scores.tsv").write_text(SCORES)
     (tmp_path / "significance.tsv").write_text(SIGNIFICANCE)
@@ -165,12 +173,9 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert row in text
     assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
     assert "| pairs | letters | eng-Latn | CC \\| BY | 2,013 |" in text
-    assert "2,100 rows came in, 2,013 were kept; 87 dropped (query too long)" in text
-    assert (
-        "the stage contrastive trained, 1,234 negatives that had become easy were replaced by others, first after step 200"
-        in text
-    )
-    assert "the stage other" not in text
+    assert "pairs: 2,013 of 2,100 rows kept; 87 dropped (query too long)" in text
+    assert "During stage contrastive, 1,234 negatives that had become easy were replaced, first after step 200" in text
+    assert "stage other" not in text
     assert "| query | retrieval | `find \\| the answer: ` | `query` |" in text
     assert "model.encode_query(" in text
     assert "model.encode_document(" in text
@@ -195,10 +200,10 @@ def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch
     text = (release(files, model) / "README.md").read_text()
     assert "| contrastive | team/judge | cross-encoder | CC \\| NC |" in text
     assert "| other | team/judge" not in text
-    assert "The licences of the training data and of the teachers, above" in text
+    assert "The licences of the training data and the teachers above" in text
     settings["recipe"]["stages"]["contrastive"]["teacher"] = {"type": "stored"}
     text = (release(files, model) / "README.md").read_text()
-    assert "| contrastive | scores that its training data have | stored | that of the data |" in text
+    assert "| contrastive | scores stored in the training data | stored | see the training data |" in text
 
 
 def test_released_folder_loads_plainly_and_embeds_the_same(files, model):
@@ -218,7 +223,10 @@ def test_a_layer_that_sentence_transformers_lacks_is_said_to_need_trust(files, t
     save_new(tiny_resource, Contract(max_tokens=32, heads=heads), {}, folder)
     text = (release(files, folder) / "README.md").read_text()
     assert 'SentenceTransformer("team/toy", trust_remote_code=True)' in text
-    assert "which defines a layer that sentence-transformers lacks:\n`latent_attention.py`. Read it first." in text
+    assert (
+        "which defines a layer that sentence-transformers does not have:\n`latent_attention.py`. Read it before you run it."
+        in text
+    )
     assert "| Head | latent attention (latents: 6, heads: 4) |\n| Head | projection (dimension: 12, bias: False) |" in text
     assert "| Dimension | 12 |" in text
 
@@ -235,8 +243,8 @@ def test_outputs_beside_the_embedding_are_told(files, tiny_resource, tmp_path, m
     text = (release(files, folder) / "README.md").read_text()
     assert "| Head | lexical |\n| Head | multi vector (dimension: 6) |" in text
     assert "| Dimension | 32 |" in text
-    assert "with a weight (`lexical_weights`) and a vector (`multi_vectors`, to be scaled to length 1) for each token of" in text
-    assert "Search ranks by 1.0 x dense + 0.5 x multi-vector score, and not by the embedding alone." in text
+    assert "with a weight (`lexical_weights`) and a vector (`multi_vectors`, to be scaled to length 1) per token of" in text
+    assert "Search ranks by 1.0 x dense + 0.5 x multi-vector score, not by the embedding alone." in text
 
 
 def test_results_lie_as_in_mtebs_repository(files, model):

@@ -48,7 +48,7 @@ def test_curves_show_each_stage(tmp_path):
         (tmp_path / stage).mkdir()
         steps = [{"step": i, "loss": 1 / i, "learning_rate": 1e-4 / i, "gradient_norm": 1.0} for i in range(1, 9)]
         (tmp_path / stage / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
-    metrics = [tmp_path / stage / "metrics.jsonl" for stage in ("contrastive", "finetune")]
+    metrics = {stage: tmp_path / stage / "metrics.jsonl" for stage in ("contrastive", "finetune")}
     draw_curves(metrics, [tmp_path / "curves.svg"])
     text = (tmp_path / "curves.svg").read_text()
     for word in ("contrastive", "finetune", "step", "loss (nats)", "learning rate", "gradient norm"):
@@ -62,8 +62,8 @@ def test_curves_show_each_stage(tmp_path):
 
 def test_empty_metrics_are_refused(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
-    with pytest.raises(AscentError, match=r"metrics.jsonl: holds no steps; train the stage again"):
-        draw_curves([tmp_path / "metrics.jsonl"], [tmp_path / "curves.svg"])
+    with pytest.raises(AscentError, match=r"metrics.jsonl: has no steps; train the stage again"):
+        draw_curves({"finetune": tmp_path / "metrics.jsonl"}, [tmp_path / "curves.svg"])
 
 
 def test_names_numbers_and_colours():
@@ -105,17 +105,23 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     counts |= dict.fromkeys(("not_needed", "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives"), 8)
     audits = {
         "pairs.json": {
+            "kind": "pairs",
             "dataset": "pairs",
             "corpus": "letters",
             "filters": [step | {"examples": {"too long": [{"query": "<i>"}]}}],
         },
         "finetune/negatives/pairs.audit.json": {
+            "kind": "negatives",
+            "stage": "finetune",
+            "dataset": "pairs",
             "counts": counts,
             "margin_of_positive_over_negative": {"p50": 0.25},
             "distinct_negatives": 6,
             "examples": {"kept": [{"query": "q", "positive": "p", "candidate": "c", "candidate_score": 0.5}]},
         },
         "finetune/replacements.json": {
+            "kind": "replacements",
+            "stage": "finetune",
             "judged": 70,
             "replaced": 31,
             "exhausted": 2,
@@ -123,6 +129,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "examples": {"replaced": [{"query": "q", "positive": "p", "negative": "<u>", "replaced_by": "r", "score": 0.1}]},
         },
         "letters.json": {
+            "kind": "corpus",
             "corpus": "letters",
             "pairs": {"train": 3},
             "documents": {},
@@ -144,11 +151,11 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
     assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]
-    for text in ("too long: 2", "finetune, pairs", "+0.250 (p50)", "&lt;i&gt;", "set aside: no text", "a:1"):
+    for text in ("too long: 2", "pairs, for stage finetune", "p50 +0.250", "&lt;i&gt;", "set aside: no text", "a:1"):
         assert text in pages["audits"]
 
 
 def test_other_files_are_no_audits(tmp_path):
     (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(AscentError, match=r"x.json: no audit of a corpus, of pairs or of negatives"):
+    with pytest.raises(AscentError, match=r"x.json: is not an audit"):
         render_audits([tmp_path / "x.json"], tmp_path / "audits.html")

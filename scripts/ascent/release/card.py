@@ -1,4 +1,4 @@
-"""The model card, and the folder that is released with it."""
+"""The model card: facts from the workflow's files, and their rendering."""
 
 from pathlib import Path
 
@@ -28,89 +28,102 @@ def make_card(
     facts: dict,
     radar: str | None = "radar.png",
 ) -> ModelCard:
-    """Return the card of a model folder. `facts`: dimension, parameters and revision; `radar`: the picture's name in the folder.
+    """Return the card of a model folder. `facts`: dimension, parameters and revision; `radar`: name of the image in the folder.
 
-    Every number comes from one of the files given, and the card names it. Raises AscentError when a file lacks the stage.
+    Every number comes from one of these files, and the card names it. Raises AscentError for a file without the stage.
     """
-    release, recipe = settings.recipe.release, settings.recipe
-    contract, _ = read_contract(model)
-    rows = {row["task"]: row for row in read_table(scores) if row["stage"] == release.stage}
-    if not rows:
-        raise AscentError(f"{scores}: has no row of the stage '{release.stage}'; evaluate it, or release another stage.")
-    tests = {row["task"]: row for row in read_table(significance) if row["stage"] == release.stage}
-    bases = {row["task"]: row for row in read_table(scores) if row["stage"] == "base"}
-    lineage = _lineage(settings)
-    trained = {name for stage in lineage.values() if isinstance(stage, Training) for name in stage.data}
-    found = read_audits(audits)
-    base = settings.models[recipe.base.model]
-    data = ModelCardData(
-        language=list(release.languages),
-        license=release.licence,
-        library_name="sentence-transformers",
-        pipeline_tag="sentence-similarity",
-        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "mteb", "ascent"],
-        base_model=base.upstream or None,
-        model_name=release.name,
-        eval_results=[entry for path in results for entry in _eval_results(path, settings, rows)],
-    )
+    rows = score_facts(settings, scores, significance)
     text = (
         environment()
         .get_template("card.md.j2")
         .render(
-            **{
-                "settings": settings,
-                "release": release,
-                "contract": contract,
-                "base": base,
-                "facts": facts,
-                "radar": radar,
-            },
-            lines=[(row, bases.get(task), tests.get(task)) for task, row in rows.items()],
-            teachers={
-                name: (stage.teacher, settings.models.get(stage.teacher.model))
-                for name, stage in lineage.items()
-                if isinstance(stage, Training) and stage.teacher
-            },
-            lineage={name: dump(stage) for name, stage in lineage.items()},
-            datasets={name: (recipe.data[name], settings.corpora[recipe.data[name].corpus]) for name in sorted(trained)},
-            pairs=[audit for audit in found["pairs"] if audit["name"] in trained],
-            negatives=[audit for audit in found["negatives"] if audit["name"].split(", ")[0] in lineage],
-            replacements=[audit for audit in found["replacements"] if audit["name"] in lineage],
-            evaluated={task.corpus: settings.corpora[task.corpus] for task in recipe.evaluate.tasks.values()},
+            settings=settings,
+            release=settings.recipe.release,
+            base=settings.models[settings.recipe.base.model],
+            contract=read_contract(model)[0],
+            facts=facts,
+            radar=radar,
+            rows=rows,
+            **training_facts(settings, audits),
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},
             verdict=verdict,
             prompt_name=prompt_name,
         )
     )
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
+    return ModelCard(f"---\n{metadata(settings, results, rows).to_yaml()}\n---\n\n{text}")
+
+
+def score_facts(settings: ReleaseSettings, scores: Path, significance: Path) -> dict[str, tuple[dict, dict | None, dict | None]]:
+    """Return by task the row of the released stage in scores.tsv, the base's, and the released stage's in significance.tsv."""
+    stage, table = settings.recipe.release.stage, read_table(scores)
+    bases = {row["task"]: row for row in table if row["stage"] == "base"}
+    tests = {row["task"]: row for row in read_table(significance) if row["stage"] == stage}
+    rows = {row["task"]: (row, bases.get(row["task"]), tests.get(row["task"])) for row in table if row["stage"] == stage}
+    if not rows:
+        raise AscentError(f"{scores}: has no row of the stage '{stage}'; evaluate it, or release another stage.")
+    return rows
+
+
+def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
+    """Return what the card says of training: the released stage's lineage, its data, its teachers and their audits."""
+    recipe, by_kind, lineage = settings.recipe, read_audits(audits), _lineage(settings)
+    trained = {name: stage for name, stage in lineage.items() if isinstance(stage, Training)}
+    datasets = sorted({dataset for stage in trained.values() for dataset in stage.data})
+    return {
+        "lineage": {name: dump(stage) for name, stage in lineage.items()},
+        "teachers": {
+            name: (stage.teacher, settings.models.get(stage.teacher.model)) for name, stage in trained.items() if stage.teacher
+        },
+        "datasets": {name: (recipe.data[name], settings.corpora[recipe.data[name].corpus]) for name in datasets},
+        "evaluated": {task.corpus: settings.corpora[task.corpus] for task in recipe.evaluate.tasks.values()},
+        "pairs": [audit for audit in by_kind["pairs"] if audit["dataset"] in datasets],
+        "negatives": [audit for audit in by_kind["negatives"] if audit["stage"] in lineage],
+        "replacements": [audit for audit in by_kind["replacements"] if audit["stage"] in lineage],
+    }
+
+
+def metadata(settings: ReleaseSettings, results: list[Path], rows: dict[str, tuple]) -> ModelCardData:
+    """Return what a hub reads: the front matter of the card."""
+    release = settings.recipe.release
+    return ModelCardData(
+        language=list(release.languages),
+        license=release.licence,
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "mteb", "ascent"],
+        base_model=settings.models[settings.recipe.base.model].upstream or None,
+        model_name=release.name,
+        eval_results=[entry for path in results for entry in _eval_results(path, settings, rows)],
+    )
 
 
 def _lineage(settings: ReleaseSettings) -> dict[str, Training | MergeStage]:
-    """Return the stages that the released one descends from, itself included, in the recipe's order."""
+    """Return the released stage and all its ancestors, in the recipe's order."""
     stages, wanted = settings.recipe.stages, [settings.recipe.release.stage]
     for name in wanted:
         wanted += [parent for parent in getattr(stages.get(name), "parents", []) if parent not in wanted]
     return {name: stage for name, stage in stages.items() if name in wanted}
 
 
-def _eval_results(path: Path, settings: ReleaseSettings, rows: dict[str, dict]) -> list[EvalResult]:
+def _eval_results(path: Path, settings: ReleaseSettings, rows: dict[str, tuple]) -> list[EvalResult]:
     result = read_json(path)
     name = result["task_name"]
     if name not in rows:
-        raise AscentError(f"{path}: the task '{name}' has no score of the released stage; score the stages again.")
-    # By the task, and not by its corpus: results of one data set and split are written as one.
+        raise AscentError(f"{path}: the task '{name}' has no score of the released stage; re-run compare_stages.")
+    row, *_ = rows[name]
+    # Named by the task, not by its corpus: results of the same data set and split would be merged into one.
     source = "local" if name in settings.recipe.evaluate.tasks else "mteb"
     return [
         EvalResult(
-            task_type=rows[name]["type"],
+            task_type=row["type"],
             dataset_type=f"{source}/{name}",
             dataset_name=f"{name} ({entry['hf_subset']})",
             dataset_config=entry["hf_subset"],
             dataset_split=split,
             dataset_revision=result["dataset_revision"],
-            metric_type=rows[name]["metric"],
-            metric_name=rows[name]["metric"],
+            metric_type=row["metric"],
+            metric_name=row["metric"],
             metric_value=entry["main_score"],
         )
         for split, entries in result["scores"].items()

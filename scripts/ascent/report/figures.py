@@ -19,7 +19,7 @@ from ..errors import AscentError
 from ..evaluation.mteb_names import metric_name
 from ..files import write_atomically
 
-# Okabe and Ito's palette: told apart by colour-blind readers too. Grey is kept for the baseline.
+# Okabe and Ito's palette, which colour-blind readers can distinguish. Grey is the baseline's.
 BASELINE = "#8a8a8a"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 STYLE = {
@@ -39,7 +39,7 @@ STYLE = {
     "grid.color": "#e6e6e6",
     "legend.frameon": False,
 }
-# What is drawn of metrics.jsonl: key, axis label.
+# Curves drawn from metrics.jsonl: key, axis label.
 CURVES = (
     ("loss", "loss (nats)"),
     ("learning_rate", "learning rate"),
@@ -49,17 +49,17 @@ CURVES = (
 
 
 def stage_colours(stages: list[str], baseline: str = "base") -> dict[str, str]:
-    """Return a colour for each distinct stage, the same in every figure; after six stages colours repeat."""
+    """Return a colour per stage, the same in every figure. Colours repeat after six stages."""
     trained = dict.fromkeys(stage for stage in stages if stage != baseline)
     return {baseline: BASELINE} | {stage: PALETTE[i % len(PALETTE)] for i, stage in enumerate(trained)}
 
 
-def draw_curves(metrics: list[Path], outputs: list[Path]) -> None:
-    """Draw loss, learning rate, gradient norm and development scores over the steps: a column for each stage.
+def draw_curves(metrics: dict[str, Path], outputs: list[Path]) -> None:
+    """Draw loss, learning rate, gradient norm and development score over the steps, one column per stage.
 
-    `metrics`: .../<stage>/metrics.jsonl in the order of training. Raises AscentError for a file without steps.
+    `metrics`: metrics.jsonl by stage, in the order of training. Raises AscentError for a file without steps.
     """
-    stages = {path.parent.name: _read_metrics(path) for path in metrics}
+    stages = {stage: _read_metrics(path) for stage, path in metrics.items()}
     colours = stage_colours(list(stages))
     curves = [(key, label) for key, label in CURVES if any(key in step for steps in stages.values() for step in steps)]
     with plt.rc_context(STYLE):
@@ -97,9 +97,9 @@ def draw_curves(metrics: list[Path], outputs: list[Path]) -> None:
 
 
 def draw_radar(rows: list[dict], outputs: list[Path]) -> None:
-    """Draw the scores of each stage on each task, one spoke a task. `rows`: those of scores.tsv.
+    """Draw the scores of each stage on each task, one spoke per task. `rows`: those of scores.tsv.
 
-    The rings do not start at 0 where all scores are high; their labels say where they are.
+    The rings do not start at 0 if all scores are high; their labels give their values.
     """
     scores = defaultdict(dict)
     for row in rows:
@@ -112,12 +112,12 @@ def draw_radar(rows: list[dict], outputs: list[Path]) -> None:
 
 def _draw_spokes(spokes: list[tuple[str, str]], scores: dict[str, dict]):
     angles = np.linspace(0, 2 * np.pi, len(spokes), endpoint=False)
-    found = [value for stage in scores.values() for value in stage.values()]
-    step = 0.1 if max(found) - min(found) < 0.4 else 0.2
-    # The centre lies a ring below the lowest score; below zero only where a correlation is negative.
-    low = step * (math.floor(min(found) / step) - 1)
-    low = max(low, 0.0) if min(found) >= 0 else low
-    high = step * math.ceil(max(found) / step)
+    lowest, highest = (limit(value for stage in scores.values() for value in stage.values()) for limit in (min, max))
+    step = 0.1 if highest - lowest < 0.4 else 0.2
+    # The centre is one ring below the lowest score, and below zero only if a correlation is negative.
+    low = step * (math.floor(lowest / step) - 1)
+    low = max(low, 0.0) if lowest >= 0 else low
+    high = step * math.ceil(highest / step)
     figure = plt.figure(figsize=(8.2, 6.2))
     axis = figure.add_axes((0.2, 0.12, 0.6, 0.76), projection="polar")
     axis.spines["polar"].set_visible(False)
@@ -131,7 +131,7 @@ def _draw_spokes(spokes: list[tuple[str, str]], scores: dict[str, dict]):
         axis.plot([*angles, angles[0]], [*line, line[0]], dashes, label=stage, **style)
     axis.set_ylim(low, high)
     rings = np.arange(low, high + step / 2, step)
-    # Halfway between the first two spokes, where no line's point lies.
+    # Between the first two spokes, away from the points.
     axis.set_rgrids(
         rings,
         labels=[f"{ring:.1f}" for ring in rings],
@@ -183,9 +183,9 @@ def _read_metrics(path: Path) -> list[dict]:
     try:
         steps = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise AscentError(f"{path}: could not be read ({error}); train the stage again.") from None
+        raise AscentError(f"{path}: cannot be read ({error}); train the stage again.") from None
     if not steps:
-        raise AscentError(f"{path}: holds no steps; train the stage again.")
+        raise AscentError(f"{path}: has no steps; train the stage again.")
     return steps
 
 

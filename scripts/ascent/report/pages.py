@@ -12,43 +12,45 @@ from ..files import read_json, write_atomically
 from .figures import stage_colours
 
 TEMPLATES = Path(__file__).with_name("templates")
+# Kinds of audit: rows set aside, pairs filtered, negatives mined, negatives replaced in training.
+AUDITS = ("corpus", "pairs", "negatives", "replacements")
 # Width in pixels of the strip on which an interval is drawn.
 STRIP = 220
 
 
 def environment(**options) -> Environment:
-    """Return the templates with the filters that all of them use. A name that is not given is an error."""
-    found = Environment(
+    """Return the templates with the filters that all of them use. An undefined name is an error."""
+    templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         **options,
     )
-    found.filters |= {
+    templates.filters |= {
         "metric": metric_name,
         "number": number,
         "signed": lambda value: number(value, sign=True),
         "p": p_text,
     }
-    return found
+    return templates
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """Return a number as the tables print it; an en dash for none, a true minus sign."""
+    """Return a number as tables print it: an en dash for None, a true minus sign."""
     if value is None:
         return "–"
-    # The sum makes -0.0 of a small negative number 0.0.
+    # Adding 0.0 turns -0.0 into 0.0.
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", "\u2212")
 
 
 def p_text(value: float) -> str:
-    """Return a p-value: two digits that count, and no more zeros than the test can resolve."""
+    """Return a p-value with three decimals, or `< 0.001`: the tests resolve no more."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def score_table(rows: list[dict]) -> dict:
-    """Return the rows of scores.tsv by task: stages, one line a task with a cell a stage, and the means over tasks."""
+    """Return the rows of scores.tsv as a table: stages, one line per task with a cell per stage, and means over tasks."""
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     cells = {(row["task"], row["stage"]): row for row in rows}
     lines = []
@@ -63,23 +65,14 @@ def score_table(rows: list[dict]) -> dict:
 
 
 def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
-    """Return audits by kind (`corpora`, `pairs`, `negatives`, `replacements`), each with its name and its file."""
-    audits = {"corpora": [], "pairs": [], "negatives": [], "replacements": []}
+    """Return audits by kind, each with its file. Raises AscentError for a file that is no audit."""
+    audits = {kind: [] for kind in AUDITS}
     for path in paths:
         audit = read_json(path)
-        named = audit if isinstance(audit, dict) else {}
-        if "filters" in named:
-            audits["pairs"].append(audit | {"name": audit["dataset"], "file": str(path)})
-        elif "set_aside" in named:
-            audits["corpora"].append(audit | {"name": audit["corpus"], "file": str(path)})
-        elif "counts" in named:
-            # .../<stage>/negatives/<data set>.audit.json
-            name = f"{path.parent.parent.name}, {path.name.split('.')[0]}"
-            audits["negatives"].append(audit | {"name": name, "file": str(path)})
-        elif "checks" in named:
-            audits["replacements"].append(audit | {"name": path.parent.name, "file": str(path)})
-        else:
-            raise AscentError(f"{path}: no audit of a corpus, of pairs or of negatives; give the audits only.")
+        kind = audit.get("kind") if isinstance(audit, dict) else None
+        if kind not in audits:
+            raise AscentError(f"{path}: is not an audit (its 'kind' is none of {', '.join(AUDITS)}); pass audits only.")
+        audits[kind].append(audit | {"file": str(path)})
     return audits
 
 
@@ -112,7 +105,7 @@ def render_significance(significance: Path, output: Path) -> None:
 
 def render_audits(audits: list[Path], output: Path) -> None:
     """Write the page of the audits."""
-    write_page("audits.html.j2", output, **read_audits(audits))
+    write_page("audits.html.j2", output, audits=read_audits(audits))
 
 
 class Strip:
@@ -122,7 +115,7 @@ class Strip:
         self.low, self.high, self.width = low, high, width
 
     def at(self, value: float) -> float:
-        """Return the place of a value in pixels; 6 pixels at both ends are left for the dots."""
+        """Return the position of a value in pixels; both ends leave 6 pixels for the dots."""
         return round(6 + (self.width - 12) * (value - self.low) / (self.high - self.low), 1)
 
 
