@@ -1,12 +1,12 @@
-"""Print what a recipe will cost: tokens, FLOPs, memory and GPU-hours of each job that uses a GPU."""
+"""Print what a recipe will cost: tokens, FLOPs, memory and GPU-hours of each GPU job."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.planning.gpus import GPUS, Machine
-from ascent.planning.plan import Plan, amount, make_plan
+from ascent.planning.gpus import GPUS, Machine, amount
+from ascent.planning.plan import Plan, make_plan
 from ascent.planning.token_counts import SAMPLE
 from ascent.recipes.loading import load_recipes, read_config
 
@@ -17,9 +17,9 @@ def main() -> None:
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="files laid over the configuration")
     parser.add_argument("--recipe", default="demo", help="the recipe's name")
     parser.add_argument("--gpu", default="h100", help=", ".join(GPUS))
-    parser.add_argument("--gpus", type=int, default=8, help="GPUs in a node")
-    parser.add_argument("--nodes", type=int, default=1, help="nodes of a training job")
-    parser.add_argument("--utilisation", type=float, default=0.4, help="share of the GPU's peak that steps are taken to reach")
+    parser.add_argument("--gpus", type=int, default=8, help="GPUs per node")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes per training job")
+    parser.add_argument("--utilisation", type=float, default=0.4, help="share of the GPU's peak that steps are assumed to reach")
     options = parser.parse_args()
     machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
     config = read_config(*options.configfile) | {"recipes": [options.recipe]}
@@ -50,7 +50,7 @@ def text_of(plan: Plan, recipe: str, machine: Machine) -> str:
 
     rows = [["memory per GPU", *(f"zero: {zero} " for zero in range(4))]]
     held = ("weights", "gradients", "optimizer", "buffers", "activations", "batch", "allowance")
-    parts = [["* the recipe's, of which", *held]]
+    parts = [["* in the recipe, split into", *held]]
     for stage, memory in plan.memory.items():
         rows.append([stage, *(amount(m.total, "B") + ("*" if zero == plan.zero[stage] else " ") for zero, m in memory.items())])
         chosen = memory[plan.zero[stage]]
@@ -60,15 +60,15 @@ def text_of(plan: Plan, recipe: str, machine: Machine) -> str:
 
     lines += [
         "",
-        f"Tokens are counted in {SAMPLE:,} texts of each kind, drawn with a fixed seed (in all where there are fewer).",
-        "train_* use all GPUs, the other jobs one each. Starting a job, reading and writing are not counted.",
+        f"Token counts are estimated from {SAMPLE:,} texts of each kind, drawn with a fixed seed.",
+        "train_* jobs use all GPUs, other jobs one each. Job start, reading and writing are not counted.",
     ]
     lines += [*plan.notes, *(f"warning: {warning}" for warning in plan.warnings)]
     return "\n".join(lines) + "\n"
 
 
 def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
-    """Return a table's lines: the first `left` columns flush left, the others flush right, a rule below the head."""
+    """Return a table's lines: the first `left` columns flush left, the others right, a rule below the header."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
     return [
@@ -80,7 +80,7 @@ def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
 
 
 def hours(value: float) -> str:
-    """Return GPU-hours with two digits after the point, fewer above ten."""
+    """Return GPU-hours with two decimals, or none from ten on."""
     return "< 0.01" if value < 0.005 else f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
 
 

@@ -20,9 +20,9 @@ from ascent.files import read_yaml
 from ascent.model.shape import Shape
 from ascent.pairs.table import pair_frame, read_pairs, write_documents, write_pairs
 from ascent.planning import gpus, plan
-from ascent.planning.fit import mends
-from ascent.planning.gpus import GPUS, Gpu, Machine
-from ascent.planning.plan import amount, make_plan
+from ascent.planning.fit import remedies
+from ascent.planning.gpus import GPUS, Gpu, Machine, amount
+from ascent.planning.plan import make_plan
 from ascent.planning.token_counts import SAMPLE, TokenCounter
 from ascent.recipes.dataset_steps import dataset_steps
 from ascent.recipes.loading import load_recipes
@@ -275,9 +275,9 @@ def test_a_base_that_was_made_with_another_pooling_is_told(recipe, workspace):
     try:
         for written in ('{"pooling_mode": "cls"}', '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'):
             config.write_text(written)
-            assert recipe().warnings == ["base.model 'tiny' was made with pooling: cls, and the recipe has mean."]
+            assert recipe().warnings == ["base.model 'tiny' was trained with pooling: cls, but the recipe has mean."]
         config.write_text('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}')
-        assert recipe().warnings == ["base.model 'tiny' was made with pooling: mean and max, and the recipe has mean."]
+        assert recipe().warnings == ["base.model 'tiny' was trained with pooling: mean and max, but the recipe has mean."]
         config.write_text('{"pooling_mode": "mean"}')
         assert not recipe().warnings
     finally:
@@ -313,7 +313,7 @@ def test_a_queue_s_copy_embeds_the_positives(recipe):
     more = job(found, "train_contrastive", "contrastive").flops - job(plain, "train_contrastive", "contrastive").flops
     # Positives are most of a pair's tokens, and the copy has a forward pass only, of four parts with the gradient cache.
     assert 0.15 < more / job(plain, "train_contrastive", "contrastive").flops < 1 / 3
-    assert "Stage contrastive copies its model for the queue, so zero: 3 is not open to it." in found.notes
+    assert "Stage contrastive copies its model for the queue, so it cannot use zero: 3." in found.notes
     assert not any("queue" in note for note in plain.notes)
 
 
@@ -327,7 +327,7 @@ def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
     texts = rows["positive"].unique(maintain_order=True).to_list()
     tokens = AutoTokenizer.from_pretrained(base)(texts, truncation=True, max_length=32)["input_ids"]
     assert (pretrain.count.texts, pretrain.count.tokens) == (2 * len(texts), 2 * sum(map(len, tokens)))
-    assert "Pre-training of contrastive: the heads that predict tokens are not counted." in found.notes
+    assert "Pre-training of contrastive: heads that predict tokens are not counted." in found.notes
 
 
 def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
@@ -336,13 +336,13 @@ def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
         values["stages"]["contrastive"]["objective"] = "m3"
 
     notes = recipe(change).notes
-    assert "Not counted: what heads give for each token, and the scores of these, in contrastive." in notes
-    assert not any("heads give" in note for note in recipe().notes)
+    assert "Not counted: token-level outputs and their scores, in contrastive." in notes
+    assert not any("token-level" in note for note in recipe().notes)
 
 
 def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
     found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
-    assert "Not counted: 13 tasks of mteb, whose data come from a hub." in found.notes
+    assert "Not counted: 13 mteb tasks, because their data come from a hub." in found.notes
 
 
 # ---------------------------------------------------------------- warnings
@@ -359,12 +359,12 @@ def large(recipe, monkeypatch):
     return planned
 
 
-def test_a_stage_that_does_not_fit_is_warned_of_with_its_mend(large):
+def test_a_stage_that_does_not_fit_is_warned_of_with_a_remedy(large):
     found = large(zero=1)
     sizes = {zero: amount(memory.total, "B") for zero, memory in found.memory["contrastive"].items()}
     (warning,) = [text for text in found.warnings if "'contrastive'" in text]
     assert warning == (
-        f"stage 'contrastive' needs {sizes[1]} per GPU at zero: 1, the h100 has 80 GB; with zero: 2 it needs {sizes[2]}."
+        f"stage 'contrastive' needs {sizes[1]} per GPU at zero: 1, the h100 has 80 GB; set zero: 2 to need {sizes[2]}."
     )
     assert found.memory["contrastive"][2].total < 80e9 < found.memory["contrastive"][1].total
 
@@ -379,20 +379,20 @@ def test_a_stage_that_fits_is_not_warned_of(large):
     assert [text for text in large(zero=3).warnings if "'contrastive'" in text] == []
 
 
-def test_a_stage_that_no_setting_mends_says_so(large, monkeypatch):
+def test_a_stage_that_no_setting_makes_fit_says_so(large, monkeypatch):
     monkeypatch.setitem(GPUS, "h100", Gpu(bfloat16=1e12, float32=1e12, memory=4e9))
-    assert "no setting mends that: take more GPUs" in "".join(large(zero=1).warnings)
+    assert "no setting makes it fit: use more GPUs" in "".join(large(zero=1).warnings)
 
 
-def test_mends_are_settings_that_the_recipe_accepts():
+def test_remedies_are_settings_that_the_recipe_accepts():
     stage = TrainStage(objective="infonce", data=["a"], zero=2, mini_batch_tokens=1000)
-    changes = mends(stage, 128)
+    changes = remedies(stage, 128)
     assert changes[0] == {"zero": 3}
     assert {"mini_batch_tokens": 250} in changes
     for change in changes:
         TrainStage.model_validate(stage.model_dump(by_alias=True) | change)
     with_queue = stage.model_copy(update={"queue": Queue()})
-    for change in mends(with_queue, 128):
+    for change in remedies(with_queue, 128):
         TrainStage.model_validate(with_queue.model_dump(by_alias=True) | change)
 
 
@@ -402,10 +402,10 @@ def test_a_batch_that_processes_cannot_share_is_warned_of(recipe):
 
 
 def test_an_unknown_gpu_is_refused():
-    with pytest.raises(AscentError, match=r"there is no 'h1000' in the table of GPUs; did you mean 'h100'\?"):
+    with pytest.raises(AscentError, match=r"unknown GPU 'h1000'; did you mean 'h100'\?"):
         Machine(name="h1000")
     for wrong in ({"gpus": 0}, {"nodes": -1}, {"utilisation": 0}, {"utilisation": 40}):
-        with pytest.raises(AscentError, match="give"):
+        with pytest.raises(AscentError, match="set"):
             Machine(**wrong)
     assert set(gpus.GPUS) == {"a100-40", "a100-80", "h100", "h200", "b200", "l40s", "a10g"}
 

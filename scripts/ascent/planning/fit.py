@@ -1,10 +1,34 @@
-"""How a stage that does not fit a GPU can be made to fit."""
+"""Whether jobs fit the GPUs, and which settings make them fit."""
+
+from collections.abc import Callable
 
 from ..settings.training import Training
+from ..training.schedule import smallest_batch
+from .costs import Memory
+from .gpus import Machine, amount
 
 
-def mends(stage: Training, max_tokens: int) -> list[dict]:
-    """Return changes of a stage's settings that take memory off the GPU, the cheapest in time first."""
+def stage_warning(name: str, stage: Training, machine: Machine, max_tokens: int, memory: Callable[..., Memory]) -> str | None:
+    """Return a warning with the cheapest remedy if a stage does not fit the GPU; None if it fits.
+
+    `memory(stage, **changes)`: the stage's memory with some of its settings changed.
+    """
+    limit, needed = machine.gpu.memory, memory(stage).total
+    if needed <= limit:
+        return None
+    problem = (
+        f"stage '{name}' needs {amount(needed, 'B')} per GPU at zero: {stage.zero}, the {machine.name} has {amount(limit, 'B')}; "
+    )
+    for changes in remedies(stage, max_tokens):
+        needed = memory(stage, **changes).total
+        if needed <= limit:
+            changed = ", ".join(f"{key}: {str(value).lower()}" for key, value in changes.items())
+            return f"{problem}set {changed} to need {amount(needed, 'B')}."
+    return f"{problem}no setting makes it fit: use more GPUs, GPUs with more memory, or a smaller batch_size."
+
+
+def remedies(stage: Training, max_tokens: int) -> list[dict]:
+    """Return changes of a stage's settings that save GPU memory, the fastest to train with first."""
     highest = 2 if stage.queue else 3
     single = [{"zero": zero} for zero in range(stage.zero + 1, highest + 1)]
     tokens = stage.mini_batch_tokens
@@ -13,10 +37,34 @@ def mends(stage: Training, max_tokens: int) -> list[dict]:
         single.append({"mini_batch_tokens": tokens})
     single.append({"activation_checkpointing": True})
     together = {"zero": highest, "activation_checkpointing": True}
-    grown = [dict(together)]
+    combined = [dict(together)]
     last = [("offload_weights", "cpu")] if highest == 3 else []
     for key, value in (("mini_batch_tokens", tokens), ("offload_optimizer", "cpu"), *last):
         together[key] = value
-        grown.append(dict(together))
-    changes = [{key: value for key, value in change.items() if getattr(stage, key) != value} for change in single + grown]
+        combined.append(dict(together))
+    changes = [{key: value for key, value in change.items() if getattr(stage, key) != value} for change in single + combined]
     return [change for change in changes if change]
+
+
+def batch_warning(name: str, stage: Training, uses: list[int], processes: int) -> str | None:
+    """Return a warning if the last batch has fewer rows than there are processes. `uses`: rows per data set, with repeats."""
+    if stage.batch_tokens is not None:  # its batches are known once the texts are tokenised
+        return None
+    parts = uses if stage.batching == "by_dataset" else [sum(uses)]
+    rows, last = min(((part, smallest_batch(part, len(parts) > 1, stage)) for part in parts if part), key=lambda x: x[1])
+    if last >= processes:
+        return None
+    return (
+        f"stage '{name}' ends with a batch of {last} rows ({rows:,} in batches of {stage.batch_size}), which {processes} "
+        "processes cannot share; change batch_size or use fewer GPUs."
+    )
+
+
+def job_warning(job: str, memory: Memory, machine: Machine) -> str | None:
+    """Return a warning if a job that does not train needs more memory than the GPU has."""
+    if memory.total <= machine.gpu.memory:
+        return None
+    return (
+        f"{job} needs {amount(memory.total, 'B')}, the {machine.name} has {amount(machine.gpu.memory, 'B')}; "
+        "use a GPU with more memory or a smaller model."
+    )

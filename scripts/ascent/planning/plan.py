@@ -1,6 +1,6 @@
-"""What a recipe will cost on a kind of GPU, before anything is submitted: tokens, FLOPs, memory and GPU-hours of each job.
+"""What a recipe will cost on a kind of GPU, before any job is submitted: tokens, FLOPs, memory and GPU-hours per job.
 
-A plan reads the recipe, the shapes and tokenizers of the retrieved models, and the texts as far as steps on a CPU have made
+A plan reads the recipe, the shapes and tokenizers of the retrieved models, and the texts as far as CPU steps have processed
 them. Nothing here imports torch.
 """
 
@@ -23,19 +23,19 @@ from ..settings.evaluation import LocalTask
 from ..settings.model import Contract
 from ..settings.teachers import BiEncoderTeacher
 from ..settings.training import PretrainStage, Training, TrainStage
-from ..training.schedule import shares, smallest_batch
+from ..training.schedule import shares
 from .costs import Memory, encoding_memory, training_flops, training_memory
-from .fit import mends
-from .gpus import Machine
+from .fit import batch_warning, job_warning, stage_warning
+from .gpus import Machine, amount
 from .token_counts import Count, TokenCounter
 
-# What a loss may need of a stage's teacher, and the rule that makes it.
+# What a loss may need from a stage's teacher, and the rule that makes it.
 TEACHING = {"teacher scores": "score_with_teacher", "teacher embeddings": "embed_with_teacher"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One line of the plan. `runs`: how many jobs of the workflow it stands for."""
+    """One line of the plan. `runs`: the number of jobs that it stands for."""
 
     rule: str
     what: str
@@ -48,21 +48,21 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A recipe's jobs in the order in which they run, and what there is to say of them."""
+    """A recipe's jobs in the order in which they run, with notes and warnings."""
 
     jobs: list[Job]
     memory: dict[str, dict[int, Memory]]
-    """For each stage that trains, its memory per GPU by ZeRO stage."""
+    """Memory per GPU, by training stage and ZeRO stage."""
     zero: dict[str, int]
-    """For each stage that trains, the recipe's ZeRO stage."""
+    """The recipe's ZeRO stage, by training stage."""
     shapes: dict[str, Shape]
-    """The models' shapes, by the models' names."""
+    """The models' shapes, by name."""
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 def make_plan(recipes: Recipes, recipe: str, machine: Machine) -> Plan:
-    """Plan a recipe. Raises AscentError when a model or a corpus is not there yet, naming all that are not and the command."""
+    """Plan a recipe. Raises AscentError that names all missing models and corpora, and the command that makes them."""
     return _Planner(recipes, recipe, machine).plan()
 
 
@@ -77,7 +77,7 @@ class _Planner:
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
-        self.refuse_missing()
+        self.check_inputs()
         stages = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
         memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
         jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if self.recipe.data[name].teacher]
@@ -91,33 +91,31 @@ class _Planner:
                 needed = set(stage.taught(dataset).values()) if stage.teacher_model else set()
                 jobs += [self.teaching(rule, name, stage, dataset) for need, rule in TEACHING.items() if need in needed]
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
-            self.check_stage(name, stage, memory[name][stage.zero])
+            self.warn(stage_warning(name, stage, self.machine, self.recipe.base.max_tokens, self.memory))
             if stage.queue:
-                self.notes.append(f"Stage {name} copies its model for the queue, so zero: 3 is not open to it.")
+                self.notes.append(f"Stage {name} copies its model for the queue, so it cannot use zero: 3.")
             if host := memory[name][stage.zero].host * self.machine.gpus:
                 self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
         jobs += [self.evaluation(name, task) for name, task in self.recipe.evaluate.tasks.items()]
         for job in jobs:
-            if not job.rule.startswith("train_") and job.memory.total > self.machine.gpu.memory:
-                self.warnings.append(
-                    f"{job.rule} {job.what} needs {amount(job.memory.total, 'B')}, the {self.machine.name} has "
-                    f"{amount(self.machine.gpu.memory, 'B')}; take a GPU with more memory or a smaller model."
-                )
-        base = self.recipe.base
-        if (found := own_pooling(self.model_folder(base.model))) not in (None, base.pooling):
-            self.warnings.append(f"base.model '{base.model}' was made with pooling: {found}, and the recipe has {base.pooling}.")
-        if mining := [name for name, stage in stages.items() if stage.mining]:
-            self.notes.append(f"Negatives of {', '.join(mining)}: taken to be as many as asked and as long as the positives.")
-        if pretrained := [name for name, stage in stages.items() if isinstance(stage, PretrainStage)]:
-            self.notes.append(f"Pre-training of {', '.join(pretrained)}: the heads that predict tokens are not counted.")
-        if of_tokens := [name for name, stage in stages.items() if stage.of_tokens]:
-            self.notes.append(f"Not counted: what heads give for each token, and the scores of these, in {', '.join(of_tokens)}.")
-        remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
-        if remote:
-            self.notes.append(f"Not counted: {remote} tasks of mteb, whose data come from a hub.")
+            if not job.rule.startswith("train_"):
+                self.warn(job_warning(f"{job.rule} {job.what}", job.memory, self.machine))
+        self.check_pooling()
+        self.note_assumptions(stages)
         zero = {name: stage.zero for name, stage in stages.items()}
         shapes = {model: self.shape(model) for model in sorted(self.models)}
         return Plan(jobs=jobs, memory=memory, zero=zero, shapes=shapes, notes=self.notes, warnings=self.warnings)
+
+    def note_assumptions(self, stages: dict[str, Training]) -> None:
+        if mining := [name for name, stage in stages.items() if stage.mining]:
+            self.notes.append(f"Negatives of {', '.join(mining)}: assumed as many as requested and as long as the positives.")
+        if pretrained := [name for name, stage in stages.items() if isinstance(stage, PretrainStage)]:
+            self.notes.append(f"Pre-training of {', '.join(pretrained)}: heads that predict tokens are not counted.")
+        if of_tokens := [name for name, stage in stages.items() if stage.of_tokens]:
+            self.notes.append(f"Not counted: token-level outputs and their scores, in {', '.join(of_tokens)}.")
+        remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
+        if remote:
+            self.notes.append(f"Not counted: {remote} mteb tasks, because their data come from a hub.")
 
     # ------------------------------------------------------------ files
 
@@ -135,17 +133,17 @@ class _Planner:
     def models(self) -> set[str]:
         """The models that the recipe's jobs load: the base and all teachers."""
         stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        asked = {teacher.model for teacher in self.teachers.values()} | {stage.teacher_model for stage in stages}
-        return {self.recipe.base.model} | asked - {None}
+        teachers = {teacher.model for teacher in self.teachers.values()} | {stage.teacher_model for stage in stages}
+        return {self.recipe.base.model} | teachers - {None}
 
     def pair_files(self, dataset: str) -> list[Path]:
-        """Where a data set's rows may be found, the nearest to training first."""
+        """Files that may hold a data set's rows, the closest to training first."""
         corpus = self.recipe.data[dataset].corpus
         keys = self.recipes.steps(self.name, dataset).keys
         paths = [layout.PAIRS.format(key=keys["pairs"]), layout.PREPARED.format(key=keys["prepared"])]
         return [*map(Path, paths), Path(layout.CORPUS_PAIRS.format(corpus=corpus))]
 
-    def refuse_missing(self) -> None:
+    def check_inputs(self) -> None:
         missing = [str(self.model_folder(model)) for model in sorted(self.models) if not self.model_folder(model).is_dir()]
         for dataset in self.recipes.training_data(self.name):
             files = self.pair_files(dataset)
@@ -155,12 +153,12 @@ class _Planner:
             missing += [] if path.exists() else [str(path)]
         if missing:
             raise AscentError(
-                f"{', '.join(missing)}: not made yet, and the plan counts in it; make it first, a CPU does: "
+                f"{', '.join(missing)}: missing, but the plan reads it; make it first, without a GPU: "
                 f"snakemake --cores 1 {' '.join(missing)} --config 'recipes=[{self.name}]'"
             )
 
     def read_rows(self, dataset: str) -> pl.DataFrame:
-        """A data set's rows, as near to training as they have been made."""
+        """A data set's rows, from the file closest to training."""
         settings = self.recipe.data[dataset]
         path = next(file for file in self.pair_files(dataset) if file.exists())
         rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
@@ -173,12 +171,12 @@ class _Planner:
     # ------------------------------------------------------------ jobs
 
     def count(self, model: str, contract: Contract, task: str, **texts: pl.Series) -> Count:
-        """Count texts, given by side: query, document."""
+        """Count texts by side: query, document."""
         counter = self.counter(model, contract.max_tokens)
         return sum((counter.count(part, contract.prompt(side, task)) for side, part in texts.items()), Count())
 
     def embedding(self, rule: str, what: str, model: str, count: Count, runs: int) -> Job:
-        """A job that embeds texts and does not train."""
+        """A job that embeds texts without training."""
         flops = forward_flops(self.shape(model), count.tokens, count.squares)
         memory = encoding_memory(self.shape(model), count.tokens / runs)
         hours = self.machine.hours(flops, "auto")
@@ -224,10 +222,10 @@ class _Planner:
             if stage.queue:
                 task, positives = self.recipe.data[dataset].task, self.rows(dataset)["positive"]
                 queued += self.count(model, contract, task, document=positives) * (uses / size)
-        self.check_batches(name, stage, taken)
+        self.warn(batch_warning(name, stage, taken, self.machine.processes))
         most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
         share = most / self.machine.processes
-        # Pre-training adds gradients up where others embed once more.
+        # Larger batches go through the gradient cache, which embeds twice. Pre-training accumulates gradients instead.
         cached = share > stage.mini_batch_tokens and not isinstance(stage, PretrainStage)
         flops = training_flops(self.shape(model), stage, total.tokens, total.squares, cached=cached)
         if stage.queue:  # its momentum copy embeds the positives
@@ -236,24 +234,24 @@ class _Planner:
         return Job(rule=f"train_{kind_of(stage)}", what=name, count=total, flops=flops, hours=hours, memory=memory)
 
     def documents(self, dataset: str) -> pl.Series:
-        """The distinct positives and negatives of a data set, which pre-training learns from."""
+        """The distinct positives and negatives of a data set: the texts of pre-training."""
         rows = self.rows(dataset)
         return pl.concat([rows["positive"], rows["negatives"].explode().drop_nulls()]).unique(maintain_order=True)
 
     def size(self, stage: Training, dataset: str) -> int:
-        """How many rows, or texts, a stage's batches are cut from."""
+        """The number of rows, or texts, that a stage's batches are made of."""
         return len(self.documents(dataset) if isinstance(stage, PretrainStage) else self.rows(dataset))
 
     def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
-        """Count what one pass over a data set takes in."""
+        """Count the texts of one pass over a data set."""
         rows, task = self.rows(dataset), self.recipe.data[dataset].task
         if isinstance(stage, PretrainStage):
             return self.counter(model, contract.max_tokens).count(self.documents(dataset), "")
         positives = self.count(model, contract, task, document=rows["positive"])
-        own = self.count(model, contract, task, query=rows["query"]) + positives
+        pairs = self.count(model, contract, task, query=rows["query"]) + positives
         if stage.mined(dataset):
-            return own + positives * stage.mining.per_query
-        return own + self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
+            return pairs + positives * stage.mining.per_query
+        return pairs + self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
 
     def memory(self, stage: Training, **changes) -> Memory:
         """A stage's memory with some of its settings changed."""
@@ -281,42 +279,16 @@ class _Planner:
 
     # ------------------------------------------------------------ warnings
 
-    def check_batches(self, name: str, stage: Training, taken: list[int]) -> None:
-        if stage.batch_tokens is not None:  # what its batches are is known when the texts are tokenised
-            return
-        parts = taken if stage.batching == "by_dataset" else [sum(taken)]
-        rows, last = min(((part, smallest_batch(part, len(parts) > 1, stage)) for part in parts if part), key=lambda x: x[1])
-        if last < self.machine.processes:
-            self.warnings.append(
-                f"stage '{name}' ends with a batch of {last} rows ({rows:,} in batches of {stage.batch_size}), which "
-                f"{self.machine.processes} processes cannot share; take another batch_size or fewer GPUs."
-            )
+    def warn(self, warning: str | None) -> None:
+        self.warnings += [warning] if warning else []
 
-    def check_stage(self, name: str, stage: Training, memory: Memory) -> None:
-        limit = self.machine.gpu.memory
-        if memory.total <= limit:
-            return
-        sentence = (
-            f"stage '{name}' needs {amount(memory.total, 'B')} per GPU at zero: {stage.zero}, "
-            f"the {self.machine.name} has {amount(limit, 'B')}; "
-        )
-        for changes in mends(stage, self.recipe.base.max_tokens):
-            needed = self.memory(stage, **changes).total
-            if needed <= limit:
-                words = ", ".join(f"{key}: {str(value).lower()}" for key, value in changes.items())
-                self.warnings.append(f"{sentence}with {words} it needs {amount(needed, 'B')}.")
-                return
-        self.warnings.append(f"{sentence}no setting mends that: take more GPUs, one with more memory, or a lower batch_size.")
+    def check_pooling(self) -> None:
+        base = self.recipe.base
+        pooling = own_pooling(self.model_folder(base.model))
+        if pooling not in (None, base.pooling):
+            self.warn(f"base.model '{base.model}' was trained with pooling: {pooling}, but the recipe has {base.pooling}.")
 
 
 def mined_with(stage: Training) -> list[tuple[str, str]]:
-    """Return the stage that ranks the documents, and the data set, of each data set that a stage mines for."""
+    """Return (stage whose model ranks the documents, data set) for each data set that a stage mines for."""
     return [(stage.mining.model, dataset) for dataset in stage.data if stage.mined(dataset)]
-
-
-def amount(value: float, unit: str = "") -> str:
-    """Return a number with three digits that count, and its unit with a prefix: `12.3 M`, `18.2 GB`, `4.1 PFLOP`."""
-    prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"]
-    while value >= 999.5 and len(prefixes) > 1:
-        value, prefixes = value / 1000, prefixes[1:]
-    return f"{value:.3g} {prefixes[0]}{unit}".rstrip()

@@ -1,4 +1,4 @@
-"""Tokens of many texts, from a sample of them, by a model's own tokenizer without transformers."""
+"""Token counts of texts, estimated from a sample, by a model's tokenizer without transformers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """How many texts there are, their tokens, and the sum of the squares of their lengths, which attention costs."""
+    """A number of texts, their tokens, and the sum of their squared lengths, which attention's cost is proportional to."""
 
     texts: float = 0.0
     tokens: float = 0.0
@@ -30,9 +30,9 @@ class Count:
 
 
 class TokenCounter:
-    """Counts tokens as a step that embeds with this model folder would: prompt and special tokens count, longer texts are cut.
+    """Counts tokens as a step that embeds with this model does: with prompt and special tokens, longer texts truncated.
 
-    Raises AscentError when the folder has no tokenizer.json.
+    Raises AscentError for a folder without a tokenizer.json.
     """
 
     def __init__(self, folder: Path, max_tokens: int):
@@ -41,17 +41,17 @@ class TokenCounter:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises no narrower one
             raise AscentError(
-                f"{path}: could not be read ({error}); save the tokenizer with transformers (AutoTokenizer) beside the weights."
+                f"{path}: cannot be read ({error}); save the tokenizer with transformers (AutoTokenizer) beside the weights."
             ) from None
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
 
     def count(self, texts: pl.Series, prompt: str) -> Count:
-        """Return the count of `prompt + text` over all texts: exact for at most SAMPLE of them, else scaled from so many."""
+        """Return the count of `prompt + text` over all texts: exact for at most SAMPLE texts, else scaled from a sample."""
         return self._count(len(texts), lambda sample: [prompt + text for text in texts.gather(sample)])
 
     def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:
-        """Return the count of queries with their documents, each two texts read together, from as many as `count` takes."""
+        """Return the count of (query, document) inputs, exact or scaled like `count`."""
         return self._count(len(queries), lambda sample: list(zip(queries.gather(sample), documents.gather(sample), strict=True)))
 
     def _count(self, total: int, inputs: Callable[[np.ndarray], list]) -> Count:
@@ -62,5 +62,5 @@ class TokenCounter:
             sample = np.sort(np.random.default_rng(SEED).choice(total, SAMPLE, replace=False))
         encoded = self._tokenizer.encode_batch_fast(inputs(sample))
         lengths = np.array([len(one.ids) for one in encoded], dtype=float)
-        found = Count(texts=len(sample), tokens=lengths.sum(), squares=(lengths**2).sum())
-        return found * (total / len(sample))
+        counted = Count(texts=len(sample), tokens=lengths.sum(), squares=(lengths**2).sum())
+        return counted * (total / len(sample))
