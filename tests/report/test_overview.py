@@ -41,10 +41,18 @@ SETTINGS = {
             "summary": "Finds <letters> & more.",
         },
     },
-    "corpora": {"letters": {"source": {"type": "files", "paths": ["x"]}, "licence": "mit", "language": "eng-Latn"}},
+    "corpora": {
+        "letters": {
+            "source": {"type": "files", "paths": ["x"]},
+            "reader": {"pairs": {}},
+            "licence": "mit",
+            "language": "eng-Latn",
+        }
+    },
     "models": {"tiny": {"source": {"type": "files", "paths": ["x"]}, "licence": "mit"}},
 }
 AUDIT = {
+    "kind": "pairs",
     "dataset": "pairs",
     "corpus": "letters",
     "filters": [{"filter": "select", "in": 2100, "kept": 2050}, {"filter": "score", "in": 2050, "kept": 1997}],

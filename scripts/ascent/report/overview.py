@@ -37,7 +37,7 @@ def render_overview(
         release=release,
         base=settings.models[settings.recipe.base.model],
         stages=stages_in_words(settings.recipe),
-        pairs=[(audit["name"], *rows_of(audit)) for audit in found["pairs"]],
+        pairs=[(audit["dataset"], *rows_of(audit)) for audit in found["pairs"]],
         rows=rows,
         head=head,
         strip=Strip(-reach, reach, width=150),
