@@ -32,7 +32,7 @@ def prepare(name: str, dataset: Preparation, pairs: pl.DataFrame, against: pl.Da
     absent = set(dataset.decontaminate) - set(against["dataset"])
     if absent:
         raise AscentError(f"data set {name}: the rows of '{min(absent)}' are not given; add them to --against.")
-    audit = {"dataset": name, "corpus": dataset.corpus, "filters": []}
+    audit = {"kind": "pairs", "dataset": name, "corpus": dataset.corpus, "filters": []}
     for filter in PREPARING:
         pairs = _apply(filter, pairs, dataset, against, audit)
     return pairs.with_columns(dataset=pl.lit(name)), audit
