@@ -1,4 +1,4 @@
-# In: each stage's model and the tasks. Out: mteb's results, and scores with intervals.
+# In: the stages' models and the tasks. Out: mteb's results, and scores with intervals.
 
 
 rule evaluate_task:

@@ -1,4 +1,4 @@
-"""List the texts that a task which mteb knows tests with."""
+"""List the test texts of a task of mteb."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from ascent.errors import reports_errors
 @reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", required=True, help="the task's name in mteb; all its subsets are listed")
+    parser.add_argument("--task", required=True, help="the task's name in mteb; texts of all its subsets are listed")
     parser.add_argument("--output", type=Path, required=True, help="parquet file to write, a pair table")
     options = parser.parse_args()
 

@@ -14,13 +14,13 @@ from ascent.recipes.recipes import MTEB
 def mteb_tasks() -> dict[str, Any]:
     """Return mteb's version, the sorted names of all its registered tasks, and each benchmark's tasks by name.
 
-    Where a benchmark takes only some of a task's subsets or splits, the task's entry names them.
+    If a benchmark uses only some of a task's subsets or splits, the task's entry names them.
     """
-    warnings.simplefilter("ignore", UserWarning)  # one for each task that mteb calls beta
+    warnings.simplefilter("ignore", UserWarning)  # one per beta task
     logging.disable(logging.WARNING)
     import mteb
 
-    # A task may be called by name whether or not mteb lists it by default, and benchmarks hold some that it does not list.
+    # A recipe may name tasks that mteb does not list by default, and benchmarks contain some of them.
     tasks = mteb.get_tasks(exclude_superseded=False, exclude_private=False, exclude_beta=False)
     benchmarks = mteb.get_benchmarks()
     return {

@@ -1,4 +1,4 @@
-"""Assemble a release: model, card, radar, and mteb's results as its results repository keeps them."""
+"""Assemble a release: model, card, radar, and mteb's results in the layout of its results repository."""
 
 import argparse
 from pathlib import Path
@@ -13,14 +13,14 @@ from ascent.settings.validation import load
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="release.yaml")
-    parser.add_argument("--model", type=Path, required=True, help="model folder of the stage to release")
+    parser.add_argument("--model", type=Path, required=True, help="model folder of the released stage")
     parser.add_argument("--scores", type=Path, required=True, help="scores.tsv")
     parser.add_argument("--significance", type=Path, required=True, help="significance.tsv")
     parser.add_argument("--audits", type=Path, nargs="*", default=[], help="audits of pairs and negatives, JSON")
     parser.add_argument("--leakage", type=Path, required=True, help="leakage.json")
-    parser.add_argument("--radar", type=Path, required=True, help="picture of the scores, .png")
-    parser.add_argument("--results", type=Path, nargs="+", required=True, help="the stage's <Task>.json, as mteb wrote them")
-    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    parser.add_argument("--radar", type=Path, required=True, help="image of the scores, .png")
+    parser.add_argument("--results", type=Path, nargs="+", required=True, help="the stage's <Task>.json, as written by mteb")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
     options = vars(parser.parse_args())
     release_model(load(ReleaseSettings, options.pop("settings")), options.pop("model"), options.pop("output"), **options)
 

@@ -91,5 +91,5 @@ def test_a_task_is_kept_out_of_training_like_a_corpus():
 def test_a_task_without_texts_is_refused():
     task = mocks.MockImageClassificationTask()
     task.load_data()
-    with pytest.raises(AscentError, match="MockImageClassification: tests with no text"):
+    with pytest.raises(AscentError, match="MockImageClassification: has no test texts"):
         texts.tested_pairs(task)

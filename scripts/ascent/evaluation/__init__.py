@@ -1,1 +1,1 @@
-"""Evaluation by mteb: its protocol and metrics, our models and, beside its own tasks, tasks made of local corpora."""
+"""Evaluation by mteb: its protocol and metrics, Ascent's models, and tasks of mteb or made of local corpora."""

@@ -1,4 +1,4 @@
-"""An Ascent model as mteb sees it: prompts chosen by the contract, named and revised, never `no_model_name`."""
+"""An Ascent model as an encoder of mteb: prompts from the contract, with a name and a revision."""
 
 import numpy as np
 from mteb.abstasks.task_metadata import TaskMetadata
@@ -10,10 +10,10 @@ from ..model.encoder import Encoder
 from .mteb_names import prompt_task
 
 
-def model_meta(encoder: Encoder, name: str, **known) -> ModelMeta:
-    """Return mteb's description of a model; its revision is the digest of its weights, cut to a commit's length.
+def model_meta(encoder: Encoder, name: str, **further) -> ModelMeta:
+    """Return mteb's description of a model. Its revision is the digest of its weights, truncated to a commit's length.
 
-    `known` holds further fields of mteb's ModelMeta (license, languages, adapted_from, ...).
+    `further`: other fields of mteb's ModelMeta (license, languages, adapted_from, ...).
     """
     similarity = ScoringFunction.COSINE if encoder.contract.similarity == "cosine" else ScoringFunction.DOT_PRODUCT
     fields = {
@@ -27,11 +27,11 @@ def model_meta(encoder: Encoder, name: str, **known) -> ModelMeta:
         "framework": ["Sentence Transformers", "PyTorch", "Transformers", "safetensors"],
         "open_weights": True,
     }
-    return ModelMeta.create_empty(fields | known)
+    return ModelMeta.create_empty(fields | further)
 
 
 class EvaluatedModel(AbsEncoder):
-    """mteb's encoder protocol over an Encoder. Similarities come from mteb, by the contract's similarity."""
+    """mteb's encoder protocol for an Encoder. mteb computes similarities, by the contract's similarity function."""
 
     def __init__(self, encoder: Encoder, name: str) -> None:
         self.encoder = encoder
@@ -49,7 +49,7 @@ class EvaluatedModel(AbsEncoder):
     ) -> np.ndarray:
         """Return the embeddings of a data loader's texts, float32 (texts, dimension).
 
-        Both sides of a symmetric task (STS, clustering, ...) take the query's prompt.
+        Both sides of a symmetric task (STS, clustering, ...) use the query prompt.
         """
         texts = [text for batch in inputs for text in batch["text"]]
         side = "document" if prompt_type == PromptType.document else "query"

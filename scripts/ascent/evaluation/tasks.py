@@ -1,7 +1,7 @@
 """Tasks for mteb: made of the rows of a local corpus, or known to mteb by name.
 
-A local task differs from a registered one only in where its rows come from; protocol and metrics are mteb's. Every call
-returns a fresh object, because task objects carry random state: used twice, the same object gives other scores.
+Local and registered tasks differ only in where their rows come from: protocol and metrics are mteb's. Each call returns a new
+object, because task objects have random state: used twice, the same object gives other scores.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ from ..settings.evaluation import TaskSettings
 
 
 def make_task(settings: TaskSettings, pairs: Path | None = None, documents: Path | None = None) -> AbsTask:
-    """Return a fresh task, its data loaded.
+    """Return a new task with its data loaded.
 
-    A local task reads `pairs` and, for retrieval, `documents`. Raises AscentError when mteb knows no task of that name, when
-    its data cannot be had, or when the corpus has no rows for it.
+    A local task reads `pairs` and, for retrieval, `documents`. Raises AscentError for a name that mteb does not know, data that
+    cannot be loaded, and a corpus without rows for the task.
     """
     if settings.task is None:
         return _registered_task(settings)

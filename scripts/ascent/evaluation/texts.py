@@ -1,4 +1,4 @@
-"""The texts that a task tests with, so that they can be kept out of training."""
+"""The test texts of a task of mteb, which must not be trained on."""
 
 from collections.abc import Iterator
 
@@ -10,20 +10,20 @@ from ..pairs.table import Pair, pair_frame
 
 
 def tested_texts(task: AbsTask) -> list[str]:
-    """Return the distinct texts that a loaded task tests with: of retrieval and reranking the queries, else every text of the
-    evaluated splits. Documents of retrieval may be trained on: their answers may not."""
+    """Return the distinct test texts of a loaded task: the queries of retrieval and reranking, else all texts of the evaluated
+    splits. Documents may be trained on."""
     parts = task.metadata.tasks if task.is_aggregate else [task]
     return list(dict.fromkeys(text for part in parts for text in _texts(part) if text.strip()))
 
 
 def tested_pairs(task: AbsTask) -> pl.DataFrame:
-    """Return `tested_texts` as test rows of a pair table that is named after the task, each text its own positive.
+    """Return `tested_texts` as test rows of a pair table named after the task, with each text as its own positive.
 
-    Raises AscentError when the task has no text.
+    Raises AscentError for a task without texts.
     """
     texts = tested_texts(task)
     if not texts:
-        raise AscentError(f"{task.metadata.name}: tests with no text, so it is no task for a text model; leave it out.")
+        raise AscentError(f"{task.metadata.name}: has no test texts, so it is not a task for a text model; remove it.")
     return pair_frame((Pair(text, text, split="test") for text in texts), task.metadata.name, "und")
 
 

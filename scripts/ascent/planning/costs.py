@@ -1,17 +1,17 @@
-"""What a model's passes cost: FLOPs, and bytes on each GPU, from shapes and settings alone. Nothing here imports torch.
+"""FLOPs and memory per GPU of training and encoding, from shapes and settings alone. Nothing here imports torch.
 
 **FLOPs.** A forward pass takes 2 per matrix parameter and token, and 4 * layers * width per pair of tokens of one text
-(Kaplan et al. 2020, arXiv 2001.08361, section 2.1, table 1; PaLM, arXiv 2204.02311, appendix B). The tables of embeddings
-are looked up and not multiplied, and a pooler sees one token a text, so the matrices are those of the layers. A backward
-pass takes twice the forward's. Every layer is taken to attend to the whole text, and padding is left out: mini-batches hold
-neighbours in length. A model that chooses among experts is not of this form.
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1, table 1; PaLM, arXiv 2204.02311, appendix B). Only the layers' matrices
+count: embedding tables are looked up, not multiplied, and a pooler sees one token per text. A backward pass takes twice the
+forward's. All layers are assumed to attend to the whole text, and padding is ignored, because mini-batches hold texts of
+similar length. Mixtures of experts are not covered.
 
 **Memory.** Weights, gradients and Adam's state by ZeRO stage: Rajbhandari et al. 2020, arXiv 1910.02054, sections 3 and 5,
 with what DeepSpeed adds (stages 1 and 2 clone float32 weights, too; a bucket for reductions; at stage 3 gathered weights).
 Activations: counted tensor by tensor as Korthikanti et al. 2022 do (arXiv 2205.05198, section 4.1), whose
 34 * tokens * width bytes a layer this gives for a GPT in 16 bits. Their 5 * heads * length^2 of the attention is left out:
 torch's fused attention (sdpa), which a GPU uses, does not keep the scores. Torch's autocast keeps more than their 16 bits:
-norms' inputs in float32, and one 16-bit copy of a layer's input for each matrix that takes it.
+norms' inputs in float32, and one 16-bit copy of a layer's input per matrix.
 """
 
 from dataclasses import dataclass
@@ -27,15 +27,17 @@ BUCKET = 500_000_000
 LIVE_WEIGHTS = 1_000_000_000
 # Bytes of a weight in 4 bits, with a scale of 8 bits for 64 of them (QLoRA, arXiv 2305.14314, section 3).
 FOUR_BITS = 0.5 + 1 / 64
-# CUDA's context, the workspaces of cuBLAS and the buffers of NCCL; and the share of all else that the allocator loses.
+# CUDA's context, workspaces of cuBLAS and buffers of NCCL; and the share of the rest that the allocator wastes.
 CONTEXT = 1.5e9
 FRAGMENTATION = 0.1
 
 
 def training_flops(shape: Shape, stage: Training, tokens: float, squares: float, *, cached: bool) -> float:
-    """Return the FLOPs of training on texts: `step_flops`; `cached`: the gradient cache embeds them once more before (arXiv
-    2101.06983), and so does activation checkpointing within the backward pass; an adversarial perturbation asks for all of it
-    twice."""
+    """Return the FLOPs of training on texts: `step_flops`, and recomputation.
+
+    With `cached`, the gradient cache embeds the texts once more first (arXiv 2101.06983). Activation checkpointing does so in
+    the backward pass. An adversarial perturbation doubles everything.
+    """
     again = forward_flops(shape, tokens, squares) * (cached + stage.activation_checkpointing)
     return (step_flops(shape, stage, tokens, squares) + again) * (2 if stage.adversarial else 1)
 
@@ -45,18 +47,18 @@ def training_flops(shape: Shape, stage: Training, tokens: float, squares: float,
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes on one GPU, by what they hold."""
+    """Bytes on one GPU, by use."""
 
     weights: float
     gradients: float = 0.0
     optimizer: float = 0.0
     buffers: float = 0.0
-    """DeepSpeed's buffers: reductions, and at stage 3 the weights that are gathered."""
+    """DeepSpeed's buffers: reductions, and gathered weights at stage 3."""
     activations: float = 0.0
     batch: float = 0.0
-    """The whole batch's embeddings with their gradients, and the loss's tile."""
+    """The batch's embeddings with their gradients, and the loss's tile."""
     host: float = 0.0
-    """Not on the GPU: what this process has offloaded, to the machine's memory or to files."""
+    """Not on the GPU: what this process offloads to the machine's memory or to files."""
 
     @property
     def allowance(self) -> float:
@@ -76,20 +78,23 @@ class Memory:
 def training_memory(
     shape: Shape, stage: Training, processes: int, *, texts: int, max_tokens: int, trained: int | None = None
 ) -> Memory:
-    """Return a training stage's memory per GPU. `texts`: how many texts a row has, its query among them. `trained`: how many
-    weights train, all when absent; activations are counted as if all did."""
+    """Return a training stage's memory per GPU.
+
+    `texts`: texts per row, its query included. `trained`: number of weights that train, all if omitted; activations are counted
+    as if all trained.
+    """
     rows = -(-stage.batch_size // processes)
     tokens = min(max(stage.mini_batch_tokens, max_tokens), rows * texts * max_tokens)
     layer = layer_bytes(shape, precision=stage.precision, weights=stage.weights)
     four_bits = stage.adapter is not None and stage.adapter.type == "qlora"
     casts = 2 * shape.matrices if stage.precision != "float32" and stage.weights == "float32" and not four_bits else 0
-    if stage.activation_checkpointing:  # each layer's input, and one layer's tensors at a time
+    if stage.activation_checkpointing:  # all layers' inputs, and one layer's tensors
         activations = tokens * (shape.layers * shape.width * _state_bytes(stage.precision, stage.weights) + 2 * layer)
         activations += casts / shape.layers
-    else:  # one layer more for the gradients that the backward pass has in hand
+    else:  # one more layer for the gradients within the backward pass
         activations = tokens * (shape.layers + 1) * layer + casts
     # The embeddings, their gradient, and its product with the loss's scale, in float32; scores, two intermediate results
-    # and their masks in a tile.
+    # and their masks per tile.
     documents = stage.batch_size * (texts - 1)
     batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(TILE, max(documents, stage.batch_size))
     if stage.adversarial:  # the perturbation of all its texts, in float32
@@ -104,8 +109,9 @@ def training_memory(
 
 
 def states(parameters: int, stage: Training, processes: int, trained: int | None = None) -> dict[str, float]:
-    """Return the bytes of weights, gradients, optimizer, buffers and host on each of so many processes. `trained`: how many of
-    the parameters have gradients and moments, all when absent.
+    """Return the bytes of weights, gradients, optimizer, buffers and host per process.
+
+    `trained`: number of parameters with gradients and moments, all if omitted.
 
     Bytes a parameter: float32 weights 4, gradients 4, Adam's two moments 8; bfloat16 weights 2, gradients 2, moments and
     the optimizer's float32 weights 12.
@@ -120,7 +126,7 @@ def states(parameters: int, stage: Training, processes: int, trained: int | None
     optimizer = (8 + 4 * clones) * (share if stage.zero else trained)
     buffers = width * ((BUCKET if stage.zero else 0) + (min(parameters, LIVE_WEIGHTS) if stage.zero == 3 else 0))
     host = 0.0
-    if offloaded:  # ZeRO-Offload (arXiv 2101.06840) hands the optimizer its gradients in float32
+    if offloaded:  # ZeRO-Offload (arXiv 2101.06840) passes gradients to the optimizer in float32
         host, optimizer = optimizer + 4 * share, 0.0
     if stage.offload_weights != "none":
         host, weights = host + weights, 0.0
@@ -128,13 +134,13 @@ def states(parameters: int, stage: Training, processes: int, trained: int | None
 
 
 def encoding_memory(shape: Shape, tokens: float) -> Memory:
-    """Return the memory of embedding texts of so many tokens: float32 weights, and the tensors of one layer at a time."""
+    """Return the memory of embedding texts with this many tokens: float32 weights, and the tensors of one layer."""
     layer = layer_bytes(shape, precision="auto", weights="float32")
     return Memory(weights=4 * shape.parameters, activations=min(ENCODER_TOKENS, tokens) * layer)
 
 
 def layer_bytes(shape: Shape, *, precision: str, weights: str) -> float:
-    """Return the bytes that one layer keeps of each token for the backward pass; see the module's docstring."""
+    """Return the bytes per token that one layer keeps for the backward pass; see the module's docstring."""
     number = 4 if precision == "float32" else 2
     casts = precision != "float32" and weights == "float32"
     inputs = (3 if casts else 1) + (2 if casts and shape.gated else 1)
