@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import yaml
+
 from ascent.errors import reports_errors
 from ascent.planning.gpus import GPUS, Machine, amount
 from ascent.planning.plan import Plan, make_plan
@@ -16,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="files laid over the configuration")
     parser.add_argument("--recipe", default="demo", help="the recipe's name")
+    parser.add_argument("--trial", type=yaml.safe_load, help="plan the recipe as this trial makes it: '{rows: 200, model: tiny}'")
     parser.add_argument("--gpu", default="h100", help=", ".join(GPUS))
     parser.add_argument("--gpus", type=int, default=8, help="GPUs per node")
     parser.add_argument("--nodes", type=int, default=1, help="nodes per training job")
@@ -23,8 +26,9 @@ def main() -> None:
     options = parser.parse_args()
     machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
     config = read_config(*options.configfile) | {"recipes": [options.recipe]}
-    plan = make_plan(load_recipes(config), options.recipe, machine)
-    sys.stdout.write(text_of(plan, options.recipe, machine))
+    recipes = load_recipes(config if options.trial is None else config | {"trial": options.trial})
+    (name,) = recipes.recipes
+    sys.stdout.write(text_of(make_plan(recipes, name, machine), name, machine))
 
 
 def text_of(plan: Plan, recipe: str, machine: Machine) -> str:

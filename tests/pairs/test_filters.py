@@ -84,6 +84,13 @@ def test_rows_of_other_splits_and_tasks_are_left_out():
     assert dropped(audit) == {"select": {"split is test, not train": 1, "task is sts, not retrieval": 1}}
 
 
+def test_the_first_rows_are_those_of_the_split():
+    rows = [Pair("a", "b", split="test"), Pair("c", "d"), Pair("e", "f"), Pair("g", "h")]
+    pairs, audit = prepared(*rows, rows=2)
+    assert pairs["query"].to_list() == ["c", "e"]
+    assert dropped(audit) == {"select": {"behind the first 2 rows": 1, "split is test, not train": 1}}
+
+
 def test_what_is_empty_after_cleaning_is_dropped():
     audit = prepared(Pair("a", "b"), Pair("<br>", "b"), Pair("c", "&nbsp;"))[1]
     assert dropped(audit) == {"empty": {"empty positive": 1, "empty query": 1}}

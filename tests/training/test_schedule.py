@@ -58,6 +58,14 @@ def test_the_plain_order_is_that_of_passes_over_all_rows(sizes, epochs, seed):
     assert found == [expected[:rows][start : start + 32] for start in range(0, rows, 32)]
 
 
+@each
+def test_a_limit_of_steps_leaves_the_first_as_they_are(settings):
+    whole, limited = schedule_of(settings), schedule_of(settings.model_copy(update={"max_steps": 5}))
+    assert batches(limited) == batches(whole)[:5]
+    assert len(limited.rows) == limited.bounds[-1]
+    assert batches(schedule_of(settings.model_copy(update={"max_steps": 10**6}))) == batches(whole)
+
+
 def test_a_single_data_set_has_the_same_order_whatever_its_weight():
     plain = batches(schedule_of(stage([None], epochs=1.5), [1000]))
     for other in (stage([3], epochs=1.5), stage([None], epochs=1.5, batching="by_dataset", sampling_temperature=2)):

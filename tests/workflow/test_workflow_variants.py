@@ -147,6 +147,24 @@ def test_all_recipes_are_built_in_one_run(fresh):
     assert sorted(re.findall(r"^would run prepare_pairs (.*?):", done.stdout, re.MULTILINE)) == sorted(prepared)
 
 
+def test_a_trial_of_every_recipe_lies_apart(fresh):
+    names = sorted(path.stem for path in (fresh / "config/recipes").glob("*.yaml"))
+    done = fresh.snakemake("--dry-run", "--config", f"recipes=[{','.join(names)}]", "trial={steps: 2}")
+    assert done.returncode == 0, done.stdout
+    assert all(f"would run release_model {name}-trial:" in done.stdout for name in names)
+    assert not any(f"results/{name}/" in done.stdout for name in names)
+
+
+def test_a_trial_trains_a_few_steps_on_a_few_rows(fresh):
+    trial = "trial={rows: 50, steps: 3, batch_size: 8, model: tiny}"
+    done = fresh.build("results/small-trial/finetune/model", "--config", trial)
+    assert done.returncode == 0, done.stdout
+    for stage in ("contrastive", "finetune"):
+        lines = (fresh / f"results/small-trial/{stage}/metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+    assert not (fresh / "results/small").exists()
+
+
 # ---------------------------------------------------------------- how it fails
 
 

@@ -154,7 +154,7 @@ class _Planner:
         if missing:
             raise AscentError(
                 f"{', '.join(missing)}: missing, but the plan reads it; make it first, without a GPU: "
-                f"snakemake --cores 1 {' '.join(missing)} --config 'recipes=[{self.name}]'"
+                f"snakemake --cores 1 {' '.join(missing)} --config {self.recipes.options(self.name)}"
             )
 
     def read_rows(self, dataset: str) -> pl.DataFrame:
@@ -162,7 +162,7 @@ class _Planner:
         settings = self.recipe.data[dataset]
         path = next(file for file in self.pair_files(dataset) if file.exists())
         rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
-        rows = with_positives(rows, settings)
+        rows = with_positives(rows, settings).head(settings.rows or len(rows))
         if rows.is_empty():
             raise AscentError(f"{path}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'.")
         self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {path}.")
@@ -217,6 +217,9 @@ class _Planner:
         contract, model, total = self.recipes.contract(self.name, name), self.recipe.base.model, Count()
         queued, sizes = Count(), [self.size(stage, dataset) for dataset in stage.data]
         taken = shares(sizes, stage)
+        if stage.max_steps:
+            part = min(1, stage.max_steps * stage.batch_size / sum(taken))
+            taken = [round(rows * part) for rows in taken]
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
             total += self.trained(model, contract, stage, dataset) * (uses / size)
             if stage.queue:

@@ -13,6 +13,7 @@ from ..settings.recipe import Config, Recipe
 from ..settings.training import PretrainStage, Training, TrainStage
 from ..settings.validation import check
 from .recipes import Recipes, mteb_tasks
+from .trial import SUFFIX, shrink
 
 # Later files are laid over earlier ones, as by the Snakefile.
 CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
@@ -49,8 +50,12 @@ def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
         if not path.exists():
             known = sorted(file.stem for file in Path(checked.recipe_folder).glob("*.yaml"))
             raise AscentError(f"{where}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
-        recipes[name] = check(Recipe, read_yaml(path), path)
-        _check_recipe(checked, recipes[name], path)
+        recipe = check(Recipe, read_yaml(path), path)
+        _check_recipe(checked, recipe, path)
+        if checked.trial:
+            recipe, name = shrink(recipe, checked.trial, checked.corpora, path), name + SUFFIX
+            _check_recipe(checked, recipe, path)
+        recipes[name] = recipe
     loaded = Recipes(checked, recipes)
     for name, recipe in recipes.items():
         for stage in recipe.stages:

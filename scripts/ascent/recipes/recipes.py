@@ -3,6 +3,8 @@
 Nothing here imports torch or touches a network: every cluster job parses the workflow again.
 """
 
+import json
+import shlex
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ from ..settings.stages import MergeStage, StageSettings
 from ..settings.training import PretrainStage, Training
 from ..settings.validation import dump
 from .dataset_steps import DatasetSteps, dataset_steps
+from .trial import SUFFIX
 
 MTEB = Path(__file__).with_name("mteb_tasks.json")
 
@@ -183,8 +186,15 @@ class Recipes:
                 paths.append(layout.REPLACEMENTS.format(recipe=recipe, stage=stage))
         return paths
 
+    def options(self, recipe: str) -> str:
+        """Return what follows --config on a command line that builds a recipe as it is here."""
+        trial = self.config.trial
+        words = [f"recipes=[{self._path(recipe).stem}]"]
+        words += [f"trial={json.dumps(trial.model_dump(mode='json', exclude_defaults=True))}"] if trial else []
+        return shlex.join(words)
+
     def _path(self, recipe: str) -> Path:
-        return Path(self.config.recipe_folder) / f"{recipe}.yaml"
+        return Path(self.config.recipe_folder) / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"
 
 
 def kind_of(stage: Training | MergeStage) -> str:

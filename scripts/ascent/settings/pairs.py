@@ -15,6 +15,8 @@ class Preparation(Settings):
     """Name of a corpus in config/corpora.yaml."""
     split: Split = "train"
     """Which of the corpus's splits."""
+    rows: Count | None = None
+    """Take the first rows of the split only, this many. Default: all."""
     task: TaskType = "retrieval"
     """Which of the corpus's rows, and the task type that chooses the prompt."""
     positive: Literal["given", "query"] = "given"

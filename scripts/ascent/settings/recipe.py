@@ -15,6 +15,7 @@ from .model import Base
 from .pairs import Dataset
 from .stages import AnyStage
 from .training import Running
+from .trial import Trial
 
 
 class Config(Settings):
@@ -26,6 +27,8 @@ class Config(Settings):
     """Where recipes are kept."""
     environment: Literal["ascent", "gpu"] = "ascent"
     """The conda environment of all steps under `--sdm conda`: a file of envs/, for CPUs or for GPU machines."""
+    trial: Trial | None = None
+    """Shrinks the recipes for a trial."""
     corpora: dict[Name, Corpus] = {}
     """Corpora by name, in config/corpora.yaml."""
     models: dict[Name, Model] = {}

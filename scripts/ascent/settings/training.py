@@ -114,6 +114,8 @@ class Training(Stage):
     have more than their size."""
     epochs: Positive = 1
     """Passes over the data: so many times all rows, in the data sets' shares."""
+    max_steps: Count | None = None
+    """Train for this many steps at most; the learning rate falls until then. Default: as many as the epochs have."""
     batch_size: Count = 64
     """Queries in a step, over all processes: the number of in-batch candidates follows from it. In pre-training, texts."""
     batch_tokens: Count | None = None

@@ -99,7 +99,7 @@ def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | N
             if rows
         ]
     if stage.batching == "balanced":
-        return _balanced(streams, stage)
+        return _first_steps(_balanced(streams, stage), stage)
     homogeneous = len(streams) > 1 and stage.batching == "by_dataset"
     if len(streams) > 1 and not homogeneous:
         streams = [np.concatenate(streams)[_dealt([len(stream) for stream in streams], stage.seed)]]
@@ -110,7 +110,13 @@ def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | N
     if homogeneous:
         order = _dealt([len(counts) for _, counts in parts], stage.seed)
         rows, lengths_of_batches = _reordered(rows, lengths_of_batches, order)
-    return Schedule(rows=rows, bounds=np.concatenate([[0], np.cumsum(lengths_of_batches)]))
+    schedule = Schedule(rows=rows, bounds=np.concatenate([[0], np.cumsum(lengths_of_batches)]))
+    return _first_steps(schedule, stage)
+
+
+def _first_steps(schedule: Schedule, stage: Training) -> Schedule:
+    bounds = schedule.bounds if stage.max_steps is None else schedule.bounds[: stage.max_steps + 1]
+    return Schedule(rows=schedule.rows[: bounds[-1]], bounds=bounds)
 
 
 def _passes(size: int, rows: int, start: int, seed: int, key: tuple[int, ...], kind: np.dtype) -> np.ndarray:

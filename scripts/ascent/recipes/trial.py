@@ -1,0 +1,96 @@
+"""Recipes shrunk for a trial. Everything else sees a recipe like any other."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from ..errors import AscentError
+from ..settings.recipe import Recipe
+from ..settings.trial import Trial
+from ..settings.validation import check
+
+# What a trial's recipe is called.
+SUFFIX = "-trial"
+# Keys whose values are maps from a user's names.
+NAMED = ("data", "stages", "tasks")
+# Training that needs no GPU, no compiler and no second process.
+PLAIN = {
+    "precision": "auto",
+    "weights": "float32",
+    "zero": 0,
+    "offload_optimizer": "none",
+    "offload_weights": "none",
+    "compile": False,
+}
+
+
+def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -> Recipe:
+    """Return a recipe made small. corpora: the names of all corpora, the others that a filter names are mteb's.
+
+    Raises AscentError when nothing that is evaluated is left.
+    """
+    values = _changed(recipe.model_dump(mode="json", by_alias=True), _changes(trial, corpora))
+    for dataset in values["data"].values():
+        dataset["rows"] = min(trial.rows, dataset["rows"] or trial.rows)
+        if "filters" in dataset:
+            dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
+    for stage in values["stages"].values():
+        if "max_steps" in stage:
+            stage["max_steps"] = min(trial.steps, stage["max_steps"] or trial.steps)
+            stage |= PLAIN
+        if trial.model and (sizes := stage.get("matryoshka")):
+            largest = max(*map(int, sizes), trial.dimensions)
+            stage["matryoshka"] = {max(1, int(size) * trial.dimensions // largest): weight for size, weight in sizes.items()}
+    evaluate = values["evaluate"]
+    evaluate |= {"mteb_tasks": [], "benchmarks": []}
+    if trial.tasks:
+        evaluate["tasks"] = {name: task.model_dump(mode="json") for name, task in trial.tasks.items()}
+    if not evaluate["tasks"]:
+        raise AscentError(f"{path}: a trial leaves out tasks of mteb and the recipe has no others; give the trial `tasks`.")
+    for task in evaluate["tasks"].values():
+        task["queries"] = min(trial.queries, task["queries"] or trial.queries)
+    if trial.model:
+        values["base"] |= {"model": trial.model} | ({"attention": trial.attention} if trial.attention else {})
+    values["shards"] = 1
+    values["release"]["name"] += SUFFIX
+    return check(Recipe, values, path)
+
+
+def _changes(trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any], Any]]:
+    """Return what becomes of the values of keys that mean the same wherever they stand in a recipe."""
+    changes = {
+        "corpus": lambda name: trial.corpora.get(name, name),
+        "max_tokens": lambda number: min(number, trial.max_tokens),
+        "batch_size": lambda number: min(number, trial.batch_size),
+        "every_steps": lambda number: min(number, trial.steps),
+        "teacher": lambda teacher: teacher and _teacher(teacher, trial),
+        "adapter": lambda adapter: adapter and adapter | ({"type": "lora"} if adapter["type"] == "qlora" else {}),
+    }
+    for key in ("against", "decontaminate"):
+        changes[key] = lambda names: [trial.corpora.get(name, name) for name in names if name in corpora]
+    if trial.model:
+        changes |= {
+            "dimension": lambda number: number and min(number, trial.dimensions),
+            "targets": lambda _: "all-linear",
+            "max_share_of_positive": lambda _: 2,
+            "min_score": lambda score: score if score is None else -1e9,
+            "score": lambda score: score | {"min": -1e9},
+        }
+    return changes
+
+
+def _teacher(teacher: dict, trial: Trial) -> dict:
+    if "model" not in teacher:  # stored scores
+        return teacher
+    model = trial.cross_encoder if teacher.get("type") == "cross-encoder" else trial.model
+    return teacher | ({"model": model} if model else {})
+
+
+def _changed(values: Any, changes: dict[str, Callable[[Any], Any]], named: bool = False) -> Any:
+    """Return values with the changes made at every depth. named: the keys are names that a user chose."""
+    if isinstance(values, list):
+        return [_changed(value, changes) for value in values]
+    if not isinstance(values, dict):
+        return values
+    below = {key: _changed(value, changes, key in NAMED) for key, value in values.items()}
+    return below if named else {key: changes[key](value) if key in changes else value for key, value in below.items()}

@@ -1,0 +1,39 @@
+"""How recipes are made small for a trial."""
+
+from typing import Literal
+
+from .base import Count, Name, Settings
+from .evaluation import AnyLocalTask
+
+
+class Trial(Settings):
+    """Shrinks every recipe of a run, so that all its steps run in a minute or so: `--config 'trial={rows: 200, steps: 10}'`.
+
+    Results lie in results/<recipe>-trial and never touch real ones. Tasks and benchmarks of mteb are left out, since their
+    texts come from a hub; training is plain (no ZeRO, offload, compilation, FP8 or 4-bit weights), and shards are one.
+    Numbers that are smaller already stay.
+    """
+
+    rows: Count = 200
+    """Rows per data set, the first of its split."""
+    steps: Count = 10
+    """Steps per stage."""
+    batch_size: Count = 32
+    """Rows per step."""
+    max_tokens: Count = 64
+    """Tokens per text, also for teachers."""
+    queries: Count = 50
+    """Queries per local evaluation task."""
+    model: str | None = None
+    """A model of config/models.yaml that replaces the base model and the teachers that embed. Thresholds of scores then
+    let everything pass, since another model scores differently. Default: the recipe's models."""
+    dimensions: Count = 32
+    """The embedding's width with the replaced model: sizes of Matryoshka and heads are scaled down to it."""
+    attention: Literal["bidirectional", "causal"] | None = None
+    """Attention of the replaced model. Default: the recipe's."""
+    cross_encoder: str | None = None
+    """A model that replaces teachers that are cross-encoders. Default: the recipe's."""
+    corpora: dict[Name, Name] = {}
+    """Corpora that replace others, by the replaced ones' names: `{msmarco: tickets}`."""
+    tasks: dict[Name, AnyLocalTask] = {}
+    """Local tasks that replace the recipe's evaluation. Default: the recipe's local tasks."""

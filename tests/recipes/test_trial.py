@@ -1,0 +1,89 @@
+"""Recipes shrunk for a trial."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ascent.errors import AscentError
+from ascent.recipes.trial import shrink
+from ascent.settings.recipe import Recipe
+from ascent.settings.trial import Trial
+from ascent.settings.validation import check
+
+SMALL = yaml.safe_load((Path(__file__).parents[1] / "support" / "small.yaml").read_text())
+CORPORA = ("library", "similar", "tickets")
+
+
+def huge() -> dict:
+    """What a published recipe may ask for."""
+    recipe = copy.deepcopy(SMALL)
+    recipe["base"] |= {"model": "eight-billion", "max_tokens": 4096, "heads": {"projection": {"dimension": 1792}}}
+    recipe["data"]["teacher"] = {"corpus": "library"}  # a name, and no key
+    recipe["stages"]["contrastive"] |= {
+        "data": ["questions", "teacher"],
+        "batch_size": 19200,
+        "max_steps": 4,
+        "matryoshka": {1792: 1, 896: 0.5, 256: 0.3},
+        "zero": 3,
+        "offload_weights": "nvme",
+        "weights": "bfloat16",
+        "compile": True,
+    }
+    recipe["stages"]["finetune"] |= {"adapter": {"type": "qlora", "targets": ["q_proj"]}, "precision": "bfloat16"}
+    recipe["evaluate"] |= {"benchmarks": ["MTEB(eng, v2)"], "mteb_tasks": ["SciFact"]}
+    return recipe
+
+
+def shrunk(recipe: dict, **trial) -> Recipe:
+    return shrink(check(Recipe, recipe, "small.yaml"), check(Trial, trial, "trial"), CORPORA, Path("small.yaml"))
+
+
+def test_a_huge_recipe_becomes_one_for_a_laptop():
+    found = shrunk(huge(), model="tiny", rows=100, steps=10, batch_size=8, max_tokens=16, queries=5)
+    assert (found.base.model, found.base.max_tokens, found.base.heads.projection.dimension) == ("tiny", 16, 32)
+    assert [dataset.rows for dataset in found.data.values()] == [100, 100]
+    assert (found.data["questions"].teacher.model, found.data["questions"].teacher.max_tokens) == ("tiny", 16)
+    contrastive, finetune = found.stages["contrastive"], found.stages["finetune"]
+    assert (contrastive.batch_size, contrastive.max_steps, finetune.max_steps) == (8, 4, 10)
+    assert contrastive.matryoshka == {32: 1, 16: 0.5, 4: 0.3}
+    assert (contrastive.zero, contrastive.offload_weights, contrastive.weights, contrastive.compile) == (
+        0,
+        "none",
+        "float32",
+        False,
+    )
+    assert (finetune.adapter.type, finetune.adapter.targets) == ("lora", "all-linear")
+    assert finetune.mining.max_share_of_positive == 2
+    assert (found.evaluate.benchmarks, found.evaluate.mteb_tasks, found.shards) == ([], [], 1)
+    assert {task.queries for task in found.evaluate.tasks.values()} == {5}
+    assert found.release.name == "ascent/small-trial"
+
+
+def test_without_another_model_a_recipe_keeps_what_belongs_to_its_own():
+    found = shrunk(huge(), rows=100)
+    assert (found.base.model, found.base.heads.projection.dimension) == ("eight-billion", 1792)
+    assert found.stages["contrastive"].matryoshka == {1792: 1, 896: 0.5, 256: 0.3}
+    assert found.stages["finetune"].adapter.targets == ["q_proj"]
+    assert found.data["questions"].teacher.model == "tiny"
+
+
+def test_corpora_and_tasks_that_are_out_of_reach_are_replaced():
+    recipe = copy.deepcopy(SMALL)
+    del recipe["evaluate"]["tasks"]
+    recipe["evaluate"]["benchmarks"] = ["MTEB(eng, v2)"]
+    with pytest.raises(AscentError, match="^small.yaml: a trial leaves out tasks of mteb and the recipe has no others; give"):
+        shrunk(recipe)
+    tasks = {"Tickets": {"type": "retrieval", "corpus": "tickets"}}
+    found = shrunk(recipe, corpora={"library": "tickets"}, tasks=tasks)
+    assert found.data["questions"].corpus == "tickets"
+    assert list(found.evaluate.tasks) == ["Tickets"]
+
+
+def test_numbers_that_are_smaller_stay():
+    recipe = copy.deepcopy(SMALL)
+    recipe["stages"]["contrastive"]["batch_size"] = 4
+    recipe["data"]["questions"]["rows"] = 7
+    found = shrunk(recipe, batch_size=8, max_tokens=64)
+    assert (found.stages["contrastive"].batch_size, found.base.max_tokens, found.data["questions"].rows) == (4, 32, 7)
