@@ -1,8 +1,7 @@
 # In: the configuration and the recipes. Out: the nouns that rules name, in the order in which rules use them.
 import re
+import sys
 from os.path import dirname
-
-from snakemake.exceptions import WorkflowError
 
 from scripts.ascent.errors import AscentError
 from scripts.ascent.layout import *
@@ -13,7 +12,8 @@ try:
     recipes = load_recipes(config)
     SETTINGS = settings_files(recipes)
 except AscentError as error:
-    raise WorkflowError(str(error)) from None
+    # Snakemake would put its own file and line before an exception's message.
+    sys.exit(f"error: {error}")
 
 RECIPES = list(recipes.recipes)
 ENVIRONMENT = f"../envs/{recipes.config.environment}.yaml"
