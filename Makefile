@@ -66,7 +66,7 @@ bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the
 	$(VENV)/bin/python tests/benchmarks/train_throughput.py --model results/demo/base/model \
 	  --pairs $$(ls -t results/pairs/questions-*/pairs.parquet | head -n 1) $(BENCH)
 
-schemas: $(VENV)/.ready  ## write config/schemas and config/README.md anew from scripts/ascent/settings.py
+schemas: $(VENV)/.ready  ## write config/schemas and docs/reference.md from scripts/ascent/settings
 	$(VENV)/bin/python scripts/generate_schemas.py
 	$(VENV)/bin/python scripts/list_mteb_tasks.py
 

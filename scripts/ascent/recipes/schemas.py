@@ -14,9 +14,34 @@ from ..errors import AscentError
 from ..settings.base import Settings
 from ..settings.recipe import Config, Recipe
 
-# Below this line of config/README.md everything is generated; what stands above it is written by hand.
-MARK = "<!-- Written by `make schemas` from here to the end: edit the docstrings in scripts/ascent instead. -->"
+# Sections of the reference: the modules of settings/ in the order of the data. A module that is missing here comes last.
+SECTIONS = {
+    "recipe": "Configuration and recipe",
+    "trial": "Trials",
+    "corpora": "Corpora and models",
+    "sources": "Sources",
+    "readers": "Readers",
+    "pairs": "Data sets",
+    "filters": "Filters",
+    "model": "Prompt contract",
+    "heads": "Layers beside the backbone",
+    "adapters": "Adapters",
+    "stages": "Stages",
+    "training": "Training stages",
+    "contrastive": "Contrastive stages",
+    "optimisation": "Optimisation and memory",
+    "pretraining": "Objectives of pre-training",
+    "losses": "Losses of embeddings",
+    "negatives": "Mined negatives",
+    "teachers": "Teachers of stages",
+    "evaluation": "Evaluation and its tasks",
+}
 _HEADER = "# Written by `make schemas` from the docstrings in scripts/ascent: edit those instead.\n"
+REFERENCE = """# Reference
+
+Every key of `config/config.yaml` and of recipes: its type, default and meaning. `config/README.md` explains how they fit
+together. Written by `make schemas` from the docstrings in scripts/ascent/settings: edit those instead.
+"""
 
 
 def config_schema() -> dict[str, Any]:
@@ -36,13 +61,43 @@ def schema_text(schema: dict[str, Any]) -> str:
     return _HEADER + yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=120)
 
 
-def readme_text(current: str) -> str:
-    """Return config/README.md with its tables renewed; `current` is its text, of which the part above MARK is kept."""
-    written, mark, _ = current.partition(MARK)
-    if not mark:
-        raise AscentError(f"config/README.md: the line '{MARK}' is missing; put it where the tables begin.")
-    files = [("config/config.yaml", _schema(Config)), ("config/recipes/<recipe>.yaml", recipe_schema())]
-    return f"{written}{MARK}\n\n" + "\n".join(f"## `{name}`\n\n{_tables(schema)}" for name, schema in files)
+def reference_text() -> str:
+    """Return docs/reference.md: every key, with a table of contents and one section per module of settings/."""
+    places: dict[str, list[str]] = {}
+    definitions: dict[str, dict] = {}
+    for kind, file in ((Config, "config/config.yaml"), (Recipe, "config/recipes/<recipe>.yaml")):
+        schema = _schema(kind)
+        definitions |= schema.pop("$defs") | {kind.__name__: schema}
+        places[kind.__name__] = [file]
+        for name, path in _models(schema, "", definitions, set()):
+            places.setdefault(name, []).append(path)
+    modules = {model.__name__: model.__module__.rsplit(".", 1)[1] for model in _subclasses(Settings)}
+    sections: dict[str, list[str]] = {module: [] for module in SECTIONS}
+    for name in places:
+        sections.setdefault(modules[name], []).append(name)
+    contents, parts = [], []
+    for module, names in sections.items():
+        title = SECTIONS.get(module, module.capitalize())
+        if names:
+            contents.append(f"- {_link(title)}: {', '.join(_link(_words(name)) for name in names)}")
+            parts += [f"## {title}\n", *(_entry(name, places[name], definitions[name]) for name in names)]
+    return "\n".join([REFERENCE, *contents, "", *parts])
+
+
+def _entry(name: str, places: list[str], model: dict[str, Any]) -> str:
+    """Return a model's heading, where it stands, what it is, and its table."""
+    where = ", ".join(f"`{path}`" for path in dict.fromkeys(places))
+    return f"### {_words(name)}\n\nAt {where}. {model['description']}\n\n{_table(model)}"
+
+
+def _subclasses(parent: type[Settings]) -> Iterator[type[Settings]]:
+    for model in parent.__subclasses__():
+        yield model
+        yield from _subclasses(model)
+
+
+def _link(words: str) -> str:
+    return f"[{words}](#{words.lower().replace(' ', '-')})"
 
 
 # ---------------------------------------------------------------- schemas
@@ -83,19 +138,6 @@ def _one_line(node: Any) -> Any:
 
 
 # ---------------------------------------------------------------- tables
-
-
-def _tables(schema: dict[str, Any]) -> str:
-    """Return a section with a table for each model of a schema, in the order in which a reader of the file meets them."""
-    definitions = schema.get("$defs", {})
-    places: dict[str, list[str]] = {}
-    for name, path in _models(schema, "", definitions, set()):
-        places.setdefault(name, []).append(path)
-    sections = [f"{schema['description']}\n\n{_table(schema)}"]
-    for name, paths in places.items():
-        where = ", ".join(f"`{path}`" for path in dict.fromkeys(paths))
-        sections.append(f"### {_words(name)}\n\nAt {where}. {definitions[name]['description']}\n\n{_table(definitions[name])}")
-    return "\n".join(sections)
 
 
 def _models(node: Any, path: str, definitions: dict, seen: set[str]) -> Iterator[tuple[str, str]]:
@@ -145,8 +187,7 @@ def _type(node: dict[str, Any]) -> str:
     if branches:
         return " or ".join(_type(branch) for branch in branches)
     if "$ref" in node:
-        words = _words(_target(node))
-        return f"[{words}](#{words.lower().replace(' ', '-')})"
+        return _link(_words(_target(node)))
     if "const" in node:
         return f"`{node['const']}`"
     if "enum" in node:

@@ -1,7 +1,7 @@
 """What a user writes: the configuration and recipes.
 
-Settings are declared in this folder only: name, type, default and meaning. `make schemas` writes config/schemas and the tables of
-config/README.md from it, and a test fails when they drift apart.
+Settings are declared in this folder only: name, type, default and meaning. `make schemas` writes config/schemas and
+docs/reference.md from it, and a test fails when they drift apart.
 """
 
 from typing import Literal
