@@ -12,7 +12,7 @@ try:
     recipes = load_recipes(config)
     SETTINGS = settings_files(recipes)
 except AscentError as error:
-    # Snakemake would put its own file and line before an exception's message.
+    # Snakemake would name this file and line in front of an exception's message.
     sys.exit(f"error: {error}")
 
 RECIPES = list(recipes.recipes)
@@ -44,7 +44,7 @@ wildcard_constraints:
 
 
 def by_attempt(first):
-    """A resource that grows with a job's second and third attempt, for a job that was cut short for want of it."""
+    """A resource that grows with a job's second and third attempt, for a job that ran out of it."""
     return lambda wildcards, attempt: first * min(attempt, 3)
 
 

@@ -83,10 +83,10 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, call):
 
     (tmp_path / "a.json").write_text("[1]\n")
     monkeypatch.setattr(os, call, full)
-    message = r"a\.json: could not be written \(No space left on device\); free some space or mend the path\.$"
+    message = r"a\.json: could not be written \(No space left on device\); free some space or fix the path\.$"
     with pytest.raises(AscentError, match=message):
         write_json(tmp_path / "a.json", [2])
-    message = r"model: could not be written \(No space left on device\); free some space or mend the path\.$"
+    message = r"model: could not be written \(No space left on device\); free some space or fix the path\.$"
     with pytest.raises(AscentError, match=message), folder_atomically(tmp_path / "model") as temporary:
         (temporary / "weights").write_text("x")
     assert names(tmp_path) == ["a.json"]
@@ -192,9 +192,9 @@ def test_a_digest_is_that_of_the_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("read", "content", "message"),
     [
-        (read_json, b'{"a": 1', r"not valid JSON \(.*\); mend the file"),
+        (read_json, b'{"a": 1', r"not valid JSON \(.*\); fix the file"),
         (read_json, b"\xff", "byte 0 is not UTF-8; save the file as UTF-8"),
-        (read_yaml, b"a: [1", r"not valid YAML \(.*\); mend the file"),
+        (read_yaml, b"a: [1", r"not valid YAML \(.*\); fix the file"),
         (read_yaml, b"a: \x00", "not valid YAML"),
     ],
 )
@@ -211,9 +211,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, read, content, message):
 def test_a_command_line_reports_an_error_in_one_line(capsys):
     @reports_errors
     def main():
-        raise AscentError("a.json: broken; mend it.")
+        raise AscentError("a.json: broken; fix it.")
 
     assert main() == 1
-    assert capsys.readouterr().err == "error: a.json: broken; mend it.\n"
+    assert capsys.readouterr().err == "error: a.json: broken; fix it.\n"
     assert reports_errors(lambda: None)() == 0
     assert json.loads("1") == 1

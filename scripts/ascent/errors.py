@@ -1,4 +1,4 @@
-"""Errors as a user reads them: one sentence that names the place and the mend."""
+"""Errors as a user reads them: one sentence that says where, what is wrong and how to fix it."""
 
 import functools
 import sys
@@ -7,11 +7,11 @@ from difflib import get_close_matches
 
 
 class AscentError(Exception):
-    """Something the user can mend. The message is one sentence: where, what, the mend."""
+    """An error the user can fix. The message is one sentence: where, what is wrong, how to fix it."""
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """Return a clause that offers the nearest known word, or lists what is known when none is near."""
+    """Return a clause that offers the nearest known word, or lists the known words if none is near."""
     near = get_close_matches(word, known, n=1)
     if near:
         return f"did you mean '{near[0]}'?"
@@ -20,7 +20,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 
 def reports_errors(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Turn an AscentError of a command line into one line on stderr and exit status 1; else return its status, or 0."""
+    """Make a command line print an AscentError as one line on stderr and return 1; otherwise its own status, or 0."""
 
     @functools.wraps(main)
     def wrapped(*arguments, **options) -> int:

@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing half-written is ever taken for finished."""
+"""Reading and writing files. A file or folder is written whole or not at all."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from .errors import AscentError
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success it is synced and renamed to `path`, on failure removed.
+    """Yield a temporary path in the same folder; sync and rename it to `path` on success, remove it on failure.
 
-    Raises AscentError when the disk is full, or the path cannot be written for another reason.
+    Raises AscentError if the path cannot be written, for example because the disk is full.
     """
     path = Path(path)
-    # The suffix stays last: numpy, pyarrow and matplotlib choose their format by it.
+    # Keep the suffix last: numpy, pyarrow and matplotlib choose their format by it.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     with _errors_of_writing(path):
         try:
@@ -40,9 +40,9 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_atomically(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
+    """Yield a temporary folder beside `path`; replace `path` by it on success, remove it on failure.
 
-    Raises AscentError as write_atomically does.
+    Raises the errors of write_atomically.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
@@ -65,14 +65,14 @@ def folder_atomically(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def _errors_of_writing(path: Path) -> Iterator[None]:
     def sentence(reason: object) -> AscentError:
-        return AscentError(f"{path}: could not be written ({reason}); free some space or mend the path.")
+        return AscentError(f"{path}: could not be written ({reason}); free some space or fix the path.")
 
     try:
         yield
     except OSError as error:
         raise sentence(error.strerror or error) from error
     except Exception as error:
-        # The errors of polars and safetensors are none of the system's, but tell its number.
+        # polars and safetensors raise errors of their own, which quote the system's error number.
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None or isinstance(error, AscentError):
             raise
@@ -96,16 +96,16 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read a YAML file with plain values only. Errors name the file."""
+    """Read a YAML file of plain values. Errors name the file."""
     return _read(path, yaml.safe_load, "YAML")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON with sorted keys, atomically. NaN is refused, since strict readers refuse it too."""
+    """Write JSON with sorted keys, atomically. NaN is rejected, because strict readers reject it."""
     try:
         text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
-        raise AscentError(f"{path}: a value is NaN or infinite; find the step that computed it.") from error
+        raise AscentError(f"{path}: a value is NaN or infinite; check the step that computed it.") from error
     with write_atomically(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -118,4 +118,4 @@ def _read(path: str | Path, parse, kind: str) -> Any:
     except UnicodeDecodeError as error:
         raise AscentError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from None
     except (ValueError, yaml.YAMLError) as error:
-        raise AscentError(f"{path}: not valid {kind} ({' '.join(str(error).split())}); mend the file.") from None
+        raise AscentError(f"{path}: not valid {kind} ({' '.join(str(error).split())}); fix the file.") from None

@@ -1,4 +1,4 @@
-"""Settings: every wrong value becomes one sentence that names the file, the key and the mend."""
+"""Settings: every wrong value becomes one sentence that names the file, the key and the fix."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,1 +1,1 @@
-"""Recipes loaded and checked as a whole, and the settings files of their steps."""
+"""Recipes, loaded and checked as a whole, and the settings files of their steps."""

@@ -1,6 +1,6 @@
 """JSON schemas and tables of every setting, made from the settings' models.
 
-The schemas are for editors and for reading: what the workflow itself checks a file against are the models.
+The schemas are for editors and readers; the workflow itself checks files against the models.
 """
 
 import json
@@ -141,7 +141,7 @@ def _one_line(node: Any) -> Any:
 
 
 def _models(node: Any, path: str, definitions: dict, seen: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield (definition, path of keys) for each place at which a definition is used, depth first."""
+    """Yield every place that uses a definition as (definition, path of keys), depth first."""
     if isinstance(node, list):
         for item in node:
             yield from _models(item, path, definitions, seen)

@@ -1,6 +1,6 @@
-"""The settings file of each step, which follow from the recipes.
+"""The settings file of each step, made from the recipes.
 
-Nothing here imports torch or touches a network: every cluster job parses the workflow again.
+Nothing here imports torch or uses a network: every cluster job parses the workflow again.
 """
 
 from .. import layout
@@ -19,10 +19,10 @@ STEP_SETTINGS = {"prepared": layout.PREPARATION, "scored": layout.SCORING, "pair
 
 
 def settings_files(recipes: Recipes) -> dict[str, str]:
-    """Return every step's settings file: its path, and its text. A step is given nothing else of the configuration.
+    """Return the text of every step's settings file, by path. A step sees nothing else of the configuration.
 
-    A file holds what its steps use and no more, since an edit of it reruns them: another licence retrieves nothing anew,
-    another threshold scores no pair again, another learning rate mines no negative again.
+    Each file holds only what its step uses, because an edit re-runs the step: changing a licence must not download the
+    corpus again, and changing a learning rate must not mine negatives again.
     """
     files = {}
     for kind in ("corpora", "models"):

@@ -1,4 +1,4 @@
-"""What settings are made of: the frozen model, components that a recipe chooses by name, and what several of them take.
+"""The base classes of settings, the types that they share, and components that a recipe chooses by name.
 
 A component (a loss, a filter, a source, ...) is one class here in settings/, its settings, and one file of the same name with its
 code: the class `MarginMse(Loss)` belongs to losses/margin_mse.py. No list names them. A recipe chooses
@@ -32,14 +32,14 @@ class Settings(BaseModel):
 
 
 class Component(Settings):
-    """Settings of something that a recipe chooses by name. A class for each kind of component says where its code lies."""
+    """Settings of something that a recipe chooses by name. Each kind of component is a subclass that names its folder."""
 
     folder: ClassVar[str]
-    """The package of the library with one module for each component of this kind, such as `losses`."""
+    """The library's package with one module per component of this kind, such as `losses`."""
 
     @classmethod
     def component(cls) -> str:
-        """Return the component's name, which is its module's: `margin_mse` for the class MarginMse."""
+        """Return the component's name, which is also its module's: `margin_mse` for the class MarginMse."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
 
@@ -47,7 +47,7 @@ C = TypeVar("C", bound=Component)
 
 
 def components(kind: type[C]) -> dict[str, type[C]]:
-    """Return all components of a kind by name, in the order in which their classes are defined."""
+    """Return all components of a kind by name, in the order of their definition."""
     found = {}
     for component in kind.__subclasses__():
         found |= {component.component(): component} | components(component)
@@ -70,7 +70,7 @@ def as_written(values: Any) -> str:
 
 
 class Choice(Settings):
-    """Components by name, each with its settings; those that a recipe does not name are None."""
+    """Components by name, each with its settings. Those that a recipe does not name are None."""
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -79,18 +79,18 @@ class Choice(Settings):
 
     @model_serializer(mode="wrap")
     def _without_others(self, serialise):
-        """Write the named components only, so that a new one to choose from changes no settings file."""
+        """Write the named components only, so that adding a component to the library changes no settings file."""
         return {name: values for name, values in serialise(self).items() if values is not None}
 
 
 def some_of(kind: type[Component], name: str, base: type[Choice] = Choice) -> type[Choice]:
-    """Return a Choice called `name` with one field for each component of a kind."""
+    """Return a Choice called `name` with one field per component of a kind."""
     fields = {key: (part | None, Field(None, description=part.__doc__)) for key, part in components(kind).items()}
     return create_model(name, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
 
 
 def by_name(choice: type[Choice]) -> Any:
-    """Return the type of a Choice that may also be written as one component's name, or with nothing behind a name."""
+    """Return the type of a Choice that may also be written as one name, or with nothing after a name."""
 
     def spelled_out(given: Any) -> Any:
         if isinstance(given, str):

@@ -1,4 +1,4 @@
-"""Settings from files and back, and what is wrong with them in one sentence."""
+"""Settings read from YAML and written to it, with errors of one sentence."""
 
 import re
 from pathlib import Path
@@ -14,11 +14,11 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def check(kind: type[S], values: Any, where: str | Path) -> S:
-    """Make settings of plain values. The first error becomes one sentence that names `where` and the key."""
+    """Return settings made from plain values. The first error becomes one sentence that names `where` and the key."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise AscentError(_sentence(kind, error, where)) from None
+        raise AscentError(_error_message(kind, error, where)) from None
 
 
 def load(kind: type[S], path: str | Path) -> S:
@@ -31,13 +31,13 @@ def dump(settings: BaseModel) -> str:
     return yaml.safe_dump(settings.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
 
-# What a value of another shape should be, by pydantic's types of error.
+# Pydantic's error types for a value of the wrong shape, and the right shape in words.
 _SHAPES = {"list_type": "a list", "tuple_type": "a list", "dict_type": "a map"}
 _SHAPES |= dict.fromkeys(("model_type", "model_attributes_type"), "a map of settings")
 
 
-def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
-    # An unknown key is named before anything else: it is often the cause of a missing one.
+def _error_message(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
+    # Name an unknown key first: a misspelled key is often the cause of a missing one.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = _keys_of(kind, first["loc"])
     key = f"'{'.'.join(path)}'" if path else "the whole"
@@ -61,13 +61,13 @@ def _sentence(kind: type[BaseModel], error: ValidationError, where: str | Path) 
 
 
 def _keys_of(kind: type[BaseModel], location: tuple) -> list[str]:
-    """Drop the union branches from an error's path, but keep a user's name that happens to be called the same."""
+    """Return the keys of an error's path, without the branches of unions that pydantic puts between them."""
     keys, node = [], kind.model_json_schema(by_alias=True)
     definitions = node.get("$defs", {})
     for part in location:
-        if part == "[key]":  # the key itself is wrong; what follows names the types that it could have been
+        if part == "[key]":  # the key itself is wrong; the rest of the path names types
             break
-        if str(part).endswith("]"):  # a type that the value could have been
+        if str(part).endswith("]"):  # a type that the value does not have
             continue
         node, is_branch = _descend(node, part, definitions)
         if not is_branch:
@@ -84,7 +84,7 @@ def _known_keys(kind: type[BaseModel], location: tuple) -> list[str]:
 
 
 def _resolve(node: dict, definitions: dict) -> dict:
-    """Follow references, and an optional setting to its model."""
+    """Follow references; of an optional setting, return its model's schema."""
     models = [branch for branch in node.get("anyOf", []) if "$ref" in branch]
     while "$ref" in node or (len(models) == 1 and "anyOf" in node):
         node = models[0] if "anyOf" in node else definitions[node["$ref"].rsplit("/", 1)[1]]
