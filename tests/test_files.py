@@ -170,7 +170,7 @@ def test_a_killed_writer_leaves_no_file_of_the_name(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [1, float("-inf")]}])
 def test_nan_is_refused(tmp_path, value):
-    with pytest.raises(AscentError, match=r"a\.json: a value is NaN or infinite; find the step that computed it\."):
+    with pytest.raises(AscentError, match=r"a\.json: a value is NaN or infinite; check the step that computed it\."):
         write_json(tmp_path / "a.json", value)
     assert names(tmp_path) == []
 
