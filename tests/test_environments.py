@@ -73,7 +73,7 @@ def imported(folder: str) -> dict[str, str]:
     found = {alias.name: path for node, path in nodes if isinstance(node, ast.Import) for alias in node.names}
     found |= {node.module: path for node, path in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     found = {name.partition(".")[0]: path for name, path in found.items()}
-    ours = {"ascent", *(path.stem for code in ("scripts", "tests") for path in (ROOT / code).rglob("*.py"))}
+    ours = {"ascent", "support", *(path.stem for code in ("scripts", "tests") for path in (ROOT / code).rglob("*.py"))}
     return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | ours}
 
 
