@@ -28,7 +28,7 @@ demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
 	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
 
 plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
-	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)
+	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) $(if $(TRIAL),--trial '$(TRIAL)') --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)
 
 test: lint unit workflow slurm-test  ## all that CI runs
 
