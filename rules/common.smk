@@ -72,9 +72,9 @@ def tables_of(names):
     ]
 
 
-def decontamination_pairs(wildcards):
-    """The corpora and tasks whose test texts are kept out of a data set."""
-    return tables_of(recipes.steps_by_key[wildcards.key].against)
+def tables_against(step):
+    """The corpora and tasks that the filters of a data set's step compare with."""
+    return lambda wildcards: tables_of(recipes.steps_by_key[wildcards.key].settings[step].against)
 
 
 def teacher_model(wildcards):

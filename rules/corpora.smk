@@ -1,5 +1,5 @@
-# In: sources named in config/corpora.yaml and config/models.yaml. Out: retrieved files, and each corpus in one form, pairs and documents.
-# So also the texts of the tasks that mteb knows, to be kept out of training.
+# In: sources named in config/corpora.yaml and config/models.yaml. Out: retrieved files, and each corpus as pairs and
+# documents; also the test texts of mteb's tasks, which are kept out of training.
 
 
 rule retrieve_resource:

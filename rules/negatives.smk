@@ -1,5 +1,5 @@
-# In: training pairs and the model of an earlier stage. Out: their embeddings in shards, each with a fingerprint; hard negatives for
-# each pair, and the audit of their choice.
+# In: training pairs and the model of an earlier stage. Out: embeddings in shards, each with a fingerprint; each pair's
+# hard negatives, and their audit.
 
 
 rule encode_shard:

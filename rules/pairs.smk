@@ -1,4 +1,4 @@
-# In: a corpus's pairs. Out: training pairs that passed every filter, and the count of those that did not; what test texts were found
+# In: a corpus's pairs. Out: training pairs that passed every filter, and the counts of those that did not; the test texts found
 # among them.
 
 
@@ -6,7 +6,7 @@ rule prepare_pairs:
     input:
         settings=PREPARATION,
         pairs=corpus_pairs,
-        against=decontamination_pairs,
+        against=tables_against("prepared"),
     output:
         pairs=PREPARED,
         audit=PREPARED_AUDIT,
@@ -54,10 +54,11 @@ rule score_pairs:
 
 rule filter_pairs:
     input:
-        settings=THRESHOLD,
+        settings=FILTERING,
         prepared=prepared(PREPARED),
         audit=prepared(PREPARED_AUDIT),
         scores=pair_scores,
+        against=tables_against("pairs"),
     output:
         pairs=PAIRS,
         audit=PAIRS_AUDIT,
@@ -73,7 +74,7 @@ rule filter_pairs:
         revision=1,
     shell:
         "python scripts/filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
-        "--prepared-audit {input.audit} --scores {input.scores} --output {output.pairs} "
+        "--prepared-audit {input.audit} --scores {input.scores} --against {input.against} --output {output.pairs} "
         "--audit {output.audit} > {log} 2>&1"
 
 

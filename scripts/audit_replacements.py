@@ -1,4 +1,4 @@
-"""Tell from a stage's metrics which negatives were replaced while it trained."""
+"""Audit the negatives that a stage replaced while it trained, from its metrics."""
 
 import argparse
 from pathlib import Path

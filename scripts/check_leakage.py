@@ -1,4 +1,4 @@
-"""Check that no text that a model is tested with is among its training texts."""
+"""Check that no test text is among the training texts."""
 
 import argparse
 

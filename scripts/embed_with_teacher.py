@@ -1,4 +1,4 @@
-"""Embed the texts of the rows that a stage trains on by the stage's teacher, a bi-encoder."""
+"""Embed the texts of a stage's rows by its teacher, a bi-encoder."""
 
 import argparse
 from pathlib import Path
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="the teacher and the task type, YAML")
     parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
     parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
-    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; the pairs' own when left out")
+    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; default: the pairs' own")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     arguments = parser.parse_args()
     files = (arguments.pairs, arguments.negatives)

@@ -1,4 +1,4 @@
-"""Embed one shard of a data set's queries and documents with a stage's model."""
+"""Embed one shard of a data set's queries and documents by a stage's model."""
 
 import argparse
 from pathlib import Path

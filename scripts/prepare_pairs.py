@@ -1,4 +1,4 @@
-"""Pass a corpus's pairs through the text filters; count every drop."""
+"""Take a data set's rows of a corpus and apply the filters before scoring; count every drop."""
 
 import argparse
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from ascent.errors import reports_errors
 from ascent.files import write_json
-from ascent.pairs.filters import prepare
+from ascent.pairs.filtering import prepare
 from ascent.pairs.table import read_pairs, write_pairs
 from ascent.settings.pairs import Preparation
 from ascent.settings.validation import load
@@ -16,9 +16,9 @@ from ascent.settings.validation import load
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="the data set's name")
-    parser.add_argument("--settings", required=True, help="YAML with the data set's settings")
+    parser.add_argument("--settings", required=True, help="preparation.yaml")
     parser.add_argument("--pairs", required=True, help="the corpus's pairs")
-    parser.add_argument("--against", nargs="*", default=[], help="pairs of the corpora named in `decontaminate`")
+    parser.add_argument("--against", nargs="*", default=[], help="pairs of the corpora and tasks that filters compare with")
     parser.add_argument("--output", required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()

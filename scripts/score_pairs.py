@@ -1,16 +1,14 @@
-"""Score each pair by a teacher: the similarity of the query's and the positive's embeddings."""
+"""Score each pair by the similarity of its two embeddings by a teacher."""
 
 import argparse
 from pathlib import Path
 
-import polars as pl
-
 from ascent.errors import reports_errors
 from ascent.files import write_atomically
-from ascent.model.encoder import Encoder
 from ascent.pairs.table import read_pairs
 from ascent.settings.pairs import Scoring
 from ascent.settings.validation import load
+from ascent.teachers.scoring import score_pairs
 
 
 @reports_errors
@@ -21,12 +19,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
     parser.add_argument("--output", type=Path, required=True, help="scores, parquet")
     arguments = parser.parse_args()
-    scoring = load(Scoring, arguments.settings)
-    pairs = read_pairs(arguments.pairs)
-    teacher = Encoder.of_backbone(arguments.teacher, scoring.teacher)
-    queries = teacher.encode(pairs["query"].to_list(), side="query", task=scoring.task, progress=True)
-    positives = teacher.encode(pairs["positive"].to_list(), side="document", task=scoring.task, progress=True)
-    scores = pairs.select("query_id", "positive_id").with_columns(score=pl.Series((queries * positives).sum(axis=1)))
+    scores = score_pairs(load(Scoring, arguments.settings), arguments.teacher, read_pairs(arguments.pairs))
     with write_atomically(arguments.output) as temporary:
         scores.write_parquet(temporary)
 

@@ -1,4 +1,4 @@
-"""Score the positive and the negatives of each row that a stage trains on by the stage's teacher."""
+"""Score each row's positive and negatives by a stage's teacher."""
 
 import argparse
 from pathlib import Path
@@ -17,14 +17,14 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="the teacher and the task type, YAML")
     parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
     parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
-    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; the pairs' own when left out")
+    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; default: the pairs' own")
     parser.add_argument("--output", type=Path, required=True, help="scores, parquet")
     arguments = parser.parse_args()
     rows = training_rows(arguments.pairs, arguments.negatives)
     if rows["negatives"].list.len().sum() == 0:
         raise AscentError(
-            f"{arguments.pairs}: no row has a negative, and a teacher's scores of positives alone teach nothing; mine some, or "
-            "give another objective."
+            f"{arguments.pairs}: no row has a negative, and a teacher's scores of positives alone teach nothing; mine negatives, "
+            "or use another objective."
         )
     scores = score_with_teacher(load(Teaching, arguments.settings), arguments.teacher, rows)
     write_scores(arguments.output, rows, scores)

@@ -12,20 +12,20 @@ from ascent.tokens.tokenise import tokenise_pairs
 @reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", type=Path, required=True, help="prompts and longest text, YAML")
+    parser.add_argument("--settings", type=Path, required=True, help="prompts and maximum tokens, YAML")
     parser.add_argument("--model", type=Path, required=True, help="model folder with the tokenizer")
     parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
-    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; the pairs' own when left out")
-    parser.add_argument("--scores", type=Path, nargs="?", help="a teacher's, or --pairs again; none when left out")
-    parser.add_argument("--embeddings", type=Path, nargs="?", help="a teacher's embeddings of the texts; none when left out")
+    parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; default: the pairs' own")
+    parser.add_argument("--scores", type=Path, nargs="?", help="a teacher's scores, or --pairs again; default: none")
+    parser.add_argument("--embeddings", type=Path, nargs="?", help="a teacher's embeddings of the texts; default: none")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     arguments = parser.parse_args()
     settings = load(Tokenising, arguments.settings)
     files = (arguments.pairs, arguments.negatives, arguments.output)
     meta = tokenise_pairs(arguments.model, settings, *files, scores=arguments.scores, embeddings=arguments.embeddings)
-    texts, cut = sum(meta["texts"].values()), sum(meta["texts_cut"].values())
+    texts, truncated = sum(meta["texts"].values()), sum(meta["texts_cut"].values())
     print(f"{meta['rows']:,} rows, {texts:,} distinct texts, {meta['tokens']:,} tokens")
-    print(f"{cut:,} texts are longer than {settings.max_tokens} tokens and were cut: {meta['texts_cut']}")
+    print(f"{truncated:,} texts were truncated to {settings.max_tokens} tokens: {meta['texts_cut']}")
 
 
 if __name__ == "__main__":

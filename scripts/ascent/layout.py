@@ -24,7 +24,7 @@ PREPARED = "results/prepared/{key}/pairs.parquet"
 PREPARED_AUDIT = "results/prepared/{key}/audit.json"
 SCORING = "results/scored/{key}/scoring.yaml"
 PAIR_SCORES = "results/scored/{key}/scores.parquet"
-THRESHOLD = "results/pairs/{key}/threshold.yaml"
+FILTERING = "results/pairs/{key}/filtering.yaml"
 PAIRS = "results/pairs/{key}/pairs.parquet"
 PAIRS_AUDIT = "results/pairs/{key}/audit.json"
 

@@ -187,5 +187,5 @@ def test_stages_with_other_queries_are_refused(results):
 def test_truncated_units_are_refused(results):
     path = results / "merge/mteb/Search.units.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(AscentError, match=r"Search.units.parquet: not a whole parquet file"):
+    with pytest.raises(AscentError, match=r"Search.units.parquet: not a complete parquet file"):
         score(results)

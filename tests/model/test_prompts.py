@@ -210,7 +210,9 @@ def test_a_text_of_which_nothing_is_pooled_is_refused(resources, tmp_path):
     save_new(resources["llama"], contract, {}, tmp_path / "model")
     pairs = tmp_path / "pairs.parquet"
     write_pairs(pairs, pair_frame([Pair("open", "it")], "questions", "eng-Latn"))
-    with pytest.raises(AscentError, match=r"pairs\.parquet: of 'question: open' no token is left to pool, .* pool_prompt: true"):
+    with pytest.raises(
+        AscentError, match=r"pairs\.parquet: the prompt alone has as many tokens as 'question: open', .* pool_prompt: true"
+    ):
         tokenise_pairs(tmp_path / "model", contract.tokenising("retrieval"), pairs, None, tmp_path / "tokens")
     assert not (tmp_path / "tokens").exists()
 

@@ -80,7 +80,7 @@ def test_a_truncated_shard_is_refused(pairs, tmp_path, suffix):
     encode(pairs[0], folder, 2)
     file = folder / f"{shard_name('documents', 1, 2)}{suffix}"
     file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(AscentError, match=f"^{file}: the shard is missing, truncated or changed; delete {folder} and run again"):
+    with pytest.raises(AscentError, match=f"^{file}: the shard is missing, truncated or changed; delete {folder} and re-run"):
         open_shards(folder, 2)
 
 
@@ -108,6 +108,6 @@ def test_shards_of_two_kinds_are_refused(pairs, tmp_path, other, task):
     folder = tmp_path / "shards"
     encode(pairs[0], folder, 2)
     encode_shard(other, pairs[0], task, 1, 2, folder)
-    message = f"^{folder}: shards of 2 kinds lie here .*differ in model, prompts or task.*; delete the folder and run again"
+    message = f"^{folder}: shards of 2 kinds lie here .*differ in model, prompts or task.*; delete the folder and re-run"
     with pytest.raises(AscentError, match=message):
         open_shards(folder, 2)

@@ -11,7 +11,7 @@ from mteb.types import PromptType
 
 from ascent.errors import AscentError
 from ascent.evaluation import texts
-from ascent.pairs.filters import prepare
+from ascent.pairs.filtering import prepare
 from ascent.pairs.leakage import check_leakage
 from ascent.pairs.table import Pair, pair_frame
 from ascent.settings.pairs import Preparation
@@ -79,9 +79,11 @@ def test_a_task_is_kept_out_of_training_like_a_corpus():
     tested = texts.tested_pairs(task)
     query = tested["query"][0]
     rows = pair_frame([Pair(f"{query.upper()}!", "x"), Pair("y", "z")], "web", "eng-Latn")
-    with pytest.raises(AscentError, match="of MockRetrievalTask.; add MockRetrievalTask to the data set's `decontaminate`"):
+    with pytest.raises(AscentError, match="of MockRetrievalTask.; add MockRetrievalTask to `against` of the data"):
         check_leakage([rows], [tested])
-    kept, audit = prepare("web", Preparation(corpus="web", decontaminate=[task.metadata.name]), rows, tested)
+    kept, audit = prepare(
+        "web", Preparation(corpus="web", filters=[{"contamination": {"against": [task.metadata.name]}}]), rows, tested
+    )
     assert kept["query"].to_list() == ["y"]
     assert audit["filters"][-1]["dropped"] == {"the query is a test query": 1}
     check_leakage([kept], [tested])

@@ -3,30 +3,36 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from pkgutil import iter_modules
 
 import polars as pl
 import pytest
 import yaml
 
 from ascent.errors import AscentError
-from ascent.pairs import filters
-from ascent.pairs.filters import PREPARING, check_audit, keep_scored, prepare
+from ascent.pairs.filtering import check_audit, finish, prepare
 from ascent.pairs.table import Pair, pair_frame, read_pairs, write_pairs
 from ascent.pairs.text import clean_text, text_id
-from ascent.settings.pairs import Dataset
+from ascent.settings.pairs import Dataset, Filtering, Preparation
+from ascent.settings.validation import check
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-TEACHER = {"model": "minilm"}
+DEFAULT = ["clean", "empty", "length", "duplicate"]
+SCORED = {"positive": "given", "filters": [{"score": {"teacher": {"model": "minilm"}, "min": 0.4}}]}
 
 
 def frame(*pairs, corpus="insurance"):
     return pair_frame(pairs, corpus, "eng-Latn")
 
 
-def prepared(*pairs, against=(), **settings):
+def prepared(*pairs, against=(), filters=DEFAULT, **settings):
     tested = frame(*against, corpus="tested") if against else frame()
-    return prepare("faq", Dataset(corpus="insurance", **settings), frame(*pairs), tested)
+    settings = check(Preparation, {"corpus": "insurance", "filters": filters, **settings}, "preparation.yaml")
+    return prepare("faq", settings, frame(*pairs), tested)
+
+
+def finished(pairs, audit, scores, settings=SCORED, against=None):
+    settings = check(Filtering, settings, "filtering.yaml")
+    return finish(settings, pairs, audit, scores, frame() if against is None else against)
 
 
 def dropped(audit):
@@ -99,7 +105,7 @@ def test_what_is_empty_after_cleaning_is_dropped():
 
 def test_length_is_in_characters_with_its_bounds_kept():
     rows = [Pair("é" * n, "p" * m) for n, m in [(1, 5), (2, 5), (4, 5), (5, 5), (3, 2), (3, 3), (3, 9), (3, 10)]]
-    pairs, audit = prepared(*rows, query_characters=(2, 4), positive_characters=(3, 9))
+    pairs, audit = prepared(*rows, filters=[{"length": {"query": [2, 4], "positive": [3, 9]}}])
     assert [(len(q), len(p)) for q, p in pairs.select("query", "positive").iter_rows()] == [
         (2, 5),
         (4, 5),
@@ -133,7 +139,7 @@ def test_contamination_is_found_whatever_the_case_and_punctuation():
         *(Pair(row, "p") for row in rows),
         Pair("q", "what is TERM LIFE?"),
         against=against,
-        decontaminate=["tested"],
+        filters=[{"contamination": {"against": ["tested"]}}],
     )
     assert pairs["query"].to_list() == ["What is a claim?", "What is a car?"]
     assert dropped(audit) == {
@@ -146,26 +152,70 @@ def test_contamination_is_found_whatever_the_case_and_punctuation():
 
 
 def test_corpora_that_are_not_named_do_not_count():
-    pairs, _ = prepared(Pair("a", "b"), against=[Pair("a", "x", split="test")])
+    both = pl.concat([frame(Pair("a", "x", split="test"), corpus=corpus) for corpus in ("tested", "other")])
+    filters = [{"contamination": {"against": ["other"]}}]
+    settings = Preparation(corpus="insurance", filters=filters)
+    pairs, _ = prepare("faq", settings, frame(Pair("b", "c")), both.filter(pl.col("dataset") == "other"))
     assert len(pairs) == 1
+    with pytest.raises(AscentError, match="no pair is left after filter 'contamination'"):
+        prepare("faq", settings, frame(Pair("a", "b")), both)
+    both = both.with_columns(query=pl.when(pl.col("dataset") == "other").then(pl.lit("z")).otherwise("query"))
+    assert len(prepare("faq", settings, frame(Pair("a", "b")), both)[0]) == 1
 
 
 def test_a_corpus_that_is_named_must_be_given():
-    with pytest.raises(AscentError, match="data set faq: the rows of 'tested' are not given"):
-        prepared(Pair("a", "b"), decontaminate=["tested"])
+    with pytest.raises(AscentError, match="data set faq: the rows of 'tested' are missing; add them to --against"):
+        prepared(Pair("a", "b"), filters=[{"contamination": {"against": ["tested"]}}])
+
+
+def test_filters_run_in_the_order_of_the_list():
+    rows = [Pair("<b>a</b>", "long enough"), Pair("bb", "long enough")]
+    short = {"length": {"query": [1, 2]}}
+    assert dropped(prepared(*rows, filters=[short, "clean"])[1]) == {"length": {"query longer than 2 characters": 1}}
+    assert dropped(prepared(*rows, filters=["clean", short])[1]) == {}
+    pairs, audit = prepared(*rows, filters=[])
+    assert len(pairs) == 2 and [step["filter"] for step in audit["filters"]] == ["select"]
+
+
+def test_a_filter_may_come_twice_and_each_has_its_count():
+    rows = [Pair(f"<b>{'a' * n}</b>", "p") for n in (1, 5, 9)]
+    filters = [{"length": {"query": [1, 15]}}, "clean", {"length": {"query": [3, 9]}}]
+    pairs, audit = prepared(*rows, filters=filters)
+    assert pairs["query"].to_list() == ["aaaaa"]
+    assert [(step["filter"], step["in"], step["kept"]) for step in audit["filters"]] == [
+        ("select", 3, 3),
+        ("length", 3, 2),
+        ("clean", 2, 2),
+        ("length 2", 2, 1),
+    ]
+    assert dropped(audit) == {
+        "length": {"query longer than 15 characters": 1},
+        "length 2": {"query shorter than 3 characters": 1},
+    }
+    check_audit(audit, 1)
+
+
+def test_the_default_is_the_order_that_data_sets_always_had():
+    dataset = Dataset(corpus="insurance")
+    assert [each.settings.component() for each in dataset.filters] == DEFAULT
+    assert dataset.teacher is None and dataset.unscored == len(DEFAULT)
+    scored = check(Dataset, {"corpus": "insurance", "filters": ["clean", *SCORED["filters"], "duplicate"]}, "x")
+    assert scored.teacher.model == "minilm" and scored.unscored == 1
 
 
 def test_an_empty_result_is_an_error():
     message = r"data set faq: no pair is left after filter 'length' \({'query shorter than 9 characters': 1}\)"
     with pytest.raises(AscentError, match=message):
-        prepared(Pair("a", "b"), query_characters=(9, 10))
+        prepared(Pair("a", "b"), filters=[{"length": {"query": [9, 10]}}])
     with pytest.raises(AscentError, match="no pair is left after filter 'select'"):
         prepared(Pair("a", "b"), task="sts")
 
 
 def test_at_most_five_short_examples_are_kept():
-    audit = prepared(Pair("a", "b"), *(Pair("x" * 300 + str(i), "p") for i in range(9)), query_characters=(1, 10))[1]
-    examples = audit["filters"][3]["examples"]["query longer than 10 characters"]
+    audit = prepared(
+        Pair("a", "b"), *(Pair("x" * 300 + str(i), "p") for i in range(9)), filters=[{"length": {"query": [1, 10]}}]
+    )[1]
+    examples = audit["filters"][1]["examples"]["query longer than 10 characters"]
     assert len(examples) == 5 and examples[0] == {"query": "x" * 199 + "…", "positive": "p"}
 
 
@@ -178,9 +228,8 @@ def scores(pairs, *values):
 
 def test_pairs_below_the_threshold_are_dropped_and_all_are_counted():
     rows = [Pair("a", "1"), Pair("b", "2"), Pair("c", "3"), Pair("c", "3"), Pair("d", "4", split="test")]
-    dataset = Dataset(corpus="insurance", teacher=TEACHER, min_score=0.4)
-    pairs, audit = prepare("faq", dataset, frame(*rows), frame())
-    kept, audit = keep_scored(dataset, pairs, audit, scores(pairs, 0.4, 0.39, 0.9).reverse())
+    pairs, audit = prepared(*rows)
+    kept, audit = finished(pairs, audit, scores(pairs, 0.4, 0.39, 0.9).reverse())
     assert kept["query"].to_list() == ["a", "c"] and kept.columns == pairs.columns
     assert audit["in"] == 5 and audit["kept"] == 2
     assert audit["dropped"] == {
@@ -197,33 +246,45 @@ def test_pairs_below_the_threshold_are_dropped_and_all_are_counted():
     }
     total = sum((Counter(step["dropped"]) for step in audit["filters"]), Counter())
     assert audit["in"] == audit["kept"] + total.total()
+    assert audit["kind"] == "pairs"
+
+
+def test_filters_behind_the_score_run_after_it():
+    pairs, audit = prepared(Pair("<b>a</b>", "1"), Pair("b", "2"), Pair("c", "3"), filters=["empty"])
+    contamination = {"contamination": {"against": ["tested"]}}
+    settings = SCORED | {"filters": [*SCORED["filters"], "clean", contamination, *SCORED["filters"]]}
+    tested = frame(Pair("C!", "x", split="test"), corpus="tested")
+    kept, audit = finished(pairs, audit, scores(pairs, 0.4, 0.39, 0.9), settings, tested)
+    assert kept["query"].to_list() == ["a"]
+    assert [step["filter"] for step in audit["filters"]] == ["select", "empty", "score", "clean", "contamination", "score 2"]
+    assert dropped(audit) == {"score": {"score below 0.4": 1}, "contamination": {"the query is a test query": 1}}
+    assert "score_quantiles" in audit["filters"][2] and "score_quantiles" not in audit["filters"][5]
+    with pytest.raises(AscentError, match="the rows of 'tested' are missing"):
+        finished(*prepared(Pair("c", "3"), filters=[]), scores(pairs.tail(1), 0.4), settings)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), None])
 def test_a_nan_or_missing_score_is_an_error(wrong):
-    dataset = Dataset(corpus="insurance", teacher=TEACHER, min_score=0.4)
-    pairs, audit = prepare("faq", dataset, frame(Pair("a", "1"), Pair("b", "2")), frame())
+    pairs, audit = prepared(Pair("a", "1"), Pair("b", "2"))
     with pytest.raises(AscentError, match="data set faq: 1 pairs have no score or NaN, first 'b'; score the pairs again"):
-        keep_scored(dataset, pairs, audit, scores(pairs, 0.5, wrong))
+        finished(pairs, audit, scores(pairs, 0.5, wrong))
     with pytest.raises(AscentError, match="2 pairs have no score or NaN, first 'a'"):
-        keep_scored(dataset, pairs, audit, scores(pairs, 0.5, 0.5).clear())
+        finished(pairs, audit, scores(pairs, 0.5, 0.5).clear())
 
 
-def test_scores_and_threshold_go_together():
-    dataset = Dataset(corpus="insurance", teacher=TEACHER, min_score=0.4)
-    pairs, audit = prepare("faq", dataset, frame(Pair("a", "1")), frame())
-    with pytest.raises(AscentError, match="give --scores if and only if `min_score` is set"):
-        keep_scored(dataset, pairs, audit, None)
-    with pytest.raises(AscentError, match="give --scores if and only if `min_score` is set"):
-        keep_scored(Dataset(corpus="insurance"), pairs, audit, scores(pairs, 0.5))
+def test_scores_and_a_filter_that_needs_them_go_together():
+    pairs, audit = prepared(Pair("a", "1"))
+    with pytest.raises(AscentError, match="data set faq: --scores go with a filter that needs them; give both or neither"):
+        finished(pairs, audit, None)
+    with pytest.raises(AscentError, match="give both or neither"):
+        finished(pairs, audit, scores(pairs, 0.5), SCORED | {"filters": []})
 
 
 def test_an_audit_that_loses_a_row_is_refused():
-    dataset = Dataset(corpus="insurance")
-    pairs, audit = prepare("faq", dataset, frame(Pair("a", "1"), Pair("b", "2")), frame())
+    pairs, audit = prepared(Pair("a", "1"), Pair("b", "2"))
     check_audit(audit, 2)
-    with pytest.raises(AscentError, match="the audit of filter 'contamination' does not add up"):
-        keep_scored(dataset, pairs.head(1), audit, None)
+    with pytest.raises(AscentError, match="the audit of filter 'duplicate' does not add up"):
+        finished(pairs.head(1), audit, None, SCORED | {"filters": []})
 
 
 # ------------------------------------------------------------------ the commands
@@ -235,8 +296,9 @@ def test_the_commands(tmp_path):
         return subprocess.run([sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
 
     write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
-    (tmp_path / "preparation.yaml").write_text(yaml.safe_dump({"corpus": "insurance", "decontaminate": ["insurance"]}))
-    (tmp_path / "threshold.yaml").write_text(yaml.safe_dump({"min_score": 0.5}))
+    preparation = {"corpus": "insurance", "filters": [*DEFAULT, {"contamination": {"against": ["insurance"]}}]}
+    (tmp_path / "preparation.yaml").write_text(yaml.safe_dump(preparation))
+    (tmp_path / "filtering.yaml").write_text(yaml.safe_dump(SCORED))
     given = {
         "name": "faq",
         "settings": "preparation.yaml",
@@ -248,7 +310,7 @@ def test_the_commands(tmp_path):
     pairs = read_pairs(tmp_path / "prepared.parquet")
     assert pairs["query"].to_list() == ["b"]
 
-    given = {"settings": "threshold.yaml", "prepared": "prepared.parquet", "prepared_audit": "prepared.json"}
+    given = {"settings": "filtering.yaml", "prepared": "prepared.parquet", "prepared_audit": "prepared.json"}
     given |= {"scores": "scores.parquet", "output": "pairs.parquet", "audit": "audit.json"}
     scores(pairs, 0.6).cast({"score": pl.Float32}).write_parquet(tmp_path / "scores.parquet")
     made = run("filter_pairs.py", **given)
@@ -258,14 +320,9 @@ def test_the_commands(tmp_path):
 
     made = run("filter_pairs.py", **given | {"scores": ""})  # as a rule without scores would write it
     assert made.returncode == 1
-    assert made.stderr == "error: data set faq: give --scores if and only if `min_score` is set.\n"
+    assert made.stderr == "error: data set faq: --scores go with a filter that needs them; give both or neither.\n"
 
     scores(pairs, 0.6).drop("score").write_parquet(tmp_path / "scores.parquet")
     made = run("filter_pairs.py", **given)
     assert made.returncode == 1
     assert made.stderr.startswith("error: scores.parquet: column 'score' is missing")
-
-
-def test_every_filter_has_its_place():
-    # `score` alone comes after the teacher, by keep_scored.
-    assert {module.name for module in iter_modules(filters.__path__)} == {*PREPARING, "score"}

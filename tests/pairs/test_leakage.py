@@ -76,8 +76,8 @@ def test_a_leaked_text_is_named(pair):
     leaked = pair.query if pair.query != "x" else pair.positive
     with pytest.raises(AscentError) as error:
         check_leakage([training], [TESTED])
-    assert str(error.value).startswith(f"data set web: 1 of its texts are texts that a model is tested with, first '{leaked}' ('")
-    assert str(error.value).endswith("of insurance); add insurance to the data set's `decontaminate`.")
+    assert str(error.value).startswith(f"data set web: 1 of its texts are test texts, first '{leaked}' ('")
+    assert str(error.value).endswith("of insurance); add insurance to `against` of the data set's filter contamination.")
 
 
 def test_another_split_can_be_checked():

@@ -92,10 +92,10 @@ def test_tables_of_other_writers_are_read(tmp_path, frame):
         ),
         (
             lambda f: f.with_columns(positive=pl.lit("")),
-            r"row 0 \(of 2 such, counted from 0\) has an empty positive",
+            r"row 0 \(first of 2, counting from 0\) has an empty positive; fix or remove these rows\.$",
         ),
         (lambda f: f.with_columns(label=pl.lit(float("nan"))), "has a label that is NaN"),
-        (scored([1.0, 2.0]), r"row 0 \(of 1 such, counted from 0\) has not one score for its positive and each negative"),
+        (scored([1.0, 2.0]), r"row 0 \(first of 1, counting from 0\) has too few or too many scores"),
         (scored([1.0, math.nan, 2.0]), "has a score that is missing or not finite"),
         (scored([1.0, 2.0, None]), "has a score that is missing or not finite"),
         (lambda f: f.with_columns(task=pl.lit("retreival")), "has a task that is none of retrieval, "),
@@ -122,7 +122,7 @@ def test_a_truncated_table_is_refused(tmp_path, frame):
     path = tmp_path / "pairs.parquet"
     write_pairs(path, frame)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(AscentError, match="not a whole parquet file"):
+    with pytest.raises(AscentError, match="not a complete parquet file"):
         read_pairs(path)
 
 

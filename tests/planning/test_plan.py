@@ -253,7 +253,7 @@ def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
         values["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
         values["stages"]["finetune"]["data"] = {"questions": {}, "graded": {"objective": "cosent"}}
 
-    steps = dataset_steps("graded", Dataset(corpus="similar", task="sts", split="test"), [])
+    steps = dataset_steps("graded", Dataset(corpus="similar", task="sts", split="test"))
     target = Path(layout.PAIRS.format(key=steps.keys["pairs"]))
     pairs = read_pairs(Path("results/corpora/similar/pairs.parquet")).with_columns(task=pl.lit("sts"))
     write_pairs(target, pairs)

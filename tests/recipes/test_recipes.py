@@ -16,7 +16,7 @@ from ascent.settings.corpora import Reading
 from ascent.settings.evaluation import TaskSettings
 from ascent.settings.model import Adoption, Contract
 from ascent.settings.negatives import Mining
-from ascent.settings.pairs import Preparation, Scoring, Threshold
+from ascent.settings.pairs import Filtering, Preparation, Scoring
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.stages import StageSettings
 from ascent.settings.training import TrainStage
@@ -207,12 +207,12 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
             "'data.questions.corpus' names the corpus 'libary', which is not there; did you mean 'library'?",
         ),
         (
-            {"data__questions__decontaminate": ["libary"]},
-            "'data.questions.decontaminate' names the corpus or task 'libary', which is not there; did you mean 'library'?",
+            {"data__questions__filters": [{"contamination": {"against": ["libary"]}}]},
+            "'data.questions.filters' names the corpus or task 'libary', which is not there; did you mean 'library'?",
         ),
         (
-            {"data__questions__teacher": {"model": "big"}},
-            "'data.questions.teacher.model' names the model 'big', which is not there; known are: tiny.",
+            {"data__questions__filters": [{"score": {"teacher": {"model": "big"}, "min": 0}}]},
+            "'data.questions.filters' names the model 'big', which is not there; known are: tiny.",
         ),
         (
             {
@@ -260,7 +260,7 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ),
         (
             {"data__questions__positive": "query"},
-            "positive: query leaves a teacher nothing to score, since both texts are one: leave teacher out",
+            "positive: query leaves a teacher nothing to score, since both texts are one; remove the filter",
         ),
         ({"stages__merge__weights": [1]}, "weights has 1 numbers for 2 parents"),
         ({"stages__merge__prompts": None}, "the parents of stage 'merge' (contrastive, finetune) have different prompts"),
@@ -333,9 +333,15 @@ def test_a_typo_in_the_configuration_names_its_file(write):
         load_recipes(config, "here.yaml")
 
 
+def filters(**changes) -> list:
+    """The small recipe's filters with changed settings."""
+    small = copy.deepcopy(SMALL["data"]["questions"]["filters"])
+    return [{name: part | changes.get(name, {}) for name, part in f.items()} if isinstance(f, dict) else f for f in small]
+
+
 def test_names_are_local_to_a_recipe(write):
     """Two recipes use one name for different data, and for stages of different kinds; what they have in common is done once."""
-    other = changed(data__questions__min_score=0.5, stages__finetune__mining=None)
+    other = changed(data__questions__filters=filters(score={"min": 0.5}), stages__finetune__mining=None)
     both = load_recipes(write(small=SMALL, other=other))
     small, other = (both.steps(recipe, "questions").keys for recipe in ("small", "other"))
     assert {step for step in small if small[step] == other[step]} == {"prepared", "scored"}
@@ -348,9 +354,10 @@ def test_names_are_local_to_a_recipe(write):
 @pytest.mark.parametrize(
     ("changes", "again"),
     [
-        ({"data__questions__min_score": 0.1}, {"pairs"}),
-        ({"data__questions__teacher__max_tokens": 16}, {"scored", "pairs"}),
-        ({"data__questions__decontaminate": ["similar"]}, {"prepared", "scored", "pairs"}),
+        ({"data__questions__filters": filters(score={"min": 0.1})}, {"pairs"}),
+        ({"data__questions__filters": [*SMALL["data"]["questions"]["filters"], "duplicate"]}, {"pairs"}),
+        ({"data__questions__filters": filters(score={"teacher": {"model": "tiny", "max_tokens": 16}})}, {"scored", "pairs"}),
+        ({"data__questions__filters": filters(contamination={"against": ["similar"]})}, {"prepared", "scored", "pairs"}),
         ({"base__max_tokens": 16}, set()),
     ],
 )
@@ -378,7 +385,7 @@ def test_each_step_has_its_settings_file(write, tmp_path):
         **{f"results/corpora/{name}/corpus.yaml": Reading for name in ("library", "modules", "similar")},
         data(recipes, "prepared", "preparation.yaml"): Preparation,
         data(recipes, "scored", "scoring.yaml"): Scoring,
-        data(recipes, "pairs", "threshold.yaml"): Threshold,
+        data(recipes, "pairs", "filtering.yaml"): Filtering,
         "results/small/base/stage.yaml": Adoption,
         "results/small/finetune/mining.yaml": Mining,
         **{f"results/small/{name}/stage.yaml": StageSettings for name in ("contrastive", "finetune", "merge")},
@@ -412,8 +419,8 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
         "results/small/finetune/mining.yaml",
         release,
     }
-    keys = {file.split("/")[1] for file in edited(write, changed(data__questions__min_score=0.1)) - {release}}
-    assert keys == {"pairs"}
+    lower = changed(data__questions__filters=filters(score={"min": 0.1}))
+    assert {file.split("/")[1] for file in edited(write, lower) - {release}} == {"pairs"}
     assert edited(write, changed(base__max_tokens=16)) == {
         release,
         *(f"results/small/{stage}/stage.yaml" for stage in ("base", "contrastive", "finetune", "merge")),

@@ -62,11 +62,11 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}, "b": {}}}, "data.b has no weight and others have: give all"),
         (TrainStage, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature serves "),
         (TrainStage, TRAIN | {"objective": {"infonce": {"mixing": {}}}}, "'objective.infonce.mixing': makes no negative: set "),
-        (TrainStage, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together: give both"),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together; set both"),
         (
             TrainStage,
             TRAIN | {"mining": {"model": "a", "reserve": 50, "dynamic": {}}},
-            "'mining': ranks [0, 30] hold fewer documents than per_query and reserve, 52: widen them.",
+            "'mining': ranks [0, 30] hold fewer documents than per_query and reserve, 52; widen them.",
         ),
         (TrainStage, TRAIN | {"batching": "balanced", "bucket_batches": 2}, "batching: balanced fixes the rows of each batch"),
         (TrainStage, TRAIN | {"data": {"a": {"mine": False}}}, "data.a.mine speaks of negatives, and the stage mines none"),
@@ -133,8 +133,38 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             "'prompts.query.retreival' is 'retreival', but it should be ",
         ),
         (TrainStage, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
-        (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document: give "),
-        (Dataset, {"corpus": "a", "query_characters": [9, 2]}, "query_characters [9, 2] admit no text: give "),
+        (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document; write "),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"length": {"query": [9, 2]}}]},
+            "'filters.0.length': query [9, 2] admits no text; write the shorter length first.",
+        ),
+        (Dataset, {"corpus": "a", "filters": ["clean", "lenght"]}, "unknown key 'filters.1.lenght'; did you mean 'length'?"),
+        (Dataset, {"corpus": "a", "filters": [{"length": {"qery": [1, 2]}}]}, "unknown key 'filters.0.length.qery'; did you "),
+        (Dataset, {"corpus": "a", "filters": [{"score": {"min": 1}}]}, "'filters.0.score.teacher' is missing; add it."),
+        (Dataset, {"corpus": "a", "filters": [{"contamination": {"against": []}}]}, "'filters.0.contamination.against' is [], "),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"clean": {}, "empty": {}}]},
+            "'filters.0': an item of the list is one filter, and this one names clean, empty; write each behind its own dash.",
+        ),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"score": {"teacher": {"model": m}, "min": 0}} for m in "ab"]},
+            "its filters name different teachers, but pairs are scored once; name the same teacher in all.",
+        ),
+        # The former form.
+        (
+            Dataset,
+            {"corpus": "a", "query_characters": [8, 400], "decontaminate": ["b"], "teacher": {"model": "m"}, "min_score": 0.5},
+            "query_characters, decontaminate, teacher, min_score are settings of filters now; write filters: [clean, empty, "
+            "{length: {query: [8, 400]}}, duplicate, {contamination: {against: [b]}}, {score: {teacher: {model: m}, min: 0.5}}].",
+        ),
+        (
+            Dataset,
+            {"corpus": "a", "filters": ["clean"], "decontaminate": ["b"]},
+            "decontaminate is a setting of filters now; write filters: [clean, {contamination: {against: [b]}}].",
+        ),
         (Contract, [1, 2], "the whole is [1, 2], but it should be a map of settings"),
         (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
         (
@@ -174,7 +204,6 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             "mining takes negatives for which no score is stored: set mine: false, or name a model as teacher",
         ),
         (TrainStage, TRAIN | {"teacher": {"model": "a", "type": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
-        (Dataset, {"corpus": "a", "min_score": 0.5}, "min_score and teacher go together"),
         (Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
         (Hub, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
     ],

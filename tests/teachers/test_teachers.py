@@ -17,11 +17,11 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.model import encoder
-from ascent.pairs.filters import keep_scored, prepare
+from ascent.pairs.filtering import finish, prepare
 from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import clean_text
 from ascent.settings.corpora import Reading
-from ascent.settings.pairs import Preparation, Threshold
+from ascent.settings.pairs import Filtering, Preparation
 from ascent.settings.teachers import BiEncoderTeacher, CrossEncoderTeacher, Teaching
 from ascent.settings.validation import dump
 from ascent.teachers import cross_encoder
@@ -129,8 +129,8 @@ def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows
 @pytest.mark.parametrize(
     ("labels", "max_tokens", "message"),
     [
-        (None, 48, r"judge: has no weights for classifier\.\w+, so it is no model for sequence classification; take"),
-        (2, 48, r"judge: gives 2 logits, but a score is one; take another teacher"),
+        (None, 48, r"judge: has no weights for classifier\.\w+, so it is not a model for sequence classification; use"),
+        (2, 48, r"judge: gives 2 logits, but a score is one; use another teacher"),
         (1, 65, r"judge: takes at most 64 tokens, but max_tokens is 65; lower it"),
     ],
 )
@@ -185,10 +185,10 @@ def test_embeddings_of_other_rows_or_damaged_ones_are_refused(pairs, training_pa
     write_embeddings(folder, np.zeros((3, 2)), pairs, None)
     assert embeddings_file(folder, pairs, None).exists()
     for files in ((training_pairs, None), (pairs, training_pairs)):
-        with pytest.raises(AscentError, match=r"embeddings: holds embeddings of other pairs or negatives, or damaged ones"):
+        with pytest.raises(AscentError, match=r"embeddings: is damaged, or was made for other pairs or negatives"):
             embeddings_file(folder, *files)
     (folder / "embeddings.npy").write_bytes((folder / "embeddings.npy").read_bytes()[:-1])
-    with pytest.raises(AscentError, match=r"embeddings: holds embeddings of other pairs or negatives, or damaged ones"):
+    with pytest.raises(AscentError, match=r"embeddings: is damaged, or was made for other pairs or negatives"):
         embeddings_file(folder, pairs, None)
 
 
@@ -215,7 +215,7 @@ def test_scores_of_other_rows_are_refused(rows, scored):
     other = pl.col("negatives").list.reverse()
     assert not rows.with_columns(other).equals(rows)
     for others in (rows[:-1], rows[::-1], rows.with_columns(other), pl.concat([rows, rows[:1]])):
-        with pytest.raises(AscentError, match=r"scores\.parquet: holds scores of other pairs or negatives than"):
+        with pytest.raises(AscentError, match=r"scores\.parquet: was made for other pairs or negatives than"):
             read_scores(path, others)
 
 
@@ -280,8 +280,9 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     reading = Reading(reader={"pairs": {"train": ["*.jsonl"]}, "columns": columns}, language="eng-Latn")
     pairs, _, audit = normalise("web", reading, tmp_path)
     assert audit["set_aside"] == {"not one score per negative": 1, "positive's score is not a finite number": 1}
-    pairs, audit = prepare("taught", Preparation(corpus="web"), pairs, pairs.clear())
-    pairs, audit = keep_scored(Threshold(min_score=None), pairs, audit, None)
+    filters = ["clean", "empty", "length", "duplicate"]
+    pairs, audit = prepare("taught", Preparation(corpus="web", filters=filters), pairs, pairs.clear())
+    pairs, audit = finish(Filtering(positive="given", filters=[]), pairs, audit, None, pairs.clear())
     assert audit["dropped"] == {"the pair occurred before": 2, "query longer than 2000 characters": 2}
     path = tmp_path / "pairs.parquet"
     write_pairs(path, pairs)

@@ -159,7 +159,7 @@ def test_mined_negatives_replace_the_rows_own(training_rows, tokens_of, tmp_path
         expected = [number(row.positive), *[number(f"mined {index}")] * (index % 3)]
         assert [int(table.text_ids[text]) for text in table.documents_of(index)] == expected
     for others in (training_rows[:-1], [*training_rows, Pair("another", "pair")]):
-        with pytest.raises(AscentError, match=r"negatives\.parquet: holds negatives of other pairs than .*pairs\.parquet; mine"):
+        with pytest.raises(AscentError, match=r"negatives\.parquet: was mined for other pairs than .*pairs\.parquet; mine"):
             tokens_of(training_rows, negatives=mined(others))
 
 
@@ -167,10 +167,10 @@ def test_damaged_tokens_are_refused(training_tokens, tmp_path):
     folder = shutil.copytree(training_tokens, tmp_path / "tokens")
     content = (folder / "tokens.npy").read_bytes()
     (folder / "tokens.npy").write_bytes(content[:-4])
-    with pytest.raises(AscentError, match=r"tokens\.npy: is not as tokenise_pairs wrote it; remove .*tokens and run again"):
+    with pytest.raises(AscentError, match=r"tokens\.npy: is missing or damaged; remove .*tokens and re-run"):
         TokenisedPairs(folder)
     (folder / "tokens.npy").unlink()
-    with pytest.raises(AscentError, match=r"tokens\.npy: is not as tokenise_pairs wrote it"):
+    with pytest.raises(AscentError, match=r"tokens\.npy: is missing or damaged"):
         TokenisedPairs(folder)
     (folder / "meta.json").unlink()
     with pytest.raises(AscentError, match=r"meta\.json: no such file"):

@@ -10,7 +10,7 @@ from ascent.losses import Embedded
 from ascent.losses.infonce import infonce
 from ascent.model.backbone import has_dropout, load_backbone
 from ascent.model.embedding_model import EmbeddingModel
-from ascent.pairs.filters import prepare
+from ascent.pairs.filtering import prepare
 from ascent.pairs.table import Pair, pair_frame
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset

@@ -207,8 +207,8 @@ def test_texts_of_a_task_of_mteb_are_compared_with_training_s(finished):
         jobs = finished.jobs()
     assert {"list_evaluation_texts STS12", "check_leakage small"} <= jobs
     assert jobs & {"prepare_pairs questions", "train_contrastive small contrastive"} == set()
-    benchmark = "decontaminate: [library, 'NanoBEIR']"
-    with edited(recipe_of(finished), lambda text: text.replace("decontaminate: [library]", benchmark)):
+    benchmark = "{against: [library, 'NanoBEIR']}"
+    with edited(recipe_of(finished), lambda text: text.replace("{against: [library]}", benchmark)):
         jobs = finished.jobs()
     assert {"list_evaluation_texts NanoSciFactRetrieval", "prepare_pairs questions"} <= jobs
     assert sum(job.startswith("list_evaluation_texts") for job in jobs) == 13

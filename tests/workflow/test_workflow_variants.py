@@ -32,11 +32,16 @@ def fresh(material, tmp_path):
     return Copy(tmp_path / "ascent", tmp_path / "config.yaml")
 
 
+def filters(against: str) -> list:
+    """The default filters, and none of a corpus's test texts."""
+    return ["clean", "empty", "length", "duplicate", {"contamination": {"against": [against]}}]
+
+
 def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
     """Weights, batches of one data set, labels as documents, prefixes, buckets, and a development split."""
     recipe = yaml.safe_load(recipe_of(fresh).read_text())
-    recipe["data"]["modules"] = {"corpus": "modules", "task": "classification", "decontaminate": ["modules"]}
-    recipe["data"]["held"] = {"corpus": "library", "split": "validation", "decontaminate": ["similar"]}
+    recipe["data"]["modules"] = {"corpus": "modules", "task": "classification", "filters": filters("modules")}
+    recipe["data"]["held"] = {"corpus": "library", "split": "validation", "filters": filters("similar")}
     recipe["stages"]["contrastive"] |= {
         "data": {"questions": {"weight": 3}, "modules": {"weight": 1, "loss_weight": 0.5, "in_batch": True}},
         "batching": "by_dataset",
@@ -77,7 +82,7 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     (tmp_path / "scored.jsonl").write_text("\n".join(map(json.dumps, rows)))
     fresh.config.write_text(yaml.safe_dump(config))
     recipe = yaml.safe_load(recipe_of(fresh).read_text())
-    recipe["data"]["questions"] = {"corpus": "library", "decontaminate": ["library"]}
+    recipe["data"]["questions"] = {"corpus": "library", "filters": filters("library")}
     recipe["data"]["scored"] = {"corpus": "scored"}
     recipe["stages"]["stored"] = {"objective": "distill_kl", "data": ["scored"], "teacher": {"type": "stored"}}
     recipe["shards"] = 1

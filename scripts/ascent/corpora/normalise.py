@@ -1,4 +1,4 @@
-"""A retrieved corpus in one form: its rows read, counted, set aside."""
+"""A retrieved corpus in one form: rows are read, counted, or set aside."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from ..pairs.table import Document, document_frame, pair_frame
 from ..settings.corpora import Reading
 from .readers import Rejected
 
-# Rows of these tasks are searched for: their positives belong to the documents of their split.
+# The positives of rows of these tasks belong to the documents of their split.
 SEARCHED = ("retrieval", "reranking")
 EXAMPLES = 5
 

@@ -10,7 +10,7 @@ def nearest(queries: np.ndarray, documents: list[np.ndarray], depth: int) -> tup
     """Return the scores and indexes (queries, depth) of the highest inner products, exactly, best first.
 
     `documents` is a list of shards; only one is in memory at a time. Indexes count through all shards. Equal scores are
-    ordered by index, so that the result does not depend on how documents are cut into shards.
+    ordered by index, so that the result does not depend on the shards' sizes.
     """
     depth = min(depth, sum(len(shard) for shard in documents))
     scores = np.empty((len(queries), 0), dtype=np.float32)
@@ -19,8 +19,10 @@ def nearest(queries: np.ndarray, documents: list[np.ndarray], depth: int) -> tup
     for shard in documents:
         if not len(shard):
             continue
-        found, places = _nearest_of_shard(np.ascontiguousarray(queries), np.ascontiguousarray(shard), min(depth, len(shard)))
-        scores, indexes = _best(np.hstack([scores, found]), np.hstack([indexes, places + start]), depth)
+        shard_scores, places = _nearest_of_shard(
+            np.ascontiguousarray(queries), np.ascontiguousarray(shard), min(depth, len(shard))
+        )
+        scores, indexes = _best(np.hstack([scores, shard_scores]), np.hstack([indexes, places + start]), depth)
         start += len(shard)
     return scores, indexes
 
@@ -32,10 +34,10 @@ def _nearest_of_shard(queries: np.ndarray, shard: np.ndarray, depth: int) -> tup
     indexes = np.empty((len(queries), depth), dtype=np.int64)
     rows, wide = np.arange(len(queries)), depth + 1
     while len(rows):
-        found, places = index.search(queries[rows], min(wide, len(shard)))
-        scores[rows], indexes[rows] = _best(found, places, depth)
-        # Of the documents that tie for the last place faiss takes any: look further until the tie ends.
-        rows = rows[found[:, -1] == scores[rows, -1]] if wide < len(shard) else rows[:0]
+        searched, places = index.search(queries[rows], min(wide, len(shard)))
+        scores[rows], indexes[rows] = _best(searched, places, depth)
+        # faiss returns any of the documents that tie for the last place: search deeper until the tie ends.
+        rows = rows[searched[:, -1] == scores[rows, -1]] if wide < len(shard) else rows[:0]
         wide *= 2
     return scores, indexes
 
@@ -45,18 +47,21 @@ def _best(scores: np.ndarray, indexes: np.ndarray, depth: int) -> tuple[np.ndarr
     return np.take_along_axis(scores, order, 1), np.take_along_axis(indexes, order, 1)
 
 
-def _rankings(queries: np.ndarray, documents: list[np.ndarray], depths: np.ndarray) -> Callable[[int], tuple]:
-    """Search each query's nearest documents as deep as `depths`, int (queries,), says; return a function from a query's row to
-    their scores and indexes. Queries of like depth are searched together: one with very many answers costs the others nothing."""
+def rankings(queries: np.ndarray, documents: list[np.ndarray], depths: np.ndarray) -> Callable[[int], tuple]:
+    """Return a function from a query's row to the scores and indexes of its nearest documents, as many as `depths` says.
+
+    depths: int (queries,). Queries of similar depth are searched together, so that one with very many answers costs the others
+    nothing.
+    """
     group_of = np.ceil(np.log2(depths)).astype(int)
-    place_of, found = np.empty(len(queries), dtype=int), {}
+    place_of, results = np.empty(len(queries), dtype=int), {}
     for group in np.unique(group_of):
         rows = np.flatnonzero(group_of == group)
         place_of[rows] = np.arange(len(rows))
-        found[group] = nearest(queries[rows], documents, int(depths[rows].max()))
+        results[group] = nearest(queries[rows], documents, int(depths[rows].max()))
 
     def ranking(row: int) -> tuple[np.ndarray, np.ndarray]:
-        scores, indexes = found[group_of[row]]
+        scores, indexes = results[group_of[row]]
         return scores[place_of[row], : depths[row]], indexes[place_of[row], : depths[row]]
 
     return ranking

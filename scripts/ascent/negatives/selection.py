@@ -1,11 +1,12 @@
-"""Hard negatives: the nearest documents of each query that are not positives, each choice counted.
+"""Hard negatives: each query's nearest documents that are no answers, with a count of every choice.
 
-Positive-aware selection after NV-Retriever (arXiv 2407.15831, section 3.2, TopK-PercPos): a candidate whose score comes
-close to the positive's is probably an unlabelled positive, and is dropped.
+The selection is positive-aware (NV-Retriever, arXiv 2407.15831, section 3.2, TopK-PercPos): a candidate that scores close to
+the positive is probably an unlabelled positive, and is dropped.
 """
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,141 +14,170 @@ import polars as pl
 
 from ..errors import AscentError
 from ..settings.negatives import Selection
-from .search import _rankings
+from .search import rankings
 from .shards import Shards
 
 EXAMPLES = 5
-# What a check of the negatives counts while a stage trains.
+# Columns of a table of negatives: ids, texts and scores.
+NEGATIVES = ("negative_ids", "negatives", "scores")
+RESERVE = ("reserve_ids", "reserve", "reserve_scores")
+# A document's score and its place among all documents.
+Candidate = tuple[float, int]
+# What each check of the negatives counts while a stage trains.
 CHECKED = ("judged", "replaced", "exhausted")
 
 
 def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.DataFrame, dict]:
-    """Choose negatives for each pair; return the negatives table and its audit.
+    """Choose negatives for each pair; return the table of negatives and its audit.
 
-    Table: query_id, positive_id, positive_score, negative_ids, negatives (texts), scores, one row a pair in the pairs'
+    Table: query_id, positive_id, positive_score, negative_ids, negatives (texts), scores; one row per pair, in the pairs'
     order. A pair may get fewer than `per_query` negatives, or none: the audit counts them. With a reserve also reserve_ids,
     reserve (texts) and reserve_scores: the next candidates after these, best first.
     """
-    query_ids = np.concatenate([ids for ids, _ in shards.parts("queries")]).astype(str)
-    queries = np.concatenate([embeddings for _, embeddings in shards.parts("queries")])
-    documents = [embeddings for _, embeddings in shards.parts("documents")]
-    document_ids = np.concatenate([ids for ids, _ in shards.parts("documents")]).astype(str)
-    row_of = {id: row for row, id in enumerate(query_ids)}
-    place_of = {id: place for place, id in enumerate(document_ids)}
-    missing = set(pairs["query_id"]) - row_of.keys() | set(pairs["positive_id"]) - place_of.keys()
-    if missing:
-        raise AscentError(
-            f"{shards.folder}: {len(missing)} texts of the pairs are not in the shards; delete the folder and run again."
-        )
-
-    known: dict[str, set[int]] = {}
-    for query_id, positive_id in pairs.select("query_id", "positive_id").iter_rows():
-        known.setdefault(query_id, set()).add(place_of[positive_id])
-    first, last = mining.ranks
-    answers = np.array([len(known.get(query_id, ())) for query_id in query_ids])
-    ranking = _rankings(queries, documents, last + answers)
-    text_of = dict(pairs.select("positive_id", "positive").iter_rows())
-    starts = np.cumsum([0, *(len(shard) for shard in documents)])
-
-    draw = np.random.default_rng(mining.seed)
-    counts: Counter[str] = Counter()
-    examples: dict[str, list[dict]] = {"known_positive": [], "above_share_of_positive": [], "kept": []}
-    rows = []
+    ranking, draw = _Ranking(shards, pairs, mining.ranks[1]), np.random.default_rng(mining.seed)
+    record = _Record(mining, ranking.document_ids, dict(pairs.select("positive_id", "positive").iter_rows()))
     for pair in pairs.select("query_id", "positive_id", "query").iter_rows(named=True):
-        row = row_of[pair["query_id"]]
-        place = place_of[pair["positive_id"]]
-        shard = int(np.searchsorted(starts, place, side="right")) - 1
-        positive_score = float(queries[row] @ documents[shard][place - starts[shard]])
-        ranked = [(float(s), int(p)) for s, p in zip(*ranking(row), strict=True)]
-        others = [(s, p) for s, p in ranked if p not in known[pair["query_id"]]]
-        window = others[first:last]
-        safe = [(s, p) for s, p in window if s <= mining.max_share_of_positive * positive_score]
-        if mining.sampling == "random" and len(safe) > mining.per_query:
-            chosen = sorted(draw.choice(len(safe), mining.per_query, replace=False).tolist())
-            kept = [safe[i] for i in chosen]
-        else:
-            kept = safe[: mining.per_query]
-        reserve = [candidate for candidate in safe if candidate not in kept][: mining.reserve]
-
-        counts["ranked"] += len(ranked)
-        counts["known_positive"] += len(ranked) - len(others)
-        counts["outside_ranks"] += len(others) - len(window)
-        counts["above_share_of_positive"] += len(window) - len(safe)
-        counts["not_needed"] += len(safe) - len(kept) - len(reserve)
-        counts["reserved"] += len(reserve)
-        counts["kept"] += len(kept)
-        counts["pairs"] += 1
-        counts["pairs_with_fewer_than_asked"] += len(kept) < mining.per_query
-        counts["pairs_without_negatives"] += not kept
-        dropped = [(s, p) for s, p in window if s > mining.max_share_of_positive * positive_score]
-        for reason, chosen in (("above_share_of_positive", dropped), ("kept", kept)):
-            if chosen and len(examples[reason]) < EXAMPLES:
-                examples[reason].append(_example(pair, text_of, document_ids, positive_score, *chosen[0]))
-        rows.append(
-            {
-                "query_id": pair["query_id"],
-                "positive_id": pair["positive_id"],
-                "positive_score": positive_score,
-                "negative_ids": [str(document_ids[p]) for _, p in kept],
-                "negatives": [text_of[str(document_ids[p])] for _, p in kept],
-                "scores": [s for s, _ in kept],
-                "reserve_ids": [str(document_ids[p]) for _, p in reserve],
-                "reserve": [text_of[str(document_ids[p])] for _, p in reserve],
-                "reserve_scores": [s for s, _ in reserve],
-            }
-        )
-    schema = {
-        "query_id": pl.String, "positive_id": pl.String, "positive_score": pl.Float64,
-        "negative_ids": pl.List(pl.String), "negatives": pl.List(pl.String), "scores": pl.List(pl.Float64),
-        "reserve_ids": pl.List(pl.String), "reserve": pl.List(pl.String), "reserve_scores": pl.List(pl.Float64),
-    }  # fmt: skip
-    table = pl.DataFrame(rows, schema=schema)
-    if not mining.reserve:
-        table = table.drop("reserve_ids", "reserve", "reserve_scores")
-    if not counts["kept"]:
-        ranks, within = list(mining.ranks), counts["above_share_of_positive"]
-        why = f"ranks {ranks} hold no document that is no answer, of {len(document_ids)} in all; lower them"
+        positive_score, ranked, others = ranking.of(pair["query_id"], pair["positive_id"])
+        record.add(pair, positive_score, ranked, others, _choose(others, positive_score, mining, draw))
+    if not record.counts["kept"]:
+        ranks, within = list(mining.ranks), record.counts["above_share_of_positive"]
+        why = f"ranks {ranks} hold no document that is no answer, of {len(ranking.document_ids)} in all; lower them"
         if within:
             why = f"all {within} candidates of ranks {ranks} score too high; raise max_share_of_positive"
         raise AscentError(f"{shards.folder}: mining found no negative for any pair: {why}, or set the data set's mine: false.")
-    return table, _audit(table, mining, counts, examples)
+    table = record.table()
+    return table, record.audit(table)
 
 
-def _example(pair: dict, text_of: dict, document_ids: np.ndarray, positive_score: float, score: float, place: int) -> dict:
-    return {
-        "query": pair["query"][:200],
-        "positive": text_of[pair["positive_id"]][:200],
-        "candidate": text_of[str(document_ids[place])][:200],
-        "positive_score": round(positive_score, 4),
-        "candidate_score": round(score, 4),
-    }
+class _Ranking:
+    """Each query's nearest documents, as deep as its answers and `depth` others reach.
+
+    Raises AscentError if the shards lack a text of the pairs.
+    """
+
+    def __init__(self, shards: Shards, pairs: pl.DataFrame, depth: int):
+        query_ids = np.concatenate([ids for ids, _ in shards.parts("queries")]).astype(str)
+        self.queries = np.concatenate([embeddings for _, embeddings in shards.parts("queries")])
+        self.documents = [embeddings for _, embeddings in shards.parts("documents")]
+        self.document_ids = np.concatenate([ids for ids, _ in shards.parts("documents")]).astype(str)
+        self.row_of = {id: row for row, id in enumerate(query_ids)}
+        self.place_of = {id: place for place, id in enumerate(self.document_ids)}
+        missing = set(pairs["query_id"]) - self.row_of.keys() | set(pairs["positive_id"]) - self.place_of.keys()
+        if missing:
+            raise AscentError(
+                f"{shards.folder}: {len(missing)} texts of the pairs are not in the shards; delete the folder and re-run."
+            )
+        self.answers: dict[str, set[int]] = {}
+        for query_id, positive_id in pairs.select("query_id", "positive_id").iter_rows():
+            self.answers.setdefault(query_id, set()).add(self.place_of[positive_id])
+        depths = depth + np.array([len(self.answers.get(query_id, ())) for query_id in query_ids])
+        self.nearest = rankings(self.queries, self.documents, depths)
+        self.starts = np.cumsum([0, *(len(shard) for shard in self.documents)])
+
+    def of(self, query_id: str, positive_id: str) -> tuple[float, int, list[Candidate]]:
+        """Return the positive's score, the number of ranked documents, and those of them that are no answer, best first."""
+        row, place = self.row_of[query_id], self.place_of[positive_id]
+        shard = int(np.searchsorted(self.starts, place, side="right")) - 1
+        positive_score = float(self.queries[row] @ self.documents[shard][place - self.starts[shard]])
+        ranked = [(float(score), int(place)) for score, place in zip(*self.nearest(row), strict=True)]
+        return positive_score, len(ranked), [each for each in ranked if each[1] not in self.answers[query_id]]
 
 
-def _audit(table: pl.DataFrame, mining: Selection, counts: Counter, examples: dict) -> dict:
-    drops = ["known_positive", "outside_ranks", "above_share_of_positive", "not_needed"]
-    drops += ["reserved"] if mining.reserve else []
-    if counts["ranked"] != counts["kept"] + sum(counts[reason] for reason in drops):
-        raise AssertionError(f"the audit of the negatives does not add up: {dict(counts)}")
-    flat = table.filter(pl.col("scores").list.len() > 0).explode("negative_ids", "negatives", "scores")
-    margin = (flat["positive_score"] - flat["scores"]).to_numpy()
-    quantiles = {f"p{q}": round(float(np.percentile(margin, q)), 4) for q in (5, 25, 50, 75, 95)}
-    return {
-        "settings": mining.model_dump(mode="json"),
-        "counts": {
-            key: counts[key]
-            for key in ("pairs", "ranked", *drops, "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives")
-        },
-        "margin_of_positive_over_negative": quantiles,
-        "distinct_negatives": flat["negative_ids"].n_unique(),
-        "examples": {reason: found for reason, found in examples.items() if found},
-    }
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What becomes of a pair's candidates. `window` are those of the ranks, `safe` those of them that may be taken."""
+
+    window: list[Candidate]
+    safe: list[Candidate]
+    kept: list[Candidate]
+    reserve: list[Candidate]
+
+
+def _choose(others: list[Candidate], positive_score: float, mining: Selection, draw: np.random.Generator) -> _Chosen:
+    """Choose a pair's negatives from the documents that are no answer, best first."""
+    window = others[slice(*mining.ranks)]
+    safe = [each for each in window if each[0] <= mining.max_share_of_positive * positive_score]
+    kept = safe[: mining.per_query]
+    if mining.sampling == "random" and len(safe) > mining.per_query:
+        kept = [safe[i] for i in sorted(draw.choice(len(safe), mining.per_query, replace=False).tolist())]
+    return _Chosen(window, safe, kept, [each for each in safe if each not in kept][: mining.reserve])
+
+
+class _Record:
+    """The rows of the table of negatives, and what the audit counts."""
+
+    def __init__(self, mining: Selection, document_ids: np.ndarray, text_of: dict[str, str]):
+        self.mining, self.document_ids, self.text_of = mining, document_ids, text_of
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[dict]] = {"above_share_of_positive": [], "kept": []}
+        self.rows: list[dict] = []
+
+    def add(self, pair: dict, positive_score: float, ranked: int, others: list[Candidate], chosen: _Chosen) -> None:
+        """Add a pair's row, and count its candidates."""
+        self.counts.update(
+            ranked=ranked,
+            known_positive=ranked - len(others),
+            outside_ranks=len(others) - len(chosen.window),
+            above_share_of_positive=len(chosen.window) - len(chosen.safe),
+            not_needed=len(chosen.safe) - len(chosen.kept) - len(chosen.reserve),
+            reserved=len(chosen.reserve),
+            kept=len(chosen.kept),
+            pairs=1,
+            pairs_with_fewer_than_asked=int(len(chosen.kept) < self.mining.per_query),
+            pairs_without_negatives=int(not chosen.kept),
+        )
+        too_high = chosen.window[: len(chosen.window) - len(chosen.safe)]
+        for reason, candidates in (("above_share_of_positive", too_high), ("kept", chosen.kept)):
+            if candidates and len(self.examples[reason]) < EXAMPLES:
+                self.examples[reason].append(self._example(pair, positive_score, *candidates[0]))
+        row = {"query_id": pair["query_id"], "positive_id": pair["positive_id"], "positive_score": positive_score}
+        for (ids, texts, scores), candidates in ((NEGATIVES, chosen.kept), (RESERVE, chosen.reserve)):
+            row[ids] = [str(self.document_ids[place]) for _, place in candidates]
+            row[texts] = [self.text_of[id] for id in row[ids]]
+            row[scores] = [score for score, _ in candidates]
+        self.rows.append(row)
+
+    def table(self) -> pl.DataFrame:
+        """Return the table of negatives."""
+        kinds = (pl.List(pl.String), pl.List(pl.String), pl.List(pl.Float64))
+        schema = {"query_id": pl.String, "positive_id": pl.String, "positive_score": pl.Float64}
+        schema |= dict(zip((*NEGATIVES, *RESERVE), kinds * 2, strict=True))
+        table = pl.DataFrame(self.rows, schema=schema)
+        return table if self.mining.reserve else table.drop(RESERVE)
+
+    def audit(self, table: pl.DataFrame) -> dict:
+        """Return the audit: the settings, what became of the candidates, the margins and examples."""
+        counts, drops = self.counts, ["known_positive", "outside_ranks", "above_share_of_positive", "not_needed"]
+        drops += ["reserved"] if self.mining.reserve else []
+        if counts["ranked"] != counts["kept"] + sum(counts[reason] for reason in drops):
+            raise AssertionError(f"the audit of the negatives does not add up: {dict(counts)}")
+        names = ("pairs", "ranked", *drops, "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives")
+        flat = table.filter(pl.col("scores").list.len() > 0).explode(NEGATIVES)
+        margin = (flat["positive_score"] - flat["scores"]).to_numpy()
+        return {
+            "settings": self.mining.model_dump(mode="json"),
+            "counts": {name: counts[name] for name in names},
+            "margin_of_positive_over_negative": {f"p{q}": round(float(np.percentile(margin, q)), 4) for q in (5, 25, 50, 75, 95)},
+            "distinct_negatives": flat["negative_ids"].n_unique(),
+            "examples": {reason: examples for reason, examples in self.examples.items() if examples},
+        }
+
+    def _example(self, pair: dict, positive_score: float, score: float, place: int) -> dict:
+        return {
+            "query": pair["query"][:200],
+            "positive": self.text_of[pair["positive_id"]][:200],
+            "candidate": self.text_of[str(self.document_ids[place])][:200],
+            "positive_score": round(positive_score, 4),
+            "candidate_score": round(score, 4),
+        }
 
 
 def audit_replacements(metrics: Path) -> dict:
-    """Return the audit of a stage that replaced negatives while it trained, from its metrics.jsonl."""
+    """Return the audit of the negatives that a stage replaced while it trained, from its metrics.jsonl."""
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     checks = [line for line in lines if "negatives_judged" in line]
     counted = [{"step": line["step"]} | {name: line[f"negatives_{name}"] for name in CHECKED} for line in checks]
     examples = [example | {"step": line["step"]} for line in checks for example in line["replacements"]]
     totals = {name: sum(check[name] for check in counted) for name in CHECKED}
-    return totals | {"checks": counted, "examples": {"replaced": examples[:EXAMPLES]} if examples else {}}
+    shown = {"replaced": examples[:EXAMPLES]} if examples else {}
+    return totals | {"checks": counted, "examples": shown}

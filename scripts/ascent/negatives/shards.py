@@ -1,4 +1,4 @@
-"""Embedding shards: a data set's distinct queries and documents, embedded in pieces, each with a fingerprint."""
+"""Embedding shards: a data set's distinct queries and documents, embedded in parts, each with a fingerprint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def shard_name(side: str, index: int, count: int) -> str:
 def encode_shard(encoder, pairs: Path, task: str, index: int, count: int, folder: Path) -> None:
     """Embed shard `index` of `count` of a data set, and write its arrays, their ids and its fingerprint into `folder`.
 
-    A shard holds the texts whose ids, sorted, fall into the index-th of `count` equal parts.
+    A shard holds the index-th of `count` equal parts of the texts, sorted by id.
     """
     table = pl.read_parquet(pairs)
     fingerprint = {
@@ -45,7 +45,7 @@ def encode_shard(encoder, pairs: Path, task: str, index: int, count: int, folder
 
 @dataclass(frozen=True, kw_only=True)
 class Shards:
-    """The shards of one data set by one model. Arrays are memory-mapped: embeddings (rows, dimension) float32."""
+    """The shards of one data set by one model. Arrays are memory-mapped; embeddings are float32 (rows, dimension)."""
 
     folder: Path
     count: int
@@ -65,7 +65,7 @@ class Shards:
 def open_shards(folder: Path, count: int) -> Shards:
     """Open a data set's shards.
 
-    Raises AscentError when one is missing or damaged, or when they do not all come from one model and one contract.
+    Raises AscentError if one is missing or damaged, or if they do not all come from one model and one contract.
     """
     kinds: dict[tuple, Path] = {}
     for index in range(count):
@@ -77,11 +77,11 @@ def open_shards(folder: Path, count: int) -> Shards:
                 continue
             file = folder / name
             if not file.exists() or sha256_file(file) != content["sha256"]:
-                raise AscentError(f"{file}: the shard is missing, truncated or changed; delete {folder} and run again.")
+                raise AscentError(f"{file}: the shard is missing, truncated or changed; delete {folder} and re-run.")
     if len(kinds) > 1:
         raise AscentError(
             f"{folder}: shards of {len(kinds)} kinds lie here ({', '.join(str(path.name) for path in kinds.values())} differ in "
-            "model, prompts or task); delete the folder and run again."
+            "model, prompts or task); delete the folder and re-run."
         )
     ((weights, _, _),) = kinds
     return Shards(folder=folder, count=count, weights_digest=weights)

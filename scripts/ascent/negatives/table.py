@@ -17,13 +17,13 @@ def write_negatives(table: pl.DataFrame, audit: dict, table_path: Path, audit_pa
 
 
 def read_negatives(path: Path) -> pl.DataFrame:
-    """Return the texts of the negatives, and of the reserve if there is one, with the query_id and positive_id of their pair."""
+    """Return the texts of the negatives, and of the reserve if there is one, with their pair's query_id and positive_id."""
     texts = [name for name in ("negatives", "reserve") if name in pl.read_parquet_schema(path)]
     return pl.read_parquet(path, columns=["query_id", "positive_id", *texts])
 
 
 def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
-    """Return a data set's rows with the negatives that they are trained with; mined ones have no stored scores."""
+    """Return a data set's rows with the negatives that they are trained with. Mined ones have no stored scores."""
     rows = read_pairs(pairs).select("query", "positive", "negatives", "label", "query_id", "positive_id", "scores")
     if negatives is None:
         return rows
@@ -32,5 +32,5 @@ def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
     both = rows.drop("negatives").join(mined, on=keys, how="left", maintain_order="left")
     both = both.with_columns(scores=pl.lit(None, rows.schema["scores"]))
     if both["negatives"].null_count() or len(mined) != rows.select(keys).n_unique():
-        raise AscentError(f"{negatives}: holds negatives of other pairs than {pairs}; mine again.")
+        raise AscentError(f"{negatives}: was mined for other pairs than {pairs}; mine again.")
     return both

@@ -1,4 +1,4 @@
-"""No text that a model is tested with may be among its training texts.
+"""Leakage: no text that a model is tested with may be among its training texts.
 
 Texts are compared by a key that ignores HTML, case, width, white space and punctuation, so that `What is term
 life insurance?` equals `what is Term-Life insurance`. Equal text ids imply equal keys.
@@ -26,7 +26,7 @@ _IGNORED = _Ignored()
 
 
 def leakage_key(text: str) -> str:
-    """Return what is compared of a text: the text itself when it is nothing but punctuation."""
+    """Return the key that a text is compared by: the text itself if it is all punctuation."""
     text = clean_text(text)
     return unicodedata.normalize("NFKC", text).casefold().translate(_IGNORED) or text
 
@@ -41,7 +41,7 @@ def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:
 def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], splits: Sequence[str] = ("test",)) -> dict:
     """Compare the training pairs with the texts that the evaluation pairs' splits test with.
 
-    Returns the counts of what was compared. Raises AscentError that names the first leaked text.
+    Return the counts of what was compared. Raises AscentError, which names the first leaked text.
     """
     counts = {"splits": list(splits), "training": {}, "evaluation": {}, "leaked": 0}
     tested = {}
@@ -59,8 +59,8 @@ def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], 
         if leaked:
             corpus, split, text = tested[leakage_key(leaked[0])]
             raise AscentError(
-                f"data set {name}: {len(leaked)} of its texts are texts that a model is tested with, first '{leaked[0][:200]}' "
-                f"('{text[:200]}', {split} split of {corpus}); add {corpus} to the data set's `decontaminate`."
+                f"data set {name}: {len(leaked)} of its texts are test texts, first '{leaked[0][:200]}' "
+                f"('{text[:200]}', {split} split of {corpus}); add {corpus} to `against` of the data set's filter contamination."
             )
         counts["training"][name] = {"pairs": len(pairs), "texts": len(texts)}
     return counts

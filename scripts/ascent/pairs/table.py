@@ -1,7 +1,7 @@
-"""The pair table: the one form in which every corpus, data set and evaluation is kept.
+"""The pair table: the form of every corpus, data set and evaluation.
 
-A text's id is a hash of the text itself, so that the same text has the same id everywhere. Tables are parquet
-files; in memory they are polars frames with the columns of SCHEMA and DOCUMENT_SCHEMA, in that order.
+A text's id is a hash of the text, so that the same text has the same id everywhere. Tables are parquet files; in memory
+they are polars frames with the columns of SCHEMA or DOCUMENT_SCHEMA, in that order.
 """
 
 from collections.abc import Collection, Iterable
@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
         "query_id": pa.string(),
         "positive_id": pa.string(),
         "label": pa.float64(),  # the human score of a graded pair; null elsewhere
-        "scores": pa.list_(pa.float64()),  # a teacher's, of the positive and of each negative; null where the corpus has none
+        "scores": pa.list_(pa.float64()),  # a teacher's, of the positive and of each negative; null if the corpus has none
         "task": pa.string(),
         "dataset": pa.string(),
         "language": pa.string(),
@@ -56,7 +56,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text that queries of a split are searched in."""
+    """A text that the queries of a split are searched in."""
 
     text: str
     split: str
@@ -84,14 +84,14 @@ def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFra
 
 
 def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
-    """Return documents as a frame in the form of DOCUMENT_SCHEMA; a text comes once in a split."""
+    """Return documents as a frame in the form of DOCUMENT_SCHEMA, each text once per split."""
     rows = [(text_id(document.text), document.text, document.split) for document in documents]
     frame = pl.DataFrame(rows, schema=_polars(DOCUMENT_SCHEMA), orient="row")
     return frame.unique(["document_id", "split"], keep="first", maintain_order=True)
 
 
 def write_pairs(path: str | Path, pairs: pl.DataFrame) -> None:
-    """Write a pair table: same rows, same bytes. Where no row has scores, the column is left out."""
+    """Write a pair table: same rows, same bytes. The column `scores` is left out if no row has scores."""
     scored = pairs["scores"].null_count() < len(pairs)
     _write(path, pairs, SCHEMA if scored else SCHEMA.remove(SCHEMA.get_field_index("scores")))
 
@@ -104,55 +104,57 @@ def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
 def read_pairs(path: str | Path) -> pl.DataFrame:
     """Read a pair table.
 
-    Raises AscentError when the file is missing or has no rows, a column is missing or of another type, a text
-    is empty, a label is NaN, scores are not one finite number for each document, or a task or split is unknown.
+    Raises AscentError if the file is missing or has no rows, a column is missing or of another type, a text is empty, a
+    label is NaN, scores are not one finite number per document, or a task or split is unknown.
     """
-    pairs = _read(path, SCHEMA, may_be_null={"label", "scores"}, may_be_absent={"scores"})
+    pairs = _read(path, SCHEMA, may_be_null={"label", "scores"}, may_be_missing={"scores"})
     if pairs.is_empty():
-        raise AscentError(f"{path}: has no rows; check the step that wrote it.")
-    _refuse(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query")
-    _refuse(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive")
-    _refuse(path, pairs, pl.col("label").is_nan(), "a label that is NaN")
+        raise AscentError(f"{path}: has no rows; check the step that made it.")
+    _check_rows(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query")
+    _check_rows(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive")
+    _check_rows(path, pairs, pl.col("label").is_nan(), "a label that is NaN")
     counted = pl.col("scores").list.len() == pl.col("negatives").list.len() + 1
-    _refuse(path, pairs, ~counted, "not one score for its positive and each negative")
+    _check_rows(path, pairs, ~counted, "too few or too many scores, which are one for the positive and one per negative")
     finite = pl.col("scores").list.eval(pl.element().is_finite().fill_null(False)).list.all()
-    _refuse(path, pairs, ~finite, "a score that is missing or not finite")
-    _refuse(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}")
-    _refuse(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}")
+    _check_rows(path, pairs, ~finite, "a score that is missing or not finite")
+    _check_rows(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}")
+    _check_rows(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}")
     return pairs
 
 
 def read_documents(path: str | Path) -> pl.DataFrame:
-    """Read a document table, which may have no rows. Raises AscentError as read_pairs does."""
+    """Read a document table, which may be empty. Raises AscentError as read_pairs does."""
     documents = _read(path, DOCUMENT_SCHEMA)
-    _refuse(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text")
+    _check_rows(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text")
     return documents
 
 
-def read_columns(path: str | Path, schema: pa.Schema, may_be_absent: Collection[str] = ()) -> pa.Table:
-    """Read these columns of a parquet file; one that may be absent, and is, is null. Raises AscentError when another is missing,
-    or one is of another type."""
+def read_columns(path: str | Path, schema: pa.Schema, may_be_missing: Collection[str] = ()) -> pa.Table:
+    """Read these columns of a parquet file. One that may be missing is then null.
+
+    Raises AscentError if another column is missing, or one is of another type.
+    """
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
         raise AscentError(f"{path}: no such file; run the step that makes it.") from None
     except (OSError, pa.ArrowInvalid):
-        raise AscentError(f"{path}: not a whole parquet file; remove it and run the step that makes it.") from None
+        raise AscentError(f"{path}: not a complete parquet file; remove it and run the step that makes it.") from None
     for field in schema:
-        if field.name in may_be_absent and field.name not in table.column_names:
+        if field.name in may_be_missing and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(len(table), field.type))
         if field.name not in table.column_names:
             raise AscentError(f"{path}: column '{field.name}' is missing (there are: {', '.join(table.column_names)}); add it.")
-        found = table.schema.field(field.name).type
-        if _plain(found) != field.type:
-            raise AscentError(f"{path}: column '{field.name}' is {found}, but must be {field.type}; convert it.")
+        kind = table.schema.field(field.name).type
+        if _plain(kind) != field.type:
+            raise AscentError(f"{path}: column '{field.name}' is {kind}, but must be {field.type}; convert it.")
     return table.select(schema.names).cast(schema)
 
 
 def _read(
-    path: str | Path, schema: pa.Schema, may_be_null: Collection[str] = (), may_be_absent: Collection[str] = ()
+    path: str | Path, schema: pa.Schema, may_be_null: Collection[str] = (), may_be_missing: Collection[str] = ()
 ) -> pl.DataFrame:
-    table = read_columns(path, schema, may_be_absent)
+    table = read_columns(path, schema, may_be_missing)
     for name in schema.names:
         column = table[name]
         inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column
@@ -167,10 +169,11 @@ def _write(path: str | Path, frame: pl.DataFrame, schema: pa.Schema) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def _refuse(path: str | Path, frame: pl.DataFrame, wrong: pl.Expr, what: str) -> None:
+def _check_rows(path: str | Path, frame: pl.DataFrame, wrong: pl.Expr, what: str) -> None:
     rows = frame.select(wrong.fill_null(False).arg_true()).to_series()
     if len(rows):
-        raise AscentError(f"{path}: row {rows[0]} (of {len(rows)} such, counted from 0) has {what}; mend it.")
+        which = f"row {rows[0]} (first of {len(rows)}, counting from 0)"
+        raise AscentError(f"{path}: {which} has {what}; fix or remove {'these rows' if len(rows) > 1 else 'this row'}.")
 
 
 def _polars(schema: pa.Schema) -> pl.Schema:
@@ -178,7 +181,7 @@ def _polars(schema: pa.Schema) -> pl.Schema:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """Take other forms of a type, which other writers prefer, for the type: large, view, half precision."""
+    """Return the type that other writers' forms of it (large, view, half precision) stand for."""
     if pa.types.is_large_list(kind) or pa.types.is_list(kind):
         return pa.list_(_plain(kind.value_type))
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
@@ -187,7 +190,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def distinct_texts(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
-    """Return the distinct texts in the order in which they first come, and the place of each text among them, int64."""
+    """Return the distinct texts in order of first occurrence, and the place of each text among them, int64."""
     frame = texts.to_frame("text")
     distinct = frame.unique(maintain_order=True).with_row_index("place")
     places = frame.join(distinct, on="text", how="left", maintain_order="left")["place"]

@@ -1,4 +1,4 @@
-"""What "the same text" means: texts normalised and cleaned, and their ids."""
+"""What "the same text" means: normalised and cleaned texts, and their ids."""
 
 import hashlib
 import html
@@ -7,7 +7,7 @@ import unicodedata
 
 
 def normalise_text(text: str) -> str:
-    """Return the text in Unicode NFC, each run of white space made one space, none at the ends."""
+    """Return the text in Unicode NFC, with each run of white space as one space, and none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -16,7 +16,7 @@ def text_id(text: str) -> str:
     return hashlib.sha256(normalise_text(text).encode()).hexdigest()[:32]
 
 
-# Only names of HTML, so that `vector<int>` and `a < b` stay.
+# Only HTML's names, so that `vector<int>` and `a < b` stay.
 _TAG = re.compile(
     r"</?(?:a|abbr|article|b|blockquote|body|br|center|code|dd|div|dl|dt|em|font|form|h[1-6]|head|hr|html|i|iframe|img"
     r"|input|label|li|link|meta|ol|option|p|pre|q|s|section|small|span|strike|strong|style|sub|sup|table|tbody|td|th"
@@ -28,7 +28,7 @@ _ENTITY = re.compile(r"&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 
 
 def clean_text(text: str) -> str:
-    """Return the text without HTML tags, with entities resolved, normalised as pairs.normalise_text says."""
+    """Return the text without HTML tags, with entities resolved, normalised as by normalise_text."""
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "&" in text:

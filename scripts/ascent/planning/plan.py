@@ -16,7 +16,7 @@ from ..components import module_of
 from ..errors import AscentError
 from ..model.contract import own_pooling
 from ..model.shape import Shape, forward_flops, read_shape, trained_weights
-from ..pairs.filters.select import with_positives
+from ..pairs.select import with_positives
 from ..pairs.table import read_pairs
 from ..recipes.recipes import Recipes, kind_of
 from ..settings.evaluation import LocalTask

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..files import digest_of
 from ..settings.base import Settings
-from ..settings.pairs import Dataset, Preparation, Scoring, Threshold
+from ..settings.pairs import Dataset, Filtering, Preparation, Scoring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,23 +17,22 @@ class DatasetSteps:
 
     name: str
     dataset: Dataset
-    against: list[str]
-    """Corpora and tasks of mteb whose test texts are kept out."""
     settings: dict[str, Settings]
     keys: dict[str, str]
 
 
-def dataset_steps(name: str, dataset: Dataset, against: list[str]) -> DatasetSteps:
+def dataset_steps(name: str, dataset: Dataset) -> DatasetSteps:
     """Return the steps of a data set."""
-    settings = {"prepared": part(Preparation, dataset.model_copy(update={"decontaminate": against}))}
+    early, late = dataset.filters[: dataset.unscored], dataset.filters[dataset.unscored :]
+    settings = {"prepared": part(Preparation, dataset.model_copy(update={"filters": early}))}
     if dataset.teacher:
-        settings["scored"] = part(Scoring, dataset)
-    settings["pairs"] = part(Threshold, dataset)
+        settings["scored"] = Scoring(teacher=dataset.teacher, task=dataset.task)
+    settings["pairs"] = part(Filtering, dataset.model_copy(update={"filters": late}))
     keys, above = {}, []
     for step, own in settings.items():
         above.append([step, own.model_dump(mode="json", by_alias=True)])
         keys[step] = f"{name}-{digest_of(above)[:8]}"
-    return DatasetSteps(name=name, dataset=dataset, against=against, settings=settings, keys=keys)
+    return DatasetSteps(name=name, dataset=dataset, settings=settings, keys=keys)
 
 
 def part(kind: type[Settings], whole: Settings) -> Settings:

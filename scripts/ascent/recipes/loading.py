@@ -9,6 +9,7 @@ from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
 from ..layout import SHARED_FOLDERS
 from ..settings.adapters import SOFT_TOKEN
+from ..settings.filters import compared_with
 from ..settings.recipe import Config, Recipe
 from ..settings.training import PretrainStage, Training, TrainStage
 from ..settings.validation import check
@@ -115,12 +116,12 @@ def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
     known(recipe.base.model, config.models, "the model", "base.model")
     for name, dataset in recipe.data.items():
         known(dataset.corpus, config.corpora, "the corpus", f"data.{name}.corpus")
-        for each in dataset.decontaminate:
+        for each in compared_with(dataset.filters):
             if each not in config.corpora:
                 words = [*config.corpora, *mteb_tasks()["tasks"], *mteb_tasks()["benchmarks"]]
-                known(each, words, "the corpus or task", f"data.{name}.decontaminate")
+                known(each, words, "the corpus or task", f"data.{name}.filters")
         if dataset.teacher:
-            known(dataset.teacher.model, config.models, "the model", f"data.{name}.teacher.model")
+            known(dataset.teacher.model, config.models, "the model", f"data.{name}.filters")
     graph = {}
     for name, stage in recipe.stages.items():
         for parent in stage.parents:

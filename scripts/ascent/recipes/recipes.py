@@ -13,6 +13,7 @@ from .. import layout
 from ..errors import AscentError
 from ..files import read_json
 from ..settings.evaluation import TaskSettings
+from ..settings.filters import compared_with
 from ..settings.model import Contract
 from ..settings.pairs import Dataset
 from ..settings.recipe import Config, Recipe
@@ -59,16 +60,23 @@ class Recipes:
     @cached_property
     def _steps(self) -> dict[tuple[str, str], DatasetSteps]:
         return {
-            (recipe, name): dataset_steps(name, dataset, self._decontamination(dataset))
+            (recipe, name): dataset_steps(name, self._with_tasks(dataset))
             for recipe, settings in self.recipes.items()
             for name, dataset in settings.data.items()
         }
 
-    def _decontamination(self, dataset: Dataset) -> list[str]:
-        """Return the corpora and mteb's tasks that a data set must not overlap with; a benchmark stands for its tasks."""
-        names, corpora = dataset.decontaminate, self.config.corpora
-        expanded = ([name] if name in corpora else mteb_tasks()["benchmarks"].get(name, [name]) for name in names)
-        return list(dict.fromkeys(each for part in expanded for each in part))
+    def _with_tasks(self, dataset: Dataset) -> Dataset:
+        """Return a data set whose filters name the tasks of a benchmark in its place."""
+        corpora, benchmarks = self.config.corpora, mteb_tasks()["benchmarks"]
+        filters = []
+        for each in dataset.filters:
+            settings = each.settings
+            if settings.needs == "rows":
+                tasks = [[name] if name in corpora else benchmarks.get(name, [name]) for name in settings.against]
+                against = list(dict.fromkeys(name for part in tasks for name in part))
+                each = type(each)(**{settings.component(): settings.model_copy(update={"against": against})})
+            filters.append(each)
+        return dataset.model_copy(update={"filters": filters})
 
     def source_files(self, kind: str, name: str) -> list[str]:
         """Return the files of this machine that a corpus or a model is retrieved from; a folder stands for its files."""
@@ -154,7 +162,7 @@ class Recipes:
     def tested_tasks(self) -> list[str]:
         """Names of mteb's tasks whose texts are kept out of training."""
         names = {name for recipe in self.recipes for name in self.registered_tasks(recipe)}
-        names |= {name for steps in self.all_steps for name in steps.against}
+        names |= {name for steps in self.all_steps for name in compared_with(steps.dataset.filters)}
         return sorted(names - self.config.corpora.keys())
 
     def training_data(self, recipe: str) -> list[str]:

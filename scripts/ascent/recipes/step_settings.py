@@ -15,7 +15,7 @@ from ..settings.validation import dump
 from .dataset_steps import part
 from .recipes import Recipes
 
-STEP_SETTINGS = {"prepared": layout.PREPARATION, "scored": layout.SCORING, "pairs": layout.THRESHOLD}
+STEP_SETTINGS = {"prepared": layout.PREPARATION, "scored": layout.SCORING, "pairs": layout.FILTERING}
 
 
 def settings_files(recipes: Recipes) -> dict[str, str]:

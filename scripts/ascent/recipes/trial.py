@@ -32,8 +32,7 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     values = _changed(recipe.model_dump(mode="json", by_alias=True), _changes(trial, corpora))
     for dataset in values["data"].values():
         dataset["rows"] = min(trial.rows, dataset["rows"] or trial.rows)
-        if "filters" in dataset:
-            dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
+        dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
     for stage in values["stages"].values():
         if "max_steps" in stage:
             stage["max_steps"] = min(trial.steps, stage["max_steps"] or trial.steps)
@@ -62,18 +61,16 @@ def _changes(trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any]
         "corpus": lambda name: trial.corpora.get(name, name),
         "max_tokens": lambda number: min(number, trial.max_tokens),
         "batch_size": lambda number: min(number, trial.batch_size),
+        "against": lambda names: [trial.corpora.get(name, name) for name in names if name in corpora],
         "every_steps": lambda number: min(number, trial.steps),
         "teacher": lambda teacher: teacher and _teacher(teacher, trial),
         "adapter": lambda adapter: adapter and adapter | ({"type": "lora"} if adapter["type"] == "qlora" else {}),
     }
-    for key in ("against", "decontaminate"):
-        changes[key] = lambda names: [trial.corpora.get(name, name) for name in names if name in corpora]
     if trial.model:
         changes |= {
             "dimension": lambda number: number and min(number, trial.dimensions),
             "targets": lambda _: "all-linear",
             "max_share_of_positive": lambda _: 2,
-            "min_score": lambda score: score if score is None else -1e9,
             "score": lambda score: score | {"min": -1e9},
         }
     return changes

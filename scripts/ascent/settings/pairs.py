@@ -1,15 +1,16 @@
 """Which rows of a corpus become a data set."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from .base import Count, Settings, Split, TaskType
+from .base import Count, Settings, Split, TaskType, as_written
+from .filters import AnyFilter, compared_with
 from .model import Backbone
 
 
-class Preparation(Settings):
-    """Which rows of a corpus become training pairs, and what their texts must be like."""
+class CorpusRows(Settings):
+    """Which rows of a corpus are taken."""
 
     corpus: str
     """Name of a corpus in config/corpora.yaml."""
@@ -18,42 +19,36 @@ class Preparation(Settings):
     rows: Count | None = None
     """Take the first rows of the split only, this many. Default: all."""
     task: TaskType = "retrieval"
-    """Which of the corpus's rows, and the task type that chooses the prompt."""
+    """Which of the corpus's rows. This task type also chooses the prompts."""
     positive: Literal["given", "query"] = "given"
-    """`query`: each query is its own positive, without negatives and label, and only dropout tells the two apart (SimCSE, arXiv
-    2104.08821)."""
-    query_characters: tuple[Count, Count] = (1, 2000)
-    """Shortest and longest query that is kept."""
-    positive_characters: tuple[Count, Count] = (1, 100_000)
-    """Shortest and longest positive that is kept."""
-    decontaminate: list[str] = []
-    """Corpora whose validation and test queries may not occur here: a pair with such a text, as query or positive, is dropped.
-    Also tasks and benchmarks of mteb, such as `MTEB(eng, v2)`: then all texts that they test with but documents."""
-
-    @model_validator(mode="after")
-    def _some_lengths(self):
-        for key in ("query_characters", "positive_characters"):
-            shortest, longest = getattr(self, key)
-            if shortest > longest:
-                raise ValueError(f"{key} [{shortest}, {longest}] admit no text: give the shorter length first")
-        return self
+    """`query`: each query is its own positive, without negatives and label, and only dropout makes their embeddings differ
+    (SimCSE, arXiv 2104.08821)."""
 
 
-class Dataset(Preparation):
-    """Training pairs: the rows of a corpus that pass the filters. Shared by recipes: the same name means the same rows."""
+class Preparation(CorpusRows):
+    """preparation.yaml: which rows of a corpus are taken, and the filters that run before pairs are scored."""
 
-    teacher: Backbone | None = None
-    """A model that scores each pair by the similarity of its two texts."""
-    min_score: float | None = None
-    """Pairs that the teacher scores lower are dropped."""
+    filters: list[AnyFilter]
+    """The filters, in order."""
 
-    @model_validator(mode="after")
-    def _threshold_needs_teacher(self):
-        if (self.min_score is None) != (self.teacher is None):
-            raise ValueError("min_score and teacher go together: give both or neither")
-        if self.teacher and self.positive == "query":
-            raise ValueError("positive: query leaves a teacher nothing to score, since both texts are one: leave teacher out")
-        return self
+    @property
+    def against(self) -> list[str]:
+        """The corpora and tasks whose rows these filters need."""
+        return compared_with(self.filters)
+
+
+class Filtering(Settings):
+    """filtering.yaml: the filters from the first that needs scores on."""
+
+    positive: Literal["given", "query"]
+    """As in preparation.yaml."""
+    filters: list[AnyFilter]
+    """The filters, in order."""
+
+    @property
+    def against(self) -> list[str]:
+        """The corpora and tasks whose rows these filters need."""
+        return compared_with(self.filters)
 
 
 class Scoring(Settings):
@@ -65,8 +60,43 @@ class Scoring(Settings):
     """The task type, which chooses the prompts."""
 
 
-class Threshold(Settings):
-    """threshold.yaml: which scored pairs are kept."""
+class Dataset(CorpusRows):
+    """Training pairs: the rows of a corpus that pass the filters. Shared by recipes: the same name means the same rows."""
 
-    min_score: float | None
-    """Pairs that the teacher scores lower are dropped."""
+    filters: list[AnyFilter] = Field(["clean", "empty", "length", "duplicate"], validate_default=True)
+    """The filters, in order. An item is a filter's name, or a map from its name to its settings; a filter may come twice."""
+
+    @property
+    def teacher(self) -> Backbone | None:
+        """The model that scores the pairs for the filters that need scores."""
+        return next((each.settings.teacher for each in self.filters if each.settings.needs == "scores"), None)
+
+    @property
+    def unscored(self) -> int:
+        """How many filters stand before the first that needs scores."""
+        needs = [each.settings.needs for each in self.filters]
+        return needs.index("scores") if "scores" in needs else len(needs)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_of_filters(cls, given: Any) -> Any:
+        former = ("query_characters", "positive_characters", "decontaminate", "teacher", "min_score")
+        keys = [key for key in former if key in given] if isinstance(given, dict) else []
+        if not keys:
+            return given
+        length = {side: given[f"{side}_characters"] for side in ("query", "positive") if f"{side}_characters" in given}
+        against, score = given.get("decontaminate"), {"teacher": given.get("teacher"), "min": given.get("min_score")}
+        filters = given.get("filters") or ["clean", "empty", {"length": length} if length else "length", "duplicate"]
+        filters = [*filters, *([{"contamination": {"against": against}}] if against else [])]
+        filters = [*filters, *([{"score": score}] if score["teacher"] is not None or score["min"] is not None else [])]
+        words = f"{', '.join(keys)} {'are settings' if len(keys) > 1 else 'is a setting'} of filters now"
+        raise ValueError(f"{words}; write filters: {as_written(filters)}")
+
+    @model_validator(mode="after")
+    def _one_teacher(self):
+        teachers = [each.settings.teacher for each in self.filters if each.settings.needs == "scores"]
+        if any(teacher != teachers[0] for teacher in teachers):
+            raise ValueError("its filters name different teachers, but pairs are scored once; name the same teacher in all")
+        if teachers and self.positive == "query":
+            raise ValueError("positive: query leaves a teacher nothing to score, since both texts are one; remove the filter")
+        return self

@@ -1,1 +1,1 @@
-"""What a larger model says of texts, for another to learn."""
+"""A larger model's scores and embeddings, for a stage to learn from."""

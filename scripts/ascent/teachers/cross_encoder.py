@@ -1,4 +1,4 @@
-"""A cross-encoder as teacher."""
+"""A cross-encoder as a teacher."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..model.contract import weights_digest
 from ..model.encoder import CPU_TOKENS, GPU_TOKENS
 from ..model.precision import precision_dtype
 
-# Pairs or texts that are tokenised, or whose embeddings are multiplied, at a time: 100,000 of 500 tokens are 400 MB.
+# Pairs or texts to tokenise, or embeddings to multiply, at a time: 100,000 of 500 tokens are 400 MB.
 CHUNK = 100_000
 
 
@@ -23,13 +23,13 @@ class CrossEncoder:
     """A model for sequence classification with one label, which reads a query and a document together.
 
     Only safetensors are read, and no code of the folder is run. precision: see TrainStage.precision. tokens_per_batch: padded
-    tokens that are read at a time. Raises AscentError when the folder holds another kind of model.
+    tokens per forward pass. Raises AscentError if the folder holds another kind of model.
     """
 
     def __init__(self, folder: Path, *, max_tokens: int, precision: str = "auto", tokens_per_batch: int | None = None):
         if not (folder / "config.json").exists():
-            raise AscentError(f"{folder}: holds no config.json, so it is no model folder; check the model's source.")
-        weights_digest(folder)  # refuses a folder without safetensors
+            raise AscentError(f"{folder}: has no config.json, so it is not a model folder; check the model's source.")
+        weights_digest(folder)  # raises for a folder without safetensors
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = precision_dtype(precision, self.device)
         self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
@@ -40,17 +40,17 @@ class CrossEncoder:
         )
         if loaded["missing_keys"]:
             raise AscentError(
-                f"{folder}: has no weights for {min(loaded['missing_keys'])}, so it is no model for sequence classification; "
-                "take a cross-encoder."
+                f"{folder}: has no weights for {min(loaded['missing_keys'])}, so it is not a model for sequence "
+                "classification; use a cross-encoder."
             )
         if model.config.num_labels != 1:
-            raise AscentError(f"{folder}: gives {model.config.num_labels} logits, but a score is one; take another teacher.")
+            raise AscentError(f"{folder}: gives {model.config.num_labels} logits, but a score is one; use another teacher.")
         longest = longest_input(model)
         if longest is not None and max_tokens > longest:
             raise AscentError(
                 f"{folder}: takes at most {longest} tokens, but max_tokens is {max_tokens}; lower it in the recipe."
             )
-        if model.config.pad_token_id is None:  # by which a decoder finds each row's last token
+        if model.config.pad_token_id is None:  # a decoder finds each row's last token by it
             model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model = model.to(self.device).eval()
 
@@ -58,7 +58,7 @@ class CrossEncoder:
     def score(self, queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
         """Return the logit of each query with its document: float32 (pairs,).
 
-        Raises AscentError when one is not finite.
+        Raises AscentError if one is not finite.
         """
         scores = np.empty(len(queries), dtype=np.float32)
         with tqdm(total=len(queries), unit="pair", disable=None) as bar:
@@ -74,5 +74,5 @@ class CrossEncoder:
                     bar.update(len(batch))
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores))[0])
-            raise AscentError(f"{self.folder}: the score of {documents[row][:60]!r} is not finite; take another teacher.")
+            raise AscentError(f"{self.folder}: the score of {documents[row][:60]!r} is not finite; use another teacher.")
         return scores

@@ -1,8 +1,8 @@
-"""What a teacher says of the rows that a stage trains on.
+"""A teacher's scores and embeddings of the rows that a stage trains on.
 
-Its scores of their documents are a table: query_id, positive_id, negative_ids and scores, those of the positive and of each
-negative; one row for each, in the same order. Its embeddings are a folder: embeddings.npy, float16 (texts, dimension), the
-distinct queries and then the distinct documents, in the order in which they first come; and meta.json, whose they are.
+Scores are a table: query_id, positive_id, negative_ids and scores, which are those of the positive and of each negative; one
+row per row of the data set, in the same order. Embeddings are a folder: embeddings.npy, float16 (texts, dimension), the distinct
+queries and then the distinct documents, in order of first occurrence; and meta.json, with the digests of their pairs.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ _SCHEMA = pa.schema(
 
 
 def candidates(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return query and document of each row's positive and negatives, one row after another."""
+    """Return the query with each of its row's documents, the positive first, one row after another."""
     return rows.select("query", document=pl.concat_list("positive", "negatives")).explode("document")
 
 
@@ -39,11 +39,11 @@ def write_scores(path: Path, rows: pl.DataFrame, scores: np.ndarray) -> None:
 def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
     """Return the scores of the rows' candidates: float32 (candidates,).
 
-    Raises AscentError when the table is of other rows, or a score is missing or not finite.
+    Raises AscentError if the table was made for other rows, or a score is missing or not finite.
     """
     table = pl.from_arrow(read_columns(path, _SCHEMA))
     if not table.select(_IDS).equals(_ids(rows)):
-        raise AscentError(f"{path}: holds scores of other pairs or negatives than the stage trains on; score them again.")
+        raise AscentError(f"{path}: was made for other pairs or negatives than the stage trains on; score them again.")
     scores = table["scores"].explode().cast(pl.Float32)
     counted = (table["scores"].list.len() == table["negative_ids"].list.len() + 1).all()
     if not counted or scores.null_count() or not scores.is_finite().all():
@@ -52,11 +52,11 @@ def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
 
 
 def stored_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
-    """Return the scores that a pair table's rows came with: float32 (candidates,). Raises AscentError when a row has none."""
+    """Return the scores that came with a pair table's rows: float32 (candidates,). Raises AscentError if a row has none."""
     if missing := rows["scores"].null_count():
         raise AscentError(
-            f"{path}: {missing} of {len(rows)} rows have no stored scores for the stage to learn; name their columns in the "
-            "corpus's `reader` (positive_scores, negative_scores), or take a model as teacher."
+            f"{path}: {missing} of {len(rows)} rows have no stored scores for the stage to learn from; name their columns in "
+            "the corpus's `reader` (positive_scores, negative_scores), or use a model as the teacher."
         )
     return rows["scores"].explode().cast(pl.Float32).to_numpy()
 
@@ -69,10 +69,10 @@ def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Path, negative
 
 
 def embeddings_file(folder: Path, pairs: Path, negatives: Path | None) -> Path:
-    """Return where the embeddings of a folder lie. Raises AscentError when they are of other rows, or damaged."""
+    """Return a folder's file of embeddings. Raises AscentError if they were made for other rows, or are damaged."""
     path, meta = folder / "embeddings.npy", read_json(folder / "meta.json")
     if meta != _origin(pairs, negatives) | {"sha256": sha256_file(path) if path.exists() else None}:
-        raise AscentError(f"{folder}: holds embeddings of other pairs or negatives, or damaged ones; remove it and run again.")
+        raise AscentError(f"{folder}: is damaged, or was made for other pairs or negatives; remove it and re-run.")
     return path
 
 

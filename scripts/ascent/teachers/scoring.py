@@ -1,4 +1,4 @@
-"""A teacher's scores of documents, its embeddings of texts."""
+"""A teacher's scores of pairs and documents, and its embeddings of texts."""
 
 from pathlib import Path
 
@@ -8,31 +8,39 @@ import polars as pl
 from ..errors import AscentError
 from ..model.encoder import Encoder
 from ..pairs.table import distinct_texts
+from ..settings.pairs import Scoring
 from ..settings.teachers import BiEncoderTeacher, Teaching
 from .cross_encoder import CHUNK, CrossEncoder
 from .outputs import candidates
 
 
+def score_pairs(scoring: Scoring, folder: Path, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return query_id, positive_id and score of each pair: the inner product of its embeddings by a bi-encoder."""
+    encoder = Encoder.of_backbone(folder, scoring.teacher)
+    queries = encoder.encode(pairs["query"].to_list(), side="query", task=scoring.task, progress=True)
+    positives = encoder.encode(pairs["positive"].to_list(), side="document", task=scoring.task, progress=True)
+    return pairs.select("query_id", "positive_id").with_columns(score=pl.Series((queries * positives).sum(axis=1)))
+
+
 def score_with_teacher(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> np.ndarray:
     """Return the teacher's score of each row's positive and negatives, one row after another: float32 (candidates,).
 
-    folder: the teacher as it was retrieved. rows: see negatives.table.training_rows.
+    folder: the retrieved teacher. rows: see negatives.table.training_rows.
     """
     pairs = candidates(rows)
     teacher = teaching.teacher
     if isinstance(teacher, BiEncoderTeacher):
         return _similarities(Encoder.of_backbone(folder, teacher), teaching.task, pairs)
-    distinct = pairs.unique(maintain_order=True)  # a query with two answers asks twice of the same negatives
+    distinct = pairs.unique(maintain_order=True)  # the negatives of a query with two answers come twice
     scores = CrossEncoder(folder, max_tokens=teacher.max_tokens).score(distinct["query"], distinct["document"])
     scored = distinct.with_columns(score=pl.Series(scores))
     return pairs.join(scored, ["query", "document"], how="left", maintain_order="left")["score"].to_numpy()
 
 
 def embed_with_teacher(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> np.ndarray:
-    """Return the teacher's embeddings of the rows' distinct queries, then of their distinct documents, in the order in which they
-    first come: float16 (texts, dimension). Only a bi-encoder has any.
+    """Return a bi-encoder's embeddings of the rows' distinct queries, then of their distinct documents.
 
-    Raises AscentError when a number is too large for float16.
+    float16 (texts, dimension), in order of first occurrence. Raises AscentError if a number is too large for float16.
     """
     encoder = Encoder.of_backbone(folder, teaching.teacher)
     parts = []

@@ -1,4 +1,4 @@
-"""The tokens of a data set, mapped into memory; see tokenise.py for the form."""
+"""The tokens of a data set, mapped into memory. tokenise.py describes the files."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ META = "meta.json"
 
 
 class TokenisedPairs:
-    """A folder that tokenise_pairs has made; its arrays by their names, mapped and not read.
+    """A folder made by tokenise_pairs, with its arrays by name, mapped and not read.
 
-    Raises AscentError when a file is missing or not of the size that it was written with.
+    Raises AscentError if a file is missing or its size has changed.
     """
 
     def __init__(self, folder: Path):
@@ -22,8 +22,8 @@ class TokenisedPairs:
         for name, expected in self.meta["files"].items():
             path = folder / name
             if not path.exists() or path.stat().st_size != expected["bytes"]:
-                raise AscentError(f"{path}: is not as tokenise_pairs wrote it; remove {folder} and run again.")
-        # A plain array is read several times as fast as a memmap, item by item.
+                raise AscentError(f"{path}: is missing or damaged; remove {folder} and re-run.")
+        # Single items of a plain array are read several times faster than those of a memmap.
         arrays = {name: np.load(folder / name, mmap_mode="r").view(np.ndarray) for name in self.meta["files"]}
         self.tokens, self.offsets, self.text_ids = (arrays[f"{name}.npy"] for name in ("tokens", "offsets", "text_ids"))
         self.queries, self.documents = arrays["queries.npy"], arrays["documents.npy"]
@@ -41,7 +41,7 @@ class TokenisedPairs:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of meta.json, which holds those of all files."""
+        """The SHA-256 of meta.json, which holds the SHA-256 of every file."""
         return sha256_file(self.folder / META)
 
     def text(self, index: int) -> np.ndarray:
@@ -49,7 +49,7 @@ class TokenisedPairs:
         return np.array(self.tokens[self.offsets[index] : self.offsets[index + 1]])
 
     def prompt_length(self, index: int) -> int:
-        """Return how many of a text's tokens, at its beginning, pooling leaves out."""
+        """Return how many tokens at the start of a text pooling leaves out."""
         return self.meta["prompt_lengths"]["query" if index < self.meta["texts"]["query"] else "document"]
 
     def documents_of(self, row: int) -> list[int]:
@@ -67,9 +67,9 @@ class TokenisedPairs:
 
     def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts' ids."""
-        found = np.minimum(np.searchsorted(self.asked, queries), len(self.asked) - 1)
-        places = np.flatnonzero(self.asked[found] == queries)
-        begin, end = self.answer_offsets[found[places]], self.answer_offsets[found[places] + 1]
+        nearest = np.minimum(np.searchsorted(self.asked, queries), len(self.asked) - 1)
+        places = np.flatnonzero(self.asked[nearest] == queries)
+        begin, end = self.answer_offsets[nearest[places]], self.answer_offsets[nearest[places] + 1]
         counts = end - begin
         first = np.repeat(np.cumsum(counts) - counts, counts)  # of each answer's query, among all that are returned
         return np.repeat(places, counts), self.answers[np.repeat(begin, counts) + np.arange(len(first)) - first]

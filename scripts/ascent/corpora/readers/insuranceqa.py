@@ -1,7 +1,7 @@
-"""InsuranceQA (Feng et al. 2015, arXiv 1508.01585) as the package insuranceqa-data holds it.
+"""InsuranceQA (Feng et al. 2015, arXiv 1508.01585) in the form of the package insuranceqa-data.
 
 {train,valid,test}.json.gz: question id -> {en, zh, domain, answers: ids, negatives: 200 ids};
-answers.json.gz: answer id -> {en, zh}. Each question gives retrieval rows and, with its domain, a
+answers.json.gz: answer id -> {en, zh}. Each question makes retrieval rows and, with its domain, a
 classification row.
 """
 
@@ -19,7 +19,7 @@ NEGATIVES = 20
 
 
 def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Rejected]:
-    """Yield the rows of each split, then the pools. A training question comes with its first answer only."""
+    """Yield the rows of each split, then the pools. A training question has its first answer only."""
     answers = read_json_rows(folder / "answers.json.gz")
     questions = {
         split: read_json_rows(folder / f"{name}.json.gz")
@@ -37,7 +37,7 @@ def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Reje
             except BadRow as reason:
                 yield Rejected(f"{split}:{id}", str(reason))
             except KeyError as error:
-                raise AscentError(f"{folder}: question {id} of {split} lacks {error}; retrieve it again.") from None
+                raise AscentError(f"{folder}: question {id} of {split} lacks {error}; retrieve the corpus again.") from None
     for split, ids in pools.items():
         for id in ids:
             try:
@@ -62,8 +62,8 @@ def _rows(question: dict, answers: dict, split: str, language: str) -> list[Pair
 def _slice(questions: dict, answer_ids: list[str], slice: Slice, folder: Path) -> tuple[dict, dict]:
     """Draw the questions of each split and the two pools.
 
-    The order of the draws is part of the slice: the test questions and their pool, then, from the same random
-    state, the training questions; the validation slice as the test one, from a state of its own.
+    The order of the draws is part of the slice: first the test questions and their pool, then the training questions from the
+    same random state. The validation slice is drawn like the test slice, from its own state.
     """
     for split, rows in questions.items():
         if len(rows) < getattr(slice, split):

@@ -1,8 +1,8 @@
 """Pairs of texts with a human score: the classic similarity sets. All rows are sts rows of the split test.
 
-Two forms: a tab-separated list (text, text, score; lines that begin with # are comments), as SimLex-999 and
-WordSim-353 have; or, when `texts` is given, a square matrix of scores between the lines of a file, as Lee,
-Pincombe and Welsh (2005) have, of which the part above the diagonal is read.
+There are two forms: a tab-separated list (text, text, score; lines that begin with # are comments), as in SimLex-999 and
+WordSim-353; or, if `texts` is given, a square matrix of scores between the lines of that file, as in Lee, Pincombe and Welsh
+(2005). Only the part above the diagonal is read.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Tables: jsonl, csv, tsv and parquet, each optionally compressed (gz, zst).
 
-csv and tsv have a header. csv is quoted as RFC 4180 says; tsv is not quoted, as in MS MARCO: a quote is text.
+csv and tsv have a header. csv is quoted by RFC 4180; tsv is not quoted, as in MS MARCO: a quotation mark is text.
 """
 
 import csv
@@ -62,7 +62,7 @@ def _pairs(cells: dict, split: str, settings: Table) -> list[Pair]:
 
 
 def _scored(cells: dict, texts: str, scores: str | None, what: str) -> list[tuple[Any, float | None]]:
-    """Return each text of a cell with its score; None without a column of scores, or without a text."""
+    """Return each text of a cell with its score: None without a column of scores, or without a text."""
     values = _as_list(cells.get(texts))
     if scores is None:
         return [(value, None) for value in values]
@@ -92,7 +92,7 @@ def _as_list(cell: Any) -> list:
 
 
 def _rows(folder: Path, patterns: list[str], wanted: list[str]) -> Iterator[tuple[str, dict | str]]:
-    """Yield (file:row, cells by column or why there are none). A column that is in no row is an error."""
+    """Yield (file:row, cells by column or why there are none). Raise AscentError for a column that no row has."""
     for path in (path for pattern in patterns for path in matching_files(folder, pattern)):
         seen: set[str] = set()
         try:
@@ -101,7 +101,7 @@ def _rows(folder: Path, patterns: list[str], wanted: list[str]) -> Iterator[tupl
                     seen.update(cells)
                 yield f"{path.name}:{number}", cells
         except (OSError, pa.ArrowInvalid, csv.Error) as error:
-            raise AscentError(f"{path}: cannot be read to its end ({error}); replace the file.") from None
+            raise AscentError(f"{path}: cannot be read to its end ({error}); replace it.") from None
         missing = [name for name in wanted if name not in seen]
         if seen and missing:
             raise AscentError(

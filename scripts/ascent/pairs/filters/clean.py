@@ -1,20 +1,21 @@
-"""Remove what is not text: HTML tags and entities, uneven white space, decomposed Unicode. Drops nothing."""
+"""Remove what is not text: HTML tags and entities, uneven white space, decomposed Unicode. Drop nothing."""
 
 import polars as pl
 
-from ...settings.pairs import Preparation
+from ...settings.filters import Clean
 from ..text import clean_text, text_id
+from . import Context
 
 
-def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
-    """Clean all texts and mend their ids. A negative of which nothing is left is removed, with its score."""
+def judge(pairs: pl.DataFrame, settings: Clean, context: Context) -> pl.DataFrame:
+    """Clean all texts and update their ids. Remove a negative that is empty then, with its score."""
     queries = [clean_text(text) for text in pairs["query"]]
     positives = [clean_text(text) for text in pairs["positive"]]
     cleaned = [[clean_text(text) for text in row] for row in pairs["negatives"].to_list()]
     negatives = [list(filter(None, row)) for row in cleaned]
     scores = [
-        own and [own[0], *(score for score, text in zip(own[1:], row, strict=True) if text)]
-        for own, row in zip(pairs["scores"].to_list(), cleaned, strict=True)
+        before and [before[0], *(score for score, text in zip(before[1:], row, strict=True) if text)]
+        for before, row in zip(pairs["scores"].to_list(), cleaned, strict=True)
     ]
     return pairs.with_columns(
         query=pl.Series(queries, dtype=pl.String),

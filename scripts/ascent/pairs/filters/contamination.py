@@ -1,14 +1,15 @@
-"""Drop pairs that would leak an evaluation: a text of theirs is a validation or test query."""
+"""Drop pairs with a text that a model is tested with."""
 
 import polars as pl
 
-from ...settings.pairs import Preparation
+from ...settings.filters import Contamination
 from ..leakage import evaluation_keys, leakage_key
+from . import Context
 
 
-def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
-    """Drop pairs with a text that is, but for case and punctuation, a query of `dataset.decontaminate`."""
-    rows = against.filter(pl.col("dataset").is_in(dataset.decontaminate))
+def judge(pairs: pl.DataFrame, settings: Contamination, context: Context) -> pl.DataFrame:
+    """Drop pairs with a text that equals a validation or test query of `against`, whatever its case and punctuation."""
+    rows = context.against.filter(pl.col("dataset").is_in(settings.against))
     keys = {split: set(evaluation_keys(rows, split)) for split in ("test", "validation")}
     return pairs.with_columns(
         reason=pl.coalesce(

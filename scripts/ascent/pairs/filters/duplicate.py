@@ -1,13 +1,14 @@
-"""Drop exact repetitions. (Near ones need another filter.)"""
+"""Drop exact duplicates."""
 
 import polars as pl
 
-from ...settings.pairs import Preparation
+from ...settings.filters import Duplicate
+from . import Context
 
 
-def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
-    """Drop a pair that occurred before, and a pair of a text with itself, which teaches nothing unless it is asked for."""
-    itself = (pl.col("query_id") == pl.col("positive_id")) & (dataset.positive != "query")
+def judge(pairs: pl.DataFrame, settings: Duplicate, context: Context) -> pl.DataFrame:
+    """Drop a pair that occurred before, and a pair of a text with itself unless the data set's positives are its queries."""
+    itself = (pl.col("query_id") == pl.col("positive_id")) & (context.positive != "query")
     return pairs.with_columns(
         reason=pl.when(~pl.struct("query_id", "positive_id").is_first_distinct())
         .then(pl.lit("the pair occurred before"))

@@ -1,12 +1,13 @@
-"""Drop rows in which a text is empty, often after cleaning."""
+"""Drop rows with an empty text, as cleaning may leave it."""
 
 import polars as pl
 
-from ...settings.pairs import Preparation
+from ...settings.filters import Empty
+from . import Context
 
 
-def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
-    """Drop rows whose query or positive has no character."""
+def judge(pairs: pl.DataFrame, settings: Empty, context: Context) -> pl.DataFrame:
+    """Drop rows whose query or positive is empty."""
     return pairs.with_columns(
         reason=pl.when(pl.col("query") == "")
         .then(pl.lit("empty query"))

@@ -1,17 +1,15 @@
-"""Drop rows whose texts are shorter or longer than the data set's bounds, in characters."""
+"""Drop rows whose texts are too short or too long, in characters."""
 
 import polars as pl
 
-from ...settings.pairs import Preparation
+from ...settings.filters import Length
+from . import Context
 
 
-def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
-    """Drop rows outside `query_characters` or `positive_characters`; the bounds themselves are kept."""
+def judge(pairs: pl.DataFrame, settings: Length, context: Context) -> pl.DataFrame:
+    """Drop rows with a text outside its bounds, which are inclusive."""
     reasons = []
-    for side, (low, high) in {
-        "query": dataset.query_characters,
-        "positive": dataset.positive_characters,
-    }.items():
+    for side, (low, high) in {"query": settings.query, "positive": settings.positive}.items():
         length = pl.col(side).str.len_chars()
         reasons += [
             pl.when(length < low).then(pl.lit(f"{side} shorter than {low} characters")),

@@ -2,11 +2,10 @@
 
 import polars as pl
 
-from ...settings.pairs import Threshold
+from ...settings.filters import Score
+from . import Context
 
 
-def judge(pairs: pl.DataFrame, threshold: Threshold, against: pl.DataFrame) -> pl.DataFrame:
-    """Drop pairs whose column `score` is below `min_score`; the threshold itself is kept."""
-    return pairs.with_columns(
-        reason=pl.when(pl.col("score") < threshold.min_score).then(pl.lit(f"score below {threshold.min_score}"))
-    )
+def judge(pairs: pl.DataFrame, settings: Score, context: Context) -> pl.DataFrame:
+    """Drop pairs with a score below `min`."""
+    return pairs.with_columns(reason=pl.when(pl.col("score") < settings.min).then(pl.lit(f"score below {settings.min}")))

@@ -1,12 +1,12 @@
-"""Keep the rows of the corpus that the data set asks for: one split, one task type, perhaps the first only; and its positives."""
+"""The rows of a corpus that a data set takes. This is the first step of every data set, before its filters."""
 
 import polars as pl
 
-from ...settings.pairs import Preparation
+from ..settings.pairs import CorpusRows
 
 
-def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> pl.DataFrame:
-    """Drop rows of other splits and of other task types, and those behind the first `rows`."""
+def select(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
+    """Return all rows with the data set's positives and a column `reason`: null for the first `rows` of its split and task."""
     judged = with_positives(pairs, dataset).with_columns(
         reason=pl.when(pl.col("split") != dataset.split)
         .then(pl.format("split is {}, not " + dataset.split, "split"))
@@ -20,9 +20,8 @@ def judge(pairs: pl.DataFrame, dataset: Preparation, against: pl.DataFrame) -> p
     return judged.with_columns(reason=behind.otherwise("reason"))
 
 
-def with_positives(pairs: pl.DataFrame, dataset: Preparation) -> pl.DataFrame:
-    """Return the rows with the data set's positives: those given, or the queries, to which negatives, label and scores do not
-    belong."""
+def with_positives(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
+    """Return the rows with the data set's positives: the given ones, or the queries, without negatives, label and scores."""
     if dataset.positive == "given":
         return pairs
     return pairs.with_columns(
