@@ -98,3 +98,28 @@ def test_a_component_is_a_class_of_settings_and_a_file_of_its_name(kind):
     for name, component in components(kind).items():
         if "type" in component.model_fields:
             assert component.model_fields["type"].annotation == Literal[name]
+
+
+DOCUMENTS = [path for folder in (".", "docs", "config", "profiles/*") for path in REPOSITORY.glob(f"{folder}/*.md")]
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_documents_name_what_exists(document):
+    """Relative links with their anchors, files of code, and make's targets."""
+    text, wrong = document.read_text(), []
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        target = document.parent / link if link else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(f"{link}#{anchor}")
+    for path in re.findall(r"(?<![\w/.<>*])[\w./]+/[\w.]+\.(?:py|smk|md)\b(?![\w/])", re.sub(r"\]\([^)]*\)", "", text)):
+        if not path.startswith("results/") and not any((folder / path).exists() for folder in (REPOSITORY, LIBRARY)):
+            wrong.append(path)
+    targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    wrong += [f"make {name}" for name in re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.MULTILINE) if name not in targets]
+    assert wrong == []

@@ -17,7 +17,9 @@ from ascent.settings.validation import check
 from support.small_recipe import ROOT
 
 CONFIG = ROOT / "config"
-DOCUMENTS = ("README.md", "config/README.md", "CONTRIBUTING.md")
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")]
+# The first line of a part of a recipe in a document. Other blocks name their file: config.yaml in parts, recipes whole.
+PART = "Part of a recipe."
 SCHEMAS = {"config": config_schema(), "recipe": recipe_schema()}
 
 
@@ -31,10 +33,11 @@ def models(parent: type[Settings] = Settings) -> Iterator[type[Settings]]:
         yield from models(model)
 
 
-def blocks(document: str) -> list[tuple[str, dict]]:
-    """The YAML of a document: the file that its first line names, and its values."""
-    found = re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
-    return [(name, yaml.safe_load(text)) for name, text in found]
+def blocks(document: Path) -> list[tuple[str, dict]]:
+    """The YAML of a document: its first line, which says what it is, and its values."""
+    found = re.findall(r"^```yaml\n# (.+?)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(found) == document.read_text().count("```yaml"), "a block's first line does not say what it is"
+    return [(title, yaml.safe_load(text)) for title, text in found]
 
 
 def over(below, above):
@@ -44,7 +47,7 @@ def over(below, above):
     return {**below, **{key: over(below.get(key), value) for key, value in above.items()}}
 
 
-# What a part of a recipe, as docs show it, is laid over.
+# What a part of a recipe in a document is laid over.
 WHOLE = {
     "base": {"model": "m"},
     "data": {"questions": {"corpus": "c"}},
@@ -54,18 +57,14 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("document", ["docs/methods.md", "docs/training.md"])
-def test_the_parts_of_recipes_that_documents_show_are_right(document):
-    parts = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
-    assert parts
-    for text in parts:
-        part = yaml.safe_load(text)
-        part.pop("corpora", None)
-        if objective := part.pop("objective", None):
-            part["stages"] = {"contrastive": {"objective": objective, "data": ["questions"]}}
-        for key in ("base", "evaluate"):
-            part[key] = WHOLE[key] | part.get(key, {})
-        check(Recipe, WHOLE | part, text)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_parts_of_recipes_in_documents_are_accepted(document):
+    """Recipes are checked against the settings' classes; names of corpora and data sets are the reader's own."""
+    for title, part in blocks(document):
+        if title == PART:
+            for key in ("base", "evaluate"):
+                part[key] = WHOLE[key] | part.get(key, {})
+            check(Recipe, WHOLE | part, f"{document.name}: {part}")
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -144,18 +143,17 @@ def test_a_typo_is_refused(kind, path, value):
     assert complaints(kind, values) != []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_the_yaml_of_the_documents_is_accepted(document, tmp_path):
-    """Blocks for config.yaml are laid over it; a block for a recipe that is not complete is laid over the demo's."""
-    config, demo = read_config(), read_yaml(CONFIG / "recipes" / "demo.yaml")
-    found = blocks(document)
-    for values in (values for name, values in found if name in CONFIG_FILES):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_files_in_documents_are_accepted(document, tmp_path):
+    """Blocks of config.yaml and of the catalogue are laid over them; recipes are complete, and build."""
+    config = read_config()
+    files = [(title, values) for title, values in blocks(document) if title != PART]
+    for values in (values for title, values in files if title in CONFIG_FILES):
         config = over(config, values)
     assert complaints("config", config) == []
-    recipes = {Path(name).stem: values for name, values in found if name.startswith("config/recipes/")}
-    assert len(found) == (ROOT / document).read_text().count("```yaml"), "a block's first line names no file"
+    recipes = {Path(title).stem: values for title, values in files if title.startswith("config/recipes/")}
+    assert len(files) == len(recipes) + sum(title in CONFIG_FILES for title, _ in files), "a block names no file of config/"
     for name, values in recipes.items():
-        values = values if values.keys() >= set(SCHEMAS["recipe"]["required"]) else over(demo, values)
         assert complaints("recipe", values) == []
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
         assert load_recipes({**config, "recipes": [name], "recipe_folder": str(tmp_path)}).recipes
