@@ -219,7 +219,7 @@ def test_sentence_transformers_gives_the_same_outputs(folder, texts):
 
 
 def test_sentence_transformers_multi_vector_encoder_ranks_alike(folder, texts, contract):
-    """Its class for such models, put together from the folder's own modules as docs/methods.md says."""
+    """Its class for such models, put together from the folder's own modules."""
     paths = {module["name"]: module["path"] for module in json.loads((folder / "modules.json").read_text())}
     head = Dense.load(str(folder), subfolder=paths["multi_vector"])
     head.module_output_name = "token_embeddings"
