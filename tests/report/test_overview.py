@@ -110,7 +110,7 @@ def test_the_headline_is_the_first_retrieval_task_s(render):
     assert "Finds <letters> & more." in text
     assert "Finds &lt;letters&gt; &amp; more." in page
     assert "+0.087 nDCG@10 on Search: 0.733 by merge, which is released, and 0.646 by the base model." in text
-    assert "95 % interval of the difference: +0.066 to +0.110, paired over 1,400 queries." in text
+    assert "95% interval of the difference: +0.066 to +0.110, paired over 1,400 queries." in text
     assert "The released model is better, all comparisons of the recipe counted (adjusted p < 0.001)." in text
     assert "merge against the base, on 2 tasks: better on 1, worse on 1, no clear difference on 0." in text
     assert "Alike Spearman 0.500 0.462 \u22120.038 (\u22120.060 to \u22120.010) worse" in text
@@ -133,17 +133,17 @@ def test_the_headline_is_the_first_retrieval_task_s(render):
             NO_TESTS,
             "merge",
             "0.733 nDCG@10 on Search by merge, which is released. The base model was not evaluated on this task",
-            "95 %",
+            "95%",
         ),
-        (SCORES, NO_TESTS, "merge", "The base model has 0.646. No interval", "95 %"),
-        (SCORES, NO_TESTS, "base", "0.646 nDCG@10 on Search by base, which is released. The base model itself", "95 %"),
+        (SCORES, NO_TESTS, "merge", "The base model has 0.646. No interval", "95%"),
+        (SCORES, NO_TESTS, "base", "0.646 nDCG@10 on Search by base, which is released. The base model itself", "95%"),
         (SCORES, TESTS, "warm", "warm, the released stage, was not evaluated: there is no result to show.", "On every task"),
         (
             SCORES,
             re.sub(r"(0\.087000\t)0\.066000\t0\.110000", r"\1\t", TESTS),
             "merge",
             "and 0.646 by the base model. No interval could be computed. The released model is better",
-            "95 % interval of the difference",
+            "95% interval of the difference",
         ),
     ],
     ids=["chance", "no base", "untested", "base released", "not evaluated", "no interval"],

@@ -10,10 +10,9 @@ from ..components import module_of
 from ..errors import AscentError
 from ..pairs.table import Document, document_frame, pair_frame
 from ..settings.corpora import Reading
+from ..settings.evaluation import SEARCHED
 from .readers import Rejected
 
-# The positives of rows of these tasks belong to the documents of their split.
-SEARCHED = ("retrieval", "reranking")
 EXAMPLES = 5
 
 

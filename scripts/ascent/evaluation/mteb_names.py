@@ -38,6 +38,12 @@ def local_type(mteb_type: str) -> ModuleType | None:
     return next((file for key, file in local_types().items() if mteb_type == file.MTEB_TYPE or key == name), None)
 
 
+def units_name(mteb_type: str) -> str:
+    """Return what the units of a task of mteb are: queries, pairs or texts."""
+    file = local_type(mteb_type)
+    return file.UNITS if file else "texts"
+
+
 def metric_name(metric: str) -> str:
     """Return a metric of mteb as papers write it: ndcg_at_10 -> nDCG@10."""
     measure, _, depth = metric.partition("_at_")

@@ -3,7 +3,7 @@
 The model is fixed; what varies is the sample of queries (or texts, or pairs) in a task. So queries are resampled, and all
 stages see the same resample, because a hard query is hard for all of them.
 
-**Intervals** are 95 % BCa bootstrap intervals from 10,000 resamples (`scipy.stats.bootstrap`). Percentile intervals will not
+**Intervals** are 95% BCa bootstrap intervals from 10,000 resamples (`scipy.stats.bootstrap`). Percentile intervals will not
 do: nDCG and accuracy are skewed near 1, and resampling adds ties, which bias Spearman's correlation. BCa corrects both to
 second order (Efron 1987, doi:10.1080/01621459.1987.10478410).
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ..errors import AscentError
 from ..files import write_atomically
-from ..settings.base import TaskType
+from ..settings.evaluation import TaskType
 from .text import text_id
 
 TASKS = get_args(TaskType)

@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import AscentError
-from ..evaluation.mteb_names import metric_name
+from ..evaluation.mteb_names import metric_name, units_name
 from ..evaluation.statistics import ALPHA, read_table, verdict
 from ..files import read_json, write_atomically
 from .figures import stage_colours
@@ -29,6 +29,7 @@ def environment(**options) -> Environment:
     )
     templates.filters |= {
         "metric": metric_name,
+        "units": units_name,
         "number": number,
         "signed": lambda value: number(value, sign=True),
         "p": p_text,

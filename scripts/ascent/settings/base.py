@@ -21,7 +21,6 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 # Names become parts of paths.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-TaskType = Literal["retrieval", "reranking", "sts", "classification", "clustering", "pair-classification"]
 Split = Literal["train", "validation", "test"]
 
 

@@ -10,6 +10,8 @@ class LocalTask(Component):
     """What every task made of the rows of a corpus has."""
 
     folder = "evaluation.local_tasks"
+    searches: ClassVar[bool] = False
+    """Whether queries search for the rows' positives, which so belong to the corpus's documents."""
     tests_positives: ClassVar[bool] = False
     """Whether the rows' positives are test texts, as their queries are, and must not be trained on."""
 
@@ -25,6 +27,8 @@ class LocalTask(Component):
 
 class Retrieval(LocalTask):
     """Each query ranks all documents of its split (nDCG@10)."""
+
+    searches = True
 
     type: Literal["retrieval"]
     """The task type. Metrics and protocol are mteb's."""
@@ -64,7 +68,9 @@ class Clustering(LocalTask):
 
 
 AnyLocalTask = one_of(LocalTask)
-# Task types of rows whose positives are test texts, too. No local task is made of pair-classification rows.
+# Types of rows and prompts. No local task can be made of pair-classification rows; both their texts are test texts.
+TaskType = Literal[(*components(LocalTask), "pair-classification")]
+SEARCHED = [name for name, task in components(LocalTask).items() if task.searches]
 TWO_SIDED = [*(name for name, task in components(LocalTask).items() if task.tests_positives), "pair-classification"]
 
 

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Count, Settings, TaskType
+from .base import Count, Settings
+from .evaluation import TaskType
 from .heads import ChosenHeads, Heads
 
 Side = Literal["query", "document"]

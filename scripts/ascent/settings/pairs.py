@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Count, Settings, Split, TaskType, as_written
+from .base import Count, Settings, Split, as_written
+from .evaluation import TaskType
 from .filters import AnyFilter, compared_with
 from .model import Backbone
 

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from .base import Component, Count, Settings, Split, TaskType, one_of
+from .base import Component, Count, Settings, Split, one_of
+from .evaluation import TaskType
 
 
 class Reader(Component):

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag, model_validator
 
-from .base import Positive, Settings, TaskType
+from .base import Positive, Settings
+from .evaluation import TaskType
 from .model import Contract
 from .pretraining import PRETRAINING
 from .training import PretrainStage, Stage, TrainStage

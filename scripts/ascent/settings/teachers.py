@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from .base import Count, Settings, TaskType, as_written
+from .base import Count, Settings, as_written
+from .evaluation import TaskType
 from .model import Backbone
 
 

@@ -5,12 +5,13 @@ Each file has
     ROWS                        which rows of the corpus the task is made of, a polars expression
     MTEB_TYPE, CATEGORY         mteb's names for the task type and for what it compares
     MAIN_SCORE                  mteb's name for the main score
+    UNITS                       what the main score averages or correlates: queries, texts or pairs
     METRICS                     display names of the type's metrics (without their `_at_<k>`)
     texts(task, pairs, documents)            texts to embed by side, for the planner
     mteb_class()                             mteb's class
     fill(mteb_task, task, pairs, documents)  gives a task object of mteb its data
-    units(mteb_task, observed, split, subset)  what the main score averages or correlates: (unit, score, reference);
-                                             `observed`: mteb's scores per query, or its predictions
+    units(mteb_task, observed, split, subset)  these units: (name, score, reference); `observed`: mteb's scores per query, or
+                                             its predictions
 
 `task` is the type's settings; `pairs` and `documents` are the corpus's tables. The planner reads these files too, so mteb
 and datasets are imported inside functions only.

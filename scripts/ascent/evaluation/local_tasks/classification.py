@@ -12,6 +12,7 @@ from . import rows_of
 
 ROWS = pl.col("task") == "classification"
 MTEB_TYPE, CATEGORY, MAIN_SCORE = "Classification", "t2c", "accuracy"
+UNITS = "texts"
 METRICS = {}
 # mteb trains 10 classifiers, each on 8 texts per label.
 _DRAWN = 80

@@ -10,6 +10,7 @@ from . import classification, rows_of
 
 ROWS = classification.ROWS
 MTEB_TYPE, CATEGORY, MAIN_SCORE = "Clustering", "t2c", "v_measure"
+UNITS = "texts"
 METRICS = {"v_measure": "V-measure"}
 
 

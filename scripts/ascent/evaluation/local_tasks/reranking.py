@@ -10,7 +10,8 @@ from . import retrieval, rows_of
 
 ROWS = retrieval.ROWS & (pl.col("negatives").list.len() > 0)
 MTEB_TYPE, CATEGORY, MAIN_SCORE = "Reranking", "t2t", "map_at_1000"
-METRICS, mteb_class, units = retrieval.METRICS, retrieval.mteb_class, retrieval.units
+UNITS, METRICS = retrieval.UNITS, retrieval.METRICS
+mteb_class, units = retrieval.mteb_class, retrieval.units
 
 
 def texts(task: Reranking, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:

@@ -13,6 +13,7 @@ from . import rows_of
 
 ROWS = pl.col("task") == "retrieval"
 MTEB_TYPE, CATEGORY, MAIN_SCORE = "Retrieval", "t2t", "ndcg_at_10"
+UNITS = "queries"
 METRICS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR"}
 # mteb's metrics that are means over queries, and pytrec_eval's names for them.
 _PER_QUERY = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P", "hit_rate": "success"}
