@@ -24,7 +24,7 @@ ORDER = (
 ROOT = {"__init__", "errors", "layout", "files", "components", "collectives"}
 HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")
 # Files of these folders that are no component.
-SHARED = {"losses": {"ring", "mixing"}, "sources": {"gguf"}}
+SHARED = {"losses": {"ring", "mixing", "rows"}, "sources": {"gguf"}}
 PLAIN = ("recipes.loading", "recipes.step_settings", "planning.plan", "tokens.tokenise")
 
 

@@ -43,18 +43,19 @@ def measure(kind: str, rows: int, dimension: int, tiles: int | None) -> dict:
     if kind == "dense":
         loss = dense(queries, documents, 0.02)
     else:
-        every = ring._tiles
-        ring._tiles = lambda *sides: islice(every(*sides), tiles)
+        every = ring.tiles
+        ring.tiles = lambda *sides: islice(every(*sides), tiles)
         batch = Embedded(
             queries=queries,
             documents=documents,
-            owners=ids,
+            row_of_document=ids,
             document_ids=ids,
             answers=ids[:, None],
             groups=torch.zeros_like(ids),
             labels=torch.zeros(rows, device=device),
-            sources=torch.zeros_like(ids),
+            dataset_index=torch.zeros_like(ids),
             numbers=ids,
+            weights=torch.ones(rows, device=device),
         )
         loss = infonce.infonce(batch, temperature=0.02, symmetric=False).sum()
     loss.backward()

@@ -57,13 +57,14 @@ def test_the_tiled_loss_of_a_million_rows():
     batch = Embedded(
         queries=queries.requires_grad_(),
         documents=documents.requires_grad_(),
-        owners=ids,
+        row_of_document=ids,
         document_ids=ids,
         answers=ids[:, None],
         groups=torch.zeros_like(ids),
         labels=torch.zeros(rows, device="cuda"),
-        sources=torch.zeros_like(ids),
+        dataset_index=torch.zeros_like(ids),
         numbers=ids,
+        weights=torch.ones(rows, device="cuda"),
     )
     losses = infonce(batch, temperature=temperature, symmetric=False)
     losses.mean().backward()

@@ -55,12 +55,13 @@ def batch_of(queries: torch.Tensor, documents: torch.Tensor, document_ids=None, 
     """A batch whose first documents are the positives; all texts differ unless ids are given, and the rows share the rest."""
     ids = torch.arange(len(documents)) if document_ids is None else torch.tensor(document_ids)
     parts = {
-        "owners": torch.arange(len(documents)) % len(queries),
+        "row_of_document": torch.arange(len(documents)) % len(queries),
         "groups": torch.zeros(len(queries), dtype=torch.int64),
         "labels": torch.full((len(queries),), torch.nan),
-        "sources": torch.zeros(len(queries), dtype=torch.int64),
+        "dataset_index": torch.zeros(len(queries), dtype=torch.int64),
         "answers": ids[: len(queries), None] if answers is None else torch.tensor(answers),
         "numbers": torch.arange(len(queries)),
+        "weights": torch.ones(len(queries)),
     }
     return Embedded(queries=queries, documents=documents, document_ids=ids, **parts | more)
 
@@ -141,7 +142,7 @@ def test_rows_compete_within_their_group(symmetric):
     batch = batch_of(queries, documents, groups=groups)
     both = infonce(batch, temperature=TEMPERATURE, symmetric=symmetric)
     for group in (0, 3):
-        alone = batch.of(groups == group)
+        alone = batch.select(groups == group)
         # Symmetric is for rows with in-batch negatives, which are group 0.
         expected = infonce(
             replace(alone, groups=torch.zeros_like(alone.groups)), temperature=TEMPERATURE, symmetric=symmetric and group == 0
@@ -150,10 +151,10 @@ def test_rows_compete_within_their_group(symmetric):
 
 
 def test_some_rows_of_a_batch_are_those_rows_with_their_documents():
-    batch = batch_of(embeddings(4, 1), embeddings(10, 2), owners=torch.tensor([0, 1, 2, 3, 3, 1, 0, 3, 1, 3]))
-    part = batch.of(torch.tensor([False, True, False, True]))
+    batch = batch_of(embeddings(4, 1), embeddings(10, 2), row_of_document=torch.tensor([0, 1, 2, 3, 3, 1, 0, 3, 1, 3]))
+    part = batch.select(torch.tensor([False, True, False, True]))
     assert part.document_ids.tolist() == [1, 3, 3 + 1, 5, 7, 8, 9]
-    assert part.owners.tolist() == [0, 1, 1, 0, 1, 0, 1]
+    assert part.row_of_document.tolist() == [0, 1, 1, 0, 1, 0, 1]
     assert torch.equal(part.positives, batch.documents[[1, 3]])
 
 
@@ -318,10 +319,10 @@ def ragged(queries: torch.Tensor, documents: torch.Tensor) -> Embedded:
         documents,
         [10, 11, 12, 13, 14, 15, 99, 17, 18, 19],
         [[10, -1], [11, 99], [12, -1], [13, -1], [14, -1], [15, 99]],
-        owners=torch.tensor(OWNERS),
+        row_of_document=torch.tensor(OWNERS),
         groups=torch.tensor([0, 0, 0, 4, 0, 0]),
         labels=torch.tensor([0.1, 0.7, 0.7, 0.2, 0.9, 0.4], dtype=torch.float64),
-        sources=torch.tensor([3, 1, 3, 1, 3, 1]),
+        dataset_index=torch.tensor([3, 1, 3, 1, 3, 1]),
         teacher_scores=torch.tensor([4.0, 2.0, -1.0, 3.0, 9.0, 0.5, -2.0, 1.5, 5.0, -3.0], dtype=torch.float64),
         teacher_queries=embeddings(ROWS, 3, torch.float64),
         teacher_documents=embeddings(len(OWNERS), 4, torch.float64),
@@ -347,7 +348,7 @@ def test_a_loss_is_its_formula_and_its_gradient_that_of_finite_differences(name)
 def test_a_share_without_rows_has_no_loss(name):
     loss, settings = LOSSES[name]
     sides = embeddings(ROWS, 1).requires_grad_(), embeddings(len(OWNERS), 2).requires_grad_()
-    none = loss(ragged(*sides).of(torch.zeros(ROWS, dtype=torch.bool)), **settings)
+    none = loss(ragged(*sides).select(torch.zeros(ROWS, dtype=torch.bool)), **settings)
     assert none.shape == (0,)
     assert not torch.autograd.grad(none.sum(), sides[0])[0].any()
 
@@ -355,22 +356,22 @@ def test_a_share_without_rows_has_no_loss(name):
 def test_rows_of_several_losses_do_not_meet():
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(ROWS + 3, 2, torch.float64)
     sources = torch.tensor([0, 1, 0, 2, 1, 0])
-    batch = batch_of(queries, documents, sources=sources, labels=torch.rand(ROWS, dtype=torch.float64))
+    batch = batch_of(queries, documents, dataset_index=sources, labels=torch.rand(ROWS, dtype=torch.float64))
     contrast = partial(infonce, temperature=TEMPERATURE, symmetric=False)
     losses = mixed([cosine, contrast], [1, 0, 1])(batch)
     graded = sources == 1
-    torch.testing.assert_close(losses[graded], cosine(batch.of(graded)))
-    torch.testing.assert_close(losses[~graded], contrast(batch.of(~graded)))
+    torch.testing.assert_close(losses[graded], cosine(batch.select(graded)))
+    torch.testing.assert_close(losses[~graded], contrast(batch.select(~graded)))
 
 
 def test_rows_of_balanced_data_sets_do_not_meet():
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(ROWS + 3, 2, torch.float64)
     sources = torch.tensor([0, 1, 0, 2, 1, 0])
-    batch = batch_of(queries, documents, sources=sources)
+    batch = batch_of(queries, documents, dataset_index=sources)
     stage = TrainStage(objective={"infonce": {"temperature": TEMPERATURE}}, data=["a", "b", "c"], batching="balanced")
     losses = load_objectives(stage, Contract())(batch)
     for source in range(3):
-        alone = infonce(batch.of(sources == source), temperature=TEMPERATURE)
+        alone = infonce(batch.select(sources == source), temperature=TEMPERATURE)
         torch.testing.assert_close(losses[sources == source], alone)
     assert (losses < infonce(batch, temperature=TEMPERATURE)).all()
 

@@ -6,8 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from ascent import losses as objectives
-from ascent.losses import Embedded
+from ascent.losses import Embedded, matryoshka
 from ascent.losses.infonce import infonce
 from ascent.losses.mixing import draws, mixtures, own_negatives
 from support import reference_losses
@@ -31,19 +30,20 @@ def batch(groups: list[int] = (0,) * ROWS) -> Embedded:
     return Embedded(
         queries=queries,
         documents=documents,
-        owners=torch.tensor(OWNERS),
+        row_of_document=torch.tensor(OWNERS),
         document_ids=torch.tensor(IDS),
         answers=torch.tensor(ANSWERS),
         groups=torch.tensor(groups),
         labels=torch.full((ROWS,), torch.nan),
-        sources=torch.zeros(ROWS, dtype=torch.int64),
+        dataset_index=torch.zeros(ROWS, dtype=torch.int64),
         numbers=(7 << 32) + torch.arange(ROWS),
+        weights=torch.ones(ROWS),
     )
 
 
 def test_own_negatives_are_without_known_answers():
     assert own_negatives(batch()).tolist() == [[5, 7, 9], [-1, -1, -1], [6, 10, -1], [8, -1, -1], [11, -1, -1]]
-    assert own_negatives(batch().of(torch.tensor([False, True, False, False, False]))).shape == (1, 0)
+    assert own_negatives(batch().select(torch.tensor([False, True, False, False, False]))).shape == (1, 0)
 
 
 @pytest.mark.parametrize("more", [{}, {"symmetric": True, "false_negative_margin": 0.2}, {"tau_plus": 0.1, "focal_gamma": 0.5}])
@@ -73,7 +73,7 @@ def test_a_row_s_draws_depend_on_its_number_and_the_seed_alone():
     whole = batch(groups=[1, 2, 3, 4, 5])
     loss = partial(infonce, temperature=0.2, mixing=MIXINGS["both"])
     for rows in ([True, False, False, True, False], [False, True, True, False, True]):
-        share = whole.of(torch.tensor(rows))
+        share = whole.select(torch.tensor(rows))
         torch.testing.assert_close(loss(share), loss(whole)[torch.tensor(rows)], atol=1e-12, rtol=0)
     first, again, other = draws(whole.numbers, 4, 0), draws(whole.numbers, 4, 0), draws(whole.numbers, 4, 1)
     assert torch.equal(first, again) and not (first == other).any()
@@ -98,5 +98,5 @@ def test_pairs_are_of_two_different_negatives_and_every_pair_comes():
 def test_all_matryoshka_sizes_mix_their_own_prefixes():
     sizes = {4: 0.5, 2: 2.0}
     settings = {"temperature": 0.2, "mixing": MIXINGS["both"]}
-    apart = objectives.matryoshka(partial(infonce, **settings), sizes, True)
+    apart = matryoshka(partial(infonce, **settings), sizes, True)
     torch.testing.assert_close(infonce(batch(), **settings, sizes=sizes), apart(batch()), atol=1e-10, rtol=0)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -328,10 +327,8 @@ def test_training_is_that_of_peft_and_plain_torch(train_here, tiny_model, traini
     for step in range(len(schedule)):
         batch = data.batch(schedule[step], rank=0, world=1)
         rows = model.embed(**pad(batch.tokens, 0))
-        same = {field.name: getattr(batch, field.name) for field in fields(Embedded) if hasattr(batch, field.name)}
-        loss = infonce(
-            Embedded(queries=rows[: batch.rows], documents=rows[batch.rows :], **same), temperature=0.05, symmetric=False
-        )
+        embedded = Embedded(queries=rows[: batch.rows], documents=rows[batch.rows :], **batch.tensors())
+        loss = infonce(embedded, temperature=0.05, symmetric=False)
         optimizer.param_groups[0]["lr"] = 1e-3 * rate(step, len(schedule), stage.warmup, stage.schedule)
         optimizer.zero_grad()
         loss.mean().backward()

@@ -148,13 +148,14 @@ def batch_of(seed: int) -> Embedded:
     return Embedded(
         queries=rows[0],
         documents=rows[1],
-        owners=torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]),
+        row_of_document=torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]),
         document_ids=ids,
         answers=ids[:4, None],
         groups=torch.tensor([0, 0, 0, 9]),
         labels=torch.full((4,), torch.nan),
-        sources=torch.zeros(4, dtype=torch.int64),
+        dataset_index=torch.zeros(4, dtype=torch.int64),
         numbers=torch.arange(4),
+        weights=torch.ones(4),
         query_tokens=tokens([3, 1, 2, 4], seed + 1),
         document_tokens=tokens([2, 5, 1, 3, 4, 0, 2, 3], seed + 2),
     )

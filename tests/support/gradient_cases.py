@@ -113,12 +113,12 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
         rows=len(own),
         global_rows=ROWS,
         numbers=torch.tensor(numbers),
-        owners=torch.tensor([*range(len(own)), *(i for i, _, _ in negatives)]),
+        row_of_document=torch.tensor([*range(len(own)), *(i for i, _, _ in negatives)]),
         document_ids=torch.tensor([row.ids[0] for row in own] + [id_ for _, _, id_ in negatives]),
         answers=torch.tensor([[row.ids[0]] for row in own]),
         groups=torch.tensor([1 + number if row.source == 2 else 0 for number, row in zip(numbers, own, strict=True)]),
         labels=torch.tensor([row.label for row in own], dtype=torch.float64),
-        sources=torch.tensor([row.source for row in own]),
+        dataset_index=torch.tensor([row.source for row in own]),
         weights=torch.tensor([factor(kind, row.source) for row in own], dtype=torch.float64),
         teacher_scores=torch.tensor(
             [row.scores[0] for row in own] + [score for row in own for score in row.scores[1:]], dtype=torch.float64

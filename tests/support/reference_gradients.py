@@ -1,7 +1,5 @@
 """A batch's gradient by loops over rows and documents, with torch's autograd and nothing of the engine."""
 
-from dataclasses import fields
-
 import numpy as np
 import torch
 
@@ -103,12 +101,12 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
         name, settings = LOSSES[case["kind"]]
         batch = batch_of(case["kind"], 0, 1)
         ordered = [own[0] for own in documents] + [negative for own in documents for negative in own[1:]]
-        same = {field.name: getattr(batch, field.name) for field in fields(Embedded) if hasattr(batch, field.name)}
+        same = batch.tensors()
         if of_tokens:
             same |= _of_sides(of_tokens, table)
         whole = Embedded(queries=unit(torch.stack(queries)), documents=unit(torch.stack(ordered)), **same)
-        own = batch.sources != 1
-        total = batch.weights[own] @ getattr(reference_losses, name)(whole.of(own), **settings)
+        own = batch.dataset_index != 1
+        total = batch.weights[own] @ getattr(reference_losses, name)(whole.select(own), **settings)
     for number, row in enumerate(table):
         if case["kind"] in LOSSES and row.source != 1:
             continue

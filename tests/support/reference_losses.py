@@ -30,7 +30,7 @@ def angle(batch, scale: float) -> torch.Tensor:
 
 def _ranking(similarities: list[torch.Tensor], batch, scale: float) -> torch.Tensor:
     """For each row, all pairs of rows of its data set of which one has the higher label."""
-    sources, labels = batch.sources.tolist(), batch.labels.tolist()
+    sources, labels = batch.dataset_index.tolist(), batch.labels.tolist()
     losses = []
     for source in sources:
         rows = [row for row, other in enumerate(sources) if other == source]
@@ -53,7 +53,7 @@ def triplet(batch, margin: float, distance: str) -> torch.Tensor:
         own = [
             torch.clamp(far(query, positive) - far(query, batch.documents[d]) + margin, min=0)
             for d in range(len(batch.queries), len(batch.documents))
-            if batch.owners[d] == row and batch.document_ids[d] not in batch.answers[row]
+            if batch.row_of_document[d] == row and batch.document_ids[d] not in batch.answers[row]
         ]
         losses.append(sum(own) / len(own) if own else query.sum() * 0)
     return torch.stack(losses)
@@ -62,7 +62,7 @@ def triplet(batch, margin: float, distance: str) -> torch.Tensor:
 def infonce(
     batch, temperature: float, symmetric=False, terms=(), false_negative_margin=None, tau_plus=0.0, focal_gamma=0.0, mixing=None
 ) -> torch.Tensor:
-    owners, groups, ids = batch.owners.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
+    owners, groups, ids = batch.row_of_document.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
     known = [set(answers) - {-1} for answers in batch.answers.tolist()]
 
     def loss(row: int, pools: list[list[torch.Tensor]]) -> torch.Tensor:
@@ -98,7 +98,7 @@ def mixed(batch, row: int, temperature: float, mixing: dict | None) -> list[torc
     """A row's synthetic negatives, of unit length."""
     known = batch.answers[row].tolist()
     places = range(len(batch.queries), len(batch.documents))
-    own = [batch.documents[d] for d in places if batch.owners[d] == row and int(batch.document_ids[d]) not in known]
+    own = [batch.documents[d] for d in places if batch.row_of_document[d] == row and int(batch.document_ids[d]) not in known]
     found, draw = [], np.random.default_rng([(mixing or {}).get("seed", 0), int(batch.numbers[row])])
     if not mixing or len(own) < 2:
         return found
@@ -116,7 +116,7 @@ def mixed(batch, row: int, temperature: float, mixing: dict | None) -> list[torc
 
 
 def circle(batch, gamma: float, margin: float) -> torch.Tensor:
-    owners, groups, ids = batch.owners.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
+    owners, groups, ids = batch.row_of_document.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
     losses = []
     for row, (query, positive) in enumerate(zip(batch.queries, batch.positives, strict=True)):
         own = cosine_of(query, positive)
@@ -164,7 +164,7 @@ def latent_attention(states: torch.Tensor, weights: dict[str, torch.Tensor], *, 
 
 
 def _own(batch, row: int) -> list[int]:
-    return [d for d in range(len(batch.documents)) if batch.owners[d] == row]
+    return [d for d in range(len(batch.documents)) if batch.row_of_document[d] == row]
 
 
 def margin_mse(batch, scale: float) -> torch.Tensor:
@@ -200,7 +200,7 @@ def embedding_mse(batch) -> torch.Tensor:
 
 
 def m3(batch, temperature: float, score_weights: dict, loss_weights: dict, self_distillation: bool) -> torch.Tensor:
-    groups, ids, owners = batch.groups.tolist(), batch.document_ids.tolist(), batch.owners.tolist()
+    groups, ids, owners = batch.groups.tolist(), batch.document_ids.tolist(), batch.row_of_document.tolist()
     kinds = ["dense", *batch.query_tokens.outputs]
     queries, documents = texts_of(batch.query_tokens), texts_of(batch.document_tokens)
     losses = []

@@ -172,7 +172,7 @@ def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
         batch = data.batch(schedule[step], rank=1, world=2)
         assert batch.teacher_queries.dtype == batch.teacher_documents.dtype == torch.float32
         for row, place in enumerate(schedule[step][1::2].tolist()):
-            parts = batch.teacher_queries[row : row + 1], batch.teacher_documents[batch.owners == row]
+            parts = batch.teacher_queries[row : row + 1], batch.teacher_documents[batch.row_of_document == row]
             if place >= len(rows):
                 assert all(part.isnan().all() for part in parts)
             else:
@@ -247,7 +247,7 @@ def test_a_batch_has_the_scores_of_its_documents(rows, pairs, scored, training_r
             places = schedule[step][rank::2].tolist()
             assert batch.teacher_scores.dtype == torch.float32
             for row, place in enumerate(places):
-                found = batch.teacher_scores[batch.owners == row].tolist()
+                found = batch.teacher_scores[batch.row_of_document == row].tolist()
                 assert found == own[place].tolist() if place < len(own) else np.isnan(found).all()
                 seen.add(place < len(own))
     assert seen == {True, False}
@@ -293,8 +293,9 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     for step in range(len(schedule)):
         batch = data.batch(schedule[step], rank=0, world=1)
         queries, documents = batch.tokens[: batch.rows], batch.tokens[batch.rows :]
-        asked = [(tuple(queries[owner]), tuple(text)) for owner, text in zip(batch.owners.tolist(), documents, strict=True)]
-        assert batch.taught("cpu")["teacher_scores"].tolist() == [said[both] for both in asked]
+        pairs = zip(batch.row_of_document.tolist(), documents, strict=True)
+        asked = [(tuple(queries[row]), tuple(text)) for row, text in pairs]
+        assert batch.teacher_scores.tolist() == [said[both] for both in asked]
         seen += len(asked)
     assert seen == 9 * 2 * 4
 

@@ -65,7 +65,7 @@ def mixture(folders, data_of):
 def same(one: Batch, other: Batch) -> bool:
     assert one.tokens and [row.tolist() for row in one.tokens] == [row.tolist() for row in other.tokens]
     assert (one.rows, one.global_rows) == (other.rows, other.global_rows)
-    for name in ("numbers", "owners", "document_ids", "answers", "sources", "groups", "labels", "weights"):
+    for name in ("numbers", "row_of_document", "document_ids", "answers", "dataset_index", "groups", "labels", "weights"):
         found, expected = getattr(one, name), getattr(other, name)
         assert found.dtype == expected.dtype
         assert torch.equal(found.nan_to_num(-7), expected.nan_to_num(-7)), name
@@ -104,9 +104,9 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
             assert [row.tolist() for row in batch.tokens] == tokenizer(texts, truncation=True, max_length=32)["input_ids"]
             assert (batch.rows, batch.global_rows) == (len(own), len(schedule[step]))
             assert batch.numbers.tolist() == numbers
-            assert batch.owners.tolist() == [index for index, _ in documents]
+            assert batch.row_of_document.tolist() == [index for index, _ in documents]
             assert batch.document_ids.tolist() == [number(text) for _, text in documents]
-            assert batch.sources.tolist() == [source for source, _ in own]
+            assert batch.dataset_index.tolist() == [source for source, _ in own]
             assert batch.groups.tolist() == [
                 1 + place if source == 2 else 0 for place, (source, _) in zip(numbers, own, strict=True)
             ]
@@ -117,7 +117,7 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
             for found, (_, row) in zip(batch.answers.tolist(), own, strict=True):
                 assert {text for text in found if text != -1} == answers[row.query]
                 assert len(found) - found.count(-1) == len(answers[row.query])
-            kinds = {"numbers", "owners", "document_ids", "answers", "sources", "groups"}
+            kinds = {"numbers", "row_of_document", "document_ids", "answers", "dataset_index", "groups"}
             assert {getattr(batch, name).dtype for name in kinds} == {torch.int64}
             assert batch.labels.dtype == batch.weights.dtype == torch.float32
     assert widths == {1, 2}
@@ -132,7 +132,7 @@ def test_the_loss_of_a_balanced_batch_is_the_sum_of_its_data_sets_means(mixture)
             found = shares(data, schedule, step, world)
             losses = draw.random(len(schedule[step]))
             weighted = sum(float(b.weights.double() @ torch.from_numpy(losses[b.numbers])) for b in found) / len(losses)
-            places = {s: np.concatenate([b.numbers[b.sources == s] for b in found]) for s in range(3)}
+            places = {s: np.concatenate([b.numbers[b.dataset_index == s] for b in found]) for s in range(3)}
             expected = sum(factor * losses[places[s]].mean() for s, factor in enumerate((2, 1, 1)))
             assert weighted == pytest.approx(expected)
 
@@ -176,7 +176,7 @@ def test_processes_share_the_same_batches(mixture, settings, world):
         assert max(share.rows for share in found) - min(share.rows for share in found) <= 1
         assert sum(share.rows for share in found) == whole.rows == found[0].global_rows
         order = torch.cat([share.numbers for share in found]).argsort()
-        for name in ("numbers", "answers", "sources", "groups", "labels", "weights"):
+        for name in ("numbers", "answers", "dataset_index", "groups", "labels", "weights"):
             together = torch.cat([getattr(share, name) for share in found])[order]
             assert torch.equal(together.nan_to_num(-7), getattr(whole, name).nan_to_num(-7)), name
         # Each row has the same query and the same documents, whoever holds it.
@@ -187,7 +187,7 @@ def texts_of(*found: Batch) -> dict:
     texts = {}
     for batch in found:
         for row, place in enumerate(batch.numbers.tolist()):
-            owned = (batch.owners == row).nonzero()[:, 0].tolist()
+            owned = (batch.row_of_document == row).nonzero()[:, 0].tolist()
             tokens = [batch.tokens[index].tolist() for index in (row, *(batch.rows + document for document in owned))]
             texts[place] = (tokens, batch.document_ids[owned].tolist())
     return texts

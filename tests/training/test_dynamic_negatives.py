@@ -73,8 +73,7 @@ def step(data, rows: list[int], scores: list[float]) -> None:
     rows = np.array(rows)
     batch = data.batch(rows, rank=0, world=1)
     documents = torch.tensor([[1.0, 0.0]] * len(rows) + [[s, (1 - s * s) ** 0.5] for s in scores]) * 3
-    names = ("owners", "document_ids", "answers", "groups", "labels", "sources", "numbers")
-    same = {name: getattr(batch, name) for name in names}
+    same = batch.tensors()
     local = Embedded(queries=torch.tensor([[2.0, 0.0]] * len(rows)), documents=documents, **same)
     watched = data.dynamic.watching(lambda local: local.queries.sum(1))
     assert watched(local).tolist() == [2.0] * len(rows)

@@ -78,7 +78,7 @@ def queue_of(stage: TrainStage, model: EmbeddingModel, folder: Path, rank: int):
     if rank == 0:
         folder.mkdir()
         places = torch.arange(QUEUED)
-        entries = {"embeddings": queued(), "ids": places, "sources": torch.tensor(QUEUED_SOURCES), "places": places}
+        entries = {"embeddings": queued(), "ids": places, "dataset_index": torch.tensor(QUEUED_SOURCES), "places": places}
         torch.save({"entries": entries, "rows": QUEUED}, folder / "queue-0.pt")
         torch.save(model.state_dict(), folder / "momentum.pt")
     dist.barrier()

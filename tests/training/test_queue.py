@@ -104,9 +104,10 @@ def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], 
         batch = data.batch(schedule[step], rank=0, world=1)
         embedded = model.embed(**pad(batch.tokens, 0))
         queries, documents = embedded[: batch.rows], embedded[batch.rows :]
+        owners = batch.row_of_document.tolist()
         total = 0
         for row, (query, positive) in enumerate(zip(queries, documents[: batch.rows], strict=True)):
-            source = int(batch.sources[row])
+            source = int(batch.dataset_index[row])
             if source == 1:
                 total = total + (reference_losses.cosine_of(query, positive) - float(batch.labels[row])) ** 2
                 continue
@@ -115,7 +116,7 @@ def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], 
                 document
                 for d, document in enumerate(documents)
                 if int(batch.document_ids[d]) not in known
-                and (int(batch.owners[d]) == row if source == 2 else int(batch.sources[batch.owners[d]]) == 0)
+                and (owners[d] == row if source == 2 else int(batch.dataset_index[owners[d]]) == 0)
             ]
             if source == 0:
                 of_same = [one for one in queue if one is not None and (stage.batching == "mixed" or one[2] == source)]
@@ -135,8 +136,8 @@ def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], 
             for mine, theirs in zip(momentum.parameters(), model.parameters(), strict=True):
                 mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * theirs)
         for row in range(batch.rows):
-            joins = int(batch.sources[row]) == 0
-            queue.append((keys[row], int(batch.document_ids[row]), int(batch.sources[row])) if joins else None)
+            joins = int(batch.dataset_index[row]) == 0
+            queue.append((keys[row], int(batch.document_ids[row]), int(batch.dataset_index[row])) if joins else None)
         queue = queue[-SIZE:]
     weights = {name: p.detach() for name, p in model.backbone.named_parameters() if p.grad is not None}
     return weights, losses, [one for one in queue if one is not None]
@@ -215,15 +216,16 @@ def test_sizes_of_matryoshka_and_the_margin_hold_for_the_queue():
     queries, documents, queued = unit(4), unit(4), unit(5)
     ids = torch.arange(4)
     whole = {
-        "owners": ids,
+        "row_of_document": ids,
         "groups": torch.tensor([0, 0, 0, 7]),
         "labels": torch.full((4,), torch.nan),
-        "sources": torch.zeros(4).long(),
+        "dataset_index": torch.zeros(4).long(),
         "numbers": ids,
+        "weights": torch.ones(4),
     }
     batch = Embedded(queries=queries, documents=documents, document_ids=ids, answers=ids[:, None], **whole)
     # Entry 4 is an answer of row 1; the last row is in a group of its own.
-    entries = Queued(embeddings=queued, ids=torch.tensor([10, 11, 12, 13, 1]), sources=torch.zeros(5).long())
+    entries = Queued(embeddings=queued, ids=torch.tensor([10, 11, 12, 13, 1]), dataset_index=torch.zeros(5).long())
     given = replace(batch, queued=entries)
     sizes, margin = {4: 0.5}, 0.1
     expected = []
@@ -275,7 +277,7 @@ def test_by_data_set_a_row_meets_its_own_data_set_s_entries(tiny_model, data):
         batch = rows.batch(rows.schedule()[step], rank=0, world=1)
         queue.take(model_of(tiny_model), batch, 0, 2048)
         found = queue.candidates(batch)
-        assert set(found.sources.tolist()) == {int(batch.sources[0])}
+        assert set(found.dataset_index.tolist()) == {int(batch.dataset_index[0])}
     assert len(queue._entries["ids"]) == SIZE
 
 
@@ -288,7 +290,7 @@ def test_the_copy_leaves_prompts_out_as_the_model_does(data, tiny_model):
     batch = replace(batch, prompt_lengths=[2 + row % 2 for row in range(len(batch.tokens))])
     queue = Queue(stage, model)
     queue.take(model, batch, 0, 64)
-    joined = [row for row in range(batch.rows) if int(batch.sources[row]) == 0]
+    joined = [row for row in range(batch.rows) if int(batch.dataset_index[row]) == 0]
     assert joined
     texts = [batch.rows + row for row in joined]
     rows, lengths = ([given[text] for text in texts] for given in (batch.tokens, batch.prompt_lengths))

@@ -254,17 +254,7 @@ def by_plain_torch(
     for step in range(steps):
         batch = data.batch(schedule[step], rank=0, world=1)
         rows = model.embed(**pad(batch.tokens, 0))
-        embedded = Embedded(
-            queries=rows[: batch.rows],
-            documents=rows[batch.rows :],
-            owners=batch.owners,
-            document_ids=batch.document_ids,
-            answers=batch.answers,
-            groups=batch.groups,
-            labels=batch.labels,
-            sources=batch.sources,
-            numbers=batch.numbers,
-        )
+        embedded = Embedded(queries=rows[: batch.rows], documents=rows[batch.rows :], **batch.tensors())
         settings = stage.objective.infonce
         loss = infonce(embedded, temperature=settings.temperature, symmetric=settings.symmetric).mean()
         for group in optimizer.param_groups:

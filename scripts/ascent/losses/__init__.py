@@ -7,80 +7,63 @@ does so itself (collectives.py), so every process calls every loss of its stage,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 
 from ..model.token_scores import TokenOutputs
+from .rows import PER_DOCUMENT, PER_ROW, Rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queued:
     """One process's share of a queue of earlier documents: constants, and candidates of every process's rows of group 0.
 
-    embeddings: (entries, dimension). ids: int64 (entries,), as `document_ids`. sources: int64 (entries,), the number of each
-    one's data set.
+    embeddings: (entries, dimension). ids: int64 (entries,), as `document_ids`. dataset_index: int64 (entries,).
     """
 
     embeddings: torch.Tensor
     ids: torch.Tensor
-    sources: torch.Tensor
+    dataset_index: torch.Tensor
 
-    def of(self, entries: torch.Tensor) -> "Queued":
+    def select(self, entries: torch.Tensor) -> "Queued":
         """Return these entries (a mask)."""
-        return Queued(embeddings=self.embeddings[entries], ids=self.ids[entries], sources=self.sources[entries])
+        return Queued(embeddings=self.embeddings[entries], ids=self.ids[entries], dataset_index=self.dataset_index[entries])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Embedded:
-    """One process's share of a batch, embedded.
+class Embedded(Rows):
+    """One process's share of a batch, embedded."""
 
-    queries: (rows, dimension). documents: (documents, dimension), the rows' positives in the same order, then their negatives.
-    owners: int64 (documents,), the row that each document belongs to. document_ids: int64 (documents,), equal where the
-    texts are equal. answers: int64 (rows, most), the ids of all documents known to answer each row's query, its positive among
-    them, filled up with -1. groups: int64 (rows,): in the whole batch, rows compete only with those of their own group.
-    labels: (rows,), of graded pairs, else NaN. sources: int64 (rows,), the number of each row's data set. numbers: int64 (rows,),
-    the step times 2^32 and each row's place in the whole batch, for losses that draw at random. queued: more candidates.
-    teacher_scores: (documents,), the teacher's score of each document for its row's query, NaN where the row's data set has
-    none; nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its embeddings,
-    (rows, its dimension) and (documents, its dimension). query_tokens, document_tokens: what heads beside the embedding give for
-    the tokens of the queries and of the documents; nothing where the model has none.
-    """
-
-    queries: torch.Tensor
-    documents: torch.Tensor
-    owners: torch.Tensor
-    document_ids: torch.Tensor
-    answers: torch.Tensor
-    groups: torch.Tensor
-    labels: torch.Tensor
-    sources: torch.Tensor
-    numbers: torch.Tensor
-    teacher_scores: torch.Tensor | None = None
-    teacher_queries: torch.Tensor | None = None
-    teacher_documents: torch.Tensor | None = None
+    queries: torch.Tensor = field(metadata=PER_ROW)
+    """(rows, dimension)."""
+    documents: torch.Tensor = field(metadata=PER_DOCUMENT)
+    """(documents, dimension): the rows' positives in the same order, then their negatives."""
+    query_tokens: TokenOutputs | None = field(default=None, metadata=PER_ROW)
+    """What token-level heads give for the tokens of the queries. None if the model has no such head."""
+    document_tokens: TokenOutputs | None = field(default=None, metadata=PER_DOCUMENT)
+    """Likewise for the tokens of the documents."""
     queued: Queued | None = None
-    query_tokens: TokenOutputs | None = None
-    document_tokens: TokenOutputs | None = None
+    """Further candidates."""
+    step: int = 0
+    """The step, for losses that draw at random."""
 
     @property
     def positives(self) -> torch.Tensor:
         """The positive of each row, (rows, dimension)."""
         return self.documents[: len(self.queries)]
 
-    def of(self, rows: torch.Tensor) -> "Embedded":
+    def select(self, rows: torch.Tensor) -> "Embedded":
         """Return these rows (a mask) and what belongs to them."""
-        kept = rows[self.owners]
+        chosen = {"row": rows, "document": rows[self.row_of_document]}
+        parts = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if "per" in f.metadata and value is not None:
+                mask = chosen[f.metadata["per"]]
+                parts[f.name] = value.select(mask) if isinstance(value, TokenOutputs) else value[mask]
         place = torch.cumsum(rows, 0) - 1
-        of_documents = {"documents", "owners", "document_ids", "teacher_scores", "teacher_documents"}
-        given = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), torch.Tensor)}
-        parts = {name: value[kept if name in of_documents else rows] for name, value in given.items()}
-        return Embedded(
-            **parts | {"owners": place[parts["owners"]]},
-            queued=self.queued,
-            query_tokens=self.query_tokens and self.query_tokens.of(rows),
-            document_tokens=self.document_tokens and self.document_tokens.of(kept),
-        )
+        return replace(self, **parts | {"row_of_document": place[parts["row_of_document"]]})
 
 
 Objective = Callable[[Embedded], torch.Tensor]

@@ -17,12 +17,12 @@ def ranking(similarity: torch.Tensor, local: Embedded, scale: float) -> torch.Te
 
     similarity: (rows,), of each query and its positive. A data set's rows all have the same value, so that their mean is L.
     """
-    scores, labels, sources = gather(scale * similarity), gather(local.labels), gather(local.sources)
+    scores, labels, sources = gather(scale * similarity), gather(local.labels), gather(local.dataset_index)
     if len(sources) == 0:
         return similarity
     distinct = sources.unique()
     losses = torch.stack([_ranking(scores[sources == source], labels[sources == source]) for source in distinct])
-    return losses[torch.searchsorted(distinct, local.sources)]
+    return losses[torch.searchsorted(distinct, local.dataset_index)]
 
 
 def _ranking(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

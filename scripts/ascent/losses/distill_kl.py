@@ -13,16 +13,16 @@ def distill_kl(local: Embedded, *, temperature: float, teacher_temperature: floa
     sentence-transformers' DistillKLDivLoss. FlagEmbedding leaves it out: its loss is this one with weight 1 / temperature^2, and
     a constant more.
     """
-    scores = (local.queries[local.owners] * local.documents).sum(1)
+    scores = (local.queries[local.row_of_document] * local.documents).sum(1)
     student = _log_softmax(scores / temperature, local)
     teacher = _log_softmax(local.teacher_scores.to(scores.dtype) / teacher_temperature, local)
     terms = torch.exp(teacher) * (teacher - student)
-    return temperature**2 * scores.new_zeros(len(local.queries)).index_add(0, local.owners, terms)
+    return temperature**2 * scores.new_zeros(len(local.queries)).index_add(0, local.row_of_document, terms)
 
 
 def _log_softmax(scores: torch.Tensor, local: Embedded) -> torch.Tensor:
     """Return the logarithm of each document's share in the softmax over its row's documents: (documents,)."""
-    rows = len(local.queries)
-    highest = scores.new_zeros(rows).scatter_reduce(0, local.owners, scores.detach(), "amax", include_self=False)
-    shifted = scores - highest[local.owners]
-    return shifted - torch.log(scores.new_zeros(rows).index_add(0, local.owners, torch.exp(shifted)))[local.owners]
+    rows, row = len(local.queries), local.row_of_document
+    highest = scores.new_zeros(rows).scatter_reduce(0, row, scores.detach(), "amax", include_self=False)
+    shifted = scores - highest[row]
+    return shifted - torch.log(scores.new_zeros(rows).index_add(0, row, torch.exp(shifted)))[row]

@@ -10,5 +10,5 @@ def embedding_mse(local: Embedded) -> torch.Tensor:
     concerns no other row."""
     at_queries = (local.queries - local.teacher_queries.to(local.queries.dtype)).pow(2).mean(1)
     at_documents = (local.documents - local.teacher_documents.to(local.queries.dtype)).pow(2).mean(1)
-    texts = 1 + torch.bincount(local.owners, minlength=len(local.queries))
-    return at_queries.index_add(0, local.owners, at_documents) / texts
+    texts = 1 + torch.bincount(local.row_of_document, minlength=len(local.queries))
+    return at_queries.index_add(0, local.row_of_document, at_documents) / texts

@@ -73,7 +73,7 @@ def infonce(
     if "document-query" in terms:
         across.append(against(positives, queries, queries, positive_keys, query_keys)[0])
     if "document-document" in terms:
-        of_rows = torch.cat([document_keys, local.document_ids[local.owners][:, None]], dim=1)
+        of_rows = torch.cat([document_keys, local.document_ids[local.row_of_document][:, None]], dim=1)
         same_side.append(against(positives, queries, documents, query_keys, of_rows)[0])
     loss = corrected(_joint(across, same_side), count)
     if symmetric:
@@ -107,7 +107,7 @@ def _with_mixtures(
     own = own_negatives(local)
     if own.shape[1] < 2:
         return loss, count
-    uniform = draws(local.numbers, mixing["pairwise"], mixing["seed"])
+    uniform = draws((local.step << 32) + local.numbers, mixing["pairwise"], mixing["seed"])
     margins = []
     for query, document in zip(*(side.split(scoring.widths, dim=1) for side in (queries, documents)), strict=True):
         synthetic = mixtures(

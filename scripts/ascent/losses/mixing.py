@@ -15,7 +15,7 @@ def own_negatives(local: Embedded) -> torch.Tensor:
     """Return the documents that are each row's own negatives, in their order, no known answers: int64 (rows, most), filled up
     with -1."""
     rows = len(local.queries)
-    owners = local.owners[rows:]
+    owners = local.row_of_document[rows:]
     usable = (local.document_ids[rows:, None] != local.answers[owners]).all(1)
     owners, order = owners[usable].sort(stable=True)
     documents = rows + usable.nonzero()[:, 0][order]

@@ -18,7 +18,7 @@ FEW = 4
 def keys_of(local: Embedded) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what OneWay tells the negatives by: of queries their group and known answers, of documents theirs and their id."""
     query_keys = torch.cat([local.groups[:, None], local.answers], dim=1)
-    return query_keys, torch.stack([local.groups[local.owners], local.document_ids], dim=1)
+    return query_keys, torch.stack([local.groups[local.row_of_document], local.document_ids], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class OneWay(torch.autograd.Function):
         block = [candidates, column_keys]
         for hop in range(len(ctx.sizes)):
             coming = pass_on(block, ctx.sizes, hop) if hop + 1 < len(ctx.sizes) else None  # while this one is computed with
-            for rows, columns in _tiles(anchors, block[0]):
+            for rows, columns in tiles(anchors, block[0]):
                 known = excluded_columns(row_keys[rows], block[1][columns])
                 for k, part in enumerate(ctx.parts):
                     scores = anchors[rows, part] @ block[0][columns, part].T / scoring.temperature
@@ -89,7 +89,7 @@ class OneWay(torch.autograd.Function):
         block = [candidates, column_keys]
         for hop in range(len(ctx.sizes)):
             coming = pass_on(block, ctx.sizes, hop) if hop + 1 < len(ctx.sizes) else None
-            for rows, columns in _tiles(anchors, block[0]):
+            for rows, columns in tiles(anchors, block[0]):
                 known = excluded_columns(row_keys[rows], block[1][columns])
                 for k, part in enumerate(ctx.parts):
                     scores = anchors[rows, part] @ block[0][columns, part].T / scoring.temperature
@@ -123,7 +123,7 @@ def _paced(scores: torch.Tensor, scoring: Scoring, of_positive: bool = False) ->
     return slope * (scores - (1 - m if of_positive else m) / t), slope
 
 
-def _tiles(anchors: torch.Tensor, candidates: torch.Tensor):
+def tiles(anchors: torch.Tensor, candidates: torch.Tensor):
     for row in range(0, len(anchors), TILE):
         for column in range(0, len(candidates), TILE):
             yield slice(row, row + TILE), slice(column, column + TILE)

@@ -10,7 +10,7 @@ def triplet(local: Embedded, *, margin: float, distance: str) -> torch.Tensor:
     """Return for each row the mean of max(0, d(query, positive) - d(query, negative) + margin) over its own negatives, without
     those that are known answers; 0 where it has none."""
     rows = len(local.queries)
-    owners, negatives = local.owners[rows:], local.documents[rows:]
+    owners, negatives = local.row_of_document[rows:], local.documents[rows:]
     known = (local.answers[owners] == local.document_ids[rows:, None]).any(1)
     near, far = _distance(local.queries, local.positives, distance), _distance(local.queries[owners], negatives, distance)
     losses = torch.relu(near[owners] - far + margin).masked_fill(known, 0)

@@ -24,7 +24,7 @@ class TokenOutputs:
     ids: torch.Tensor
     outputs: dict[str, torch.Tensor]
 
-    def of(self, texts: torch.Tensor) -> "TokenOutputs":
+    def select(self, texts: torch.Tensor) -> "TokenOutputs":
         """Return those of some texts, a mask."""
         tokens = torch.repeat_interleave(texts, self.lengths)
         outputs = {name: output[tokens] for name, output in self.outputs.items()}

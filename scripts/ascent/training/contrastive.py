@@ -98,23 +98,16 @@ def _descend(
         given = [torch.cat(parts) for parts in zip(*(embed(index) for index in range(count)), strict=True)]
     leaves = Leaves(given, batch, chunks, engine.module)
     embeddings = leaves.tensors[0]
-    sources, owners = batch.sources.to(device), batch.owners.to(device)
-    losses = batch.weights.to(device) * objective(
-        Embedded(
-            queries=embeddings[: batch.rows],
-            documents=embeddings[batch.rows :],
-            owners=owners,
-            document_ids=batch.document_ids.to(device),
-            answers=batch.answers.to(device),
-            groups=batch.groups.to(device),
-            labels=batch.labels.to(device),
-            sources=sources,
-            numbers=(step << 32) + batch.numbers.to(device),
-            **batch.taught(device),
-            queued=queue.candidates(batch) if queue else None,
-            **leaves.tokens(),
-        )
+    rows = batch.to(device)
+    local = Embedded(
+        **rows.tensors(),
+        queries=embeddings[: batch.rows],
+        documents=embeddings[batch.rows :],
+        queued=queue.candidates(batch) if queue else None,
+        step=step,
+        **leaves.tokens(),
     )
+    losses = rows.weights * objective(local)
     loss = losses.sum() * (dist.get_world_size() / batch.global_rows)
     at_leaves = torch.autograd.grad(loss, leaves.tensors, allow_unused=True, materialize_grads=True)
     gradients = leaves.gradients(at_leaves)
@@ -124,7 +117,8 @@ def _descend(
         engine.set_gradient_accumulation_boundary(last and index == len(gradients) - 1)
         outputs = embed(index) if cached else given
         engine.backward(sum((output * piece).sum() for output, piece in zip(outputs, pieces, strict=True)))
-    squares = leaves.squares(at_leaves, torch.cat([sources, sources[owners]]), len(stage.data))
+    dataset_of_text = torch.cat([rows.dataset_index, rows.dataset_index[rows.row_of_document]])
+    squares = leaves.squares(at_leaves, dataset_of_text, len(stage.data))
     return losses.detach(), squares
 
 

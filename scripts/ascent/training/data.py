@@ -1,12 +1,13 @@
 """The data sets of a stage, mapped into memory, and one process's share of a batch."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..errors import AscentError
+from ..losses.rows import Rows
 from ..settings.losses import Objectives
 from ..settings.stages import StageSettings
 from ..settings.training import TrainStage
@@ -16,50 +17,17 @@ from .schedule import Schedule, make_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """One process's share of a batch. Its documents are its positives, in the order of its rows, and then their negatives.
-
-    tokens: the token ids of its queries, then its documents. prompt_lengths: how many of each text's tokens, at its beginning,
-    pooling leaves out.
-    rows: how many queries it holds; global_rows: how many the whole batch holds.
-    numbers: int64 (rows,), each row's place in the whole batch.
-    owners: int64 (documents,), the row, counted in this share, that each document belongs to.
-    document_ids: int64 (documents,), equal where the texts are equal. answers: int64 (rows, most), the ids of all documents
-    that the data know to answer each query, filled up with -1; `most` is the same for every share of the batch.
-    sources: int64 (rows,), the place of each row's data set among the stage's.
-    groups: int64 (rows,): a row's candidates are the documents of rows of its own group. It is 0 where in-batch negatives are
-    on; else 1 + the row's number, so that the row is alone with its own documents.
-    labels: float32 (rows,), the score of a graded row, else NaN. weights: float32 (rows,), factors on the rows' losses.
-    teacher_scores: float32 (documents,), the teacher's score of each document for its row's query, NaN in data sets without;
-    nothing where no data set of the stage has a teacher. teacher_queries, teacher_documents: likewise its embeddings, float32
-    (rows, its dimension) and (documents, its dimension).
-    """
+class Batch(Rows):
+    """One process's share of a batch, as token ids."""
 
     tokens: list[np.ndarray]
+    """The token ids of its queries, then of its documents."""
     prompt_lengths: list[int]
+    """How many tokens at the beginning of each text pooling leaves out."""
     rows: int
+    """How many queries this share holds."""
     global_rows: int
-    numbers: torch.Tensor
-    owners: torch.Tensor
-    document_ids: torch.Tensor
-    answers: torch.Tensor
-    sources: torch.Tensor
-    groups: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
-    teacher_scores: torch.Tensor | None = None
-    teacher_queries: torch.Tensor | None = None
-    teacher_documents: torch.Tensor | None = None
-
-    def pin_memory(self) -> "Batch":
-        """Return the batch with tensors that a GPU fetches by itself; a loader calls this."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.pin_memory() for name, value in values.items() if isinstance(value, torch.Tensor)})
-
-    def taught(self, device: torch.device) -> dict[str, torch.Tensor]:
-        """Return what a teacher says of the batch, by the names of Embedded's fields; empty where no data set has a teacher."""
-        names = ("teacher_scores", "teacher_queries", "teacher_documents")
-        return {name: value.to(device) for name in names if (value := getattr(self, name)) is not None}
+    """How many queries the whole batch holds."""
 
 
 class TrainingData:
@@ -126,10 +94,10 @@ class TrainingData:
             rows=len(own),
             global_rows=len(rows),
             numbers=torch.from_numpy(numbers),
-            owners=torch.tensor([*range(len(own)), *owners]),
+            row_of_document=torch.tensor([*range(len(own)), *owners]),
             document_ids=torch.tensor([int(table.text_ids[text]) for table, text in documents]),
             answers=torch.from_numpy(self._answers(rows.astype(np.int64))[numbers]),
-            sources=torch.from_numpy(sources),
+            dataset_index=torch.from_numpy(sources),
             groups=torch.from_numpy(np.where(self._alone[sources], 1 + numbers, 0)),
             labels=torch.tensor([float(table.labels[row]) for table, row in places], dtype=torch.float32),
             weights=torch.from_numpy(self._factors(rows)[sources]),

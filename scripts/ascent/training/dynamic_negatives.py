@@ -60,7 +60,7 @@ class DynamicNegatives:
 
         def loss(local: Embedded) -> torch.Tensor:
             if self._scores is None:  # an objective may be asked again in the same step, with other embeddings
-                own = local.queries.detach()[local.owners[len(local.queries) :]]
+                own = local.queries.detach()[local.row_of_document[len(local.queries) :]]
                 self._scores = torch.cosine_similarity(own, local.documents.detach()[len(local.queries) :])
             return objective(local)
 

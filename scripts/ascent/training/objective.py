@@ -45,13 +45,13 @@ def mixed(objectives: Sequence[Objective], of_source: Sequence[int]) -> Objectiv
     """
 
     def loss(local: Embedded) -> torch.Tensor:
-        of = torch.tensor(of_source, device=local.sources.device)
-        chosen = of[local.sources]
+        of = torch.tensor(of_source, device=local.dataset_index.device)
+        chosen = of[local.dataset_index]
         losses = local.queries.new_zeros(len(local.queries))
         for index, objective in enumerate(objectives):
-            rows, part = chosen == index, local.of(chosen == index)
+            rows, part = chosen == index, local.select(chosen == index)
             if local.queued is not None:
-                part = replace(part, queued=local.queued.of(of[local.queued.sources] == index))
+                part = replace(part, queued=local.queued.select(of[local.queued.dataset_index] == index))
             losses = losses.masked_scatter(rows, objective(part))
         return losses
 

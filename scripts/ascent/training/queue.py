@@ -45,21 +45,21 @@ class Queue:
         set only, those of that one."""
         if not self._entries:
             return None
-        queued = Queued(**{name: self._entries[name] for name in ("embeddings", "ids", "sources")})
-        return queued.of(queued.sources == batch.sources[0]) if self._by_dataset else queued
+        queued = Queued(**{name: self._entries[name] for name in ("embeddings", "ids", "dataset_index")})
+        return queued.select(queued.dataset_index == batch.dataset_index[0]) if self._by_dataset else queued
 
     @torch.no_grad()
     def take(self, model: EmbeddingModel, batch: Batch, pad_id: int, tokens: int) -> None:
         """Take in a batch after its step, `tokens` at a time, and follow the model."""
         groups, sources, ids, numbers = (
-            tensor.to(self._device) for tensor in (batch.groups, batch.sources, batch.document_ids, batch.numbers)
+            tensor.to(self._device) for tensor in (batch.groups, batch.dataset_index, batch.document_ids, batch.numbers)
         )
         rows = torch.nonzero((groups == 0) & self._served[sources])[:, 0]
         if len(rows):
             new = {
                 "embeddings": self._embed(batch, [batch.rows + row for row in rows.tolist()], pad_id, tokens),
                 "ids": ids[rows],
-                "sources": sources[rows],
+                "dataset_index": sources[rows],
                 "places": self._rows + numbers[rows],
             }
             self._entries = {name: torch.cat([self._entries.get(name, tensor[:0]), tensor]) for name, tensor in new.items()}
