@@ -129,7 +129,7 @@ def parent_models(wildcards):
 
 def mined_negatives(wildcards):
     """The negatives that a stage mines for a data set; none when it does not mine for it."""
-    return NEGATIVES.format(**wildcards) if stage_of(wildcards).mined(wildcards.dataset) else []
+    return NEGATIVES.format(**wildcards) if stage_of(wildcards).mines_for(wildcards.dataset) else []
 
 
 def stage_teacher(wildcards):
@@ -139,7 +139,7 @@ def stage_teacher(wildcards):
 
 def candidate_scores(wildcards):
     """A teacher's scores of a data set's documents, or the pairs that have them; none when the stage does not learn them."""
-    learns = "teacher scores" in stage_of(wildcards).taught(wildcards.dataset).values()
+    learns = "teacher scores" in stage_of(wildcards).teacher_needs(wildcards.dataset).values()
     if not learns:
         return []
     return (
@@ -149,13 +149,15 @@ def candidate_scores(wildcards):
 
 def teacher_embeddings(wildcards):
     """A teacher's embeddings of a data set's texts; none when the stage does not learn them."""
-    learns = "teacher embeddings" in stage_of(wildcards).taught(wildcards.dataset).values()
+    learns = "teacher embeddings" in stage_of(wildcards).teacher_needs(wildcards.dataset).values()
     return TEACHER_EMBEDDINGS.format(**wildcards) if learns else []
 
 
 def stage_tokens(wildcards):
     """The tokens of each of a stage's data sets."""
-    return expand(TOKENS, recipe=wildcards.recipe, stage=wildcards.stage, dataset=stage_of(wildcards).tables)
+    return expand(
+        TOKENS, recipe=wildcards.recipe, stage=wildcards.stage, dataset=stage_of(wildcards).datasets_read
+    )
 
 
 def task_pairs(wildcards):

@@ -1,10 +1,10 @@
-"""Merge the models of a stage's parents."""
+"""Make a stage's model from its parents', without training."""
 
 import argparse
 from pathlib import Path
 
+from ascent.components import code_of
 from ascent.errors import reports_errors
-from ascent.model.merging import merge
 from ascent.settings.stages import StageSettings
 from ascent.settings.validation import load
 
@@ -16,7 +16,8 @@ def main() -> None:
     parser.add_argument("--parents", type=Path, nargs="+", required=True, help="model folders, in the order of 'from'")
     parser.add_argument("--output", type=Path, required=True, help="model folder to make")
     arguments = parser.parse_args()
-    merge(load(StageSettings, arguments.settings), arguments.parents, arguments.output)
+    settings = load(StageSettings, arguments.settings)
+    code_of(settings.stage)(settings, arguments.parents, arguments.output)
 
 
 if __name__ == "__main__":

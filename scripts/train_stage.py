@@ -1,4 +1,4 @@
-"""Train a stage on its data sets, with one process for each GPU; each takes its share of every batch."""
+"""Train a stage on its data sets, with one process per GPU; each takes its share of every batch."""
 
 import argparse
 from pathlib import Path

@@ -139,12 +139,12 @@ def tokens_of(tiny_model, training_contract, tmp_path_factory):
 def data_of(tiny_model, training_contract):
     """The data of a stage with the tests' contract and some settings, from folders of tokens by data set."""
     from ascent.files import read_json
+    from ascent.settings.contrastive import Contrastive
     from ascent.settings.stages import StageSettings
-    from ascent.settings.training import TrainStage
     from ascent.training.data import TrainingData, open_table
 
     def _data_of(folders: dict[str, Path], *, tasks=None, contract=training_contract, **settings) -> TrainingData:
-        stage = TrainStage(**{"objective": "infonce", "data": list(folders), "batch_size": 8} | settings)
+        stage = Contrastive(**{"objective": "infonce", "data": list(folders), "batch_size": 8} | settings)
         tasks = dict.fromkeys(folders, "retrieval") | (tasks or {})
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=tasks)
         digest = read_json(tiny_model / "ascent.json")["tokenizer_digest"]
@@ -168,9 +168,10 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     import deepspeed
     import torch
 
+    from ascent.settings.contrastive import Contrastive
     from ascent.settings.model import Contract
     from ascent.settings.stages import StageSettings
-    from ascent.settings.training import Running, TrainStage
+    from ascent.settings.training import Running
     from ascent.training import throughput
     from ascent.training.job.distributed import start_deepspeed
     from ascent.training.loop import Task, train
@@ -187,7 +188,7 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     ) -> list[dict]:
         tables = {"questions": tokens} | (more or {})
         settings = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "seed": 0}
-        stage = TrainStage(**settings | changes)
+        stage = Contrastive(**settings | changes)
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=dict.fromkeys(tables, "retrieval"))
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)

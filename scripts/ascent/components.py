@@ -13,5 +13,6 @@ def module_of(settings: Component) -> ModuleType:
 
 
 def code_of(settings: Component) -> Any:
-    """Return what the component's module defines under the component's own name: a function or a class."""
-    return getattr(module_of(settings), settings.component())
+    """Return what the component's module defines under its name: the function `margin_mse`, or the class `Contrastive`."""
+    module = module_of(settings)
+    return getattr(module, settings.component(), None) or getattr(module, type(settings).__name__)

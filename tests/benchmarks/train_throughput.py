@@ -52,8 +52,9 @@ def cuda() -> bool:
 def ascent(options, folder: Path) -> list[float]:
     """Train with the engine; return the seconds of each step."""
     from ascent.model.contract import read_contract
+    from ascent.settings.contrastive import Contrastive
     from ascent.settings.stages import StageSettings
-    from ascent.settings.training import Running, TrainStage
+    from ascent.settings.training import Running
     from ascent.tokens.tokenise import tokenise_pairs
     from ascent.training.loop import Task, train
 
@@ -61,7 +62,7 @@ def ascent(options, folder: Path) -> list[float]:
     contract = contract.model_copy(update={"max_tokens": options.max_tokens})
     tokenise_pairs(options.model, contract.tokenising("retrieval"), options.pairs, None, folder / "tokens")
     model = _with_contract(options.model, contract, folder / "parent")
-    stage = TrainStage(
+    stage = Contrastive(
         objective={"infonce": {"temperature": TEMPERATURE}},
         data=["pairs"],
         batch_size=options.batch,

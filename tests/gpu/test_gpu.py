@@ -17,9 +17,9 @@ from ascent.losses.infonce import infonce
 from ascent.model.adapters import _from_four_bits, _to_four_bits
 from ascent.model.backbone import load_backbone
 from ascent.model.embedding_model import EmbeddingModel
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
 from ascent.settings.stages import StageSettings
-from ascent.settings.training import TrainStage
 from ascent.training.throughput import matmul_peak
 
 pytestmark = [
@@ -36,7 +36,7 @@ def gpu_run(launch, training_tokens, training_contract, tiny_model, tmp_path):
     def _run(name: str, **changes) -> list[dict]:
         asked = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "epochs": 5, "learning_rate": 1e-3} | changes
         same = {"contract": training_contract, "tasks": {"questions": "retrieval"}}
-        settings = StageSettings(recipe="r", name="s", stage=TrainStage(**asked), **same)
+        settings = StageSettings(recipe="r", name="s", stage=Contrastive(**asked), **same)
         process = launch(tmp_path / name, settings, parent=tiny_model, tokens=training_tokens)
         assert process.wait() == 0, (tmp_path / name / "log").read_text()
         return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]

@@ -32,8 +32,8 @@ from ascent.losses.margin_mse import margin_mse
 from ascent.losses.ring import excluded_columns
 from ascent.losses.spread_out import spread_out
 from ascent.losses.triplet import triplet
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
-from ascent.settings.training import TrainStage
 from ascent.training.objective import load_objectives, mixed
 from support import reference_losses
 
@@ -235,7 +235,7 @@ def test_a_teacher_s_scores_are_learned_at_every_size():
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(2 * ROWS, 2, torch.float64)
     batch = batch_of(queries, documents, teacher_scores=embeddings(2 * ROWS, 3, torch.float64)[:, 0])
     stage = {"data": ["a"], "teacher": {"model": "t", "type": "cross-encoder"}, "matryoshka": {3: 0.5}}
-    found = load_objectives(TrainStage(objective={"margin_mse": {"scale": 2}}, **stage), Contract())(batch)
+    found = load_objectives(Contrastive(objective={"margin_mse": {"scale": 2}}, **stage), Contract())(batch)
     cut = [torch.nn.functional.normalize(side[:, :3], dim=1) for side in (queries, documents)]
     short = replace(batch, queries=cut[0], documents=cut[1])
     torch.testing.assert_close(found, reference_losses.margin_mse(batch, 2.0) + 0.5 * reference_losses.margin_mse(short, 2.0))
@@ -368,7 +368,7 @@ def test_rows_of_balanced_data_sets_do_not_meet():
     queries, documents = embeddings(ROWS, 1, torch.float64), embeddings(ROWS + 3, 2, torch.float64)
     sources = torch.tensor([0, 1, 0, 2, 1, 0])
     batch = batch_of(queries, documents, dataset_index=sources)
-    stage = TrainStage(objective={"infonce": {"temperature": TEMPERATURE}}, data=["a", "b", "c"], batching="balanced")
+    stage = Contrastive(objective={"infonce": {"temperature": TEMPERATURE}}, data=["a", "b", "c"], batching="balanced")
     losses = load_objectives(stage, Contract())(batch)
     for source in range(3):
         alone = infonce(batch.select(sources == source), temperature=TEMPERATURE)
@@ -391,7 +391,7 @@ def test_losses_are_summed_with_their_weights_over_the_stages_sizes():
     labels = torch.rand(ROWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     batch = batch_of(embeddings(ROWS, 1, torch.float64), embeddings(ROWS, 2, torch.float64), labels=labels)
     sizes, both = {3: 0.5}, {"infonce": {"temperature": 0.2, "weight": 0.25}, "cosine": {"weight": 3}}
-    stage = TrainStage(objective=both, data=["a", "b"], matryoshka=sizes)
+    stage = Contrastive(objective=both, data=["a", "b"], matryoshka=sizes)
     cut = replace(batch, queries=batch.queries[:, :3], documents=batch.documents[:, :3])  # a cosine is the same at any length
     expected = 3 * (cosine(batch) + 0.5 * cosine(cut))
     expected += 0.25 * infonce(batch, temperature=0.2, symmetric=False, sizes=sizes)

@@ -28,9 +28,10 @@ from ascent.model.embedding_model import EmbeddingModel
 from ascent.model.encoder import Encoder
 from ascent.model.saving import save_new
 from ascent.model.soft_tokens import add_soft_tokens, soft_token_ids
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Adoption, Contract
 from ascent.settings.stages import StageSettings
-from ascent.settings.training import Running, TrainStage
+from ascent.settings.training import Running
 from ascent.settings.validation import dump, load
 from ascent.training.engine import rate
 from support.tiny_models import make_architecture
@@ -101,7 +102,7 @@ def test_a_merged_folder_embeds_as_peft_s_own_model(name, parents, corpus_rows, 
     reference = get_peft_model(backbone, LoraConfig(r=4, lora_alpha=8, target_modules=linear)).eval()
     trained = drawn(backbone)
     (tmp_path / "model").mkdir()
-    adapter = TrainStage(objective="infonce", data=["x"], adapter=LORA).adapter
+    adapter = Contrastive(objective="infonce", data=["x"], adapter=LORA).adapter
     save_merged(parent, adapter, trained, rows, contract, {}, tmp_path / "model", "here")
     expected = embed(reference, rows)
     found = SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(texts)
@@ -116,14 +117,14 @@ def test_a_merge_that_disagrees_is_an_error(parents, tmp_path, monkeypatch):
 
     parent = parents("bert")
     contract, _ = read_contract(parent)
-    adapter = TrainStage(objective="infonce", data=["x"], adapter=LORA).adapter
+    adapter = Contrastive(objective="infonce", data=["x"], adapter=LORA).adapter
     backbone, tokenizer = load_backbone(parent, contract)
     adapt(backbone, adapter, tokenizer, "here")
     trained = {name: p.detach().clone() for name, p in backbone.named_parameters() if p.requires_grad}
     rows = [np.array([2, 5, 6, 3])]
     for folder in ("idle", "wrong"):
         (tmp_path / folder).mkdir()
-    with pytest.raises(AscentError, match="here: has changed no embedding of its data; train longer, or raise"):
+    with pytest.raises(AscentError, match="here: training changed no embedding of its data; train longer, or raise"):
         save_merged(parent, adapter, trained, rows, contract, {}, tmp_path / "idle", "here")
     right = Linear.get_delta_weight
     monkeypatch.setattr(Linear, "get_delta_weight", lambda self, name: 1.01 * right(self, name))
@@ -147,7 +148,7 @@ def test_what_trains(adapter, trains, parents):
     parent = parents("bert", soft=True)
     backbone, tokenizer = load_backbone(parent, read_contract(parent)[0])
     names = {name for name, _ in backbone.named_parameters()}
-    adapter = TrainStage(objective="infonce", data=["x"], adapter=adapter).adapter
+    adapter = Contrastive(objective="infonce", data=["x"], adapter=adapter).adapter
     adapt(backbone, adapter, tokenizer, "here")
     after = {name: p.requires_grad for name, p in backbone.named_parameters()}
     assert {name for name, trained in after.items() if trained} == {name for name in after if re.fullmatch(trains, name)}
@@ -158,29 +159,29 @@ def test_what_trains(adapter, trains, parents):
 @pytest.mark.parametrize(
     ("name", "adapter", "sentence"),
     [
-        ("llama", {"type": "bitfit"}, "here: a 'llama' backbone has no biases to train; take lora."),
-        ("t5", {"type": "bitfit"}, "here: a 't5' backbone has no biases to train; take lora."),
+        ("llama", {"type": "bitfit"}, "here: a 'llama' backbone has no biases to train; use lora."),
+        ("t5", {"type": "bitfit"}, "here: a 't5' backbone has no biases to train; use lora."),
         ("bert", {"type": "soft_prompt"}, "here: the base has no soft tokens to train; set base.soft_tokens."),
         (
             "bert",
             LORA | {"targets": ["querry"]},
             "here.targets: the backbone has no linear layer 'querry'; did you mean 'query'?",
         ),
-        ("bert", {"type": "qlora"}, "here: qlora needs a GPU, and this machine has none; take lora."),
+        ("bert", {"type": "qlora"}, "here: qlora needs a GPU, but this machine has none; use lora."),
     ],
 )
 def test_what_an_adapter_lacks_is_one_sentence(name, adapter, sentence, parents, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     backbone, tokenizer = load_backbone(parents(name), Contract(max_tokens=32))
     with pytest.raises(AscentError, match=f"^{re.escape(sentence)}$"):
-        adapt(backbone, TrainStage(objective="infonce", data=["x"], adapter=adapter).adapter, tokenizer, "here")
+        adapt(backbone, Contrastive(objective="infonce", data=["x"], adapter=adapter).adapter, tokenizer, "here")
 
 
 def test_the_learning_scale(parents):
     """alpha / rank, or with rslora alpha / sqrt(rank)."""
     for more, scale in (({}, 2.0), ({"rslora": True}, 4.0)):
         backbone, tokenizer = load_backbone(parents("bert"), Contract(max_tokens=32))
-        adapt(backbone, TrainStage(objective="infonce", data=["x"], adapter=LORA | more).adapter, tokenizer, "here")
+        adapt(backbone, Contrastive(objective="infonce", data=["x"], adapter=LORA | more).adapter, tokenizer, "here")
         assert backbone.encoder.layer[0].output.dense.scaling == {"default": scale}
 
 
@@ -247,7 +248,7 @@ def stages(parents, training_rows, warm_spawn, tmp_path_factory):
         folder = tmp_path_factory.mktemp("stage")
         tokenise_pairs(parent, contract.tokenising("retrieval"), pairs, None, folder / "tokens")
         settings = {"learning_rate": 3e-3, "precision": "float32", "mini_batch_tokens": 512, "dropout": 0} | more
-        stage = TrainStage(objective="infonce", data=["x"], batch_size=ROWS, epochs=STEPS, adapter=adapter, **settings)
+        stage = Contrastive(objective="infonce", data=["x"], batch_size=ROWS, epochs=STEPS, adapter=adapter, **settings)
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks={"x": "retrieval"})
         (folder / "stage.yaml").write_text(dump(settings))
         made["-".join([name, *map(str, more.values()), adapter["type"]])] = (folder, parent, folder / "tokens")
@@ -321,7 +322,7 @@ def test_training_is_that_of_peft_and_plain_torch(train_here, tiny_model, traini
     peft_model = get_peft_model(backbone, LoraConfig(r=4, lora_alpha=8, target_modules=linear)).train()
     model = EmbeddingModel(peft_model, training_contract)
     data = data_of({"questions": training_tokens}, batch_size=11)
-    stage = TrainStage(objective="infonce", data=["questions"])
+    stage = Contrastive(objective="infonce", data=["questions"])
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], weight_decay=stage.weight_decay)
     schedule = data.schedule()
     for step in range(len(schedule)):

@@ -18,8 +18,8 @@ from ascent.model.encoder import Encoder
 from ascent.model.packing import is_packed
 from ascent.model.precision import prepare_backbone
 from ascent.model.saving import save_like, save_new
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
-from ascent.settings.training import TrainStage
 from support.tiny_models import DECODERS, ENCODERS, EVERY, T5, make_architecture
 
 # As a recipe and as sentence-transformers name them.
@@ -206,15 +206,15 @@ def test_a_stage_s_dropout_reaches_backbones_that_call_it_otherwise(padded_folde
     assert has_dropout(load_backbone(padded_folders["gpt2"], contract)[0])
     assert not has_dropout(load_backbone(padded_folders["gpt2"], contract, dropout=0.0)[0])
     AutoConfig.for_model("mamba").save_pretrained(tmp_path)
-    with pytest.raises(AscentError, match="dropout is 0.1, but this backbone has no word for it; leave it out of the stage"):
+    with pytest.raises(AscentError, match="dropout is 0.1, but this backbone has no such setting; remove it from the stage"):
         load_backbone(tmp_path, contract, dropout=0.1)
 
 
 def test_fp8_without_its_library_is_one_sentence(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchao.float8", None)
     backbone, _ = load_backbone(folders["bert"], Contract(max_tokens=32))
-    stage = TrainStage(objective="infonce", data=["x"], precision="float8")
-    with pytest.raises(AscentError, match="float8 needs torchao, which envs/gpu.txt has; install it, or take bfloat16"):
+    stage = Contrastive(objective="infonce", data=["x"], precision="float8")
+    with pytest.raises(AscentError, match="float8 needs torchao, which envs/gpu.txt has; install it, or use bfloat16"):
         prepare_backbone(backbone, stage)
 
 
@@ -226,7 +226,7 @@ def test_fp8_is_near_and_leaves_the_weights_names(folders):
     model = EmbeddingModel(backbone, contract)
     inputs = model.inputs([np.array([5, 6, 7, 8]), np.array([9, 10])], 0, "cpu")
     exact, names = model.embed(**inputs), set(backbone.state_dict())
-    prepare_backbone(backbone, TrainStage(objective="infonce", data=["x"], precision="float8"))
+    prepare_backbone(backbone, Contrastive(objective="infonce", data=["x"], precision="float8"))
     found = model.embed(**inputs)
     assert set(backbone.state_dict()) == names
     assert 1e-5 < float(((found - exact).norm() / exact.norm()).detach()) < 0.2

@@ -115,8 +115,8 @@ def test_another_tokenizer_is_refused(copied):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"pooling": "cls"}, "the model was made with pooling = 'mean', but the recipe says 'cls'; correct the recipe or"),
-        ({"max_tokens": 16}, "the model was made with max_tokens = 32, but the recipe says 16; correct the recipe or"),
+        ({"pooling": "cls"}, "the model was made with pooling = 'mean', but the recipe says 'cls'; fix the recipe or"),
+        ({"max_tokens": 16}, "the model was made with max_tokens = 32, but the recipe says 16; fix the recipe or"),
         ({"prompts": {"query": {"default": "q: "}}}, "the model was made with prompts = {}, but the recipe says {'query'"),
     ],
 )
@@ -126,13 +126,13 @@ def test_a_contract_that_disagrees_is_refused(copied, asked, message):
 
 def test_a_folder_without_a_contract_is_refused(copied):
     (copied / "ascent.json").unlink()
-    refused(copied, r"has no ascent\.json, so its pooling and prompts are not known")
+    refused(copied, r"has no ascent\.json, so its pooling and prompts are unknown")
 
 
 def test_pickled_weights_are_never_loaded(copied):
     torch.save(load_file(copied / "model.safetensors"), copied / "pytorch_model.bin")
     (copied / "model.safetensors").unlink()
-    refused(copied, "holds no safetensors weights; pickled weights are never loaded")
+    refused(copied, "has no safetensors weights, and pickled weights are never loaded")
 
 
 def test_an_embedding_that_is_not_finite_is_named(copied):

@@ -16,15 +16,15 @@ from ascent.model.contract import read_contract, weights_digest
 from ascent.model.encoder import Encoder
 from ascent.model.heads import load_heads, new_heads, read_state
 from ascent.model.heads.latent_attention import LatentAttention
-from ascent.model.merging import merge
 from ascent.model.saving import save_like, save_new
 from ascent.pairs.table import Pair
 from ascent.release.assemble import check_outputs
 from ascent.settings.base import components
 from ascent.settings.heads import Head
 from ascent.settings.model import Contract
-from ascent.settings.stages import MergeStage, StageSettings
+from ascent.settings.stages import Linear, StageSettings
 from ascent.settings.validation import check
+from ascent.training.stages.linear import linear
 from support import reference_losses
 
 PROJECTION = {"projection": {"dimension": 12, "bias": True}}
@@ -63,7 +63,7 @@ def folders(tiny_resource, training_contract, tmp_path_factory):
 
 
 def test_every_head_has_a_case():
-    within = {name for name, head in components(Head).items() if not head.beside}  # the others: test_token_outputs.py
+    within = {name for name, head in components(Head).items() if not head.per_token}  # the others: test_token_outputs.py
     assert within <= CASES.keys()
 
 
@@ -131,7 +131,9 @@ def test_a_base_keeps_a_head_that_it_has(folders, tmp_path):
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     other = check(Contract, contract.model_dump() | {"heads": LATENT | {"projection": {"dimension": 9}}}, "x")
-    with pytest.raises(AscentError, match=r"model\.safetensors: 'linear\.\w+' is missing or of another shape than the recipe's"):
+    with pytest.raises(
+        AscentError, match=r"model\.safetensors: 'linear\.\w+' is missing, or its shape differs from the recipe's"
+    ):
         adopted(folder, tmp_path / "other", other)
 
 
@@ -147,7 +149,7 @@ def test_a_layer_of_the_base_is_not_lost_in_silence(folders, tiny_resource, tmp_
 
 
 def test_a_folder_without_the_head_is_refused(tiny_model):
-    with pytest.raises(AscentError, match="model: has no head 'projection'; take it out of the recipe's heads, or build the"):
+    with pytest.raises(AscentError, match="model: has no head 'projection'; remove it from the recipe's heads, or rebuild the"):
         load_heads(tiny_model, Contract(heads={"projection": {"dimension": 4}}), 32)
 
 
@@ -195,7 +197,7 @@ def test_heads_are_trained_and_read_back(folders, train_here, held, texts, tmp_p
 
 
 def test_a_prefix_longer_than_the_projection_is_refused(folders, train_here):
-    with pytest.raises(AscentError, match="matryoshka: 16 is more than the 12 dimensions that the model has"):
+    with pytest.raises(AscentError, match="matryoshka: 16 is larger than the model's 12 dimensions"):
         train_here(*folders["projection"], matryoshka={16: 1.0})
 
 
@@ -204,9 +206,9 @@ def test_merged_heads_are_the_mean(folders, tmp_path, case):
     folder, contract = folders[case]
     state = read_state(folder, contract)
     save_like(folder, {name: tensor + 1 for name, tensor in state.items()}, contract, {}, tmp_path / "other")
-    stage = check(MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [3, 1]}, "x")
+    stage = check(Linear, {"type": "linear", "from": ["a", "b"], "weights": [3, 1]}, "x")
     settings = StageSettings(recipe="r", name="merge", stage=stage, contract=contract)
-    merge(settings, [folder, tmp_path / "other"], tmp_path / "merged")
+    linear(settings, [folder, tmp_path / "other"], tmp_path / "merged")
     found = read_state(tmp_path / "merged", contract)
     assert found.keys() == state.keys()
     for name, tensor in found.items():

@@ -18,10 +18,10 @@ from ascent.model.encoder import Encoder
 from ascent.model.saving import prompt_name, save_new
 from ascent.negatives.shards import encode_shard, open_shards
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, read_pairs, write_documents, write_pairs
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.evaluation import TaskSettings
 from ascent.settings.model import Contract
 from ascent.settings.stages import StageSettings
-from ascent.settings.training import TrainStage
 from ascent.settings.validation import check
 from ascent.tokens.table import TokenisedPairs
 from ascent.tokens.tokenise import tokenise_pairs
@@ -72,7 +72,7 @@ def contract_of(kind: str, prompts: str, pooling: str, pool_prompt: bool) -> Con
 
 def in_training(folder, contract, pairs, task, encoder, tmp_path) -> dict[str, np.ndarray]:
     tokenise_pairs(folder, contract.tokenising(task), pairs, None, tmp_path / f"tokens-{task}")
-    stage = TrainStage(objective="cosent", data=["questions"])
+    stage = Contrastive(objective="cosent", data=["questions"])
     settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks={"questions": task})
     table = open_table(tmp_path / f"tokens-{task}", settings, "questions", read_json(folder / "ascent.json")["tokenizer_digest"])
     batch = TrainingData({"questions": table}, settings).batch(np.arange(len(table)), rank=0, world=1)
@@ -218,5 +218,5 @@ def test_a_text_of_which_nothing_is_pooled_is_refused(resources, tmp_path):
 
 @pytest.mark.parametrize("pooling", ["cls", "last"])
 def test_only_a_mean_leaves_prompts_out(pooling):
-    with pytest.raises(AscentError, match=f"leaves tokens out of a mean, and pooling: {pooling} is none; take one"):
+    with pytest.raises(AscentError, match=f"needs a mean, but pooling is {pooling}: set another pooling"):
         check(Contract, {"pooling": pooling, "pool_prompt": False}, "recipe")

@@ -12,6 +12,7 @@ from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from sentence_transformers.multi_vector_encoder.scoring import mean_colbert_scores
 
+from ascent.components import module_of
 from ascent.errors import AscentError
 from ascent.evaluation.run import evaluate_task
 from ascent.evaluation.search import SearchingModel
@@ -20,13 +21,14 @@ from ascent.losses import Embedded
 from ascent.losses.m3 import m3
 from ascent.model import token_scores
 from ascent.model.encoder import Encoder
-from ascent.model.heads import read_state
+from ascent.model.heads import multi_vector, read_state
 from ascent.model.saving import save_like, save_new
-from ascent.model.token_scores import Encoded, TokenOutputs, multi_vector_scores, scores_by_kind
+from ascent.model.token_scores import Encoded, TokenOutputs, scores_by_head, scores_by_kind
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
 from ascent.pairs.text import text_id
+from ascent.settings.base import components
 from ascent.settings.evaluation import TaskSettings
-from ascent.settings.heads import ScoreKind
+from ascent.settings.heads import Head, ScoreKind
 from ascent.settings.losses import M3, ScoreWeights
 from ascent.settings.model import Contract
 from ascent.settings.validation import check
@@ -80,8 +82,8 @@ def tokens(lengths: list[int], seed: int, vocabulary: int = 12) -> TokenOutputs:
 def test_scores_are_their_formulas(lengths):
     """Also of texts without tokens, of which all is special or cut."""
     queries, documents = tokens(lengths[0], 1), tokens(lengths[1], 2)
-    for name, score in token_scores.TOKEN_SCORES.items():
-        found = score(queries, documents)
+    for name in BESIDE:
+        found = scores_by_head(name, queries, documents)
         assert found.shape == (len(lengths[0]), len(lengths[1]))
         for row, query in zip(found, reference_losses.texts_of(queries), strict=True):
             for value, document in zip(row, reference_losses.texts_of(documents), strict=True):
@@ -96,7 +98,7 @@ def test_multi_vector_is_sentence_transformers_score():
         padded.append(torch.nn.utils.rnn.pad_sequence(vectors.split(side.lengths.tolist()), batch_first=True))
         masks.append(torch.arange(padded[-1].shape[1]) < side.lengths[:, None])
     expected = mean_colbert_scores(padded[0], padded[1][:, None], masks[0], masks[1][:, None])
-    torch.testing.assert_close(multi_vector_scores(queries, documents), expected.double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(multi_vector.score(queries, documents), expected.double(), rtol=0, atol=1e-6)
 
 
 def test_the_loss_is_flag_embedding_s():
@@ -232,7 +234,7 @@ def test_sentence_transformers_multi_vector_encoder_ranks_alike(folder, texts, c
     kept = [text for text in texts if text]
     expected = theirs.similarity(theirs.encode_document(kept), theirs.encode_document(kept))
     ours = Encoder(folder, precision="float32").encode_tokens(kept, ["multi_vector"], side="document", task="retrieval").tokens
-    torch.testing.assert_close(multi_vector_scores(ours, ours), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(multi_vector.score(ours, ours), expected, rtol=0, atol=1e-5)
 
 
 SETTINGS = {"precision": "float32", "epochs": 10, "learning_rate": 3e-3, "weight_decay": 0.1}
@@ -300,7 +302,7 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
             model.encoder.encode_tokens(texts, list(BESIDE), side=side, task="retrieval").tokens
             for side, texts in {"query": [query["text"]], "document": [documents[key] for key in allowed]}.items()
         ]
-        expected = sum(weight * token_scores.TOKEN_SCORES[name](*sides) for name, weight in weights.items())[0].tolist()
+        expected = sum(weight * scores_by_head(name, *sides) for name, weight in weights.items())[0].tolist()
         best = sorted(zip(expected, allowed, strict=True), reverse=True)[:5]
         assert list(found[query["id"]]) == [key for _, key in best]
         assert list(found[query["id"]].values()) == pytest.approx([score for score, _ in best], abs=1e-5)
@@ -327,14 +329,13 @@ def test_what_is_not_finite_is_refused(folder, texts, contract, tmp_path):
     state = read_state(folder, contract)
     name = "heads.multi_vector.linear.bias"
     save_like(folder, state | {name: torch.full_like(state[name], torch.nan)}, contract, {}, tmp_path / "model")
-    with pytest.raises(AscentError, match="is not finite; train again in float32"):
+    with pytest.raises(AscentError, match="is not finite; train it again in float32"):
         Encoder(tmp_path / "model").encode_tokens(texts, ["multi_vector"], side="query", task="retrieval")
 
 
 def test_every_head_beside_has_a_score():
-    assert (
-        {"dense", *token_scores.TOKEN_SCORES} == {"dense", *BESIDE} == set(get_args(ScoreKind)) == set(ScoreWeights.model_fields)
-    )
+    assert {"dense", *BESIDE} == set(get_args(ScoreKind)) == set(ScoreWeights.model_fields)
+    assert all(callable(module_of(components(Head)[name]).score) for name in BESIDE)
 
 
 def test_tiles_hold_whole_texts(monkeypatch):

@@ -26,9 +26,9 @@ from ascent.planning.plan import make_plan
 from ascent.planning.token_counts import SAMPLE, TokenCounter
 from ascent.recipes.dataset_steps import dataset_steps
 from ascent.recipes.loading import load_recipes
+from ascent.settings.contrastive import Contrastive, Queue
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
-from ascent.settings.training import Queue, TrainStage
 from support.small_recipe import ROOT, make_workspace
 from support.workflow_copy import Copy, data_path
 
@@ -319,7 +319,7 @@ def test_a_queue_s_copy_embeds_the_positives(recipe):
 
 def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
     def change(values):
-        values["stages"]["contrastive"] = {"objective": "mlm", "data": ["questions"], "epochs": 2}
+        values["stages"]["contrastive"] = {"type": "pretraining", "objective": "mlm", "data": ["questions"], "epochs": 2}
 
     found = recipe(change)
     pretrain = job(found, "train_pretrain", "contrastive")
@@ -385,15 +385,15 @@ def test_a_stage_that_no_setting_makes_fit_says_so(large, monkeypatch):
 
 
 def test_remedies_are_settings_that_the_recipe_accepts():
-    stage = TrainStage(objective="infonce", data=["a"], zero=2, mini_batch_tokens=1000)
+    stage = Contrastive(objective="infonce", data=["a"], zero=2, mini_batch_tokens=1000)
     changes = remedies(stage, 128)
     assert changes[0] == {"zero": 3}
     assert {"mini_batch_tokens": 250} in changes
     for change in changes:
-        TrainStage.model_validate(stage.model_dump(by_alias=True) | change)
+        Contrastive.model_validate(stage.model_dump(by_alias=True) | change)
     with_queue = stage.model_copy(update={"queue": Queue()})
     for change in remedies(with_queue, 128):
-        TrainStage.model_validate(with_queue.model_dump(by_alias=True) | change)
+        Contrastive.model_validate(with_queue.model_dump(by_alias=True) | change)
 
 
 def test_a_batch_that_processes_cannot_share_is_warned_of(recipe):

@@ -10,8 +10,8 @@ import yaml
 
 from ascent.errors import AscentError
 from ascent.recipes.loading import CONFIG_FILES, load_recipes, read_config
-from ascent.recipes.recipes import kind_of
 from ascent.recipes.step_settings import settings_files
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.corpora import Reading
 from ascent.settings.evaluation import TaskSettings
 from ascent.settings.model import Adoption, Contract
@@ -19,7 +19,6 @@ from ascent.settings.negatives import Mining
 from ascent.settings.pairs import Filtering, Preparation, Scoring
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.stages import StageSettings
-from ascent.settings.training import TrainStage
 from ascent.settings.validation import check, load
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -57,6 +56,7 @@ def changed(**changes) -> dict:
     return recipe
 
 
+PRETRAINING = {"type": "pretraining", "data": ["questions"]}
 ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__contrastive__data": ["texts"]}
 
 
@@ -67,7 +67,7 @@ def data(recipes, step: str, file: str, name: str = "questions") -> str:
 
 def test_the_small_recipe_is_right(write):
     recipes = load_recipes(write(small=SMALL))
-    assert {name: kind_of(stage) for name, stage in recipes.recipes["small"].stages.items()} == {
+    assert {name: stage.rule for name, stage in recipes.recipes["small"].stages.items()} == {
         "contrastive": "contrastive",
         "finetune": "finetune",
         "merge": "merge",
@@ -93,9 +93,9 @@ def test_a_stage_mines_for_the_data_sets_that_have_a_use_for_negatives():
     """As Conan's: pairs with mined negatives beside graded ones."""
     stage = {"from": ["contrastive"], "objective": {"infonce": {}}, "batching": "balanced", "mining": {"model": "contrastive"}}
     stage["data"] = {"pairs": {}, "graded": {"objective": "cosent"}, "own": {"mine": False}, "both": {"objective": "margin_mse"}}
-    found = check(TrainStage, stage | {"teacher": {"type": "cross-encoder", "model": "m"}}, "x")
-    assert {name: found.mined(name) for name in found.data} == {"pairs": True, "graded": False, "own": False, "both": True}
-    assert not found.mined("held out")
+    found = check(Contrastive, stage | {"teacher": {"type": "cross-encoder", "model": "m"}}, "x")
+    assert {name: found.mines_for(name) for name in found.data} == {"pairs": True, "graded": False, "own": False, "both": True}
+    assert not found.mines_for("held out")
 
 
 def test_the_repository_s_own_configuration_is_right(monkeypatch):
@@ -139,7 +139,7 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ),
         (
             {"stages__contrastive__adapter": {"type": "soft_prompt"}},
-            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types holds any; set "
+            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types contains any; set "
             "base.soft_tokens and put <soft0> and so on into these prompts.",
         ),
         (
@@ -148,11 +148,11 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
                 "base__prompts": {"query": {"sts": "<soft0>"}},
                 "stages__contrastive__adapter": {"type": "soft_prompt"},
             },
-            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types holds any; set ",
+            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types contains any; set ",
         ),
         (
             {"stages__contrastive__objective": "spread_out"},
-            "'stages.contrastive.objective' of data set 'questions' is a regulariser, spread_out; name a loss beside it.",
+            "'stages.contrastive.objective' of data set 'questions' is only a regulariser, spread_out; name a loss in addition.",
         ),
         (
             {
@@ -160,27 +160,27 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
                 "base__similarity": "dot",
                 "stages__contrastive__objective": {"infonce": {"tau_plus": 0.1}},
             },
-            "'stages.contrastive.objective' sets tau_plus, whose correction is for embeddings of length 1, but base.normalise is",
+            "'stages.contrastive.objective' sets tau_plus, which needs unit-length embeddings, but base.normalise is false",
         ),
         (
             {"base__soft_tokens": 2, "stages__finetune__prompts": {"query": {"retrieval": "<soft0><soft2>"}}},
-            "a prompt of stage 'finetune' holds '<soft2>', but base.soft_tokens is 2; raise it, or mend the prompt.",
+            "a prompt of stage 'finetune' holds '<soft2>', but base.soft_tokens is 2; raise it, or fix the prompt.",
         ),
         (
             {"stages__contrastive__adapter": {"type": "qlora"}, "stages__contrastive__zero": 3},
-            "the weights in 4 bits of qlora suffer neither zero: 3 nor precision: float8: take zero: 2, bfloat16",
+            "adapter: qlora supports neither zero: 3 nor precision: float8: set zero: 2, bfloat16",
         ),
         (
             {"stages__contrastive__weights": "bfloat16"},
             "'stages.contrastive': weights: bfloat16 needs zero: 1, 2 or 3, whose optimizer holds the float32 weights.",
         ),
         (
-            {"stages__contrastive__objective": "mlm", "stages__contrastive__adapter": {"type": "soft_prompt"}},
-            "'stages.contrastive': adapter: soft_prompt trains what stands in prompts, and pre-training has none: take lora.",
+            {"stages__contrastive": PRETRAINING | {"objective": "mlm", "adapter": {"type": "soft_prompt"}}},
+            "'stages.contrastive': adapter: soft_prompt trains tokens of prompts, and pre-training uses no prompts: use lora.",
         ),
         (
             {"stages__finetune__objective": {"infonce": {"mixing": {"listwise": True}}}},
-            "'stages.finetune': mixing is made of two negatives of a row, and mining.per_query is 1: raise it.",
+            "'stages.finetune': mixing combines two negatives of a row, but mining.per_query is 1: raise it.",
         ),
         ({"stages__contrastive__from": ["finetune"]}, "the stages go in a circle (contrastive <- finetune <- contrastive)"),
         ({"stages__contrastive__from": ["contrastive"]}, "the stages go in a circle"),
@@ -188,7 +188,7 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
             {"stages__finetune__mining__model": "merge"},
             "the stages go in a circle",
         ),
-        ({"stages__contrastive__from": ["base", "base"]}, "'stages.contrastive.from' has 2 parents, training starts"),
+        ({"stages__contrastive__from": ["base", "base"]}, "'stages.contrastive.from' has 2 parents, but training starts"),
         (
             {"stages__base": {"objective": "infonce", "data": ["questions"]}},
             "'stages.base' is the name of the model before training",
@@ -243,20 +243,20 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ),
         (
             ITSELF | {"stages__contrastive__dropout": 0},
-            "'stages.contrastive.dropout' is 0, but each text of data set 'texts' is its own positive, which only dropout tells",
+            "'stages.contrastive.dropout' is 0, but in data set 'texts' query and positive are the same text, so their ",
         ),
         (
             ITSELF | {"stages__contrastive__prompts": {"query": {"retrieval": "find: "}}},
-            "the prompts of stage 'contrastive' differ by side, but each text of data set 'texts' is its own positive, which "
-            "only dropout may tell apart; give both sides the same prompt, or none.",
+            "'stages.contrastive.prompts' differ by side, but in data set 'texts' query and positive are the same text; give "
+            "both sides the same prompt, or none.",
         ),
         (
             ITSELF | {"stages__finetune__data": ["questions", "texts"]},
-            "'stages.finetune.mining' finds negatives of pairs, but each text of data set 'texts' is its own positive; set ",
+            "'stages.finetune.mining' finds negatives of pairs, but in data set 'texts' query and positive are the same text",
         ),
         (
             ITSELF | {"stages__contrastive__data": ["questions"], "stages__contrastive__development": {"data": "texts"}},
-            "'stages.contrastive.development' needs something to find, but each text of data set 'texts' is its own positive",
+            "'stages.contrastive.development' needs something to find, but in data set 'texts' query and positive are the same",
         ),
         (
             {"data__questions__positive": "query"},
@@ -266,19 +266,28 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ({"stages__merge__prompts": None}, "the parents of stage 'merge' (contrastive, finetune) have different prompts"),
         ({"release__name": "small"}, "'release.name' is 'small', but "),
         (
-            {"stages__contrastive": {"objective": "mlm", "data": ["questions"], "matryoshka": {16: 1}}},
+            {"stages__contrastive": {"type": "pretraining", "objective": "mlm", "data": ["questions"], "matryoshka": {16: 1}}},
             "unknown key 'stages.contrastive.matryoshka'; ",
         ),
         (
-            {"stages__contrastive": {"objective": {"retromae": {"encoder_masc": 0.3}}, "data": ["questions"]}},
-            "unknown key 'stages.contrastive.objective.retromae.encoder_masc'; did you mean 'encoder_mask'?",
+            {"stages__contrastive": PRETRAINING | {"objective": {"type": "retromae", "encoder_masc": 0.3}}},
+            "unknown key 'stages.contrastive.objective.encoder_masc'; did you mean 'encoder_mask'?",
         ),
         (
-            {"stages__contrastive": {"objective": {"mlm": {}, "retromae": {}}, "data": ["questions"]}},
-            "'stages.contrastive.objective': takes one objective of pre-training: name one",
+            {"stages__contrastive": PRETRAINING | {"objective": {"retromae": {"encoder_mask": 0.2}}}},
+            "a map from a name is no longer how one objective is chosen: write {type: retromae, encoder_mask: 0.2}.",
         ),
         (
-            {"stages__contrastive": {"objective": "mntp", "data": ["questions"]}, "base__attention": "causal"},
+            {"stages__contrastive": {"objective": "retromae", "data": ["questions"]}},
+            "'stages.contrastive': the objective retromae belongs to another kind of stage: add type: pretraining.",
+        ),
+        (
+            {"stages__merge": {"from": ["contrastive", "finetune"], "method": "linear", "weights": [1, 1]}},
+            "'stages.merge': method: linear is no longer how a stage says its kind: write type: linear.",
+        ),
+        ({"stages__merge__type": "slerp"}, "'stages.merge.type' is 'slerp'; known are: contrastive, linear, pretraining."),
+        (
+            {"stages__contrastive": PRETRAINING | {"objective": "mntp"}, "base__attention": "causal"},
             "'stages.contrastive.objective' predicts a token from both sides of it, but base.attention is causal; set it to",
         ),
     ],
@@ -471,9 +480,9 @@ def test_a_comment_in_a_recipe_changes_no_settings_file(write, tmp_path):
 
 def test_a_pre_training_stage_has_a_kind_of_its_own_and_tokens_without_prompts(write, tmp_path):
     recipe = changed(base__prompts={"document": {"default": "passage: "}}, stages__contrastive__from=["pretrain"])
-    recipe["stages"]["pretrain"] = {"objective": {"retromae": {"decoder_mask": 0.7}}, "data": ["questions"]}
+    recipe["stages"]["pretrain"] = PRETRAINING | {"objective": {"type": "retromae", "decoder_mask": 0.7}}
     recipes = load_recipes(write(small=recipe))
-    assert [kind_of(stage) for stage in recipes.recipes["small"].stages.values()] == [
+    assert [stage.rule for stage in recipes.recipes["small"].stages.values()] == [
         *("contrastive", "finetune", "merge", "pretrain"),
     ]
     assert recipes.stages("pretrain") == [("small", "pretrain")]
@@ -486,5 +495,7 @@ def test_a_pre_training_stage_has_a_kind_of_its_own_and_tokens_without_prompts(w
     stage = load(StageSettings, tmp_path / "settings.yaml").stage
     assert stage == recipes.recipes["small"].stages["pretrain"]
     assert yaml.safe_load(files["results/small/pretrain/stage.yaml"])["stage"]["objective"] == {
-        "retromae": {"encoder_mask": 0.3, "decoder_mask": 0.7}
+        "type": "retromae",
+        "encoder_mask": 0.3,
+        "decoder_mask": 0.7,
     }

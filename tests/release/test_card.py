@@ -36,7 +36,7 @@ SETTINGS = {
         "stages": {
             "contrastive": {"objective": {"infonce": {"temperature": 0.0375}}, "data": ["pairs"]},
             "other": {"objective": {"infonce": {"temperature": 0.0475}}, "data": ["unused"]},
-            "merge": {"from": ["base", "contrastive"], "method": "linear", "weights": [1, 3]},
+            "merge": {"from": ["base", "contrastive"], "type": "linear", "weights": [1, 3]},
         },
         "evaluate": {
             "stages": ["base", "merge"],

@@ -22,7 +22,7 @@ SETTINGS = {
         "base": {"model": "tiny", "pooling": "weighted_mean", "max_tokens": 32},
         "data": {"pairs": {"corpus": "letters"}, "more": {"corpus": "letters"}},
         "stages": {
-            "warm": {"objective": "retromae", "data": ["more"], "epochs": 2},
+            "warm": {"type": "pretraining", "objective": "retromae", "data": ["more"], "epochs": 2},
             "tuned": {
                 "from": ["warm"],
                 "objective": {"infonce": {}, "cosent": {}},
@@ -30,7 +30,7 @@ SETTINGS = {
                 "epochs": 0.5,
                 "mining": {"model": "warm"},
             },
-            "merge": {"from": ["base", "tuned"], "method": "linear", "weights": [1, 3]},
+            "merge": {"from": ["base", "tuned"], "type": "linear", "weights": [1, 3]},
         },
         "evaluate": {"stages": ["base", "merge"], "tasks": {"Search": {"type": "retrieval", "corpus": "letters"}}},
         "release": {

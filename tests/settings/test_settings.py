@@ -10,14 +10,14 @@ from pydantic import BaseModel
 from ascent import settings
 from ascent.errors import AscentError, did_you_mean
 from ascent.settings.base import Settings
+from ascent.settings.contrastive import Contrastive, DataUse
 from ascent.settings.corpora import Corpus
 from ascent.settings.losses import Infonce
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
 from ascent.settings.recipe import Config
 from ascent.settings.sources import Hub
-from ascent.settings.stages import MergeStage
-from ascent.settings.training import DataUse, TrainStage
+from ascent.settings.stages import Linear
 from ascent.settings.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
@@ -30,9 +30,9 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (TrainStage, TRAIN | {"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
-        (TrainStage, TRAIN | {"form": ["a"]}, "unknown key 'form'; did you mean 'from'?"),
-        (TrainStage, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
+        (Contrastive, TRAIN | {"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        (Contrastive, TRAIN | {"form": ["a"]}, "unknown key 'form'; did you mean 'from'?"),
+        (Contrastive, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
         (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
         (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
         (Corpus, CORPUS | {"source": {"type": "pip"}}, "'source.type' is 'pip'; known are: files, hub, pypi."),
@@ -54,86 +54,90 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (Config, {"recipes": [], "corpora": {"a": CORPUS | {"licence": 3}}, "models": {}}, "'corpora.a.licence' is 3, but "),
         # A user's name that is also the name of a branch stays in the path.
         (Config, {"recipes": [], "corpora": {"files": CORPUS | {"x": 1}}, "models": {}}, "unknown key 'corpora.files.x'; "),
-        (TrainStage, TRAIN | {"data": []}, "'data': names no data set: name one at least."),
-        (TrainStage, TRAIN | {"data": {}}, "'data': names no data set: name one at least."),
-        (TrainStage, TRAIN | {"data": ["a", "b", "a"]}, "'data': names 'a' more than once: give it once"),
-        (TrainStage, TRAIN | {"data": {"a": {"wieght": 1}}}, "unknown key 'data.a.wieght'; did you mean 'weight'?"),
-        (TrainStage, TRAIN | {"data": {"a": {"weight": 0}}}, "'data.a.weight' is 0, but it should be greater than 0."),
-        (TrainStage, TRAIN | {"data": {"a": {"weight": 1}, "b": {}}}, "data.b has no weight and others have: give all"),
-        (TrainStage, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature serves "),
-        (TrainStage, TRAIN | {"objective": {"infonce": {"mixing": {}}}}, "'objective.infonce.mixing': makes no negative: set "),
-        (TrainStage, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together; set both"),
+        (Contrastive, TRAIN | {"data": []}, "'data': names no data set: name at least one."),
+        (Contrastive, TRAIN | {"data": {}}, "'data': names no data set: name at least one."),
+        (Contrastive, TRAIN | {"data": ["a", "b", "a"]}, "'data': names 'a' more than once: name it once"),
+        (Contrastive, TRAIN | {"data": {"a": {"wieght": 1}}}, "unknown key 'data.a.wieght'; did you mean 'weight'?"),
+        (Contrastive, TRAIN | {"data": {"a": {"weight": 0}}}, "'data.a.weight' is 0, but it should be greater than 0."),
         (
-            TrainStage,
+            Contrastive,
+            TRAIN | {"data": {"a": {"weight": 1}, "b": {}}},
+            "data.b has no weight, but others have: set weight",
+        ),
+        (Contrastive, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature is for "),
+        (Contrastive, TRAIN | {"objective": {"infonce": {"mixing": {}}}}, "'objective.infonce.mixing': makes no negatives: set "),
+        (Contrastive, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together; set both"),
+        (
+            Contrastive,
             TRAIN | {"mining": {"model": "a", "reserve": 50, "dynamic": {}}},
             "'mining': ranks [0, 30] hold fewer documents than per_query and reserve, 52; widen them.",
         ),
-        (TrainStage, TRAIN | {"batching": "balanced", "bucket_batches": 2}, "batching: balanced fixes the rows of each batch"),
-        (TrainStage, TRAIN | {"data": {"a": {"mine": False}}}, "data.a.mine speaks of negatives, and the stage mines none"),
+        (Contrastive, TRAIN | {"batching": "balanced", "bucket_batches": 2}, "batching: balanced fixes the rows of each batch"),
+        (Contrastive, TRAIN | {"data": {"a": {"mine": False}}}, "data.a.mine is about mined negatives, but the stage mines none"),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": "cosent", "mining": {"model": "a"}},
-            "mining has negatives that no data set's ",
+            "mining finds negatives, but no data set's ",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"mining": {"model": "a", "ranks": [0, 99], "reserve": 50, "dynamic": {}}},
-            "mining.dynamic replaces negatives of rows that come again, and in one pass none does: raise epochs.",
+            "mining.dynamic replaces negatives of rows that come again, but in one pass none does: raise epochs.",
         ),
-        (TrainStage, TRAIN | {"seed": -1}, "'seed' is -1, but it should be greater than or equal to 0."),
-        (TrainStage, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
-        (TrainStage, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
-        (TrainStage, TRAIN | {"objective": "infonse"}, "unknown key 'objective.infonse'; did you mean 'infonce'?"),
-        (TrainStage, TRAIN | {"objective": {"zzz": {}}}, "unknown key 'objective.zzz'; known are: "),
+        (Contrastive, TRAIN | {"seed": -1}, "'seed' is -1, but it should be greater than or equal to 0."),
+        (Contrastive, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
+        (Contrastive, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
+        (Contrastive, TRAIN | {"objective": "infonse"}, "unknown key 'objective.infonse'; did you mean 'infonce'?"),
+        (Contrastive, TRAIN | {"objective": {"zzz": {}}}, "unknown key 'objective.zzz'; known are: "),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": {"infonce": {"temperatur": 1}}},
             "unknown key 'objective.infonce.temperatur'; did you mean 'temperature'?",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": {"infonce": {"temperature": 0}}},
             "'objective.infonce.temperature' is 0, but it should be greater than 0.",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": {"infonce": {"weight": 0}}},
             "'objective.infonce.weight' is 0, but it should be greater than 0.",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": {"infonce": {"symmetric": True, "terms": ["query-query"]}}},
-            "'objective.infonce': symmetric and terms are two ways ",
+            "'objective.infonce': symmetric and terms both add comparisons ",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": {"infonce": {"tau_plus": 0.1, "terms": ["query-query"]}}},
             "'objective.infonce': tau_plus corrects the sum over documents only: ",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": {"infonce": {"terms": ["query-querry"]}}},
             "'objective.infonce.terms.0' is 'query-querry', but it should be 'query-query', ",
         ),
-        (TrainStage, TRAIN | {"objective": {}}, "'objective': names no loss: name one at least."),
-        (TrainStage, TRAIN | {"objective": 3}, "'objective' is 3, but it should be "),
+        (Contrastive, TRAIN | {"objective": {}}, "'objective': names no loss: name at least one."),
+        (Contrastive, TRAIN | {"objective": 3}, "'objective' is 3, but it should be "),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"data": {"a": {"objective": "cosin"}}},
             "unknown key 'data.a.objective.cosin'; did you mean 'cosine'?",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"data": {"a": {"objective": {"cosine": {"wieght": 2}}}}},
             "unknown key 'data.a.objective.cosine.wieght'; did you mean 'weight'?",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"prompts": {"query": {"retreival": "q"}}},
             "'prompts.query.retreival' is 'retreival', but it should be ",
         ),
-        (TrainStage, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
-        (TrainStage, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document; write "),
+        (Contrastive, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
+        (Contrastive, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document; write "),
         (
             Dataset,
             {"corpus": "a", "filters": [{"length": {"query": [9, 2]}}]},
@@ -166,44 +170,44 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             "decontaminate is a setting of filters now; write filters: [clean, {contamination: {against: [b]}}].",
         ),
         (Contract, [1, 2], "the whole is [1, 2], but it should be a map of settings"),
-        (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
+        (Linear, {"type": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": "margin_mse"},
             "the whole: the objective 'margin_mse' learns from a teacher: give the stage a teacher.",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"objective": "embedding_mse", "teacher": {"model": "a", "type": "cross-encoder"}},
-            "the objective 'embedding_mse' learns embeddings, which a cross-encoder has not: take a bi-encoder",
+            "the objective 'embedding_mse' learns embeddings, which a cross-encoder does not have: use a bi-encoder",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"teacher": {"model": "a", "type": "cross-encoder"}},
-            "no objective learns from the teacher: leave it out, or name an objective such as margin_mse",
+            "no objective learns from the teacher: remove it, or name an objective such as margin_mse",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"teacher": {"model": "a", "type": "cross-encoder", "max_token": 2}},
             "unknown key 'teacher.max_token'; did you mean 'max_tokens'?",
         ),
         (
-            TrainStage,
+            Contrastive,
             TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder"}},
             "'teacher': 'kind' is now called 'type'; write teacher: {model: a, type: cross-encoder}.",
         ),
-        (TrainStage, STORED | {"teacher": {"type": "stored", "model": "a"}}, "unknown key 'teacher.model'; known are: type."),
+        (Contrastive, STORED | {"teacher": {"type": "stored", "model": "a"}}, "unknown key 'teacher.model'; known are: type."),
         (
-            TrainStage,
+            Contrastive,
             STORED | {"objective": "embedding_mse"},
-            "the objective 'embedding_mse' learns embeddings, which are not stored: take a bi-encoder",
+            "the objective 'embedding_mse' learns embeddings, which are not stored: use a bi-encoder",
         ),
         (
-            TrainStage,
+            Contrastive,
             STORED | {"mining": {"model": "base"}},
-            "mining takes negatives for which no score is stored: set mine: false, or name a model as teacher",
+            "mining finds negatives without a stored score: set mine: false, or name a model as teacher",
         ),
-        (TrainStage, TRAIN | {"teacher": {"model": "a", "type": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
+        (Contrastive, TRAIN | {"teacher": {"model": "a", "type": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
         (Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
         (Hub, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
     ],
@@ -251,8 +255,8 @@ def test_a_missing_file_is_named(tmp_path):
         (Corpus, CORPUS | {"reader": {"type": "table", "pairs": {}, "columns": {"query": "q"}}}),
         (Corpus, CORPUS | {"source": PYPI}),
         (Contract, {"pooling": "cls", "prompts": {"query": {"retrieval": "Frage: ü\n", "default": ""}}}),
-        (TrainStage, TRAIN | {"from": ["a"], "mining": {"model": "a", "ranks": [2, 40]}, "learning_rate": 1.0e-5}),
-        (MergeStage, {"method": "linear", "from": ["a", "b"], "weights": [0.3, 0.7]}),
+        (Contrastive, TRAIN | {"from": ["a"], "mining": {"model": "a", "ranks": [2, 40]}, "learning_rate": 1.0e-5}),
+        (Linear, {"type": "linear", "from": ["a", "b"], "weights": [0.3, 0.7]}),
     ],
 )
 def test_what_is_dumped_is_loaded_again(tmp_path, kind, values):
@@ -264,23 +268,23 @@ def test_what_is_dumped_is_loaded_again(tmp_path, kind, values):
 
 
 def test_an_objective_may_be_a_name():
-    by_name = check(TrainStage, TRAIN | {"objective": {"infonce": None}}, "x")
-    assert check(TrainStage, TRAIN | {"objective": {"infonce": {"weight": 1, "temperature": 0.05}}}, "x") == by_name
-    assert check(TrainStage, TRAIN, "x") == by_name
+    by_name = check(Contrastive, TRAIN | {"objective": {"infonce": None}}, "x")
+    assert check(Contrastive, TRAIN | {"objective": {"infonce": {"weight": 1, "temperature": 0.05}}}, "x") == by_name
+    assert check(Contrastive, TRAIN, "x") == by_name
 
 
 def test_settings_tell_of_the_chosen_losses_only():
     """A loss more must not change every settings file. The order in which they are named is no change either."""
     chosen = {"infonce": {"temperature": 0.1}, "cosine": {"weight": 0.5}}
-    stage = check(TrainStage, TRAIN | {"objective": chosen}, "x")
+    stage = check(Contrastive, TRAIN | {"objective": chosen}, "x")
     dumped = yaml.safe_load(dump(stage))["objective"]
     assert dumped == {"infonce": Infonce(temperature=0.1).model_dump(mode="json"), "cosine": {"weight": 0.5}}
-    assert dump(check(TrainStage, TRAIN | {"objective": dict(reversed(chosen.items()))}, "x")) == dump(stage)
+    assert dump(check(Contrastive, TRAIN | {"objective": dict(reversed(chosen.items()))}, "x")) == dump(stage)
 
 
 def test_data_sets_may_be_a_list_of_names():
-    by_name = check(TrainStage, TRAIN | {"data": {"b": {}, "a": {"loss_weight": 1}}}, "x")
-    assert check(TrainStage, TRAIN | {"data": ["b", "a"]}, "x") == by_name
+    by_name = check(Contrastive, TRAIN | {"data": {"b": {}, "a": {"loss_weight": 1}}}, "x")
+    assert check(Contrastive, TRAIN | {"data": ["b", "a"]}, "x") == by_name
     assert list(by_name.data) == ["b", "a"]
 
 
@@ -288,14 +292,14 @@ def test_data_sets_may_be_a_list_of_names():
     ("task", "expected"), [("retrieval", True), ("sts", True), ("classification", False), ("clustering", False)]
 )
 def test_whether_in_batch_negatives_serve_follows_from_the_task_type(task, expected):
-    assert DataUse().competes(task) is expected
-    assert DataUse(in_batch=True).competes(task) and not DataUse(in_batch=False).competes(task)
+    assert DataUse().uses_in_batch_negatives(task) is expected
+    assert DataUse(in_batch=True).uses_in_batch_negatives(task) and not DataUse(in_batch=False).uses_in_batch_negatives(task)
 
 
 def test_a_dump_is_complete():
     """Every default is written out: a step reads nothing else, and a changed default is a changed file."""
-    dumped = yaml.safe_load(dump(check(TrainStage, TRAIN, "x")))
-    names = {field.alias or name for name, field in TrainStage.model_fields.items()}
+    dumped = yaml.safe_load(dump(check(Contrastive, TRAIN, "x")))
+    names = {field.alias or name for name, field in Contrastive.model_fields.items()}
     assert dumped.keys() == names
     assert dumped["from"] == ["base"]
     assert dumped["learning_rate"] == 2e-5
@@ -323,4 +327,4 @@ def test_prompts_are_chosen_by_task():
 
 
 def test_a_data_set_with_nothing_behind_it_is_used_by_its_defaults():
-    assert TrainStage(**TRAIN | {"data": {"questions": None}}) == TrainStage(**TRAIN)
+    assert Contrastive(**TRAIN | {"data": {"questions": None}}) == Contrastive(**TRAIN)

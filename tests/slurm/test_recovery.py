@@ -63,7 +63,7 @@ def went_on(copy: ClusterCopy, first: str, second: str = "COMPLETED", *, before:
     starts = job_of("train_contrastive", copy.jobs())
     assert [job["State"].split()[0] for job in starts] == [first, second], starts
     log = log_of(copy)
-    assert int(re.search(r"going on from the checkpoint before step (\d+) of \d+", log)[1]) >= before, log
+    assert int(re.search(r"resuming from the checkpoint at step (\d+) of \d+", log)[1]) + 1 >= before, log
     return starts
 
 
@@ -84,7 +84,7 @@ def test_before_its_time_limit(finished, untrained):
     untrained.edit(train_contrastive={"runtime": "1 if attempt == 1 else 10"})
     with recovery(finished, untrained, "a time limit, foreseen"):
         output = untrained.start(TARGET).finish()
-    assert "stopped after step 1 of 13, because its job's time ends; run again to go on" in output, output
+    assert "stopped after step 1 of 13, because its job's time ends; re-run to resume" in output, output
     went_on(untrained, "FAILED", before=2)
 
 
@@ -157,7 +157,7 @@ def test_snakemake_killed(finished, untrained):
         untrained.start(TARGET).finish()
     first, _ = went_on(untrained, "FAILED")
     assert f"job {first['JobID']} on " in log_of(untrained)
-    assert "is training this stage; asked it to stop, to go on from its checkpoint" in log_of(untrained)
+    assert "is training this stage; asked it to stop, and will resume from its checkpoint" in log_of(untrained)
 
 
 @begun_early

@@ -13,9 +13,9 @@ from ascent.model.embedding_model import EmbeddingModel
 from ascent.model.heads import new_heads
 from ascent.settings.adapters import Lora
 from ascent.settings.base import components
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.losses import Loss
 from ascent.settings.model import Contract
-from ascent.settings.training import TrainStage
 from ascent.training.data import Batch
 
 CONTRACT = Contract(max_tokens=32)
@@ -134,9 +134,9 @@ def factor(kind: str, source: int) -> float:
     return share * list(DATA.values())[source].get("loss_weight", 1.0)
 
 
-def stage_of(case: dict, **settings) -> TrainStage:
+def stage_of(case: dict, **settings) -> Contrastive:
     name, settings_of_loss = LOSSES.get(case["kind"], ("infonce", {"temperature": TEMPERATURE, "symmetric": case["symmetric"]}))
-    return TrainStage(
+    return Contrastive(
         objective={name: settings_of_loss},
         data=DATA,
         batching="balanced" if case["kind"] == "balanced" else "mixed",

@@ -8,12 +8,12 @@ from transformers import AutoModel
 
 from ascent.model.backbone import load_backbone
 from ascent.model.embedding_model import EmbeddingModel
+from ascent.settings import pretraining as settings
 from ascent.settings.model import Contract
 from ascent.settings.stages import StageSettings
-from ascent.settings.training import PretrainStage
-from ascent.training.masking import draw_of, visible
-from ascent.training.pretraining import Pretraining
-from ascent.training.pretraining_model import EnhancedDecoder
+from ascent.training.masking import draw_of
+from ascent.training.pretraining_objectives.retromae import EnhancedDecoder, visible
+from ascent.training.stages.pretraining import Pretraining
 
 CONTRACT = Contract(max_tokens=32, prompts={"document": {"default": "passage: "}})
 CLS, SEP, MASK = 2, 3, 4
@@ -28,7 +28,9 @@ def texts(count: int = 9) -> list[np.ndarray]:
 
 
 def settings_of(objective, **changes) -> StageSettings:
-    stage = PretrainStage(objective=objective, data=["texts"], **{"gradient_clipping": 0, "dropout": 0} | changes)
+    stage = settings.Pretraining(
+        type="pretraining", objective=objective, data=["texts"], **{"gradient_clipping": 0, "dropout": 0} | changes
+    )
     return StageSettings(recipe="r", name="s", stage=stage, contract=CONTRACT, tasks={"texts": "retrieval"})
 
 
@@ -91,9 +93,9 @@ def reference(folder: str, objective: str) -> tuple[dict[str, torch.Tensor], lis
     parts: dict[str, list[torch.Tensor]] = {"masked": [], "decoded": []}
     for number, text in enumerate(table):
         draw = draw_of(0, 0, number)
-        masked, places = method.masking(text, draw)
+        masked, places = method.objective.masking(text, draw)
         states = plain(input_ids=torch.from_numpy(masked).long()[None]).last_hidden_state[0]
-        parts["masked"] += [loss(states[place - method.before], text[place]) for place in places]
+        parts["masked"] += [loss(states[place - method.objective.before], text[place]) for place in places]
         if decoder is not None:
             seen = visible(len(text), 0.5, draw)
             decoded = decoded_by_loops(decoder, states.mean(0), words[torch.from_numpy(text).long()], seen)

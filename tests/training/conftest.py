@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.stages import StageSettings
-from ascent.settings.training import TrainStage
 from support.training_runs import BATCH, Started
 
 
@@ -14,7 +14,7 @@ def start(launch, training_tokens, training_contract, tiny_model):
     """Start a stage's training in a folder; return the process."""
 
     def _start(folder: Path, *, processes: int = 1, running: dict | None = None, cold: bool = False, **changes) -> Started:
-        stage = TrainStage(
+        stage = Contrastive(
             data=["questions"],
             batch_size=BATCH,
             learning_rate=1e-3,

@@ -34,11 +34,11 @@ def test_each_text_is_moved_by_its_own_gradient(name, attention, folders):
     inputs = model.inputs(rows, 0, "cpu")
     perturbation = Perturbation(backbone, EPSILON)
     without = model.embed(**inputs)
-    zeros = model.embed(**inputs, perturbation=perturbation.of(0, inputs))
+    zeros = model.embed(**inputs, perturbation=perturbation.added(0, inputs))
     assert torch.equal(without, zeros)
     loss_of(zeros).backward()
     perturbation.ascend()
-    moved = perturbation.of(0, inputs)
+    moved = perturbation.added(0, inputs)
 
     def one_by_one(shifts: list[torch.Tensor]) -> torch.Tensor:
         found = []
@@ -69,9 +69,9 @@ def test_padded_texts_are_moved_as_packed_ones(name, folders, monkeypatch):
         inputs = model.inputs(rows, 0, "cpu")
         assert ("cumulative" in inputs) == packed
         perturbation = Perturbation(backbone, EPSILON)
-        loss_of(model.embed(**inputs, perturbation=perturbation.of(0, inputs))).backward()
+        loss_of(model.embed(**inputs, perturbation=perturbation.added(0, inputs))).backward()
         perturbation.ascend()
-        moved = perturbation.of(0, inputs)
+        moved = perturbation.added(0, inputs)
         found.append(moved[0] if packed else moved[inputs["attention_mask"].bool()])
         if not packed:
             assert not moved[~inputs["attention_mask"].bool()].any()
@@ -92,7 +92,7 @@ def test_nothing_is_kept_of_a_pass_without_a_gradient(folders):
     backbone, _ = load_backbone(folders["bert"], Contract(max_tokens=32))
     perturbation = Perturbation(backbone, EPSILON)
     with torch.no_grad():
-        assert perturbation.of(0, {"input_ids": torch.zeros(1, 5, dtype=torch.int64)}) is None
-    zeros = perturbation.of(0, {"input_ids": torch.zeros(1, 5, dtype=torch.int64)})
+        assert perturbation.added(0, {"input_ids": torch.zeros(1, 5, dtype=torch.int64)}) is None
+    zeros = perturbation.added(0, {"input_ids": torch.zeros(1, 5, dtype=torch.int64)})
     assert zeros.shape == (1, 5, 32) and zeros.requires_grad and not zeros.any()
     assert zeros.untyped_storage().nbytes() == 4  # the gradient is all that takes room

@@ -46,7 +46,7 @@ def test_the_best_weights_are_kept(selected, held_out, tmp_path, capsys, changes
     _, scores = selected(held_out, 2e-2, development=development, **changes)
     assert sorted(scores) == [3, 6, 9, 12, 15, 18, 20]
     best = max(scores, key=lambda step: (scores[step], -step))
-    assert f"kept the weights after step {best}" in capsys.readouterr().out
+    assert f"kept the weights of step {best}" in capsys.readouterr().out
     assert len(set(scores.values())) > 1
     encoder = Encoder(tmp_path / "run" / "model", precision="float32")
     queries = encoder.encode([row.query for row in held_out], side="query", task="retrieval")
@@ -72,22 +72,22 @@ def test_training_ends_when_nothing_gets_better(selected, held_out, capsys):
     lines, _ = selected(held_out, 1e-9, development={"data": "held", "every_steps": 1, "patience": 2})
     assert [line["step"] for line in lines] == [1, 2, 3]
     printed = capsys.readouterr().out
-    assert "ended after step 3: 2 scores in a row were no better than the best" in printed
-    assert "kept the weights after step 1" in printed
+    assert "stopped after step 3: 2 consecutive scores did not improve on the best" in printed
+    assert "kept the weights of step 1" in printed
 
 
 def test_a_query_that_is_trained_on_is_refused(selected, training_rows):
-    with pytest.raises(AscentError, match="5 of the development split's queries are trained on; take another split"):
+    with pytest.raises(AscentError, match="5 of the development split's queries are trained on; use another split"):
         selected(training_rows[:5], development={"data": "held"})
 
 
 def test_a_prefix_longer_than_the_embedding_is_refused(train_here, tiny_model, training_contract):
-    message = r"^recipe r, stages\.s\.matryoshka: 64 is more than the 32 dimensions that the model has; lower it\.$"
+    message = r"^recipe r, stages\.s\.matryoshka: 64 is larger than the model's 32 dimensions; lower it\.$"
     with pytest.raises(AscentError, match=message):
         train_here(tiny_model, training_contract, matryoshka={16: 1, 64: 1})
 
 
 def test_graded_pairs_of_one_label_are_refused(selected, held_out):
     graded = [Pair(row.query, row.positive, label=1.0) for row in held_out]
-    with pytest.raises(AscentError, match="the development split's labels are all alike"):
+    with pytest.raises(AscentError, match="the development split's labels are all equal"):
         selected(graded, development={"data": "held"})

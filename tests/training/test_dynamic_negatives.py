@@ -211,7 +211,7 @@ def cut_short(run, folder, number: signal.Signals, *, processes: int = 1, **sett
     assert status == (-number if number == signal.SIGKILL else 1)
     assert 12 <= newest(folder) < 33
     finished(run(folder.name, **settings), folder)
-    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    assert "resuming from the checkpoint at step" in (folder / "log").read_text()
     return checks(folder)
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 
 from ascent.model.embedding_model import EmbeddingModel
-from ascent.settings.training import TrainStage
+from ascent.settings.contrastive import Contrastive
 from support.float64_process import float64_process
 from support.gradient_cases import CONTRACT, HEADS, KINDS, LOSSES, QUEUED, QUEUED_SOURCES, batch_of, prepared, queued, stage_of
 from support.planted_errors import PLANTED
@@ -34,9 +34,9 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
     from ascent.losses import ring
     from ascent.model import token_scores
     from ascent.training import engine as engine_module
-    from ascent.training.contrastive import backward
     from ascent.training.engine import deepspeed_config
     from ascent.training.objective import load_objectives
+    from ascent.training.stages.contrastive import backward
 
     with float64_process(rank, world, store):
         found = {}
@@ -69,7 +69,7 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
             torch.save(found, output)
 
 
-def queue_of(stage: TrainStage, model: EmbeddingModel, folder: Path, rank: int):
+def queue_of(stage: Contrastive, model: EmbeddingModel, folder: Path, rank: int):
     """The queue as one process saved it and any number of them go on with it."""
     import torch.distributed as dist
 

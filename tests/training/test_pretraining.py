@@ -14,9 +14,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, BertForMaskedLM
 from ascent.errors import AscentError
 from ascent.settings.model import Contract
 from ascent.training.data import open_table
-from ascent.training.masking import Masking, draw_of, visible
-from ascent.training.pretraining import TextBatch, TextData, mask_id
-from ascent.training.pretraining_model import EnhancedDecoder
+from ascent.training.masking import Masking, draw_of
+from ascent.training.pretraining_objectives import mask_id
+from ascent.training.pretraining_objectives.retromae import EnhancedDecoder, visible
+from ascent.training.stages.pretraining import TextBatch, TextData
 from support.float64_process import float64_process
 from support.pretraining_cases import (
     CLS,
@@ -102,7 +103,7 @@ def test_mlm_is_the_loss_of_transformers(tiny_resource):
     inputs = method.inputs(batch, np.arange(5), 0, "cpu")
     losses, count = [], 0
     for number, text in enumerate(batch.tokens):
-        masked, places = method.masking(text, draw_of(0, 0, number))
+        masked, places = method.objective.masking(text, draw_of(0, 0, number))
         labels = torch.full((1, len(text)), -100)
         labels[0, places] = torch.from_numpy(text[places]).long()
         losses.append(theirs(input_ids=torch.from_numpy(masked).long()[None], labels=labels).loss * len(places))
@@ -119,7 +120,7 @@ def test_mntp_predicts_from_the_state_before(decoder_resource):
     batch = TextBatch(tokens=texts()[:5], numbers=np.arange(5), global_rows=5)
     expected = 0.0
     for number, text in enumerate(batch.tokens):
-        masked, places = method.masking(text, draw_of(0, 0, number))
+        masked, places = method.objective.masking(text, draw_of(0, 0, number))
         assert places.min() > 0
         logits = theirs(input_ids=torch.from_numpy(masked).long()[None]).logits[0]
         expected -= sum(logits[place - 1].log_softmax(0)[text[place]].item() for place in places)
@@ -216,8 +217,8 @@ def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny
 @pytest.mark.parametrize(
     ("folder", "objective", "message"),
     [
-        ("tiny_resource", "mntp", "mntp is for a causal backbone made bidirectional, and this one is an encoder; take mlm"),
-        ("untied", "mntp", "this backbone has others for its output"),
+        ("tiny_resource", "mntp", "mntp is for a causal backbone made bidirectional, but this one is an encoder; use mlm"),
+        ("untied", "mntp", "this backbone has separate output embeddings"),
     ],
 )
 def test_a_backbone_without_the_head_is_refused(folder, objective, message, request, decoder_resource, tmp_path):
@@ -234,7 +235,7 @@ def test_a_backbone_without_the_head_is_refused(folder, objective, message, requ
 @pytest.mark.parametrize("objective", ["mlm", "retromae"])
 def test_a_backbone_whose_input_embeddings_are_of_another_width_is_refused(objective, tiny_resource, tmp_path):
     folder = make_architecture(tmp_path / "electra", "electra", tiny_resource)
-    with pytest.raises(AscentError, match=f"'{objective}' predicts by the input embeddings, which have 128 dimensions here"):
+    with pytest.raises(AscentError, match=f"'{objective}' predicts by the input embeddings, which have 128 dimensions, but"):
         method_of(folder, objective)
 
 

@@ -66,7 +66,7 @@ def test_a_killed_run_ends_with_the_bytes_of_the_undisturbed_one(run, tiny_model
     process.kill()
     assert process.wait(timeout=60) == -signal.SIGKILL
     resumed = finished(run("killed", "retromae", running={"loader_workers": 1}, **settings), folder)
-    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    assert "resuming from the checkpoint at step" in (folder / "log").read_text()
     same = ("step", "loss", "loss/encoder", "loss/decoder", "batch", "gradient_norm")
     assert [[line[key] for key in same] for line in resumed] == [[line[key] for key in same] for line in lines]
     weights = [path / "model" / "model.safetensors" for path in (tmp_path / "whole", folder)]
@@ -89,12 +89,12 @@ def test_a_run_goes_on_with_another_number_of_processes(run, zero, tmp_path):
     process.terminate()
     process.wait(timeout=120)
     resumed = finished(run("killed", "retromae", **settings), folder)
-    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    assert "resuming from the checkpoint at step" in (folder / "log").read_text()
     for key in ("loss/encoder", "loss/decoder"):
         assert [line[key] for line in resumed] == pytest.approx([line[key] for line in lines], abs=1e-4)
 
 
-@pytest.mark.parametrize("objective", ["mlm", {"mntp": {"mask": 0.4}}])
+@pytest.mark.parametrize("objective", ["mlm", {"type": "mntp", "mask": 0.4}])
 def test_ten_steps_lower_the_loss_and_leave_a_plain_folder(objective, run, tiny_model, decoder_resource, corpus_rows, tmp_path):
     parent = tiny_model
     if objective != "mlm":

@@ -16,8 +16,8 @@ from ascent.model.batching import pad
 from ascent.model.embedding_model import EmbeddingModel
 from ascent.pairs.table import Pair
 from ascent.settings.adapters import Lora
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
-from ascent.settings.training import TrainStage
 from ascent.settings.validation import check
 from ascent.training.engine import rate
 from support import reference_losses
@@ -30,7 +30,7 @@ SIZE, MOMENTUM = 20, 0.6
 RATE = 1e-2
 
 
-def stage_of(**settings) -> TrainStage:
+def stage_of(**settings) -> Contrastive:
     """Batches of 9 rows, so that the queue of 20 is never made of whole ones."""
     given = {
         "objective": {"infonce": {"temperature": TEMPERATURE}},
@@ -42,7 +42,7 @@ def stage_of(**settings) -> TrainStage:
         "dropout": 0,
         "epochs": 0.8,
     }
-    return TrainStage(**given | settings)
+    return Contrastive(**given | settings)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def folders(training_rows, corpus_rows, tokens_of):
 
 @pytest.fixture(scope="module")
 def data(folders, data_of):
-    def _data(stage: TrainStage):
+    def _data(stage: Contrastive):
         settings = stage.model_dump(by_alias=True, exclude={"objective"}) | {"objective": stage.objective}
         return data_of(folders, tasks={"classes": "classification"}, **settings)
 
@@ -69,12 +69,12 @@ def model_of(folder) -> EmbeddingModel:
     return EmbeddingModel(backbone, CONTRACT).double()
 
 
-def train(rank: int, world: int, store: str, folder: str, stage: TrainStage, data, output: str) -> None:
+def train(rank: int, world: int, store: str, folder: str, stage: Contrastive, data, output: str) -> None:
     """In a process of its own: train, and save weights, losses, and the entries of all processes."""
-    from ascent.training.contrastive import train_step
     from ascent.training.engine import deepspeed_config, start_engine
     from ascent.training.objective import load_objectives
     from ascent.training.queue import Queue
+    from ascent.training.stages.contrastive import train_step
 
     with float64_process(rank, world, store):
         model = model_of(folder)
@@ -91,7 +91,7 @@ def train(rank: int, world: int, store: str, folder: str, stage: TrainStage, dat
             torch.save({"weights": model.backbone.state_dict(), "losses": losses}, output)
 
 
-def by_plain_torch(folder, stage: TrainStage, data) -> tuple[dict, list[float], list[tuple]]:
+def by_plain_torch(folder, stage: Contrastive, data) -> tuple[dict, list[float], list[tuple]]:
     """The same in a loop: a list of (embedding, id, data set, or None for a row that does not join), one for each row."""
     model = model_of(folder)
     momentum = copy.deepcopy(model)
@@ -258,7 +258,7 @@ def test_sizes_of_matryoshka_and_the_margin_hold_for_the_queue():
 )
 def test_a_queue_that_cannot_serve_is_refused(changes, message):
     with pytest.raises(AscentError) as error:
-        check(TrainStage, {"objective": "infonce", "data": ["a"], "queue": {}} | changes, "the.yaml")
+        check(Contrastive, {"objective": "infonce", "data": ["a"], "queue": {}} | changes, "the.yaml")
     assert message in str(error.value)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ascent.errors import AscentError
-from ascent.settings.training import TrainStage
+from ascent.settings.contrastive import Contrastive
 from ascent.training.schedule import make_schedule, shares, smallest_batch
 
 SIZES = [700, 90, 210]
@@ -15,12 +15,12 @@ STARTS = [0, 700, 790, 1000]
 LENGTHS = np.random.default_rng(3).integers(10, 400, size=1000).astype(np.int32)
 
 
-def stage(weights=(None, None, None), **settings) -> TrainStage:
+def stage(weights=(None, None, None), **settings) -> Contrastive:
     data = {f"d{index}": {"weight": weight} for index, weight in enumerate(weights)}
-    return TrainStage(objective="infonce", data=data, **{"batch_size": 32} | settings)
+    return Contrastive(objective="infonce", data=data, **{"batch_size": 32} | settings)
 
 
-def schedule_of(settings: TrainStage, sizes=SIZES):
+def schedule_of(settings: Contrastive, sizes=SIZES):
     return make_schedule(sizes, settings, LENGTHS)
 
 

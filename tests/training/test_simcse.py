@@ -87,8 +87,8 @@ def test_training_on_it_lowers_the_loss_and_needs_dropout(train_here, tiny_model
     losses = [line["loss"] for line in train_here(tiny_model, training_contract, dropout=0.1, **settings)]
     assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.1
     message = (
-        r"stages\.s\.data\.questions: its texts are their own positives, which only dropout tells apart, and the model has none; "
-        r"set the stage's dropout, say to 0\.1\.$"
+        r"stages\.s\.data\.questions: query and positive are the same text and the model has no dropout, so their "
+        r"embeddings would be identical; set dropout, for example 0\.1\.$"
     )
     with pytest.raises(AscentError, match=message):
         train_here(tiny_model, training_contract, dropout=0, **settings)

@@ -19,8 +19,8 @@ from ascent.losses.infonce import infonce
 from ascent.model.backbone import load_backbone
 from ascent.model.batching import pad
 from ascent.model.embedding_model import EmbeddingModel
+from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
-from ascent.settings.training import TrainStage
 from ascent.training.data import TrainingData
 from ascent.training.engine import rate
 from ascent.training.metrics import Trackers
@@ -75,7 +75,7 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
 
     folder = tmp_path / "disturbed"
     assert interrupted(run("disturbed", cold=True, **settings), folder, signal.SIGTERM, after=5) == 1
-    assert "by SIGTERM; run again to go on" in (folder / "log").read_text()
+    assert "by SIGTERM; re-run to resume" in (folder / "log").read_text()
     reached = newest(folder)
     assert interrupted(run("disturbed", **settings), folder, signal.SIGKILL, after=reached + 5) == -signal.SIGKILL
     assert not (folder / "model").exists()
@@ -84,7 +84,7 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     (folder / "checkpoints" / "step-00000065").mkdir()
     settings["running"] = {"loader_workers": 1} | trackers
     finished(run("disturbed", **settings), folder)
-    assert (folder / "log").read_text().count("going on from the checkpoint before step") == 2
+    assert (folder / "log").read_text().count("resuming from the checkpoint at step") == 2
     assert weights_of(folder) == weights_of(whole)
     same = ("step", "loss", "learning_rate", "gradient_norm")
     assert [[line[key] for key in same] for line in lines_of(folder)] == [[line[key] for key in same] for line in lines]
@@ -109,7 +109,7 @@ def test_a_killed_run_with_an_adapter_ends_with_the_bytes_of_the_undisturbed_one
     assert saved
     assert all("lora_" in name for name in saved)
     finished(run("disturbed", **settings), folder)
-    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    assert "resuming from the checkpoint at step" in (folder / "log").read_text()
     assert weights_of(folder) == weights_of(whole)
     assert [line["loss"] for line in lines_of(folder)] == [line["loss"] for line in lines_of(whole)]
 
@@ -144,7 +144,7 @@ def test_words_that_save_memory_train_alike(run, plain, tmp_path, words, told, t
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("ascent.training.metrics.find_spec", lambda name: None)
-    with pytest.raises(AscentError, match="running.trackers: 'wandb' is not installed; pip install wandb, or leave it out"):
+    with pytest.raises(AscentError, match="running.trackers: 'wandb' is not installed; pip install wandb, or remove it"):
         Trackers(["wandb"], run="r", title="t", settings={}, folder=tmp_path, start=0)
 
 
@@ -170,7 +170,7 @@ def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path, zero, bef
     assert interrupted(run("disturbed", processes=before, **settings), folder, signal.SIGTERM, after=5) == 1
     reached = newest(folder)
     finished(run("disturbed", processes=after, **settings), folder)
-    assert f"going on from the checkpoint before step {reached + 1} of 17" in (folder / "log").read_text()
+    assert f"resuming from the checkpoint at step {reached} of 17" in (folder / "log").read_text()
     lines, expected = lines_of(folder), lines_of(whole)
     assert [line["learning_rate"] for line in lines] == [line["learning_rate"] for line in expected]
     assert [line["loss"] for line in lines] == pytest.approx([line["loss"] for line in expected], abs=1e-5)
@@ -194,7 +194,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(run, tmp_path):
     assert launcher.wait(timeout=60) == 1, (folder / "log").read_text()
     assert 3 <= newest(folder) < 33
     finished(run("disturbed", processes=2, **settings), folder)
-    assert "going on from the checkpoint before step" in (folder / "log").read_text()
+    assert "resuming from the checkpoint at step" in (folder / "log").read_text()
     assert weights_of(folder) == weights_of(whole)
 
 
@@ -239,7 +239,7 @@ def test_a_compiled_backbone_trains_as_an_eager_one(run, tmp_path, adapter, savi
 
 
 def by_plain_torch(
-    data: TrainingData, contract: Contract, tiny_model: Path, stage: TrainStage
+    data: TrainingData, contract: Contract, tiny_model: Path, stage: Contrastive
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """The same training with nothing of the engine: autograd over the whole batch, torch's AdamW and clipping."""
     backbone, _ = load_backbone(tiny_model, contract, dropout=0.0)
@@ -280,7 +280,7 @@ def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(
     settings |= {"weight_decay": 10, "gradient_clipping": 0.5}
     one = finished(run("one", **settings), tmp_path / "one")
     two = finished(run("two", processes=2, **settings), tmp_path / "two")
-    stage = TrainStage(data=["questions"], batch_size=BATCH, learning_rate=1e-3, **settings)
+    stage = Contrastive(data=["questions"], batch_size=BATCH, learning_rate=1e-3, **settings)
     data = data_of({"questions": training_tokens}, **settings)
     expected, losses = by_plain_torch(data, training_contract, tiny_model, stage)
 
@@ -321,4 +321,4 @@ def test_a_run_with_a_queue_goes_on_with_the_same_one(run, tmp_path, adapter):
     alone = finished(run("alone", processes=1, **settings), tmp_path / "alone")
     expected = [line["loss"] for line in lines_of(whole)]
     assert [line["loss"] for line in lines_of(alone)] == pytest.approx(expected, abs=1e-4)
-    assert (alone / "log").read_text().count("going on from the checkpoint before step") == 1
+    assert (alone / "log").read_text().count("resuming from the checkpoint at step") == 1

@@ -266,5 +266,5 @@ def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
     done = killed.build("results/small/finetune/model", "--forcerun", "train_finetune")
     assert done.returncode == 0, done.stdout
     log = (killed / "logs/small/finetune/train_finetune.log").read_text()
-    assert "was trained before with these settings and data, and is put in place" in log
+    assert "already trained with these settings and data; restored" in log
     assert model.read_bytes() == before

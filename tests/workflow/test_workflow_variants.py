@@ -58,7 +58,7 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
     scores = {line["step"]: line["development"] for line in lines if "development" in line}
     assert set(scores) == {*range(2, len(lines) + 1, 2), len(lines)}
     log = (fresh / "logs/small/contrastive/train_contrastive.log").read_text()
-    assert f"kept the weights after step {max(scores, key=scores.get)}" in log
+    assert f"kept the weights of step {max(scores, key=scores.get)}" in log
     assert all(line["mfu"] > 0 and line["flops_per_second"] > 0 for line in lines)
     leakage = json.loads((fresh / "results/small/leakage.json").read_text())
     assert set(leakage["training"]) == {"questions", "modules", "held"}
@@ -128,7 +128,7 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
 
 def test_a_stage_that_pre_trains_comes_before_another(fresh):
     recipe = yaml.safe_load(recipe_of(fresh).read_text())
-    pretrain = {"objective": "retromae", "data": ["questions"], "batch_size": 32, "learning_rate": 1.0e-2}
+    pretrain = {"type": "pretraining", "objective": "retromae", "data": ["questions"], "batch_size": 32, "learning_rate": 1.0e-2}
     recipe["stages"] = {"pretrain": pretrain, **recipe["stages"]}
     recipe["stages"]["contrastive"]["from"] = ["pretrain"]
     recipe_of(fresh).write_text(yaml.safe_dump(recipe))

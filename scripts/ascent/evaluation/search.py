@@ -24,7 +24,7 @@ class SearchingModel:
     def __init__(self, encoder: Encoder, name: str, weights: dict[str, float]) -> None:
         self.encoder = encoder
         self.mteb_model_meta = model_meta(encoder, name)
-        self._heads = [name for name in encoder.contract.heads.beside if name in weights]
+        self._heads = [name for name in encoder.contract.heads.per_token if name in weights]
         self._weights = torch.tensor([weights.get(kind, 0.0) for kind in ("dense", *self._heads)], device=encoder.device)
 
     def index(self, corpus, **_) -> None:

@@ -1,9 +1,10 @@
 """Losses, one module each, named as recipes name them, each with a function of the same name:
 
-    <name>(local, **settings)    return one value for each of this process's rows
+    <name>(local, **settings)    return one value per local row
 
-`local` are this process's embeddings, `settings` those of settings/losses.py. A loss that compares rows of several processes
-does so itself (collectives.py), so every process calls every loss of its stage, in the same order, even with no row.
+`local` holds this process's embeddings, `settings` are those of settings/losses.py. A loss that compares rows of
+several processes does so itself (collectives.py), so every process calls every loss of its stage, in the same order,
+even without rows.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from .rows import PER_DOCUMENT, PER_ROW, Rows
 
 @dataclass(frozen=True, kw_only=True)
 class Queued:
-    """One process's share of a queue of earlier documents: constants, and candidates of every process's rows of group 0.
+    """One process's share of a queue of earlier documents: constants, and candidates of every process's rows of group
+    0.
 
     embeddings: (entries, dimension). ids: int64 (entries,), as `document_ids`. dataset_index: int64 (entries,).
     """
@@ -70,7 +72,7 @@ Objective = Callable[[Embedded], torch.Tensor]
 
 
 def prefix(embeddings: torch.Tensor, size: int, normalise: bool) -> torch.Tensor:
-    """Return the first `size` dimensions, of length 1 again where the whole embedding is."""
+    """Return the first `size` dimensions, scaled to length 1 again if the whole embedding is."""
     if size == embeddings.shape[1]:
         return embeddings
     cut = embeddings[:, :size]
@@ -78,7 +80,7 @@ def prefix(embeddings: torch.Tensor, size: int, normalise: bool) -> torch.Tensor
 
 
 def matryoshka(objective: Objective, sizes: dict[int, float], normalise: bool) -> Objective:
-    """Return the sum of a loss over prefixes of the embeddings, and of a teacher's, each with its weight (Kusupati et al. 2022,
+    """Return the weighted sum of a loss over prefixes of the embeddings and of the teacher's (Kusupati et al. 2022,
     arXiv 2205.13147, eq. 1)."""
     if not sizes:
         return objective
@@ -86,10 +88,10 @@ def matryoshka(objective: Objective, sizes: dict[int, float], normalise: bool) -
     def loss(local: Embedded) -> torch.Tensor:
         total = local.queries.new_zeros(len(local.queries))
         embeddings = ("queries", "documents", "teacher_queries", "teacher_documents")
-        given = {name: value for name in embeddings if (value := getattr(local, name)) is not None}
+        sides = {name: value for name in embeddings if (value := getattr(local, name)) is not None}
         dimension = local.queries.shape[1]
         for size, weight in sizes_of(sizes, dimension).items():
-            cut = {name: prefix(value, size, normalise) for name, value in given.items()} if size < dimension else {}
+            cut = {name: prefix(value, size, normalise) for name, value in sides.items()} if size < dimension else {}
             total = total + weight * objective(replace(local, **cut))
         return total
 
@@ -97,5 +99,5 @@ def matryoshka(objective: Objective, sizes: dict[int, float], normalise: bool) -
 
 
 def sizes_of(sizes: dict[int, float], dimension: int) -> dict[int, float]:
-    """Return the prefixes' sizes and weights; the whole embedding has weight 1 unless it is among them."""
+    """Return the prefixes' sizes and weights; the whole embedding has weight 1 unless its weight is given."""
     return {dimension: 1.0} | sizes

@@ -1,5 +1,5 @@
-"""AnglE: graded pairs are ranked by an angle in the complex plane, which does not saturate as the cosine does (Li and Li 2023,
-arXiv 2309.12871, section 3.4)."""
+"""AnglE: graded pairs are ranked by an angle in the complex plane, which does not saturate as the cosine does (Li and
+Li 2023, arXiv 2309.12871, section 3.4)."""
 
 import torch
 
@@ -8,11 +8,11 @@ from .cosent import ranking
 
 
 def angle(local: Embedded, *, scale: float) -> torch.Tensor:
-    """Return the loss of each row's data set, see `ranking`, with AnglE's similarity.
+    """Return per row the loss of its data set, see `ranking`, with AnglE's similarity.
 
     An embedding's first half are the real parts of complex numbers, its second half the imaginary parts. With unit vectors z of
-    the query and w of the positive, the similarity is |Re(c) + Im(c)|, c = sum_k z_k * conj(w_k), as in the authors' code. Of an
-    odd number of dimensions, the last real part has no imaginary one.
+    the query and w of the positive, the similarity is |Re(c) + Im(c)|, c = sum_k z_k * conj(w_k), as in the authors' code. If the
+    number of dimensions is odd, the last real part has no imaginary one.
     """
     odd = local.queries.shape[1] % 2
     query, positive = (

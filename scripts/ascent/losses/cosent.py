@@ -7,15 +7,16 @@ from . import Embedded
 
 
 def cosent(local: Embedded, *, scale: float) -> torch.Tensor:
-    """Return the loss of each row's data set, see `ranking`, with the cosine as similarity."""
+    """Return per row the loss of its data set, see `ranking`, with the cosine as similarity."""
     return ranking(torch.nn.functional.cosine_similarity(local.queries, local.positives), local, scale)
 
 
 def ranking(similarity: torch.Tensor, local: Embedded, scale: float) -> torch.Tensor:
-    """Return for each row L = log(1 + sum of exp(scale * (s_j - s_i)) over all i, j with label_i > label_j), where i and j are
-    the whole batch's rows of the row's data set: another's labels may be on another scale.
+    """Return per row L = log(1 + sum of exp(scale * (s_j - s_i)) over all i, j with label_i > label_j), where i and j
+    are rows of its data set in the whole batch: another's labels may be on another scale.
 
-    similarity: (rows,), of each query and its positive. A data set's rows all have the same value, so that their mean is L.
+    similarity: (rows,), of each query and its positive. A data set's rows all have the same value, so that their mean
+    is L.
     """
     scores, labels, sources = gather(scale * similarity), gather(local.labels), gather(local.dataset_index)
     if len(sources) == 0:
@@ -26,7 +27,7 @@ def ranking(similarity: torch.Tensor, local: Embedded, scale: float) -> torch.Te
 
 
 def _ranking(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return L of the scores in n log n, without the matrix of all differences."""
+    """Return L of the scores in O(n log n), without the matrix of all differences."""
     labels, order = labels.sort()
     scores = scores[order]
     after = torch.logcumsumexp(-scores.flip(0), dim=0).flip(0)  # log of the sum of exp(-s) over a row and those after it

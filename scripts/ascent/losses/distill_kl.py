@@ -6,12 +6,12 @@ from . import Embedded
 
 
 def distill_kl(local: Embedded, *, temperature: float, teacher_temperature: float) -> torch.Tensor:
-    """Return temperature^2 * sum_d t_d * log(t_d / s_d) for each row, d being its own documents, t = softmax(teacher's scores /
-    teacher_temperature) and s = softmax(inner products / temperature). A row's loss concerns no other row.
+    """Return temperature^2 * sum_d t_d * log(t_d / s_d) per row, over its own documents d, with t = softmax(teacher's
+    scores / teacher_temperature) and s = softmax(inner products / temperature). A row's loss depends on no other row.
 
-    The square keeps the gradient's size as the temperature rises (Hinton et al. 2015, arXiv 1503.02531, section 2); so does
-    sentence-transformers' DistillKLDivLoss. FlagEmbedding leaves it out: its loss is this one with weight 1 / temperature^2, and
-    a constant more.
+    The square keeps the gradient's size as the temperature rises (Hinton et al. 2015, arXiv 1503.02531, section 2); so
+    does sentence-transformers' DistillKLDivLoss. FlagEmbedding leaves it out: its loss is this one with weight 1 /
+    temperature^2, plus a constant.
     """
     scores = (local.queries[local.row_of_document] * local.documents).sum(1)
     student = _log_softmax(scores / temperature, local)
@@ -21,7 +21,7 @@ def distill_kl(local: Embedded, *, temperature: float, teacher_temperature: floa
 
 
 def _log_softmax(scores: torch.Tensor, local: Embedded) -> torch.Tensor:
-    """Return the logarithm of each document's share in the softmax over its row's documents: (documents,)."""
+    """Return the log of each document's share in the softmax over its row's documents: (documents,)."""
     rows, row = len(local.queries), local.row_of_document
     highest = scores.new_zeros(rows).scatter_reduce(0, row, scores.detach(), "amax", include_self=False)
     shifted = scores - highest[row]

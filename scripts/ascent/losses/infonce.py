@@ -23,69 +23,96 @@ def infonce(
     sizes: dict[int, float] | None = None,
     normalise: bool = True,
 ) -> torch.Tensor:
-    """Return -log softmax(s(q, d+) / temperature) over the whole batch's documents for each of this process's rows.
+    """Return -log softmax(s(q, d+) / temperature) over the whole batch's documents, per local row.
 
-    A document is no negative of a query when its text is a known answer to it (among them the positive itself), wherever
-    in the whole batch it stands, or when its row is of another group: such columns are left out of the softmax. `symmetric`
-    averages with the same loss in the other direction, each positive against the batch's queries. Queued documents are candidates
-    like the batch's, of the queries and not in the terms or the other direction. `sizes`: see
-    objectives.matryoshka; all sizes are computed in one pass over the batch.
+    A document is not a negative of a query if its text is a known answer to it (such as the positive itself), wherever
+    it stands in the whole batch, or if its row is of another group: such columns are left out of the softmax.
+    `symmetric` averages with the same loss in the other direction, each positive against the batch's queries. Queued
+    documents are candidates like the batch's, of the queries only, not of the terms or the other direction. sizes: see
+    losses.matryoshka; all sizes are computed in one pass over the batch.
 
-    terms: more scores in the softmax's sum, of the query with queries, of the positive with queries and of the positive with
-    documents (GTE, Li et al. 2023, arXiv 2308.03281; in Qwen3-Embedding, Zhang et al. 2025, arXiv 2506.05176, first and last).
-    Left out there are queries that share an answer with the row, and documents of rows whose positive answers it.
-    false_negative_margin: a score above s(q, d+) + margin is left out, too (the mask of arXiv 2506.05176).
-    tau_plus, focal_gamma: see _debiased and _focal. mixing: settings of further, synthetic negatives, see mixing.py; each row
-    has its own, as in MoCHi, and no other row is told from them.
+    terms: more scores in the softmax's sum, of the query with queries, of the positive with queries and of the positive
+    with documents (GTE, Li et al. 2023, arXiv 2308.03281; in Qwen3-Embedding, Zhang et al. 2025, arXiv 2506.05176, the
+    first and the last). Queries that share an answer with the row are left out there, and documents of rows whose
+    positive answers it. false_negative_margin: a score above s(q, d+) + margin is left out, too (the mask of arXiv
+    2506.05176). tau_plus, focal_gamma: see _debiased and _focal. mixing: settings of further, synthetic negatives, see
+    mixing.py; each row has its own, as in MoCHi, which are no negatives of other rows.
     """
     weights = sizes_of(sizes or {}, local.queries.shape[1])
-
-    def sized(side: torch.Tensor) -> torch.Tensor:
-        return torch.cat([prefix(side, size, normalise) for size in weights], dim=1) if len(weights) > 1 else side
-
-    queries, documents = sized(local.queries), sized(local.documents)
-    positives = documents[: len(queries)]
-    query_keys, document_keys = keys_of(local)
-    positive_keys = document_keys[: len(queries)]
     scoring = Scoring(temperature=temperature, widths=tuple(weights), false_negative_margin=false_negative_margin)
-
-    def against(anchors, partners, candidates, row_keys, column_keys) -> tuple[torch.Tensor, torch.Tensor]:
-        return OneWay.apply(anchors, partners, candidates, row_keys, column_keys, scoring)
+    sides = _Sides(local, weights, normalise)
 
     def corrected(loss: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         if tau_plus:
-            parts = zip(*(side.split(scoring.widths, dim=1) for side in (queries, positives)), strict=True)
+            parts = zip(*(side.split(scoring.widths, dim=1) for side in (sides.queries, sides.positives)), strict=True)
             scores = torch.stack([(query * positive).sum(1) for query, positive in parts], dim=1)
             loss = _debiased(loss, count, torch.exp(-(1 + scores) / temperature), tau_plus)
         return _focal(loss, focal_gamma) if focal_gamma else loss
 
-    candidates, candidate_keys = documents, document_keys
-    if local.queued is not None:
-        of_queued = torch.stack([torch.zeros_like(local.queued.ids), local.queued.ids], dim=1)
-        candidates, candidate_keys = torch.cat([documents, sized(local.queued.embeddings)]), torch.cat([document_keys, of_queued])
-    loss, count = against(queries, positives, candidates, query_keys, candidate_keys)
+    loss, count = sides.query_document(scoring)
     if mixing:
-        loss, count = _with_mixtures(loss, count, local, queries, documents, mixing, scoring, normalise)
+        loss, count = _with_mixtures(loss, count, local, sides.queries, sides.documents, mixing, scoring, normalise)
     across, same_side = [loss], []
     if "query-query" in terms:
-        known = query_keys.masked_fill(query_keys == -1, -2)  # what fills up the answers of one row is no answer of another
-        same_side.append(against(queries, positives, queries, query_keys, known)[0])
+        same_side.append(sides.query_query(scoring))
     if "document-query" in terms:
-        across.append(against(positives, queries, queries, positive_keys, query_keys)[0])
+        across.append(sides.document_query(scoring)[0])
     if "document-document" in terms:
-        of_rows = torch.cat([document_keys, local.document_ids[local.row_of_document][:, None]], dim=1)
-        same_side.append(against(positives, queries, documents, query_keys, of_rows)[0])
+        same_side.append(sides.document_document(scoring))
     loss = corrected(_joint(across, same_side), count)
     if symmetric:
-        back = corrected(*against(positives, queries, queries, positive_keys, query_keys))
-        # Alone in its group, a positive has no other query to be told from.
+        back = corrected(*sides.document_query(scoring))
+        # Alone in its group, a positive has no other query as a negative.
         loss = torch.where(local.groups[:, None] == 0, (loss + back) / 2, loss)
     return loss @ torch.tensor(list(weights.values()), dtype=loss.dtype, device=loss.device)
 
 
+class _Sides:
+    """The embeddings of queries and documents at all sizes, one behind the other, and the four ways to score them."""
+
+    def __init__(self, local: Embedded, sizes: dict[int, float], normalise: bool):
+        def sized(side: torch.Tensor) -> torch.Tensor:
+            return torch.cat([prefix(side, size, normalise) for size in sizes], dim=1) if len(sizes) > 1 else side
+
+        self.queries, self.documents = sized(local.queries), sized(local.documents)
+        self.positives = self.documents[: len(self.queries)]
+        self.query_keys, self.document_keys = keys_of(local)
+        self.positive_keys = self.document_keys[: len(self.queries)]
+        self._local = local
+        self._queued = None if local.queued is None else sized(local.queued.embeddings)
+
+    def query_document(self, scoring: Scoring) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score queries against documents, the queued ones included: log(1 + n) and the number of negatives, see
+        OneWay."""
+        candidates, keys = self.documents, self.document_keys
+        if self._queued is not None:
+            ids = self._local.queued.ids
+            queued_keys = torch.stack([torch.zeros_like(ids), ids], dim=1)
+            candidates, keys = torch.cat([candidates, self._queued]), torch.cat([keys, queued_keys])
+        return OneWay.apply(self.queries, self.positives, candidates, self.query_keys, keys, scoring)
+
+    def query_query(self, scoring: Scoring) -> torch.Tensor:
+        """Score queries against queries."""
+        # The padding of one row's answers is no answer of another row.
+        keys = self.query_keys.masked_fill(self.query_keys == -1, -2)
+        return OneWay.apply(self.queries, self.positives, self.queries, self.query_keys, keys, scoring)[0]
+
+    def document_query(self, scoring: Scoring) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score positives against queries, see query_document."""
+        return OneWay.apply(self.positives, self.queries, self.queries, self.positive_keys, self.query_keys, scoring)
+
+    def document_document(self, scoring: Scoring) -> torch.Tensor:
+        """Score positives against documents."""
+        row_ids = self._local.document_ids[self._local.row_of_document]
+        keys = torch.cat([self.document_keys, row_ids[:, None]], dim=1)
+        return OneWay.apply(self.positives, self.queries, self.documents, self.query_keys, keys, scoring)[0]
+
+
 def _joint(across: list[torch.Tensor], same_side: list[torch.Tensor]) -> torch.Tensor:
-    """Return log of the sum of 1 + n over `across` and n over `same_side`, of terms log(1 + n): n is a sum over negatives and 1
-    the positive, which GTE counts in both directions across, and which is no score of a query with queries."""
+    """Return the log of the sum of 1 + n over `across` and n over `same_side`, given terms log(1 + n).
+
+    n is a sum over negatives and 1 is the positive, which GTE counts in both directions across; no score of a query
+    with queries is a positive's."""
     if len(across) + len(same_side) == 1:
         return across[0]
     every = torch.stack([*across, *same_side])
@@ -103,7 +130,8 @@ def _with_mixtures(
     scoring: "Scoring",
     normalise: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return losses log(1 + n) over negatives, and how many these are, (rows, sizes), with each row's mixtures among them."""
+    """Return losses log(1 + n) over negatives and the number of negatives, (rows, sizes), with each row's mixtures
+    added."""
     own = own_negatives(local)
     if own.shape[1] < 2:
         return loss, count
@@ -124,8 +152,9 @@ def _with_mixtures(
 
 
 def _debiased(loss: torch.Tensor, count: torch.Tensor, floor: torch.Tensor, tau_plus: float) -> torch.Tensor:
-    """Return log(1 + N * max((n / N - tau_plus) / (1 - tau_plus), floor)) of a loss log(1 + n) over N negatives, of which a share
-    tau_plus is taken for positives (Chuang et al. 2020, arXiv 2007.00224; all are relative to the positive's exp(score))."""
+    """Return log(1 + N * max((n / N - tau_plus) / (1 - tau_plus), floor)) of a loss log(1 + n) over N negatives,
+    assuming that a share tau_plus of them are positives (Chuang et al. 2020, arXiv 2007.00224; all are relative to the
+    positive's exp(score))."""
     inner = 1 - tau_plus * (1 + count) * torch.exp(-loss)
     corrected = loss + torch.log(inner.clamp(min=torch.finfo(loss.dtype).tiny)) - math.log1p(-tau_plus)
     return torch.maximum(corrected, torch.log1p(count * floor))

@@ -19,12 +19,13 @@ def m3(
     loss_weights: dict[str, float],
     self_distillation: bool,
 ) -> torch.Tensor:
-    """Return the loss of each of this process's rows over the whole batch's documents, as candidates those of infonce.
+    """Return the loss of each local row, scored against all documents in the global batch. Candidates are those of
+    infonce.
 
-    Of each kind of score s, the embedding's and the heads', and of their weighted sum s_all, let L(s) = -log softmax(s /
-    temperature) at the positive. Then L is the sum of the L(s), each with its weight, and of L(s_all), divided by their number.
-    Self-distillation: L' is the weighted mean, over the kinds, of -sum p log softmax(s / temperature) with the constant p =
-    softmax(s_all / temperature), and the loss is (L + L') / 2.
+    For each kind of score s, the embedding's and the heads', and for their weighted sum s_all, let L(s) = -log
+    softmax(s / temperature) at the positive. Then L is the sum of the L(s), each with its weight, and of L(s_all),
+    divided by their number. Self-distillation: L' is the weighted mean, over the kinds, of -sum p log softmax(s /
+    temperature) with the constant p = softmax(s_all / temperature), and the loss is (L + L') / 2.
     """
     assert local.query_tokens is not None and local.document_tokens is not None
     kinds = ["dense", *local.query_tokens.outputs]
@@ -50,10 +51,10 @@ def m3(
 
 
 def scores_of_all(local: Embedded) -> torch.Tensor:
-    """Return this process's queries' scores with the documents of every process, the first one's first, of each kind: the
-    embedding's, then the heads', (kinds, rows, all documents).
+    """Return the scores of the local queries with the documents of every process, in the order of ranks: (kinds, rows,
+    all documents). The kinds are the embedding's score, then the heads'.
 
-    The documents go round the processes in a ring, so none ever holds all their tokens.
+    The documents go round the processes in a ring, so that none ever holds all their tokens.
     """
     assert local.query_tokens is not None and local.document_tokens is not None
     queries = Encoded(embeddings=local.queries, tokens=local.query_tokens)
@@ -62,19 +63,19 @@ def scores_of_all(local: Embedded) -> torch.Tensor:
 
 
 class _Ring(torch.autograd.Function):
-    """parts: the queries', then the documents'. Scores are computed tile by tile, and again in the backward pass; a block's
-    gradient goes round with it until it is at home."""
+    """parts: the queries', then the documents'. Scores are computed tile by tile, and recomputed in the backward pass;
+    a block's gradient goes round with it until it is home."""
 
     @staticmethod
     def forward(ctx, queries: Encoded, documents: Encoded, *parts: torch.Tensor):
         ctx.queries, ctx.documents = queries, documents
         ctx.sizes = sizes_of_all(documents.embeddings), sizes_of_all(documents.tokens.ids)
-        world, block, found = len(ctx.sizes[0]), documents, {}
+        world, block, scores = len(ctx.sizes[0]), documents, {}
         for hop in range(world):
-            coming = _send(block, ctx.sizes, hop) if hop + 1 < world else None  # while this one is computed with
-            found[_home(hop, world)] = torch.cat([scores_by_kind(queries, tile) for tile, _, _ in block.tiles(queries)], dim=-1)
-            block = coming() if coming else block
-        return torch.cat([found[rank] for rank in range(world)], dim=-1)
+            next_block = _send(block, ctx.sizes, hop) if hop + 1 < world else None  # sent while this one is used
+            scores[_home(hop, world)] = torch.cat([scores_by_kind(queries, tile) for tile, _, _ in block.tiles(queries)], dim=-1)
+            block = next_block() if next_block else block
+        return torch.cat([scores[rank] for rank in range(world)], dim=-1)
 
     @staticmethod
     def backward(ctx, gradient):
@@ -83,36 +84,36 @@ class _Ring(torch.autograd.Function):
         half = len(mine)
         by_home = gradient.split(ctx.sizes[0], dim=-1)
         world = len(by_home)
-        at_mine, at_block = ([torch.zeros_like(part) for part in side.parts] for side in (queries, block))
+        grad_queries, grad_block = ([torch.zeros_like(part) for part in side.parts] for side in (queries, block))
         for hop in range(world):
-            coming = _send(block, ctx.sizes, hop) if hop + 1 < world else None
+            next_block = _send(block, ctx.sizes, hop) if hop + 1 < world else None
             for tile, texts, tokens in block.tiles(queries):
                 theirs = [part.requires_grad_() for part in tile.parts]
                 with torch.enable_grad():
                     scores = scores_by_kind(queries, tile)
-                at_scores = by_home[_home(hop, world)][..., texts]
-                found = torch.autograd.grad(scores, mine + theirs, at_scores, allow_unused=True, materialize_grads=True)
-                for total, part in zip(at_mine, found[:half], strict=True):
+                grad_scores = by_home[_home(hop, world)][..., texts]
+                gradients = torch.autograd.grad(scores, mine + theirs, grad_scores, allow_unused=True, materialize_grads=True)
+                for total, part in zip(grad_queries, gradients[:half], strict=True):
                     total += part
-                for total, part, place in zip(at_block, found[half:], [texts] + [tokens] * (half - 1), strict=True):
+                for total, part, place in zip(grad_block, gradients[half:], [texts] + [tokens] * (half - 1), strict=True):
                     total[place] += part
-            at_block = [*pass_on(at_block[:1], ctx.sizes[0], hop)(), *pass_on(at_block[1:], ctx.sizes[1], hop)()]
-            block = coming() if coming else block
-        return None, None, *at_mine, *at_block
+            grad_block = [*pass_on(grad_block[:1], ctx.sizes[0], hop)(), *pass_on(grad_block[1:], ctx.sizes[1], hop)()]
+            block = next_block() if next_block else block
+        return None, None, *grad_queries, *grad_block
 
 
 def _home(hop: int, world: int) -> int:
-    """Return whose documents are here before a hop, see pass_on."""
+    """Return the rank whose documents are here before a hop, see pass_on."""
     return (dist.get_rank() - hop) % world if world > 1 else 0
 
 
 def _send(block: Encoded, sizes: tuple[list[int], list[int]], hop: int) -> Callable[[], Encoded]:
-    """Start to pass a block on; return a function that waits for the next one."""
-    of_texts = pass_on([block.embeddings, block.tokens.lengths], sizes[0], hop)
-    of_tokens = pass_on([block.tokens.ids, *block.tokens.outputs.values()], sizes[1], hop)
+    """Start sending a block on; return a function that waits for the next one."""
+    wait_texts = pass_on([block.embeddings, block.tokens.lengths], sizes[0], hop)
+    wait_tokens = pass_on([block.tokens.ids, *block.tokens.outputs.values()], sizes[1], hop)
 
     def wait() -> Encoded:
-        (embeddings, lengths), (ids, *outputs) = of_texts(), of_tokens()
+        (embeddings, lengths), (ids, *outputs) = wait_texts(), wait_tokens()
         tokens = TokenOutputs(lengths=lengths, ids=ids, outputs=dict(zip(block.tokens.outputs, outputs, strict=True)))
         return Encoded(embeddings=embeddings, tokens=tokens)
 

@@ -1,7 +1,7 @@
 """What belongs to the rows of a batch, declared once: for the batch as it is read, and for the batch as losses see it.
 
-A new field is declared here, with PER_ROW or PER_DOCUMENT, and filled in where batches are made (training/data.py). Moving it
-to a device, pinning it and selecting rows follow from the declaration.
+A new field is declared here, with PER_ROW or PER_DOCUMENT, and filled in where batches are made (training/data.py).
+Moving it to a device, pinning it and selecting rows follow from the declaration.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -25,11 +25,11 @@ class Rows:
     document_ids: torch.Tensor = field(metadata=PER_DOCUMENT)
     """int64 (documents,): equal where the texts are equal."""
     answers: torch.Tensor = field(metadata=PER_ROW)
-    """int64 (rows, most): ids of all documents known to answer each query, its positive included, padded with -1. `most` is the
-    same in every share of the batch."""
+    """int64 (rows, most): ids of all documents known to answer each query, its positive included, padded with -1.
+    `most` is the same in every share of the batch."""
     groups: torch.Tensor = field(metadata=PER_ROW)
-    """int64 (rows,): over the whole batch, rows compete only with rows of their own group. 0 where in-batch negatives are on;
-    else 1 + the row's number, so that the row is alone with its own documents."""
+    """int64 (rows,): over the whole batch, rows compete only with rows of their own group. 0 where in-batch negatives
+    are on; else 1 + the row's number, so that the row is alone with its own documents."""
     labels: torch.Tensor = field(metadata=PER_ROW)
     """float32 (rows,): the score of a graded row, else NaN."""
     dataset_index: torch.Tensor = field(metadata=PER_ROW)
@@ -39,8 +39,8 @@ class Rows:
     weights: torch.Tensor = field(metadata=PER_ROW)
     """float32 (rows,): factors on the rows' losses."""
     teacher_scores: torch.Tensor | None = field(default=None, metadata=PER_DOCUMENT)
-    """float32 (documents,): the teacher's score of each document for its row's query, NaN in data sets without one. None if no
-    data set of the stage has a teacher."""
+    """float32 (documents,): the teacher's score of each document for its row's query, NaN in data sets without one.
+    None if no data set of the stage has a teacher."""
     teacher_queries: torch.Tensor | None = field(default=None, metadata=PER_ROW)
     """float32 (rows, the teacher's dimension): its embeddings of the queries, as `teacher_scores`."""
     teacher_documents: torch.Tensor | None = field(default=None, metadata=PER_DOCUMENT)
@@ -55,5 +55,6 @@ class Rows:
         return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def pin_memory(self) -> Self:
-        """Return the same with these fields in pinned memory, from which a GPU copies by itself; a loader calls this."""
+        """Return the same with these fields in pinned memory, from which a GPU copies by itself; a loader calls
+        this."""
         return replace(self, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})

@@ -12,9 +12,9 @@ from ..settings.model import Contract
 from .contract import weights_digest
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias
 
-# Of these kinds, an encoder and a decoder in one, AutoModel would load both.
+# Of these encoder-decoders AutoModel would load both parts.
 ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
-# What configurations call the shares that are dropped in training.
+# Names of dropout rates in configurations.
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate", "dropout",
             "embedding_dropout", "mlp_dropout", "hidden_dropout", "embed_dropout", "resid_dropout",
             "embd_pdrop", "attn_pdrop", "resid_pdrop")  # fmt: skip
@@ -23,7 +23,8 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dr
 def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:
     """Load a backbone (float32) and its tokenizer. Only safetensors are read, and no code of the folder is run.
 
-    Its attention is the contract's; of an encoder-decoder (T5) only the encoder is loaded. dropout: replaces the backbone's own.
+    Its attention is the contract's; of an encoder-decoder (T5) only the encoder is loaded. dropout: replaces the
+    backbone's own.
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
@@ -34,17 +35,17 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
     if is_to_pack(kind):
         options["attn_implementation"] = NAME
     elif not torch.cuda.is_available():
-        # On a CPU torch's fused attention is slower than plain matrix products: by a fifth forward, by half backward.
+        # On a CPU torch's fused attention is slower than plain matrix products: by 20 % forward, by 50 % backward.
         options["attn_implementation"] = "eager"
     if dropout is not None:
-        words = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()  # those that config.json leaves out, too
+        words = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()  # including those that config.json omits
         options |= {key: dropout for key in DROPOUTS if key in words}
         if dropout and not options.keys() & set(DROPOUTS):
-            raise AscentError(f"{folder}: dropout is {dropout}, but this backbone has no word for it; leave it out of the stage.")
-    weights_digest(folder)  # refuses a folder without safetensors
+            raise AscentError(f"{folder}: dropout is {dropout}, but this backbone has no such setting; remove it from the stage.")
+    weights_digest(folder)  # raises an error for a folder without safetensors
     automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
     backbone = automatic.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
-    backbone.config.use_cache = False  # nothing is generated, so keys and values need not be kept
+    backbone.config.use_cache = False  # nothing is generated, so keys and values are not kept
     set_attention(backbone, contract.attention, folder)
     if is_packed(backbone):
         limit_position_bias(backbone, contract.max_tokens)
@@ -57,13 +58,13 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
 
 
 def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path) -> None:
-    """Make a backbone attend in the contract's direction. A causal one is made bidirectional by a word in its configuration.
+    """Make a backbone attend in the contract's direction. A causal one is made bidirectional by a setting in its
+    configuration.
 
-    transformers reads `is_causal` there, for the mask as for every kind of attention, so a folder saved with it needs none
-    of our code.
+    transformers reads `is_causal` there, for the mask and for every kind of attention, so a saved folder needs none of
+    our code.
     """
-    found = natural_attention(backbone)
-    if attention == found:
+    if attention == natural_attention(backbone):
         return
     if attention == "causal":
         raise AscentError(
@@ -78,19 +79,19 @@ def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path)
 
 
 def first_position(backbone: torch.nn.Module) -> int:
-    """Return the number of a row's first position: RoBERTa's family counts from behind its padding's."""
+    """Return the index of a row's first position: RoBERTa's family counts from the one after the padding's."""
     table = position_table(backbone)
     return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
 
 
 def has_dropout(backbone: torch.nn.Module) -> bool:
-    """Return whether a backbone drops anything in training."""
-    modules = (module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout))  # an adapter's, too
+    """Return whether a backbone has dropout."""
+    modules = (module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout))  # an adapter's included
     return any(modules) or any(getattr(backbone.config, key, None) for key in DROPOUTS)
 
 
 def longest_input(backbone: torch.nn.Module) -> int | None:
-    """Return how many tokens a backbone has positions for; None where positions are computed and not learned."""
+    """Return how many tokens a backbone has positions for; None if positions are computed, not learned."""
     table = position_table(backbone)
     return None if table is None else table.num_embeddings - first_position(backbone)
 

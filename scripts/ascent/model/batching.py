@@ -7,9 +7,10 @@ import torch
 
 
 def tokenise(tokenizer, texts: Sequence[str], prompt: str, max_tokens: int) -> list[np.ndarray]:
-    """Return the token ids of `prompt + text`, cut to `max_tokens` with special tokens counted: int32 arrays.
+    """Return the token ids of `prompt + text`, truncated to `max_tokens`, special tokens included: int32 arrays.
 
-    A text without any, of a tokenizer without special tokens, is one padding token: something to embed.
+    A text without tokens, from a tokenizer without special tokens, becomes one padding token, so that there is
+    something to embed.
     """
     if not texts:
         return []
@@ -18,10 +19,11 @@ def tokenise(tokenizer, texts: Sequence[str], prompt: str, max_tokens: int) -> l
 
 
 def prompt_length(tokenizer, prompt: str, max_tokens: int) -> int:
-    """Return how many tokens of `prompt + text` are the prompt's: as many as it has alone, but for a special token at its end.
+    """Return how many tokens of `prompt + text` are the prompt's: as many as it has alone, except for a special token
+    at its end.
 
-    So counts sentence-transformers (Transformer._get_prompt_length), also where a tokenizer joins the prompt's end with the
-    text's beginning. A special token at the beginning is counted.
+    This is how sentence-transformers counts (Transformer._get_prompt_length), even if a tokenizer joins the prompt's
+    end with the text's beginning. A special token at the beginning is counted.
     """
     if not prompt:
         return 0
@@ -32,8 +34,8 @@ def prompt_length(tokenizer, prompt: str, max_tokens: int) -> int:
 def by_length(lengths: Sequence[int], tokens: int) -> list[np.ndarray]:
     """Split rows, longest first, into mini-batches of at most `tokens` tokens after padding (at least one row each).
 
-    Neighbours in length share a mini-batch, so little is padded; the longest comes first, so that memory that does not
-    suffice fails at once.
+    Rows of similar length share a mini-batch, so there is little padding; the longest come first, so that too little
+    memory fails at once.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches, start = [], 0

@@ -1,7 +1,8 @@
-"""The prompt contract of a model folder: `ascent.json`, written by training and checked by every step that reads a model.
+"""The prompt contract of a model folder: `ascent.json`, written by training and checked by every step that reads a
+model.
 
 A prompt, a pooling or a tokenizer that differs between training and evaluation is the most common cause of wrong scores
-on the leaderboard, and nothing crashes: so every folder says what it is, and a step that was told otherwise refuses.
+on the leaderboard, and nothing crashes: so every folder states its contract, and a step that expects another one fails.
 """
 
 import hashlib
@@ -17,7 +18,8 @@ FILE = "ascent.json"
 
 
 def tokenizer_digest(tokenizer) -> str:
-    """Return the SHA-256 of what a tokenizer does to text: its model and special tokens, not its padding or file layout.
+    """Return the SHA-256 of what determines a tokenizer's output: its model and special tokens, not its padding or file
+    layout.
 
     tokenizer: of transformers, or of its backend, the library tokenizers.
     """
@@ -38,30 +40,30 @@ def weights_digest(folder: str | Path) -> str:
     files = sorted(Path(folder).glob("*.safetensors"))
     heads = sorted(Path(folder).glob("[0-9]_*/*.safetensors"))
     if not files:
-        raise AscentError(f"{folder}: holds no safetensors weights; pickled weights are never loaded, convert them first.")
+        raise AscentError(f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first.")
     return hashlib.sha256("".join(sha256_file(file) for file in files + heads).encode()).hexdigest()
 
 
-# Poolings in sentence-transformers' words and ours, and what its older folders call them.
+# Names of poolings in sentence-transformers and here, and in its older folders.
 _POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
 _OLDER = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
 _OLDER |= {"max_tokens": "max", "mean_sqrt_len_tokens": "mean_sqrt_len_tokens"}
 
 
 def own_pooling(folder: str | Path) -> str | None:
-    """Return the pooling that a folder in sentence-transformers' layout was made with, in the contract's words where it has one;
-    None for a folder that does not say."""
+    """Return the pooling that a folder in sentence-transformers' layout was made with, under the contract's name if it
+    has one; None if the folder does not say."""
     file = Path(folder) / "modules.json"
     paths = [module["path"] for module in read_json(file) if module["path"].endswith("_Pooling")] if file.exists() else []
     if not paths:
         return None
     settings = read_json(Path(folder) / paths[0] / "config.json")
-    given = settings.get("pooling_mode") or [name for key, name in _OLDER.items() if settings.get(f"pooling_mode_{key}")]
-    return " and ".join(_POOLINGS.get(name, name) for name in ([given] if isinstance(given, str) else given)) or None
+    names = settings.get("pooling_mode") or [name for key, name in _OLDER.items() if settings.get(f"pooling_mode_{key}")]
+    return " and ".join(_POOLINGS.get(name, name) for name in ([names] if isinstance(names, str) else names)) or None
 
 
 def write_contract(folder: str | Path, contract: Contract, tokenizer, history: dict[str, Any]) -> None:
-    """Write ascent.json: the contract, the tokenizer's and the weights' digests, and how the model came about."""
+    """Write ascent.json: the contract, the digests of tokenizer and weights, and how the model was made."""
     write_json(
         Path(folder) / FILE,
         {
@@ -76,11 +78,11 @@ def write_contract(folder: str | Path, contract: Contract, tokenizer, history: d
 def read_contract(folder: str | Path) -> tuple[Contract, dict[str, Any]]:
     """Return a model folder's contract and the whole of its ascent.json.
 
-    Raises AscentError when the file is missing, or when the weights are not those that it was written for.
+    Raises AscentError if the file is missing, or the weights are not those that it was written for.
     """
     path = Path(folder) / FILE
     if not path.exists():
-        raise AscentError(f"{folder}: has no {FILE}, so its pooling and prompts are not known; make it by a stage.")
+        raise AscentError(f"{folder}: has no {FILE}, so its pooling and prompts are unknown; make the model with a stage.")
     document = read_json(path)
     if document.get("weights_digest") != weights_digest(folder):
         raise AscentError(f"{folder}: the weights are not those that {FILE} was written for; rebuild the model.")
@@ -88,7 +90,7 @@ def read_contract(folder: str | Path) -> tuple[Contract, dict[str, Any]]:
 
 
 def refuse_difference(found: Contract, expected: Contract, folder: str | Path, *, prompts: bool = True) -> None:
-    """Raise AscentError when two contracts disagree, naming the first key that differs."""
+    """Raise AscentError if two contracts differ, naming the first key that does."""
     has, wanted = (contract.model_dump(mode="json") for contract in (found, expected))
     for key in Contract.model_fields:
         if key == "prompts" and not prompts:
@@ -96,5 +98,5 @@ def refuse_difference(found: Contract, expected: Contract, folder: str | Path, *
         if has[key] != wanted[key]:
             raise AscentError(
                 f"{folder}: the model was made with {key} = {has[key]!r}, but the recipe says "
-                f"{wanted[key]!r}; correct the recipe or rebuild the model."
+                f"{wanted[key]!r}; fix the recipe or rebuild the model."
             )

@@ -23,9 +23,9 @@ def pool(
 ) -> torch.Tensor:
     """Reduce token states (tokens, dimension) to (rows, dimension), in float32 or float64.
 
-    cumulative: where each row begins and the last one ends, (rows + 1,). prompt_lengths: how many tokens at each row's beginning
-    a mean leaves out, (rows,); a row of no more than these is zero. The weighted mean is SGPT's (arXiv 2202.08904, eq. 1): a
-    row's i-th state, counted from 1, has the weight i, whatever is left out.
+    cumulative: where each row begins and the last one ends, (rows + 1,). prompt_lengths: how many tokens at each row's
+    beginning a mean leaves out, (rows,); a row of no more than these is zero. The weighted mean is SGPT's (arXiv
+    2202.08904, eq. 1): a row's i-th state, counted from 1, has the weight i, even if tokens are left out.
     """
     states = states.to(torch.promote_types(states.dtype, torch.float32))
     if pooling in ("cls", "last"):
@@ -34,13 +34,13 @@ def pool(
     if pooling == "mean" and prompt_lengths is None:
         return torch.segment_reduce(states, "mean", lengths=lengths)
 
-    def of_tokens(of_rows: torch.Tensor) -> torch.Tensor:
-        return torch.repeat_interleave(of_rows, lengths, output_size=len(states))
+    def per_token(row_values: torch.Tensor) -> torch.Tensor:
+        return torch.repeat_interleave(row_values, lengths, output_size=len(states))
 
-    places = torch.arange(1, len(states) + 1, device=states.device) - of_tokens(cumulative[:-1])
+    places = torch.arange(1, len(states) + 1, device=states.device) - per_token(cumulative[:-1])
     weights = places.to(states.dtype) if pooling == "weighted_mean" else states.new_ones(len(states))
     if prompt_lengths is not None:
-        weights = weights * (places > of_tokens(prompt_lengths))
+        weights = weights * (places > per_token(prompt_lengths))
     sums = torch.segment_reduce(states * weights[:, None], "sum", lengths=lengths)
     return sums / torch.segment_reduce(weights, "sum", lengths=lengths).clamp(min=1)[:, None]
 
@@ -59,9 +59,9 @@ class EmbeddingModel(torch.nn.Module):
         heads: torch.nn.ModuleDict | None = None,
         special_ids: Sequence[int] = (),
     ):
-        """`dtype`: what the backbone's matrix products are computed in; None for its weights' float32.
+        """dtype: of the backbone's matrix products; None for the float32 of its weights.
 
-        `heads`: those that the contract names. `special_ids`: the tokenizer's special tokens, for heads beside the embedding.
+        heads: those that the contract names. special_ids: the tokenizer's special tokens, for token-level heads.
         """
         super().__init__()
         self.backbone = backbone
@@ -73,20 +73,21 @@ class EmbeddingModel(torch.nn.Module):
         self._takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
 
     @property
-    def beside(self) -> list[str]:
-        """The heads here that stand beside the embedding."""
-        return [name for name in self.contract.heads.beside if name in self.heads]
+    def per_token(self) -> list[str]:
+        """The token-level heads that the model has."""
+        return [name for name in self.contract.heads.per_token if name in self.heads]
 
     @property
     def dimension(self) -> int:
         """The dimension of the embeddings."""
-        within = [head.get_embedding_dimension() for name, head in self.heads.items() if name not in self.beside]
+        within = [head.get_embedding_dimension() for name, head in self.heads.items() if name not in self.per_token]
         return [self.backbone.config.hidden_size, *within][-1]
 
     def inputs(
         self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str, prompt_lengths: Sequence[int] = ()
     ) -> dict[str, Any]:
-        """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be packed.
+        """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be
+        packed.
 
         prompt_lengths: how many tokens at each row's beginning pooling leaves out; none when empty.
         """
@@ -94,9 +95,9 @@ class EmbeddingModel(torch.nn.Module):
         return packed | ({"prompt_lengths": torch.tensor(prompt_lengths, device=device)} if any(prompt_lengths) else {})
 
     def counted(self, rows: Sequence[np.ndarray], prompt_lengths: Sequence[int]) -> list[np.ndarray]:
-        """Return of which tokens of each row (a mask) the outputs beside the embedding are compared: no special ones, and none of
-        a prompt that is not pooled."""
-        lengths = [len(row) for row in rows]  # row by row it would take seconds of a large batch
+        """Return the tokens of each row (a mask) whose outputs are compared: no special tokens, and none of a prompt
+        that is not pooled."""
+        lengths = [len(row) for row in rows]  # row by row it would take seconds for a large batch
         masks = np.split(~np.isin(np.concatenate(rows), self._special_ids), np.cumsum(lengths[:-1]))
         for mask, length in zip(masks, prompt_lengths, strict=True):
             mask[:length] = False
@@ -109,8 +110,8 @@ class EmbeddingModel(torch.nn.Module):
         perturbation: torch.Tensor | None = None,
         **packed: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the states (tokens, dimension) of the real tokens of what `inputs` returns, and where rows begin, as pool takes
-        them; input_ids (rows, tokens) with an attention_mask may also be padded on the left.
+        """Return the states (tokens, dimension) of the real tokens of what `inputs` returns, and where rows begin, as
+        pool takes them; input_ids (rows, tokens) with an attention_mask may also be padded on the left.
 
         perturbation: (rows, tokens, width), added to the outputs of the backbone's token embedding.
         """
@@ -119,15 +120,15 @@ class EmbeddingModel(torch.nn.Module):
             packed = pack(rows, input_ids.device, first_position(self.backbone))
             input_ids, attention_mask = packed.pop("input_ids"), None
         elif attention_mask is not None and self._takes_positions:
-            # Left to itself, a backbone counts positions from the padding on the left.
+            # By default a backbone would count positions from the padding on the left.
             packed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0) + first_position(self.backbone)
-        # Autocast stands here and not round the training step because DeepSpeed switches off one that it did not configure.
+        # Autocast is here and not around the training step because DeepSpeed disables one that it did not configure.
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
-            given = {"input_ids": input_ids}
+            texts = {"input_ids": input_ids}
             if perturbation is not None:
                 embedded = self.backbone.get_input_embeddings()(input_ids)
-                given = {"inputs_embeds": embedded + perturbation.to(embedded.dtype)}
-            states = self.backbone(**given, attention_mask=attention_mask, **packed).last_hidden_state
+                texts = {"inputs_embeds": embedded + perturbation.to(embedded.dtype)}
+            states = self.backbone(**texts, attention_mask=attention_mask, **packed).last_hidden_state
         if attention_mask is None:
             states, cumulative = states[0], packed["cumulative"]
         else:
@@ -135,16 +136,16 @@ class EmbeddingModel(torch.nn.Module):
         return states, cumulative
 
     def forward(self, prompt_lengths: torch.Tensor | None = None, **inputs: Any) -> tuple[torch.Tensor, ...]:
-        """Embed what `inputs` returns: the embeddings (rows, dimension), then what each head beside them, in the contract's
-        order, gives for each token, (tokens, its dimension)."""
+        """Embed what `inputs` returns: the embeddings (rows, dimension), then the output of each token-level head, in
+        the contract's order, (tokens, its dimension)."""
         states, cumulative = self.states(**inputs)
         with torch.autocast(states.device.type, self.dtype, enabled=self.dtype is not None):
             features = through(self.heads, "token_embeddings", states)
         pooled = pool(features["token_embeddings"], cumulative, self.contract.pooling, prompt_lengths)
         embeddings = through(self.heads, "sentence_embedding", pooled)["sentence_embedding"]
-        beside = [features[self.heads[name].module_output_name] for name in self.beside]
-        embeddings, *beside = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (embeddings, *beside))
-        return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings, *beside
+        outputs = [embeddings, *(features[self.heads[name].module_output_name] for name in self.per_token)]
+        embeddings, *per_token = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in outputs)
+        return torch.nn.functional.normalize(embeddings, dim=-1) if self.contract.normalise else embeddings, *per_token
 
     def embed(self, **inputs: Any) -> torch.Tensor:
         """Return the embeddings only."""

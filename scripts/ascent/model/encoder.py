@@ -26,10 +26,10 @@ GPU_TOKENS = 131072
 
 
 class Encoder:
-    """A model folder, ready to embed. `contract` is how it was trained; `digest` names its weights.
+    """A model folder, ready to embed. `contract` is how it was trained; `digest` identifies its weights.
 
-    `expected`: the contract that the recipe asks for; a folder that was made with another one is refused.
-    `precision`: see TrainStage.precision. `tokens_per_batch`: padded tokens that are embedded at a time.
+    `expected`: the contract of the recipe; a folder with another one is rejected.
+    `precision`: see Contrastive.precision. `tokens_per_batch`: padded tokens that are embedded at a time.
     """
 
     def __init__(
@@ -49,15 +49,14 @@ class Encoder:
 
     @classmethod
     def of_backbone(cls, folder: str | Path, backbone: Backbone, precision: str = "auto") -> "Encoder":
-        """An encoder for a folder as it was retrieved, used as a recipe says: a teacher.
+        """Return an encoder for a retrieved folder, used as the recipe says: a teacher.
 
-        Raises AscentError when the folder says that the model is another one: with a layer that the recipe lacks, or another
-        pooling.
+        Raises AscentError if the folder has a layer that the recipe lacks, or another pooling.
         """
-        self, found = cls.__new__(cls), own_pooling(folder)
+        self, pooling = cls.__new__(cls), own_pooling(folder)
         refuse_others(folder, backbone)
-        if found not in (None, backbone.pooling):
-            raise AscentError(f"{folder}: pools by {found}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
+        if pooling not in (None, backbone.pooling):
+            raise AscentError(f"{folder}: pools by {pooling}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
         contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
         self._set(*load_backbone(folder, contract), contract, "", folder, precision, None)
         return self
@@ -75,9 +74,9 @@ class Encoder:
         """Return float32 embeddings of shape (texts, dimension), with the contract's prompt for the side and the task.
 
         Texts are embedded longest first, in batches of neighbours in length, so that little is padded.
-        Raises AscentError when an embedding is not finite.
+        Raises AscentError if an embedding is not finite.
         """
-        # A text that comes again is embedded once: mteb gives an STS set of 50 texts as 2,450.
+        # A repeated text is embedded once: mteb passes an STS set of 50 texts as 2,450.
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         rows, skipped = self._rows(list(place), side, task)
         distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
@@ -91,30 +90,31 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_tokens(self, texts: Sequence[str], heads: Sequence[str], *, side: Side, task: str) -> Encoded:
-        """Return the embeddings, as `encode`, and what these heads beside them give for each token, on this encoder's device."""
+        """Return the embeddings, as `encode`, and the outputs of these token-level heads, on this encoder's device."""
         rows, skipped = self._rows(texts, side, task)
         counted = [torch.from_numpy(mask).to(self.device) for mask in self.model.counted(rows, [skipped] * len(rows))]
-        found: dict[int, list[torch.Tensor]] = {}
-        for batch, (embeddings, *beside) in self._batches(rows, skipped):
-            given = dict(zip(self.contract.heads.beside, beside, strict=True))
-            of_rows = [given[head].split([len(rows[index]) for index in batch]) for head in heads]
+        by_text: dict[int, list[torch.Tensor]] = {}
+        for batch, (embeddings, *per_token) in self._batches(rows, skipped):
+            by_head = dict(zip(self.contract.heads.per_token, per_token, strict=True))
+            rows_by_head = [by_head[head].split([len(rows[index]) for index in batch]) for head in heads]
             for place, index in enumerate(batch):
-                found[index] = [embeddings[place, None], *(parts[place][counted[index]] for parts in of_rows)]
-        embeddings, *outputs = (torch.cat(parts) for parts in zip(*(found[index] for index in range(len(rows))), strict=True))
+                by_text[index] = [embeddings[place, None], *(parts[place][counted[index]] for parts in rows_by_head)]
+        parts = zip(*(by_text[index] for index in range(len(rows))), strict=True)
+        embeddings, *outputs = (torch.cat(part) for part in parts)
         ids = np.concatenate([row[mask.cpu().numpy()] for row, mask in zip(rows, counted, strict=True)])
         tokens = TokenOutputs(
             lengths=torch.stack([mask.sum() for mask in counted]),
             ids=torch.from_numpy(ids).long().to(self.device),
             outputs=dict(zip(heads, outputs, strict=True)),
         )
-        sums = torch.stack([sum(part.sum() for part in found[index]) for index in range(len(rows))])
+        sums = torch.stack([sum(part.sum() for part in by_text[index]) for index in range(len(rows))])
         self._refuse_infinite(sums.isfinite().cpu().numpy(), texts)
         return Encoded(embeddings=embeddings, tokens=tokens)
 
     def _refuse_infinite(self, finite: np.ndarray, texts: Sequence[str]) -> None:
         if not finite.all():
             text = texts[int(np.flatnonzero(~finite)[0])]
-            raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train again in float32.")
+            raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train it again in float32.")
 
     def _rows(self, texts: Sequence[str], side: Side, task: str) -> tuple[list[np.ndarray], int]:
         """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""
@@ -123,7 +123,7 @@ class Encoder:
         return tokenise(self.tokenizer, texts, prompt, longest), skipped
 
     def _batches(self, rows: list[np.ndarray], skipped: int) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
-        """Yield rows' indexes, and what the model gives for them."""
+        """Yield rows' indexes and the model's outputs for them."""
         pad_id = self.tokenizer.pad_token_id or 0
         for batch in by_length([len(row) for row in rows], self.tokens_per_batch):
             yield batch, self.model(**self.model.inputs([rows[i] for i in batch], pad_id, self.device, [skipped] * len(batch)))

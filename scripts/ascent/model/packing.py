@@ -28,7 +28,8 @@ if varlen_attn and not {"scale", "window_size", "enable_gqa"} <= inspect.signatu
     varlen_attn = None
 
 NAME = "ascent_packed"
-# The architectures (`model_type`) whose packed states tests/model/test_packing.py compares with padded ones; others are padded.
+# The architectures (`model_type`) whose packed states tests/model/test_packing.py compares with padded ones; others are
+# padded.
 PACKED = ("bert", "roberta", "xlm-roberta", "modernbert", "llama", "mistral", "qwen2", "qwen3", "gemma3_text", "t5")
 # Those that add a bias to the scores, which no kernel for packed rows takes.
 BIASED = ("t5",)
@@ -59,8 +60,8 @@ def is_packed(backbone: torch.nn.Module) -> bool:
 def pack(rows: Sequence[np.ndarray], device: torch.device | str = "cpu", first_position: int = 0) -> dict[str, Any]:
     """Return what a backbone with packed attention takes for `rows`, of at least one token each.
 
-    input_ids and position_ids: int64 of shape (1, tokens), positions from `first_position` in each row. cumulative: int32 of
-    shape (rows + 1,), where each row begins and the last one ends. longest: the most tokens of a row.
+    input_ids and position_ids: int64 of shape (1, tokens), positions from `first_position` in each row. cumulative:
+    int32 of shape (rows + 1,), where each row begins and the last one ends. longest: the most tokens of a row.
     """
     lengths = np.array([len(row) for row in rows])
     cumulative = np.concatenate([[0], lengths.cumsum()])
@@ -103,7 +104,8 @@ def packed_attention(
     position_bias: torch.Tensor | None = None,
     **_,
 ) -> tuple[torch.Tensor, None]:
-    """Attention among the tokens of each row, of tensors (1, heads, tokens, dimension): (1, tokens, heads, dimension)."""
+    """Attention among the tokens of each row, of tensors (1, heads, tokens, dimension): (1, tokens, heads,
+    dimension)."""
     if torch.is_autocast_enabled(query.device.type):  # norms and rotations leave query and key in float32
         dtype = torch.get_autocast_dtype(query.device.type)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
@@ -124,12 +126,14 @@ def packed_attention(
 def attend_by_length(
     query, key, value, lengths: list[int], sides: tuple[int, int], scale: float, dropout: float, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """The same on any device and in any dtype, of tensors (tokens, heads, dimension): neighbours of one length at a time.
+    """The same on any device and in any dtype, of tensors (tokens, heads, dimension): neighbours of one length at a
+    time.
 
     bias: (1, heads, longest, longest) or more, added to the scores.
 
-    MiniLM, mini-batches of 2,048 tokens of neighbours in length, forward and backward on two cores in bfloat16: padded 3,370
-    tokens/s; so, with torch's fused attention 2,620, with plain matrix products 3,470. In float32: 1,930, 2,090, 2,080.
+    MiniLM, mini-batches of 2,048 tokens of neighbours in length, forward and backward on two cores in bfloat16: padded
+    3,370 tokens/s; so, with torch's fused attention 2,620, with plain matrix products 3,470. In float32: 1,930, 2,090,
+    2,080.
     """
     key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
     out, start = [], 0
@@ -152,7 +156,8 @@ def attend_by_length(
 
 
 def _attend(q, k, v, seen: torch.Tensor | None, scale: float, dropout: float) -> torch.Tensor:
-    """scaled_dot_product_attention in plain matrix products. seen: which pairs are (bool), or what is added to their scores."""
+    """scaled_dot_product_attention in plain matrix products. seen: which pairs are (bool), or what is added to their
+    scores."""
     scores = q @ k.transpose(2, 3) * scale
     if seen is not None:
         scores = scores.masked_fill(~seen, -torch.inf) if seen.dtype == torch.bool else scores + seen

@@ -16,7 +16,8 @@ from .heads import adopt_heads, write_code, write_state
 
 
 def prompt_name(side: str, task: str) -> str:
-    """Return the name of a prompt in sentence-transformers: retrieval's is what `encode_query` and `encode_document` use."""
+    """Return the name of a prompt in sentence-transformers: retrieval's is what `encode_query` and `encode_document`
+    use."""
     return side if task == "retrieval" else f"{side}-{task}"
 
 
@@ -32,7 +33,7 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
 
     Raises AscentError when a head does not fit the backbone.
     """
-    from sentence_transformers import SentenceTransformer  # 2 s of imports that only this step needs
+    from sentence_transformers import SentenceTransformer  # takes 2 s to import, and only this step needs it
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
@@ -76,6 +77,6 @@ def save_like(parent: Path, state: dict[str, torch.Tensor], contract: Contract, 
 
 
 def check_tokenizer(tokenizer, expected_digest: str, folder: str | Path) -> None:
-    """Refuse a tokenizer that is not the one that a model was trained with."""
+    """Raise AscentError if a tokenizer is not the one that a model was trained with."""
     if tokenizer_digest(tokenizer) != expected_digest:
         raise AscentError(f"{folder}: the tokenizer is not the one that ascent.json was written for; rebuild the model.")

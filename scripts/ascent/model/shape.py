@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import AscentError
 from ..files import read_json
-from ..settings.adapters import Adapter, Lora, SoftPrompt
+from ..settings.adapters import Adapter
 from ..settings.training import Training
 
 # ---------------------------------------------------------------- the model
@@ -15,10 +15,10 @@ from ..settings.training import Training
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What of a backbone decides its costs."""
+    """The dimensions of a backbone that determine its costs."""
 
     parameters: int
-    """All weights of the backbone; heads for other tasks, which are not loaded, left out."""
+    """All weights of the backbone, without heads for other tasks, which are not loaded."""
     matrices: int
     """Weights in the matrices of its layers."""
     layers: int
@@ -38,7 +38,7 @@ class Shape:
     """Whether queries and keys have norms of their own."""
 
 
-# One thing, called otherwise by BERT's and most, DistilBERT's, T5's and GPT-2's families.
+# Names of the same dimension in the families of BERT (and most others), DistilBERT, T5 and GPT-2.
 _KEYS = {
     "layers": ("num_hidden_layers", "n_layers", "num_layers", "n_layer"),
     "width": ("hidden_size", "dim", "d_model", "n_embd"),
@@ -51,7 +51,7 @@ _TABLES = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weig
 def read_shape(folder: Path) -> Shape:
     """Return the shape of a model folder, from config.json and the headers of its safetensors files.
 
-    Raises AscentError when a file is missing or damaged, config.json lacks a dimension, or layers share their weights.
+    Raises AscentError if a file is missing or damaged, config.json lacks a dimension, or layers share their weights.
     """
     config = read_json(folder / "config.json")
 
@@ -59,7 +59,7 @@ def read_shape(folder: Path) -> Shape:
         for key in _KEYS[name]:
             if config.get(key):
                 return config[key]
-        raise AscentError(f"{folder / 'config.json'}: has none of {', '.join(_KEYS[name])}, so nothing can be planned; add it.")
+        raise AscentError(f"{folder / 'config.json'}: has none of {', '.join(_KEYS[name])}, so it cannot be planned; add it.")
 
     layers, width, heads, inner = (dimension(name) for name in ("layers", "width", "heads", "inner"))
     of_head = config.get("head_dim") or config.get("d_kv") or width // heads
@@ -70,8 +70,8 @@ def read_shape(folder: Path) -> Shape:
     stored = {next(part for part in name.split(".") if part.isdigit()) for name in in_layers}
     if len(stored) != layers:
         raise AscentError(
-            f"{folder}: has weights of {len(stored)} layers, but config.json speaks of {layers}; a model whose layers share "
-            "their weights cannot be planned."
+            f"{folder}: has weights of {len(stored)} layers, but config.json says {layers}; choose a model whose "
+            "layers do not share their weights."
         )
     matrices = sum(_size(shape) for shape in in_layers.values() if len(shape) == 2)
     feed_forward = matrices / layers - width * (queries + 2 * keys) - queries * width
@@ -90,46 +90,36 @@ def read_shape(folder: Path) -> Shape:
 
 
 def trained_weights(folder: Path, adapter: Adapter, soft_tokens: int) -> int:
-    """Return how many weights an adapter trains beside a model folder's. soft_tokens: those of the recipe's base."""
+    """Return how many weights an adapter of a model folder trains. soft_tokens: those of the recipe's base."""
     tensors = _backbone(_tensors(folder))
-    if isinstance(adapter, SoftPrompt):
-        return soft_tokens * next(shape[1] for name, shape in tensors.items() if name.endswith((*_TABLES, "shared.weight")))
-    if isinstance(adapter, Lora):
-        matrices = {name.removesuffix(".weight"): shape for name, shape in tensors.items() if len(shape) == 2}
-        chosen = [shape for name, shape in matrices.items() if _is_target(name, adapter)]
-        return adapter.rank * sum(map(sum, chosen))
-    return sum(_size(shape) for name, shape in tensors.items() if name.split(".")[-1] == "bias")
-
-
-def _is_target(name: str, adapter: Lora) -> bool:
-    if adapter.targets == "all-linear":
-        return any(part.isdigit() for part in name.split(".")) and not name.endswith("relative_attention_bias")
-    return any(name == target or name.endswith(f".{target}") for target in adapter.targets)
+    width = next(shape[1] for name, shape in tensors.items() if name.endswith((*_TABLES, "shared.weight")))
+    return adapter.trained(tensors, width, soft_tokens)
 
 
 def _tensors(folder: Path) -> dict[str, list[int]]:
-    found = {}
+    shapes = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="np") as file:
-                found |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+                shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
         except (SafetensorError, OSError) as error:
             raise AscentError(
                 f"{path}: not a whole safetensors file ({error}); remove its folder and retrieve it again."
             ) from None
-    if not found:
-        raise AscentError(f"{folder}: holds no safetensors weights; pickled weights are never loaded, convert them first.")
-    return found
+    if not shapes:
+        raise AscentError(f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first.")
+    return shapes
 
 
 def _backbone(tensors: dict[str, list[int]]) -> dict[str, list[int]]:
-    """Leave out the heads of a model that was saved with one: its backbone's tensors share a first name, `bert` or `model`."""
+    """Leave out the heads of a model that was saved with one: its backbone's tensors share a first name, `bert` or
+    `model`."""
     in_layers = {name.split(".")[0] for name in tensors if any(part.isdigit() for part in name.split("."))}
     tables = {name.split(".")[0] for name in tensors if name.endswith(_TABLES)}
     prefix = in_layers & tables
-    known = {name: shape for name, shape in tensors.items() if not prefix or name.split(".")[0] in prefix}
+    own = {name: shape for name, shape in tensors.items() if not prefix or name.split(".")[0] in prefix}
     # Numbers that are no weights: position_ids of older files.
-    return {name: shape for name, shape in known.items() if not name.endswith("position_ids")}
+    return {name: shape for name, shape in own.items() if not name.endswith("position_ids")}
 
 
 def _size(shape: list[int]) -> int:
@@ -143,12 +133,13 @@ def _size(shape: list[int]) -> int:
 
 
 def forward_flops(shape: Shape, tokens: float, squares: float) -> float:
-    """Return the FLOPs of a forward pass over texts of so many tokens; `squares`: the sum of the squares of their lengths."""
+    """Return the FLOPs of a forward pass over texts with this many tokens; squares: the sum of the squares of their
+    lengths."""
     return 2 * shape.matrices * tokens + 4 * shape.layers * shape.queries * squares
 
 
 def step_flops(shape: Shape, stage: Training, tokens: float, squares: float) -> float:
-    """Return the FLOPs that training on texts needs: a forward pass and twice that backward. Of frozen matrices, those of a stage
-    with an adapter, no gradient is computed; the adapter's own FLOPs are left out."""
+    """Return the FLOPs of training on texts: a forward pass, and twice that backward. A stage with an adapter computes
+    no gradients of its frozen matrices; the adapter's own FLOPs are not counted."""
     frozen = 2 * shape.matrices * tokens if stage.adapter else 0
     return 3 * forward_flops(shape, tokens, squares) - frozen

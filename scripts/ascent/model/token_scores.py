@@ -1,11 +1,11 @@
-"""Scores of texts by what a model gives for each of their tokens, beside the embedding (BGE-M3, Chen et al. 2024, arXiv
-2402.03216, section 3.2).
+"""Scores of texts by the outputs of token-level heads (BGE-M3, Chen et al. 2024, arXiv 2402.03216, section 3.2).
 
-Special tokens have no part in them, nor has a prompt that is not pooled.
+Special tokens take no part in them, nor does a prompt that is not pooled.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 import torch
 
@@ -15,9 +15,10 @@ TILE = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class TokenOutputs:
-    """Texts' tokens and what the heads beside the embedding give for them, one text behind the other.
+    """Texts' tokens and the outputs of token-level heads for them, text by text.
 
-    lengths: int64 (texts,), how many tokens each text has here. ids: int64 (tokens,). outputs: by head, (tokens, dimension).
+    lengths: int64 (texts,), how many tokens of each text are here. ids: int64 (tokens,). outputs: per head, (tokens,
+    dimension).
     """
 
     lengths: torch.Tensor
@@ -25,52 +26,21 @@ class TokenOutputs:
     outputs: dict[str, torch.Tensor]
 
     def select(self, texts: torch.Tensor) -> "TokenOutputs":
-        """Return those of some texts, a mask."""
+        """Return those of some texts (a mask)."""
         tokens = torch.repeat_interleave(texts, self.lengths)
         outputs = {name: output[tokens] for name, output in self.outputs.items()}
         return TokenOutputs(lengths=self.lengths[texts], ids=self.ids[tokens], outputs=outputs)
 
 
-def lexical_scores(queries: TokenOutputs, documents: TokenOutputs) -> torch.Tensor:
-    """Return the sum, over the tokens that two texts share, of the products of their weights: (queries, documents). A token that
-    a text repeats has there the largest of its weights."""
-    vocabulary = torch.unique(documents.ids)  # of a tile, so that both matrices are bound by it
-
-    def matrix(texts: TokenOutputs) -> torch.Tensor:
-        shared = torch.isin(texts.ids, vocabulary)
-        of_text = torch.repeat_interleave(torch.arange(len(texts.lengths), device=texts.ids.device), texts.lengths)
-        places = of_text[shared] * len(vocabulary) + torch.searchsorted(vocabulary, texts.ids[shared])
-        weights = texts.outputs["lexical"][shared, 0]
-        none = weights.new_zeros(len(texts.lengths) * len(vocabulary))
-        return none.scatter_reduce(0, places, weights, "amax").view(len(texts.lengths), len(vocabulary))
-
-    return matrix(queries) @ matrix(documents).T if len(vocabulary) else _none(queries, documents)
-
-
-def multi_vector_scores(queries: TokenOutputs, documents: TokenOutputs) -> torch.Tensor:
-    """Return the mean, over the query's tokens, of the cosine with the document's token that is most like it: (queries,
-    documents). Texts without tokens score 0."""
-    of_queries, of_documents = (
-        torch.nn.functional.normalize(texts.outputs["multi_vector"], dim=-1) for texts in (queries, documents)
-    )
-    if not len(of_queries) or not len(of_documents):
-        return _none(queries, documents)
-    nearest = torch.segment_reduce(of_documents @ of_queries.T, "max", lengths=documents.lengths)
-    nearest = nearest.masked_fill(documents.lengths[:, None] == 0, 0)
-    sums = torch.segment_reduce(nearest.T.contiguous(), "sum", lengths=queries.lengths)
-    return sums / queries.lengths.clamp(min=1)[:, None]
-
-
-def _none(queries: TokenOutputs, documents: TokenOutputs) -> torch.Tensor:
+def no_scores(queries: TokenOutputs, documents: TokenOutputs) -> torch.Tensor:
+    """Return scores of 0: (queries, documents)."""
     output = next(iter(queries.outputs.values()))
     return output.new_zeros(len(queries.lengths), len(documents.lengths))
 
 
-# By head.
-TOKEN_SCORES: dict[str, Callable[[TokenOutputs, TokenOutputs], torch.Tensor]] = {
-    "lexical": lexical_scores,
-    "multi_vector": multi_vector_scores,
-}
+def scores_by_head(name: str, queries: TokenOutputs, documents: TokenOutputs) -> torch.Tensor:
+    """Return the scores of a token-level head, (queries, documents): those of `score` in the head's module."""
+    return import_module(f".heads.{name}", __package__).score(queries, documents)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +52,7 @@ class Encoded:
 
     @property
     def parts(self) -> list[torch.Tensor]:
-        """All that a model gave: the embeddings, then the tokens' outputs."""
+        """All outputs of the model: the embeddings, then those per token."""
         return [self.embeddings, *self.tokens.outputs.values()]
 
     def like(self, parts: list[torch.Tensor]) -> "Encoded":
@@ -91,8 +61,8 @@ class Encoded:
         return Encoded(embeddings=parts[0], tokens=replace(self.tokens, outputs=outputs))
 
     def tiles(self, queries: "Encoded") -> Iterator[tuple["Encoded", slice, slice]]:
-        """Yield whole texts, as many as TILE allows beside `queries` but one at least, with the slices of their texts and tokens.
-        Of no texts yields none of them, once."""
+        """Yield whole texts, as many as TILE allows with `queries` but at least one, with the slices of their texts and
+        tokens. Without texts, yield an empty tile once."""
         lengths, room = self.tokens.lengths.tolist(), TILE // max(1, len(queries.tokens.ids))
         text = token = 0
         while True:
@@ -110,6 +80,6 @@ class Encoded:
 
 
 def scores_by_kind(queries: Encoded, documents: Encoded) -> torch.Tensor:
-    """Return the scores of the embeddings, then those of each head: (kinds, queries, documents)."""
-    of_tokens = [TOKEN_SCORES[name](queries.tokens, documents.tokens) for name in queries.tokens.outputs]
-    return torch.stack([queries.embeddings @ documents.embeddings.T, *of_tokens])
+    """Return the scores of the embeddings, then those of each token-level head: (kinds, queries, documents)."""
+    per_token = [scores_by_head(name, queries.tokens, documents.tokens) for name in queries.tokens.outputs]
+    return torch.stack([queries.embeddings @ documents.embeddings.T, *per_token])

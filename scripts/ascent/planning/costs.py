@@ -39,7 +39,7 @@ def training_flops(shape: Shape, stage: Training, tokens: float, squares: float,
     the backward pass. An adversarial perturbation doubles everything.
     """
     again = forward_flops(shape, tokens, squares) * (cached + stage.activation_checkpointing)
-    return (step_flops(shape, stage, tokens, squares) + again) * (2 if stage.adversarial else 1)
+    return (step_flops(shape, stage, tokens, squares) + again) * stage.passes
 
 
 # ---------------------------------------------------------------- memory
@@ -86,7 +86,7 @@ def training_memory(
     rows = -(-stage.batch_size // processes)
     tokens = min(max(stage.mini_batch_tokens, max_tokens), rows * texts * max_tokens)
     layer = layer_bytes(shape, precision=stage.precision, weights=stage.weights)
-    four_bits = stage.adapter is not None and stage.adapter.type == "qlora"
+    four_bits = stage.adapter is not None and stage.adapter.four_bits
     casts = 2 * shape.matrices if stage.precision != "float32" and stage.weights == "float32" and not four_bits else 0
     if stage.activation_checkpointing:  # all layers' inputs, and one layer's tensors
         activations = tokens * (shape.layers * shape.width * _state_bytes(stage.precision, stage.weights) + 2 * layer)
@@ -97,14 +97,14 @@ def training_memory(
     # and their masks per tile.
     documents = stage.batch_size * (texts - 1)
     batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(TILE, max(documents, stage.batch_size))
-    if stage.adversarial:  # the perturbation of all its texts, in float32
+    if stage.passes > 1:  # the perturbation of all its texts, in float32
         batch += 4 * shape.width * rows * texts * max_tokens
     held = states(shape.parameters, stage, processes, trained)
     if four_bits:
         held["weights"] -= (4 if stage.weights == "float32" else 2) * shape.matrices - FOUR_BITS * shape.matrices
-    if stage.queue:  # the copy in float32; the share, among the candidates, of the next process, and the gradients of both
+    if stage.queue_size:  # the copy in float32; the share, among the candidates, of the next process, and the gradients of both
         held["weights"] += 4 * shape.parameters
-        batch += 5 * 4 * shape.width * -(-stage.queue.size // processes)
+        batch += 5 * 4 * shape.width * -(-stage.queue_size // processes)
     return Memory(activations=activations, batch=batch, **held)
 
 

@@ -29,7 +29,7 @@ def stage_warning(name: str, stage: Training, machine: Machine, max_tokens: int,
 
 def remedies(stage: Training, max_tokens: int) -> list[dict]:
     """Return changes of a stage's settings that save GPU memory, the fastest to train with first."""
-    highest = 2 if stage.queue else 3
+    highest = 2 if stage.queue_size else 3
     single = [{"zero": zero} for zero in range(stage.zero + 1, highest + 1)]
     tokens = stage.mini_batch_tokens
     while tokens // 2 >= max_tokens:

@@ -18,11 +18,11 @@ from ..model.contract import own_pooling
 from ..model.shape import Shape, forward_flops, read_shape, trained_weights
 from ..pairs.select import with_positives
 from ..pairs.table import read_pairs
-from ..recipes.recipes import Recipes, kind_of
+from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
 from ..settings.model import Contract
 from ..settings.teachers import BiEncoderTeacher
-from ..settings.training import PretrainStage, Training, TrainStage
+from ..settings.training import Training
 from ..training.schedule import shares
 from .costs import Memory, encoding_memory, training_flops, training_memory
 from .fit import batch_warning, job_warning, stage_warning
@@ -88,11 +88,11 @@ class _Planner:
             for pair in own:  # stages that mine with one model share its shards
                 del mined[pair]
             for dataset in stage.data:
-                needed = set(stage.taught(dataset).values()) if stage.teacher_model else set()
+                needed = set(stage.teacher_needs(dataset).values()) if stage.teacher_model else set()
                 jobs += [self.teaching(rule, name, stage, dataset) for need, rule in TEACHING.items() if need in needed]
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
             self.warn(stage_warning(name, stage, self.machine, self.recipe.base.max_tokens, self.memory))
-            if stage.queue:
+            if stage.queue_size:
                 self.notes.append(f"Stage {name} copies its model for the queue, so it cannot use zero: 3.")
             if host := memory[name][stage.zero].host * self.machine.gpus:
                 self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
@@ -107,12 +107,12 @@ class _Planner:
         return Plan(jobs=jobs, memory=memory, zero=zero, shapes=shapes, notes=self.notes, warnings=self.warnings)
 
     def note_assumptions(self, stages: dict[str, Training]) -> None:
-        if mining := [name for name, stage in stages.items() if stage.mining]:
+        if mining := [name for name, stage in stages.items() if stage.mining_used]:
             self.notes.append(f"Negatives of {', '.join(mining)}: assumed as many as requested and as long as the positives.")
-        if pretrained := [name for name, stage in stages.items() if isinstance(stage, PretrainStage)]:
+        if pretrained := [name for name, stage in stages.items() if stage.unit == "texts"]:
             self.notes.append(f"Pre-training of {', '.join(pretrained)}: heads that predict tokens are not counted.")
-        if of_tokens := [name for name, stage in stages.items() if stage.of_tokens]:
-            self.notes.append(f"Not counted: token-level outputs and their scores, in {', '.join(of_tokens)}.")
+        if token_level := [name for name, stage in stages.items() if stage.token_level_losses]:
+            self.notes.append(f"Not counted: token-level outputs and their scores, in {', '.join(token_level)}.")
         remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
         if remote:
             self.notes.append(f"Not counted: {remote} mteb tasks, because their data come from a hub.")
@@ -191,19 +191,19 @@ class _Planner:
         count = self.count(teacher.model, teacher, task, **self.distinct(dataset))
         return self.embedding("score_pairs", dataset, teacher.model, count, 1)
 
-    def teaching(self, rule: str, name: str, stage: TrainStage, dataset: str) -> Job:
-        teacher, rows = stage.teacher, self.rows(dataset)
+    def teaching(self, rule: str, name: str, stage: Training, dataset: str) -> Job:
+        teacher, rows = stage.teacher_used, self.rows(dataset)
         negatives = rows.filter(pl.col("negatives").list.len() > 0).explode("negatives")
         if isinstance(teacher, BiEncoderTeacher):
             texts = self.distinct(dataset)
-            if not stage.mined(dataset):  # mined ones are positives of other rows
+            if not stage.mines_for(dataset):  # mined ones are positives of other rows
                 texts["document"] = pl.concat([texts["document"], negatives["negatives"]]).unique(maintain_order=True)
             count = self.count(teacher.model, teacher, self.recipe.data[dataset].task, **texts)
         else:
             counter = self.counter(teacher.model, teacher.max_tokens)
             count = counter.count_pairs(rows["query"], rows["positive"])
-            if stage.mined(dataset):
-                count *= 1 + stage.mining.per_query
+            if stage.mines_for(dataset):
+                count *= 1 + stage.mining_used.per_query
             else:
                 count += counter.count_pairs(negatives["query"], negatives["negatives"])
         return self.embedding(rule, f"{name}, {dataset}", teacher.model, count, 1)
@@ -222,19 +222,19 @@ class _Planner:
             taken = [round(rows * part) for rows in taken]
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
             total += self.trained(model, contract, stage, dataset) * (uses / size)
-            if stage.queue:
+            if stage.queue_size:
                 task, positives = self.recipe.data[dataset].task, self.rows(dataset)["positive"]
                 queued += self.count(model, contract, task, document=positives) * (uses / size)
         self.warn(batch_warning(name, stage, taken, self.machine.processes))
         most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
         share = most / self.machine.processes
         # Larger batches go through the gradient cache, which embeds twice. Pre-training accumulates gradients instead.
-        cached = share > stage.mini_batch_tokens and not isinstance(stage, PretrainStage)
+        cached = share > stage.mini_batch_tokens and stage.unit == "pairs"
         flops = training_flops(self.shape(model), stage, total.tokens, total.squares, cached=cached)
-        if stage.queue:  # its momentum copy embeds the positives
+        if stage.queue_size:  # its momentum copy embeds the positives
             flops += forward_flops(self.shape(model), queued.tokens, queued.squares)
         hours = self.machine.hours(flops, stage.precision)
-        return Job(rule=f"train_{kind_of(stage)}", what=name, count=total, flops=flops, hours=hours, memory=memory)
+        return Job(rule=f"train_{stage.rule}", what=name, count=total, flops=flops, hours=hours, memory=memory)
 
     def documents(self, dataset: str) -> pl.Series:
         """The distinct positives and negatives of a data set: the texts of pre-training."""
@@ -243,26 +243,26 @@ class _Planner:
 
     def size(self, stage: Training, dataset: str) -> int:
         """The number of rows, or texts, that a stage's batches are made of."""
-        return len(self.documents(dataset) if isinstance(stage, PretrainStage) else self.rows(dataset))
+        return len(self.documents(dataset) if stage.unit == "texts" else self.rows(dataset))
 
     def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
         """Count the texts of one pass over a data set."""
         rows, task = self.rows(dataset), self.recipe.data[dataset].task
-        if isinstance(stage, PretrainStage):
+        if stage.unit == "texts":
             return self.counter(model, contract.max_tokens).count(self.documents(dataset), "")
         positives = self.count(model, contract, task, document=rows["positive"])
         pairs = self.count(model, contract, task, query=rows["query"]) + positives
-        if stage.mined(dataset):
-            return pairs + positives * stage.mining.per_query
+        if stage.mines_for(dataset):
+            return pairs + positives * stage.mining_used.per_query
         return pairs + self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
 
     def memory(self, stage: Training, **changes) -> Memory:
         """A stage's memory with some of its settings changed."""
         negatives = [
-            stage.mining.per_query if stage.mined(dataset) else self.rows(dataset)["negatives"].list.len().max()
+            stage.mining_used.per_query if stage.mines_for(dataset) else self.rows(dataset)["negatives"].list.len().max()
             for dataset in stage.data
         ]
-        texts = 1 if isinstance(stage, PretrainStage) else 2 + max(negatives)
+        texts = 1 if stage.unit == "texts" else 2 + max(negatives)
         changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens
         shape = self.shape(self.recipe.base.model)
         base, trained = self.recipe.base, None
@@ -294,4 +294,4 @@ class _Planner:
 
 def mined_with(stage: Training) -> list[tuple[str, str]]:
     """Return (stage whose model ranks the documents, data set) for each data set that a stage mines for."""
-    return [(stage.mining.model, dataset) for dataset in stage.data if stage.mined(dataset)]
+    return [(stage.mining_used.model, dataset) for dataset in stage.data if stage.mines_for(dataset)]

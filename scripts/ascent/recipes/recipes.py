@@ -17,8 +17,7 @@ from ..settings.filters import compared_with
 from ..settings.model import Contract
 from ..settings.pairs import Dataset
 from ..settings.recipe import Config, Recipe
-from ..settings.stages import MergeStage, StageSettings
-from ..settings.training import PretrainStage, Training
+from ..settings.stages import StageSettings
 from ..settings.validation import dump
 from .dataset_steps import DatasetSteps, dataset_steps
 from .trial import SUFFIX
@@ -87,10 +86,10 @@ class Recipes:
             files += inside or [path]
         return files
 
-    def stages(self, kind: str | None = None) -> list[tuple[str, str]]:
-        """Return recipe and name of the stages of a kind (pretrain, contrastive, finetune or merge), or of all stages."""
+    def stages(self, rule: str | None = None) -> list[tuple[str, str]]:
+        """Return recipe and name of the stages that a rule makes (pretrain, contrastive, finetune or merge), or of all stages."""
         stages = [(recipe, *item) for recipe, settings in self.recipes.items() for item in settings.stages.items()]
-        return [(recipe, name) for recipe, name, stage in stages if kind in (None, kind_of(stage))]
+        return [(recipe, name) for recipe, name, stage in stages if rule in (None, stage.rule)]
 
     def contract(self, recipe: str, stage: str) -> Contract:
         """Return the contract of a stage's model: the base's, with the prompts of the nearest stage that sets them.
@@ -114,7 +113,7 @@ class Recipes:
     def stage_settings(self, recipe: str, stage: str) -> str:
         """Return stage.yaml's text."""
         settings = self.recipes[recipe].stages[stage]
-        tasks = {name: self.dataset(recipe, name).task for name in settings.tables} if isinstance(settings, Training) else {}
+        tasks = {name: self.dataset(recipe, name).task for name in settings.datasets_read}
         contract = self.contract(recipe, stage)
         return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
 
@@ -168,11 +167,11 @@ class Recipes:
     def training_data(self, recipe: str) -> list[str]:
         """Return the data sets that the recipe's stages train on, or choose weights by."""
         stages = self.recipes[recipe].stages
-        return sorted({name for stage in self.trained(recipe) for name in stages[stage].tables})
+        return sorted({name for stage in self.trained(recipe) for name in stages[stage].datasets_read})
 
     def trained(self, recipe: str) -> list[str]:
         """Return the recipe's stages that train, in its order."""
-        return [name for name, stage in self.recipes[recipe].stages.items() if isinstance(stage, Training)]
+        return [name for name, stage in self.recipes[recipe].stages.items() if stage.trains]
 
     def pages(self, recipe: str) -> list[str]:
         """Return the files of the recipe's report; curves only where something trains."""
@@ -188,9 +187,9 @@ class Recipes:
         paths = [layout.CORPUS_AUDIT.format(corpus=name) for name in corpora]
         paths += [layout.PAIRS_AUDIT.format(key=self.steps(recipe, name).keys["pairs"]) for name in self.training_data(recipe)]
         for stage in self.trained(recipe):
-            mined = [name for name in stages[stage].data if stages[stage].mined(name)]
+            mined = [name for name in stages[stage].data if stages[stage].mines_for(name)]
             paths += [layout.NEGATIVES_AUDIT.format(recipe=recipe, stage=stage, dataset=name) for name in mined]
-            if mined and stages[stage].mining.dynamic:
+            if mined and stages[stage].mining_used.dynamic:
                 paths.append(layout.REPLACEMENTS.format(recipe=recipe, stage=stage))
         return paths
 
@@ -203,12 +202,3 @@ class Recipes:
 
     def _path(self, recipe: str) -> Path:
         return Path(self.config.recipe_folder) / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"
-
-
-def kind_of(stage: Training | MergeStage) -> str:
-    """Return a stage's kind, which is also the name of the rule that makes it."""
-    if isinstance(stage, MergeStage):
-        return "merge"
-    if isinstance(stage, PretrainStage):
-        return "pretrain"
-    return "finetune" if stage.mining else "contrastive"

@@ -220,5 +220,5 @@ def _target(node: dict[str, Any]) -> str:
 
 
 def _words(name: str) -> str:
-    """Return a class's name in words: TrainStage is 'Train stage'."""
+    """Return a class's name in words: Contrastive is 'Train stage'."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name[0].lower() + name[1:]).capitalize()

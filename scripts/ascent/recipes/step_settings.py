@@ -10,7 +10,7 @@ from ..settings.negatives import Selection
 from ..settings.recipe import Recipe, ReleaseSettings
 from ..settings.sources import Resource
 from ..settings.teachers import Teaching
-from ..settings.training import Running, Training
+from ..settings.training import Running
 from ..settings.validation import dump
 from .dataset_steps import part
 from .recipes import Recipes
@@ -37,16 +37,14 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         files[layout.STAGE_SETTINGS.format(recipe=name, stage="base")] = dump(part(Adoption, recipe.base))
         for stage, settings in recipe.stages.items():
             files[layout.STAGE_SETTINGS.format(recipe=name, stage=stage)] = recipes.stage_settings(name, stage)
-            if isinstance(settings, Training):
-                for dataset in settings.tables:
-                    tokenising = settings.tokenising(recipes.contract(name, stage), recipe.data[dataset].task)
-                    files[layout.TOKENISING.format(recipe=name, stage=stage, dataset=dataset)] = dump(tokenising)
-                for dataset in settings.data:
-                    if settings.taught(dataset) and settings.teacher_model:
-                        teaching = Teaching(teacher=settings.teacher, task=recipe.data[dataset].task)
-                        files[layout.TEACHING.format(recipe=name, stage=stage, dataset=dataset)] = dump(teaching)
-                if settings.mining:
-                    files[layout.SELECTION.format(recipe=name, stage=stage)] = dump(part(Selection, settings.mining))
+            for dataset in settings.datasets_read:
+                tokenising = settings.tokenising(recipes.contract(name, stage), recipe.data[dataset].task)
+                files[layout.TOKENISING.format(recipe=name, stage=stage, dataset=dataset)] = dump(tokenising)
+                if settings.teacher_needs(dataset) and settings.teacher_model:
+                    teaching = Teaching(teacher=settings.teacher_used, task=recipe.data[dataset].task)
+                    files[layout.TEACHING.format(recipe=name, stage=stage, dataset=dataset)] = dump(teaching)
+            if settings.mining_used:
+                files[layout.SELECTION.format(recipe=name, stage=stage)] = dump(part(Selection, settings.mining_used))
         for task, settings in recipes.tasks(name).items():
             files[layout.TASK_SETTINGS.format(recipe=name, task=task)] = dump(settings)
         files[layout.RUNNING.format(recipe=name)] = dump(recipe.running)

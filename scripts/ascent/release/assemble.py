@@ -57,7 +57,7 @@ def check_outputs(folder: Path, encoder) -> None:
 
     # Any code in the folder is our own, from write_code.
     plain = SentenceTransformer(str(folder), device=str(encoder.device), trust_remote_code=encoder.contract.heads.need_code)
-    heads, special = encoder.contract.heads.beside, torch.tensor(encoder.tokenizer.all_special_ids)
+    heads, special = encoder.contract.heads.per_token, torch.tensor(encoder.tokenizer.all_special_ids)
     prompts = {(side, task) for side, tasks in encoder.contract.prompts.items() for task in tasks}
     for side, task in sorted(prompts | {("query", "retrieval"), ("document", "retrieval")}):
         ours = encoder.encode_tokens(PROBES, heads, side=side, task=task)

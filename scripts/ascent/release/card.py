@@ -11,8 +11,7 @@ from ..model.contract import read_contract
 from ..model.saving import prompt_name
 from ..report.pages import environment, read_audits
 from ..settings.recipe import ReleaseSettings
-from ..settings.stages import MergeStage
-from ..settings.training import Training
+from ..settings.training import Stage
 from ..settings.validation import dump
 
 
@@ -68,12 +67,14 @@ def score_facts(settings: ReleaseSettings, scores: Path, significance: Path) -> 
 def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
     """Return what the card says of training: the released stage's lineage, its data, its teachers and their audits."""
     recipe, by_kind, lineage = settings.recipe, read_audits(audits), _lineage(settings)
-    trained = {name: stage for name, stage in lineage.items() if isinstance(stage, Training)}
+    trained = {name: stage for name, stage in lineage.items() if stage.trains}
     datasets = sorted({dataset for stage in trained.values() for dataset in stage.data})
     return {
         "lineage": {name: dump(stage) for name, stage in lineage.items()},
         "teachers": {
-            name: (stage.teacher, settings.models.get(stage.teacher.model)) for name, stage in trained.items() if stage.teacher
+            name: (stage.teacher_used, settings.models.get(stage.teacher_model))
+            for name, stage in trained.items()
+            if stage.teacher_used
         },
         "datasets": {name: (recipe.data[name], settings.corpora[recipe.data[name].corpus]) for name in datasets},
         "evaluated": {task.corpus: settings.corpora[task.corpus] for task in recipe.evaluate.tasks.values()},
@@ -98,7 +99,7 @@ def metadata(settings: ReleaseSettings, results: list[Path], rows: dict[str, tup
     )
 
 
-def _lineage(settings: ReleaseSettings) -> dict[str, Training | MergeStage]:
+def _lineage(settings: ReleaseSettings) -> dict[str, Stage]:
     """Return the released stage and all its ancestors, in the recipe's order."""
     stages, wanted = settings.recipe.stages, [settings.recipe.release.stage]
     for name in wanted:

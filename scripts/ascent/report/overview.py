@@ -5,8 +5,6 @@ from pathlib import Path
 from .. import layout
 from ..evaluation.statistics import read_table
 from ..settings.recipe import Recipe, ReleaseSettings
-from ..settings.stages import MergeStage
-from ..settings.training import PretrainStage, Training
 from .pages import ALPHA, Strip, read_audits, verdict, write_page
 
 BASE = "base"
@@ -90,28 +88,5 @@ def stages_in_words(recipe: Recipe) -> list[tuple[str, str]]:
     base = recipe.base
     return [
         (BASE, f"{base.model}, {base.pooling.replace('_', ' ')} pooling, texts of up to {base.max_tokens} tokens"),
-        *((name, _in_words(stage)) for name, stage in recipe.stages.items()),
+        *((name, stage.summary) for name, stage in recipe.stages.items()),
     ]
-
-
-def _in_words(stage: Training | MergeStage) -> str:
-    parents = _and(stage.parents)
-    if isinstance(stage, MergeStage):
-        total = sum(stage.weights)
-        parts = [f"{weight / total:.2g} of {name}" for name, weight in zip(stage.parents, stage.weights, strict=True)]
-        return f"the weighted mean of models: {_and(parts)}"
-    objective = " + ".join(stage.objective.chosen).replace("_", " ")
-    passes = f"{stage.epochs:g} pass{'es' * (stage.epochs != 1)} over {_and(list(stage.data))}"
-    kind = "pre-trained" if isinstance(stage, PretrainStage) else "trained"
-    words = [f"from {parents}, {kind} with {objective}, {passes}"]
-    if stage.mining:
-        words.append(f"hard negatives mined by {stage.mining.model}")
-    if stage.teacher_model:
-        words.append(f"taught by {stage.teacher_model}")
-    if stage.adapter:
-        words.append(f"through an adapter ({stage.adapter.type.replace('_', ' ')})")
-    return ", ".join(words)
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -35,6 +35,8 @@ class Component(Settings):
 
     folder: ClassVar[str]
     """The library's package with one module per component of this kind, such as `losses`."""
+    abstract: ClassVar[bool] = False
+    """Whether the class itself is only a base of components."""
 
     @classmethod
     def component(cls) -> str:
@@ -49,7 +51,8 @@ def components(kind: type[C]) -> dict[str, type[C]]:
     """Return all components of a kind by name, in the order of their definition."""
     found = {}
     for component in kind.__subclasses__():
-        found |= {component.component(): component} | components(component)
+        found |= {} if "abstract" in vars(component) else {component.component(): component}
+        found |= components(component)
     return found
 
 

@@ -13,56 +13,57 @@ PromptTask = Literal["default", TaskType]
 
 
 class Tokenising(Settings):
-    """tokens/<dataset>.yaml: what tokens of a data set's texts depend on, besides the tokenizer."""
+    """tokens/<dataset>.yaml: what the tokens of a data set's texts depend on, besides the tokenizer."""
 
     query_prompt: str
     """Text put before a query."""
     document_prompt: str
     """Text put before a positive or a negative."""
     max_tokens: Count
-    """Longer texts are cut here; prompt and special tokens count."""
+    """Texts are truncated to this many tokens, prompt and special tokens included."""
     pool_prompt: bool = True
-    """Whether the prompts' tokens take part in the pooling; else they are counted."""
+    """Whether the prompts' tokens are pooled. If not, their number is stored."""
 
 
 class Contract(Settings):
     """The prompt contract: everything about a model, besides its weights, that changes its embeddings."""
 
     pooling: Literal["mean", "cls", "last", "weighted_mean"] = "mean"
-    """How token states become one embedding: their mean, the first, the last token's, or a mean in which the i-th token has the
-    weight i (for causal models, arXiv 2202.08904)."""
+    """How token states become one embedding: their mean, the first token's, the last token's, or a mean in which the
+    i-th token has the weight i (for causal models, arXiv 2202.08904)."""
     pool_prompt: bool = True
-    """Whether the prompt's tokens take part in a mean (INSTRUCTOR and GritLM leave them out: arXiv 2212.09741, arXiv 2402.09906).
-    They are counted as sentence-transformers does, a special token before them included."""
+    """Whether a mean includes the prompt's tokens (INSTRUCTOR and GritLM exclude them: arXiv 2212.09741, arXiv
+    2402.09906). They are counted as in sentence-transformers, including a special token before them."""
     heads: ChosenHeads = Heads()
-    """Layers between the backbone and the embedding, by name, with their settings; none when absent."""
+    """Layers between the backbone and the embedding, and token-level heads, by name, with their settings. Default:
+    none."""
     normalise: bool = True
     """Whether embeddings are scaled to length 1."""
     similarity: Literal["cosine", "dot"] = "cosine"
     """The score of two embeddings."""
     max_tokens: Count = 512
-    """Longer texts are cut here; prompt and special tokens count."""
+    """Texts are truncated to this many tokens, prompt and special tokens included."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether a token sees the tokens after it. Llama, Mistral, Qwen 2 and 3 and Gemma 3 can be made bidirectional."""
     prompts: dict[Side, dict[PromptTask, str]] = {}
-    """Text put before a query or a document, by task type; `default` serves the types that are not named."""
+    """Text put before a query or a document, by task type; `default` is for types that are not named."""
 
     @model_validator(mode="after")
     def _cosine_is_of_unit_length(self):
         if self.similarity == "cosine" and not self.normalise:
-            raise ValueError("similarity: cosine needs normalise: true, since scores are inner products")
+            raise ValueError("similarity: cosine needs normalise: true, because scores are inner products")
         return self
 
     @model_validator(mode="after")
     def _a_mean_leaves_out_prompts(self):
         if not self.pool_prompt and self.pooling in ("cls", "last"):
-            raise ValueError(f"pool_prompt: false leaves tokens out of a mean, and pooling: {self.pooling} is none; take one")
+            raise ValueError(f"pool_prompt: false needs a mean, but pooling is {self.pooling}: set another pooling")
         return self
 
     def prompt(self, side: Side, task: str) -> str:
-        """Return the prompt of a side for a task type; the empty string when none is set.
+        """Return the prompt of a side for a task type; the empty string if none is set.
 
-        Reranking asks what retrieval asks, so it takes retrieval's prompt when it has none of its own.
+        Reranking uses retrieval's prompt if it has none of its own.
         """
         prompts = self.prompts.get(side, {})
         if task == "reranking" and task not in prompts:
@@ -90,7 +91,8 @@ class Base(Backbone):
     """The model that training starts from, and its prompt contract."""
 
     soft_tokens: Annotated[int, Field(ge=0)] = 0
-    """New tokens for the adapter `soft_prompt` to train: `<soft0>`, `<soft1>`, ..., which prompts may contain."""
+    """Number of new tokens for the adapter `soft_prompt` to train: `<soft0>`, `<soft1>`, ..., which prompts may
+    contain."""
 
 
 # ---------------------------------------------------------------- a step's settings, resolved

@@ -2,44 +2,54 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from .base import Positive, Settings
+from .base import Positive, Settings, components, one_of
+from .contrastive import Contrastive
 from .evaluation import TaskType
 from .model import Contract
-from .pretraining import PRETRAINING
-from .training import PretrainStage, Stage, TrainStage
+from .pretraining import PretrainingObjective
+from .training import Stage, listed
 
 
-class MergeStage(Stage):
-    """A stage that averages the weights of its parents."""
+class Linear(Stage):
+    """A stage that takes the weighted mean of its parents' weights (model soup, arXiv 2203.05482)."""
 
-    method: Literal["linear"]
-    """How weights are combined: the weighted mean (model soup, arXiv 2203.05482)."""
+    rule = "merge"
+
+    type: Literal["linear"]
+    """The kind of stage."""
     weights: list[Positive]
-    """One weight for each parent; they are scaled to sum to 1."""
+    """One weight per parent; they are scaled to sum to 1."""
+
+    @property
+    def summary(self) -> str:
+        """See Stage."""
+        total = sum(self.weights)
+        parts = [f"{weight / total:.2g} of {name}" for name, weight in zip(self.parents, self.weights, strict=True)]
+        return f"the weighted mean of models: {listed(parts)}"
 
     @model_validator(mode="after")
     def _one_weight_each(self):
         if len(self.weights) != len(self.parents):
-            raise ValueError(f"weights has {len(self.weights)} numbers for {len(self.parents)} parents: give one each")
+            raise ValueError(f"weights has {len(self.weights)} numbers for {len(self.parents)} parents: give one per parent")
         return self
 
 
-def _kind_of_stage(stage: Any) -> str:
-    if isinstance(stage, Stage):
-        return {PretrainStage: "pretrain", MergeStage: "merge"}.get(type(stage), "train")
-    given = stage if isinstance(stage, dict) else {}
-    if "method" in given:
-        return "merge"
-    named = given.get("objective") if isinstance(given.get("objective"), dict) else [given.get("objective")]
-    return "pretrain" if any(name == known for name in named for known in PRETRAINING) else "train"
+def _with_type(stage: Any) -> Any:
+    """Give a stage without a type the default one; refuse the two spellings of earlier versions."""
+    if not isinstance(stage, dict) or "type" in stage:
+        return stage
+    if "method" in stage:
+        raise ValueError(f"method: {stage['method']} is no longer how a stage says its kind: write type: {stage['method']}")
+    objective = stage.get("objective")
+    for name in objective if isinstance(objective, dict) else [objective]:
+        if name in components(PretrainingObjective):
+            raise ValueError(f"the objective {name} belongs to another kind of stage: add type: pretraining")
+    return {"type": Contrastive.component(), **stage}
 
 
-AnyStage = Annotated[
-    Annotated[TrainStage, Tag("train")] | Annotated[PretrainStage, Tag("pretrain")] | Annotated[MergeStage, Tag("merge")],
-    Discriminator(_kind_of_stage),
-]
+AnyStage = Annotated[one_of(Stage), BeforeValidator(_with_type, json_schema_input_type=one_of(Stage))]
 
 
 class StageSettings(Settings):
@@ -50,7 +60,7 @@ class StageSettings(Settings):
     name: str
     """The stage's name."""
     stage: AnyStage
-    """The stage as the recipe has it, defaults filled in."""
+    """The stage as in the recipe, with defaults filled in."""
     contract: Contract
     """The contract of the model that the stage makes."""
     tasks: dict[str, TaskType] = {}

@@ -98,8 +98,6 @@ def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool
         mapping = union.get("discriminator", {}).get("mapping", {})
         if part in mapping:
             return {"$ref": mapping[part]}, True
-    if "oneOf" in node and "discriminator" not in node:  # stages, whose kind follows from several keys
-        return next(branch for branch in node["oneOf"] if f"/{part}stage" in branch["$ref"].lower()), True
     if part in node.get("properties", {}):
         return node["properties"][part], False
     kind = "array" if isinstance(part, int) else "object"  # a list of names, or a map

@@ -22,7 +22,7 @@ CHUNK = 100_000
 class CrossEncoder:
     """A model for sequence classification with one label, which reads a query and a document together.
 
-    Only safetensors are read, and no code of the folder is run. precision: see TrainStage.precision. tokens_per_batch: padded
+    Only safetensors are read, and no code of the folder is run. precision: see Contrastive.precision. tokens_per_batch: padded
     tokens per forward pass. Raises AscentError if the folder holds another kind of model.
     """
 

@@ -10,7 +10,6 @@ from ..errors import AscentError
 from ..losses.rows import Rows
 from ..settings.losses import Objectives
 from ..settings.stages import StageSettings
-from ..settings.training import TrainStage
 from ..tokens.table import TokenisedPairs
 from .dynamic_negatives import DynamicNegatives
 from .schedule import Schedule, make_schedule
@@ -31,34 +30,40 @@ class Batch(Rows):
 
 
 class TrainingData:
-    """The rows of a stage's data sets, numbered from one data set to the next.
+    """The rows of a stage's data sets, numbered over all data sets.
 
-    Nothing of them is kept in memory, and an instance that is sent to another process opens the files there.
-    tables: by data set, see open_table. dynamic: which negatives the rows have now, of a stage that replaces them. Raises
-    AscentError when a row of a loss on graded pairs has no label, or a data set's rows have nothing to be told from.
+    They are mapped, not loaded, and an instance that is sent to another process opens the files there.
+    tables: by data set, see open_table. dynamic: which negatives the rows have now, if the stage replaces them. Raises
+    AscentError if a loss cannot learn from its rows, see check_losses_can_learn.
     """
 
     def __init__(self, tables: dict[str, TokenisedPairs], settings: StageSettings):
-        assert isinstance(settings.stage, TrainStage)
         self._arguments = (tables, settings)
         self.settings, self.stage = settings, settings.stage
         self.tables = [tables[name] for name in self.stage.data]
         for name, use in self.stage.data.items():
             where = f"{settings.where}.data.{name}"
-            _refuse_idle(where, self.stage.objective_of(name), tables[name], use.competes(settings.tasks[name]))
+            check_losses_can_learn(
+                where, self.stage.objective_of(name), tables[name], use.uses_in_batch_negatives(settings.tasks[name])
+            )
         self.sizes = [len(table) for table in self.tables]
         self._starts = np.cumsum([0, *self.sizes])
         uses = self.stage.data.items()
-        self._alone = np.array([not use.competes(settings.tasks[name]) for name, use in uses])
+        self._alone = np.array([not use.uses_in_batch_negatives(settings.tasks[name]) for name, use in uses])
         if self.stage.queue and self._alone.all():
             raise AscentError(
                 f"{settings.where}.queue: in-batch negatives are off for all data sets, so "
-                "nothing would join or use it; leave it out, or set in_batch: true."
+                "no row would enter or use it; remove it, or set in_batch: true."
             )
         self._weights = np.array([use.loss_weight for _, use in uses], dtype=np.float32)
         dynamic = self.stage.mining and self.stage.mining.dynamic
-        mined = [self.stage.mined(name) for name in self.stage.data]
+        mined = [self.stage.mines_for(name) for name in self.stage.data]
         self.dynamic = DynamicNegatives(self.tables, mined, dynamic) if dynamic else None
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether batches may be read before their step begins: not if a step may replace their negatives."""
+        return self.dynamic is None
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -73,7 +78,7 @@ class TrainingData:
         return make_schedule(self.sizes, self.stage, lengths)
 
     def batch(self, rows: np.ndarray, *, rank: int, world: int) -> Batch:
-        """Return a process's share of the batch of these rows: each world-th one."""
+        """Return a process's share of the batch of these rows: every world-th one."""
         numbers = np.arange(rank, len(rows), world)
         own = rows[numbers].astype(np.int64)
         sources = np.searchsorted(self._starts, own, side="right") - 1
@@ -114,7 +119,7 @@ class TrainingData:
         return torch.from_numpy(np.concatenate([*(own[:1] for own in scores), *(own[1:] for own in scores)]))
 
     def _teacher_embeddings(self, texts: list[tuple[TokenisedPairs, int]]) -> torch.Tensor | None:
-        """Return the teacher's embeddings of texts, NaN of those of data sets without."""
+        """Return the teacher's embeddings of texts, NaN in data sets without a teacher."""
         width = next((table.teacher_embeddings.shape[1] for table in self.tables if table.teacher_embeddings is not None), None)
         if width is None:
             return None
@@ -125,7 +130,7 @@ class TrainingData:
     def _factors(self, rows: np.ndarray) -> np.ndarray:
         """Return the factor on the losses of each data set's rows in the batch of these rows: float32 (data sets,).
 
-        The batch's loss is a mean over its rows; balanced, it is to be the sum of the data sets' means.
+        The batch's loss is a mean over its rows; in balanced batches it is the sum of the data sets' means.
         """
         if self.stage.batching != "balanced":
             return self._weights
@@ -134,30 +139,31 @@ class TrainingData:
 
     def own_positives(self) -> list[str]:
         """Return the data sets in which a row's positive is its query."""
-        found = []
+        names = []
         for name, table in zip(self.stage.data, self.tables, strict=True):
             positives = table.documents[table.document_offsets[:-1]]
-            found += [name] if (table.text_ids[table.queries] == table.text_ids[positives]).any() else []
-        return found
+            names += [name] if (table.text_ids[table.queries] == table.text_ids[positives]).any() else []
+        return names
 
     def sample(self) -> list[np.ndarray]:
-        """Return the token ids of a query and a positive of each data set."""
+        """Return the token ids of a query and a positive per data set."""
         return [table.text(text) for table in self.tables for text in (table.queries[0], table.documents_of(0)[0])]
 
     def _answers(self, rows: np.ndarray) -> np.ndarray:
-        """Return the ids of the known answers to the queries of rows: int64 (rows, most), filled up with -1."""
+        """Return the ids of the known answers to the queries of rows: int64 (rows, most), padded with -1."""
         sources = np.searchsorted(self._starts, rows, side="right") - 1
         queries = np.empty(len(rows), dtype=np.int64)
         for source in np.unique(sources):
-            table, of = self.tables[source], sources == source
-            queries[of] = table.text_ids[table.queries[rows[of] - self._starts[source]]]
+            table, mask = self.tables[source], sources == source
+            queries[mask] = table.text_ids[table.queries[rows[mask] - self._starts[source]]]
         places, answers = self._known(queries)
-        found = np.full((len(rows), np.bincount(places).max()), -1, dtype=np.int64)
-        found[places, np.arange(len(places)) - np.searchsorted(places, places)] = answers
-        return found
+        answer_ids = np.full((len(rows), np.bincount(places).max()), -1, dtype=np.int64)
+        answer_ids[places, np.arange(len(places)) - np.searchsorted(places, places)] = answers
+        return answer_ids
 
     def _known(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (place, answer) for each answer that any data set knows to queries with these ids, once, by rising place."""
+        """Return (place, answer) of each answer that any data set knows to queries with these ids, once, in order of
+        place."""
         parts = [table.answers_of(queries) for table in self.tables]
         places, answers = (np.concatenate(part) for part in zip(*parts, strict=True))
         if len(self.tables) > 1:
@@ -167,8 +173,8 @@ class TrainingData:
         return places[order], answers[order]
 
 
-def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, competes: bool) -> None:
-    """Refuse rows that a loss can learn nothing from."""
+def check_losses_can_learn(where: str, objective: Objectives, table: TokenisedPairs, competes: bool) -> None:
+    """Raise AscentError if a loss can learn nothing from its rows. competes: whether in-batch negatives are on."""
     unlabelled = np.flatnonzero(~np.isfinite(table.labels))
     alone = len(table.documents) == len(table)
     read = any(settings.needs == "labels" for settings in objective.chosen.values())
@@ -176,42 +182,40 @@ def _refuse_idle(where: str, objective: Objectives, table: TokenisedPairs, compe
     for loss, settings in objective.chosen.items():
         if settings.needs == "labels" and len(unlabelled):
             raise AscentError(
-                f"{where}: row {unlabelled[0]} has no label, which the objective '{loss}' needs; give labels, or another "
-                "objective."
+                f"{where}: row {unlabelled[0]} has no label, which the objective '{loss}' needs; add labels, or use "
+                "another objective."
             )
         if settings.cosine_labels and len(outside := np.flatnonzero(np.abs(table.labels) > 1)):
             raise AscentError(
-                f"{where}: row {outside[0]} has the label {table.labels[outside[0]]:g}, which the objective '{loss}' takes for a "
-                "cosine, from -1 to 1; divide the corpus's labels by the largest, or take cosent or angle, which rank them."
+                f"{where}: row {outside[0]} has the label {table.labels[outside[0]]:g}, but the objective '{loss}' expects "
+                "a cosine, from -1 to 1; divide the corpus's labels by the largest, or use cosent or angle, which rank them."
             )
         if settings.needs in ("negatives", "own negatives") and graded:
             raise AscentError(
-                f"{where}: its rows have labels, of which the objective '{loss}' knows nothing: every pair would be a positive; "
-                "give the data set an objective of its own, such as cosent, or its corpus no labels."
+                f"{where}: these rows have labels, but '{loss}' treats every pair as a positive; use a loss that reads labels, "
+                "such as cosent, or remove the labels."
             )
-        taught = {"teacher scores": table.teacher_scores, "teacher embeddings": table.teacher_embeddings}
-        if settings.needs in taught and taught[settings.needs] is None:
+        outputs = {"teacher scores": table.teacher_scores, "teacher embeddings": table.teacher_embeddings}
+        if settings.needs in outputs and outputs[settings.needs] is None:
             raise AscentError(
-                f"{where}: {table.folder} has no {settings.needs}, which the objective '{loss}' needs; remove the folder and run "
-                "again."
+                f"{where}: {table.folder} has no {settings.needs}, which the objective '{loss}' needs; remove the folder and "
+                "re-run."
             )
         if settings.needs in ("own negatives", "teacher scores") and alone:
             raise AscentError(
-                f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or give another objective."
+                f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or use another objective."
             )
         if getattr(settings, "mixing", None) and np.diff(table.document_offsets).max() < 3:
-            raise AscentError(
-                f"{where}: has no row with two negatives of its own, which mixing is made of; mine more, or leave it out."
-            )
+            raise AscentError(f"{where}: has no row with two negatives of its own, which mixing needs; mine more, or remove it.")
         if settings.needs == "negatives" and not competes and alone:
             raise AscentError(
-                f"{where}: has no negatives, and in-batch negatives are off for it, so its rows teach nothing; give them "
-                "negatives, or set in_batch: true."
+                f"{where}: has no negatives, and in-batch negatives are off for it, so its rows train nothing; mine negatives, "
+                "or set in_batch: true."
             )
 
 
 def check_shares(schedule: Schedule, processes: int, settings: StageSettings) -> None:
-    """Refuse a stage with a batch that has fewer rows than there are processes: now, and not after days of training."""
+    """Raise AscentError if a batch has fewer rows than there are processes: now, and not after days of training."""
     if schedule.smallest < processes:
         key = "batch_size" if settings.stage.batch_tokens is None else "batch_tokens"
         raise AscentError(
@@ -220,19 +224,19 @@ def check_shares(schedule: Schedule, processes: int, settings: StageSettings) ->
 
 
 def open_table(folder: Path, settings: StageSettings, name: str, tokenizer_digest: str) -> TokenisedPairs:
-    """Map a data set's tokens. tokenizer_digest: that of the model which is trained.
+    """Map a data set's tokens. tokenizer_digest: that of the model to train.
 
-    Raises AscentError when they are of another tokenizer, another length or other prompts than the stage's, or are damaged.
+    Raises AscentError if they are damaged, or their tokenizer, length or prompts differ from the stage's.
     """
     table = TokenisedPairs(folder)
     if table.meta["tokenizer_digest"] != tokenizer_digest:
-        raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and run again.")
+        raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and re-run.")
     expected = settings.stage.tokenising(settings.contract, settings.tasks[name]).model_dump(mode="json")
     for key, value in expected.items():
-        found = table.meta["settings"].get(key)
-        if found != value:
+        made_with = table.meta["settings"].get(key)
+        if made_with != value:
             raise AscentError(
-                f"{table.folder}: tokens made with {key} = {found!r}, but the stage has {value!r}; "
-                "remove the folder and run again."
+                f"{table.folder}: tokens made with {key} = {made_with!r}, but the stage has {value!r}; "
+                "remove the folder and re-run."
             )
     return table

@@ -1,4 +1,5 @@
-"""Model selection: held-out pairs are scored while a stage trains, its best weights are kept, and training may end early."""
+"""Model selection: held-out pairs are scored during training, the best weights are kept, and training may stop
+early."""
 
 from pathlib import Path
 
@@ -11,18 +12,18 @@ from scipy.stats import spearmanr
 from ..errors import AscentError
 from ..files import read_json, write_atomically, write_json
 from ..model.batching import by_length
-from ..settings.training import Development as DevelopmentSettings
+from ..settings.contrastive import Development as DevelopmentSettings
 from ..tokens.table import TokenisedPairs
 
 DEPTH = 10
 
 
 class Development:
-    """The development split of a stage. Scores and the best weights lie in `folder`, under the run's fingerprint, so that a run
-    that was cut short goes on with them.
+    """The development split of a stage. Scores and the best weights are kept in `folder`, under the run's fingerprint,
+    so that an interrupted run resumes with them.
 
-    trained: the tables that the stage trains on. tokens: how many are embedded at a time. Raises AscentError when a query of the
-    split is trained on, or all its rows have one label.
+    trained: the tables that the stage trains on. tokens: how many are embedded at a time. Raises AscentError if a query
+    of the split is trained on, or if all its rows have the same label.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class Development:
         shared = sum(len(np.intersect1d(table.asked, other.asked)) for other in trained)
         if shared:
             raise AscentError(
-                f"{table.folder}: {shared} of the development split's queries are trained on; take another split of the corpus."
+                f"{table.folder}: {shared} of the development split's queries are trained on; use another split of the corpus."
             )
         if np.isfinite(table.labels).all() and np.ptp(table.labels) == 0:
             raise AscentError(
-                f"{table.folder}: the development split's labels are all alike, so nothing ranks; take another one."
+                f"{table.folder}: the development split's labels are all equal, so there is nothing to rank; use another one."
             )
         self._settings, self._table, self._tokens = settings, table, tokens
         self._weights, self._file = folder / "best.safetensors", folder / "best.json"
@@ -50,32 +51,31 @@ class Development:
             self._content = read_json(self._file)
 
     def due(self, step: int, steps: int) -> bool:
-        """Return whether to score after `step` steps; always after the last one."""
+        """Return whether to score after `step` steps; the last step is always scored."""
         return step % self._settings.every_steps == 0 or step == steps
 
     def take(self, engine, state, step: int, pad_id: int) -> float:
-        """Score the model after `step` steps, and keep its weights, `state(engine)`, if none were better. Every process calls.
-
-        A score that a run which was cut short has seen already is not taken again.
+        """Score the model after `step` steps, and keep its weights, `state(engine)`, if none were better. Called by
+        every process. A score that was computed before an interruption is not computed again.
         """
         scores = self._content["scores"]
         if str(step) in scores:
             return scores[str(step)]
         agreed = torch.tensor([self.score(engine, pad_id)], dtype=torch.float64, device=engine.device)
-        dist.broadcast(agreed, 0)  # two kinds of machine may differ in the last digit
-        found = float(agreed)
-        if found > max(scores.values(), default=-np.inf):
+        dist.broadcast(agreed, 0)  # different machines may differ in the last digit
+        score = float(agreed)
+        if score > max(scores.values(), default=-np.inf):
             weights = state(engine)
             if dist.get_rank() == 0:
                 with write_atomically(self._weights) as temporary:
                     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
-        scores[str(step)] = found
+        scores[str(step)] = score
         if dist.get_rank() == 0:
             write_json(self._file, self._content)
-        return found
+        return score
 
     def over(self, step: int) -> bool:
-        """Return whether, after `step` steps, as many scores in a row as the recipe's patience were no better than the best."""
+        """Return whether, after `step` steps, `patience` consecutive scores have not improved on the best."""
         if self._settings.patience is None:
             return False
         scores = [score for at, score in self._content["scores"].items() if int(at) <= step]
@@ -91,13 +91,13 @@ class Development:
         return load_file(self._weights)
 
     def close(self) -> None:
-        """Remove what was kept, of a run that is finished."""
+        """Remove the files of a finished run."""
         self._weights.unlink(missing_ok=True)
         self._file.unlink(missing_ok=True)
 
     def score(self, engine, pad_id: int) -> float:
-        """Return the split's score: Spearman's correlation of similarities and labels for graded pairs; else nDCG@10 of each
-        query among all documents of the split, known answers being relevant (Järvelin and Kekäläinen 2002)."""
+        """Return the split's score: Spearman's correlation of similarities and labels for graded pairs; else nDCG@10 of
+        each query among all documents of the split, where known answers are relevant (Järvelin and Kekäläinen 2002)."""
         embeddings = self._embed(engine, pad_id)
         table = self._table
         queries, positives = table.queries, table.documents[table.document_offsets[:-1]]
@@ -114,14 +114,15 @@ class Development:
 
     @torch.no_grad()
     def _embed(self, engine, pad_id: int) -> np.ndarray:
-        """Embed every text, each process a share; return (texts, dimension) on every process."""
+        """Embed all texts, each process a share; return (texts, dimension) on every process."""
         lengths = np.diff(self._table.offsets)
         chunks = by_length(lengths, self._tokens)
         rank, world = dist.get_rank(), dist.get_world_size()
         full = None
         engine.eval()
         for begin in range(0, len(chunks), world):
-            # ZeRO's collectives want as many passes of every process: at the end some embed the last chunk for nothing.
+            # ZeRO's collectives need the same number of passes on every process: at the end some embed the last chunk
+            # in vain.
             chunk = chunks[min(begin + rank, len(chunks) - 1)]
             rows = [self._table.text(index) for index in chunk]
             prompt_lengths = [self._table.prompt_length(index) for index in chunk]
@@ -136,7 +137,8 @@ class Development:
 
 
 def ndcg(scores: np.ndarray, relevant: np.ndarray) -> float:
-    """Return the mean nDCG@10 of queries by their scores (queries, documents) and relevant documents, of the same shape."""
+    """Return the mean nDCG@10 of queries by their scores (queries, documents) and relevant documents, of the same
+    shape."""
     top = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
     discounts = 1 / np.log2(np.arange(2, 2 + DEPTH))
     gains = np.take_along_axis(relevant, top, axis=1) @ discounts[: top.shape[1]]

@@ -1,8 +1,8 @@
-"""Dynamic hard negatives: while a stage trains, one that has become easy gives way to the next of its row's list.
+"""Dynamic hard negatives: while a stage trains, one that has become easy is replaced by the next of its row's list.
 
 The rule of Conan-embedding (arXiv 2408.15710): a negative whose score s, times 1.15, is below its first score s0, while |s| <
-0.8, is replaced; here each for itself, and by the next candidate of the list that was mined for its row. Scores are the cosines
-that training steps compute, s0 the one of the step that saw the negative first. All processes know all of them, and so hold the
+0.8, is replaced; here each one separately, by the next candidate of the list that was mined for its row. Scores are the cosines
+that training steps compute; s0 is that of the step that first saw the negative. All processes know all of them, and so make the
 same choice of negatives.
 """
 
@@ -23,13 +23,13 @@ EXAMPLES = 3
 class DynamicNegatives:
     """Which candidates of their lists are the rows' negatives now.
 
-    Rows are numbered over the stage's data sets, and have as many places as mining chose negatives for them. A row's list is
-    these negatives and then its reserve. For each place, one row's after another's:
+    Rows are numbered over the stage's data sets and have one place per negative that mining chose for them. A row's
+    list is these negatives, then its reserve. Per place, row by row:
 
-    candidates: int32, the number of its negative in the row's list. first: float32, the score with which this negative was first
-    seen, NaN before. latest: float32, the last score since the last check, NaN when there is none.
+    candidates: int32, the number of its negative in the row's list. first: float32, the score with which this negative
+    was first seen, NaN before. latest: float32, the last score since the last check, NaN if there is none.
 
-    mined: of which tables negatives are replaced; those of others stay. Raises AscentError when one of these has no reserve.
+    mined: whether each table's negatives are replaced. Raises AscentError if such a table has no reserve.
     """
 
     def __init__(self, tables: Sequence[TokenisedPairs], mined: Sequence[bool], settings: Dynamic):
@@ -42,7 +42,7 @@ class DynamicNegatives:
         self._starts = np.cumsum([0, *(len(table) for table in tables)])
         counts = np.concatenate(by_table)
         self._listed = counts + np.concatenate(reserves)
-        self._replaced = np.repeat(mined, [of_rows.sum() for of_rows in by_table])
+        self._replaced = np.repeat(mined, [counts.sum() for counts in by_table])
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         self.candidates = (np.arange(self._offsets[-1]) - np.repeat(self._offsets[:-1], counts)).astype(np.int32)
         self.first, self.latest = (np.full(len(self.candidates), np.nan, dtype=np.float32) for _ in range(2))
@@ -56,10 +56,10 @@ class DynamicNegatives:
         return range(*self._offsets[row : row + 2].tolist())
 
     def watching(self, objective: Objective) -> Objective:
-        """Return the objective, which now notes the cosine of each negative of this process and its query."""
+        """Return the objective, which now records the cosine of each local negative with its query."""
 
         def loss(local: Embedded) -> torch.Tensor:
-            if self._scores is None:  # an objective may be asked again in the same step, with other embeddings
+            if self._scores is None:  # an objective may be called again in the same step, with perturbed embeddings
                 own = local.queries.detach()[local.row_of_document[len(local.queries) :]]
                 self._scores = torch.cosine_similarity(own, local.documents.detach()[len(local.queries) :])
             return objective(local)
@@ -67,15 +67,17 @@ class DynamicNegatives:
         return loss
 
     def saw(self, rows: np.ndarray, batch) -> None:
-        """Take the scores of a step. rows: those of the whole batch; batch: this process's share of it. Every process calls."""
+        """Record the scores of a step. rows: those of the whole batch; batch: this process's share of it. Called by
+        every process."""
         numbers = batch.numbers.tolist()
         places = [(number, place) for number in numbers for place in self._places(int(rows[number]))]
-        found = torch.tensor(places, dtype=torch.float64).reshape(-1, 2).to(self._scores.device)
-        found = gather(torch.cat([found, self._scores[:, None].double()], dim=1)).cpu().numpy()
+        seen = torch.tensor(places, dtype=torch.float64).reshape(-1, 2).to(self._scores.device)
+        seen = gather(torch.cat([seen, self._scores[:, None].double()], dim=1)).cpu().numpy()
         self._scores = None
-        # In the order of the whole batch's rows, whoever held them: one that comes twice has its later score.
-        found = found[np.argsort(found[:, 0], kind="stable")]
-        places, scores = found[:, 1].astype(np.int64), found[:, 2].astype(np.float32)
+        # In the order of the whole batch's rows, whichever process held them: one that occurs twice has its later
+        # score.
+        seen = seen[np.argsort(seen[:, 0], kind="stable")]
+        places, scores = seen[:, 1].astype(np.int64), seen[:, 2].astype(np.float32)
         self.latest[places] = scores
         self.first[places] = np.where(np.isnan(self.first[places]), scores, self.first[places])
 
@@ -84,10 +86,10 @@ class DynamicNegatives:
         return step % self._settings.every_steps == 0
 
     def check(self, decode: Callable[..., str]) -> dict:
-        """Replace what has become easy of the negatives seen since the last check; return the counts and some examples.
+        """Replace the negatives seen since the last check that have become easy; return the counts and some examples.
 
-        judged: negatives that were seen. replaced: those that gave way. exhausted: easy ones whose list is at its end, which
-        stay. decode: tokens to text.
+        judged: negatives that were seen. replaced: easy ones with a next one. exhausted: easy ones whose list is at its
+        end, which stay. decode: tokens to text.
         """
         judged = np.flatnonzero(~np.isnan(self.latest) & self._replaced)
         scores, first = self.latest[judged].astype(float), self.first[judged].astype(float)
@@ -119,10 +121,10 @@ class DynamicNegatives:
         }
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return all that a run that goes on needs to know."""
+        """Return what a resumed run needs."""
         return {name: torch.from_numpy(getattr(self, name)) for name in ("candidates", "first", "latest")}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         for name, tensor in state.items():
             getattr(self, name)[:] = tensor.numpy()

@@ -1,22 +1,24 @@
 """One training step whose gradient is that of one process holding the whole batch.
 
-Why it is right. Let a batch of B rows lie on W processes, and L = 1/B * sum over all rows of the row's loss. Each process
-computes l_r = W/B * sum over its own rows, against the embeddings of the whole batch. DeepSpeed averages gradients over
-processes, so the step's gradient is 1/W * sum_r dl_r/dw, the row losses' sum divided by B: dL/dw, provided that a
-process's embeddings also receive what the other processes' rows say of them. A loss that compares rows of several processes
-sees to that in its own backward (losses/ring.py); one that concerns each row alone has nothing to see to.
+Why it is right. Let a batch of B rows lie on W processes, and L = 1/B * sum over all rows of the row's loss. Each
+process computes l_r = W/B * sum over its own rows, against the embeddings of the whole batch. DeepSpeed averages
+gradients over processes, so the step's gradient is 1/W * sum_r dl_r/dw, that of the row losses' sum divided by B:
+dL/dw, provided that a process's embeddings also receive the gradients of the other processes' rows. A loss that
+compares rows of several processes ensures that in its own backward pass (losses/ring.py); a loss of single rows needs
+nothing.
 
-The chain is split at the embeddings, and at what heads beside them give for each token (gradient_cache.py): the loss's gradient
-is taken there first. The gradient cache (Gao et al. 2021, arXiv 2101.06983) embeds the mini-batches without a graph, embeds each
-again with one, and sends its piece backward. Dropout is drawn from a seed made of (seed, step, rank, mini-batch), so the second
-pass repeats the first exactly, and so does a resumed run; an adversarial perturbation meets the masks that it was found with.
-Only the step's last mini-batch is declared a boundary: DeepSpeed's ZeRO 1 and 2 are silently wrong without.
+The chain is split at the embeddings and the outputs of token-level heads (gradient_cache.py): the loss is
+differentiated there first. The gradient cache (Gao et al. 2021, arXiv 2101.06983) embeds the mini-batches without a
+graph, then embeds each again with one and sends its piece of the gradient back. Dropout is seeded by (seed, step, rank,
+mini-batch), so the second pass repeats the first exactly, and so does a resumed run; the perturbed pass of adversarial
+training uses the same dropout masks. Only the step's last mini-batch is declared a boundary: otherwise DeepSpeed's ZeRO
+1 and 2 are silently wrong.
 """
 
 import tempfile
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,15 +28,16 @@ from ..model.heads import PREFIX
 from ..settings.training import Training
 from .job.distributed import await_compilers, deepspeed
 
-# Forward passes of more tokens are slower on a CPU (2,048: 3.5k tokens/s, 6,144: 2.6k, 16,384: 2.0k for MiniLM on two cores);
-# a GPU takes the whole budget at once.
+# Larger forward passes are slower on a CPU (MiniLM on two cores: 3.5k tokens/s with 2,048, 2.6k with 6,144, 2.0k with
+# 16,384); a GPU takes the whole budget at once.
 CPU_FORWARD_TOKENS = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What a step reports: the whole batch's mean loss, the norm of its gradient before clipping, real tokens embedded, the sum
-    of the squares of the texts' lengths, and by their names in metrics.jsonl what else this kind of training tells.
+    """What a step reports: the whole batch's mean loss, the norm of its gradient before clipping, real tokens embedded,
+    the sum of the squares of the texts' lengths, and further metrics of this kind of training by their names in
+    metrics.jsonl.
     """
 
     loss: float
@@ -42,18 +45,17 @@ class StepResult:
     tokens: int
     squares: int
     more: dict[str, Any]
-    unit: Literal["pairs", "texts"] = "pairs"
-    """What a batch's rows are."""
 
 
 def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: dict):
-    """Return a DeepSpeed engine with AdamW and the stage's schedule over `steps` steps. `config`: see deepspeed_config."""
+    """Return a DeepSpeed engine with AdamW and the stage's schedule over `steps` steps. `config`: see
+    deepspeed_config."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if stage.offload_optimizer != "none" or stage.offload_weights != "none":
         await_compilers()
-    # DeepSpeed's own AdamW steps on the CPU with vector instructions; it is compiled when it is first used.
+    # DeepSpeed's own AdamW updates on the CPU with vector instructions; it is compiled on first use.
     adamw = partial(torch.optim.AdamW, fused=True) if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
     optimizer = adamw([group for group in groups if group["params"]], lr=stage.learning_rate)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, stage.warmup, stage.schedule))
@@ -67,13 +69,13 @@ def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: di
 def deepspeed_config(stage: Training, *, universal: bool = False) -> dict:
     """Return DeepSpeed's configuration for a stage. Batches and accumulation are ours, so its own are set to one.
 
-    universal: the engine is to load a checkpoint of another number of processes.
+    universal: whether the engine will load a checkpoint of another number of processes.
     """
     zero: dict = {"stage": stage.zero}
     for key, place in (("offload_optimizer", stage.offload_optimizer), ("offload_param", stage.offload_weights)):
         if place != "none":
             zero[key] = {"device": place, "pin_memory": torch.cuda.is_available()}
-            # A cluster gives each job a fast disk of its own by TMPDIR.
+            # On a cluster, TMPDIR is the job's own fast disk.
             zero[key] |= {"nvme_path": tempfile.gettempdir()} if place == "nvme" else {}
     return {
         "train_micro_batch_size_per_gpu": 1,
@@ -88,7 +90,7 @@ def deepspeed_config(stage: Training, *, universal: bool = False) -> dict:
 
 
 def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
-    """Return the share of the highest learning rate in step `step` (from 0): linear warm-up, then the schedule."""
+    """Return the share of the peak learning rate in step `step` (from 0): linear warm-up, then the schedule."""
     warm = round(warmup * steps)
     if step < warm:
         return (step + 1) / (warm + 1)
@@ -97,7 +99,7 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
 
 
 def optimizer_step(engine, stage: Training) -> float:
-    """Take the step of the gradient that the engine was left with; return its norm before clipping."""
+    """Take an optimizer step with the engine's gradient; return its norm before clipping."""
     if stage.zero:
         engine.step()
         return float(engine.get_global_grad_norm())
@@ -108,18 +110,18 @@ def optimizer_step(engine, stage: Training) -> float:
 
 
 def seed_pass(stage: Training, step: int, index: int) -> None:
-    """Seed what mini-batch `index` of this process draws in a step, the same in each of its passes."""
+    """Seed the random draws of mini-batch `index` of this process in a step, the same in each of its passes."""
     torch.manual_seed(int(np.random.SeedSequence([stage.seed, step, dist.get_rank(), index]).generate_state(1)[0]))
 
 
 def forward_tokens(stage: Training, device: torch.device) -> int:
-    """Return how many tokens one forward pass takes."""
+    """Return the number of tokens per forward pass."""
     return min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
-    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them; of a part with frozen
-    weights, which bfloat16 would have rounded, those that train."""
+    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them. Of a part with
+    frozen weights, which bfloat16 would have rounded, return only those that train."""
     state = {}
     for prefix, part in (("", engine.module.backbone), (PREFIX, engine.module.heads)):
         named = dict(part.named_parameters(remove_duplicate=False))
@@ -127,7 +129,7 @@ def whole_state(engine) -> dict[str, torch.Tensor]:
         gathered = [parameter for parameter in part.parameters() if parameter.requires_grad]
         with deepspeed.zero.GatheredParameters(gathered, enabled=engine.zero_optimization_stage() == 3):
             tensors = part.state_dict()
-            wanted = tensors if len(trained) == len(named) else trained  # buffers, too
+            wanted = tensors if len(trained) == len(named) else trained  # buffers included
             state |= {f"{prefix}{name}": tensors[name].detach().float().cpu().clone() for name in wanted}
         if engine.bfloat16_enabled():
             for name, parameter in trained.items():

@@ -1,4 +1,4 @@
-"""Batches read ahead by processes of their own, in the schedule's order however many there are."""
+"""Batches read ahead by worker processes, in the schedule's order regardless of the number of workers."""
 
 import atexit
 import signal
@@ -15,37 +15,37 @@ from ..errors import AscentError
 from .data import Batch, TrainingData
 from .schedule import Schedule
 
-# What asks a run to stop is for the process that trains, which still needs its batches: a share of them that is lost in the
-# middle of a step would cost the checkpoint.
+# Signals that stop a run are for the training process, which still needs its batches: losing some in the middle of a
+# step would cost the checkpoint.
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
 
 
 class Loader:
-    """One process's shares of a schedule's batches from step `start` on, one after another.
+    """One process's shares of a schedule's batches, in order, beginning at step `start`.
 
-    workers: processes that read ahead, two batches each; with none, a batch is read when it is asked for. pin: put tensors where
-    a GPU fetches them by itself. The order and what a batch holds depend on neither.
+    workers: processes that read ahead, two batches each; with none, a batch is read when it is asked for. pin: put
+    tensors where a GPU fetches them by itself. The order and what a batch holds depend on neither.
     """
 
     def __init__(self, data: TrainingData, schedule: Schedule, *, start: int, rank: int, world: int, workers: int, pin: bool):
         loader = DataLoader(
             _Shares(data, rank, world),
-            # Workers are sent the rows of a batch, so that they need not hold the schedule.
+            # Workers receive the rows of a batch, so that they need not hold the schedule.
             sampler=_Steps(schedule, start),
             batch_size=None,
             num_workers=workers,
             pin_memory=pin,
             # A fork would inherit CUDA, threads of collectives and the lease's lock.
             multiprocessing_context="spawn" if workers else None,
-            generator=torch.Generator(),  # else each loader would draw from the generator that dropout draws from
+            generator=torch.Generator(),  # otherwise each loader would use the generator of dropout
         )
         if not workers:
             self._batches = iter(loader)
             return
         others = set(active_children())
-        with _undisturbed():
+        with _signals_blocked():
             self._batches = iter(loader)
-        # When Python ends it asks its processes to end by SIGTERM, which these do not hear, and waits for them.
+        # On exit, Python sends SIGTERM to its processes, which these ignore, and waits for them.
         atexit.register(_kill, set(active_children()) - others)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -64,7 +64,7 @@ class Loader:
 
 
 class _Steps:
-    """The rows of each batch, from a step on."""
+    """The rows of each batch, beginning at a step."""
 
     def __init__(self, schedule: Schedule, start: int):
         self._schedule, self._start = schedule, start
@@ -77,7 +77,7 @@ class _Steps:
 
 
 class _Shares(Dataset):
-    """Gives a process's share of the batch of some rows."""
+    """Returns a process's share of the batch of some rows."""
 
     def __init__(self, data: TrainingData, rank: int, world: int):
         self._data, self._rank, self._world = data, rank, world
@@ -92,14 +92,14 @@ def _kill(workers: set[BaseProcess]) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Start processes that take no notice of the signals that end a run: they end with the process that started them."""
+def _signals_blocked() -> Iterator[None]:
+    """Start processes that ignore the signals that stop a run: they end with the process that started them."""
     handler = signal.getsignal(signal.SIGCHLD)
-    resource_tracker.ensure_running()  # which would let the signals through again while it starts
+    resource_tracker.ensure_running()  # which would otherwise unblock the signals while it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        # torch has a worker's end raise an error wherever the program is; __next__ will see it, too.
+        # torch raises an error wherever the program is when a worker ends; __next__ will report it anyway.
         signal.signal(signal.SIGCHLD, handler)

@@ -1,7 +1,7 @@
-"""Which tokens of a text pre-training predicts, and what the model sees of the others.
+"""Which tokens of a text pre-training predicts, and which of the others the model sees.
 
-All of it is drawn from the seed, the step and the text's place in the whole batch: neither the number of processes nor a resumed
-run changes a mask.
+Everything is drawn from the seed, the step and the text's place in the whole batch, so masks depend neither on the
+number of processes nor on resumption.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ import numpy as np
 
 
 def draw_of(seed: int, step: int, number: int) -> np.random.Generator:
-    """Return the generator of the text that has this place in the whole batch of this step."""
-    return np.random.default_rng([seed, step, number, 0, 1])  # five numbers: the schedule's draws and dropout's have fewer
+    """Return the random generator of the text with this place in the whole batch of this step."""
+    return np.random.default_rng([seed, step, number, 0, 1])  # five numbers: the draws of schedule and dropout have fewer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
     """How tokens are chosen and hidden.
 
-    share: of the tokens of a text that can be predicted. mask_id: the token that stands for a hidden one. special: ids that are
-    never predicted. vocabulary: how many ids a replacement is drawn from; with None every chosen token becomes `mask_id`, else
-    eight in ten do, one in ten becomes any token and one in ten stays (BERT, arXiv 1810.04805, section 3.1). first: the first
-    place that can be predicted.
+    share: of the tokens of a text that can be predicted. mask_id: the token that stands for a hidden one. special: ids
+    that are never predicted. vocabulary: how many ids a replacement is drawn from; with None every chosen token becomes
+    `mask_id`; else 80 % do, 10 % become a random token and 10 % stay (BERT, arXiv 1810.04805, section 3.1). first: the
+    first place that can be predicted.
     """
 
     share: float
@@ -31,16 +31,16 @@ class Masking:
     first: int = 0
 
     def predictable(self, tokens: np.ndarray) -> np.ndarray:
-        """Return the places of a text's tokens that can be predicted, int64, rising."""
+        """Return the places of a text's tokens that can be predicted, int64, ascending."""
         places = np.flatnonzero(~np.isin(tokens, self.special))
         return places[places >= self.first]
 
     def count(self, predictable: int) -> int:
-        """Return how many of so many tokens are chosen: the share, rounded, and one at least."""
+        """Return how many of `predictable` tokens are chosen: the share, rounded, at least one."""
         return min(predictable, max(1, round(self.share * predictable)))
 
     def __call__(self, tokens: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return a copy of a text's tokens with the chosen ones hidden, and their places, int64, rising."""
+        """Return a copy of a text's tokens with the chosen ones hidden, and their places, int64, ascending."""
         places = self.predictable(tokens)
         places = np.sort(draw.permutation(places)[: self.count(len(places))])
         masked = tokens.copy()
@@ -50,14 +50,3 @@ class Masking:
             masked[places[luck >= 0.8]] = others[luck >= 0.8]
             masked[places[luck >= 0.9]] = tokens[places[luck >= 0.9]]
         return masked, places
-
-
-def visible(length: int, masked: float, draw: np.random.Generator) -> np.ndarray:
-    """Return which tokens RetroMAE's decoder sees when it predicts each token: bool (length, length), a row for each prediction.
-
-    A token never sees itself, and each other one with probability 1 - `masked`, drawn for each row anew (RetroMAE, arXiv
-    2205.12035, equation 6, without the first column: the embedding, which all rows see).
-    """
-    seen = draw.random((length, length)) >= masked
-    np.fill_diagonal(seen, False)
-    return seen

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: its metrics file, progress, the GPUs, trackers."""
+"""What a run reports while it trains: metrics file, progress, GPU usage, trackers."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from ..settings.training import Running
 
 
 class Record:
-    """A run's metrics: to its file, to the terminal or the log, and to the trackers that the recipe names."""
+    """A run's metrics: written to its file, the terminal or log, and the trackers that the recipe names."""
 
     def __init__(self, settings: StageSettings, running: Running, path: Path, fingerprint: str, steps: int, start: int):
         self._path, self._partial = path, path.with_suffix(".partial")
@@ -45,7 +45,7 @@ class Record:
             print(f"step {line['step']}/{self._steps}  loss {line['loss']:.3f}  {speed}", flush=True)
 
     def keep(self) -> None:
-        """Write what there is, for a run that goes on from here."""
+        """Write the metrics so far, for a run that resumes from here."""
         self._write(self._partial)
 
     def close(self) -> None:
@@ -68,7 +68,8 @@ SAMPLE_SECONDS = 1.0
 
 
 class GpuMonitor:
-    """Samples the GPUs that this process sees, by NVIDIA's management library. Without a GPU, or the library, it is silent."""
+    """Samples the GPUs that this process sees, by NVIDIA's management library. Without a GPU, or the library, it does
+    nothing."""
 
     def __init__(self):
         self._samples: list[tuple[float, float, float]] = []
@@ -79,8 +80,8 @@ class GpuMonitor:
             threading.Thread(target=self._watch, daemon=True).start()
 
     def read(self) -> dict[str, float]:
-        """Return what was seen since the last call: utilisation (0 to 1, mean over GPUs and time), the highest memory of a
-        GPU (bytes), and the power of all GPUs (watts, mean over time). Empty when nothing was seen."""
+        """Return what was measured since the last call: utilisation (0 to 1, mean over GPUs and time), the highest
+        memory of a GPU (bytes), and the power of all GPUs (watts, mean over time). Empty if nothing was measured."""
         with self._lock:
             samples, self._samples = self._samples, []
         if not samples:
@@ -115,7 +116,7 @@ def _handles() -> list:
 
     try:
         pynvml.nvmlInit()
-        # torch counts the GPUs that CUDA_VISIBLE_DEVICES leaves, the library all of them: the UUID is the same.
+        # torch counts only the GPUs in CUDA_VISIBLE_DEVICES, the library counts all: the UUID is the same.
         uuids = [torch.cuda.get_device_properties(index).uuid for index in range(torch.cuda.device_count())]
         return [pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}") for uuid in uuids]
     except pynvml.NVMLError:
@@ -123,16 +124,17 @@ def _handles() -> list:
 
 
 class Trackers:
-    """Writes each step's metrics to the trackers that a recipe names; to none by default.
+    """Writes each step's metrics to the trackers that a recipe names. Default: none.
 
-    `run` names the run the same when it is started again, so that a tracker goes on with it. `start` is the step to go on
-    with: what a tracker has seen after it is overwritten. Raises AscentError when a tracker's package is not installed.
+    `run` names the run the same when it is started again, so that a tracker goes on with it. `start` is the step to go
+    on with: what a tracker has seen after it is overwritten. Raises AscentError when a tracker's package is not
+    installed.
     """
 
     def __init__(self, names: list[str], *, run: str, title: str, settings: dict, folder: Path, start: int):
         for name in names:
             if find_spec(name) is None:
-                raise AscentError(f"running.trackers: '{name}' is not installed; pip install {name}, or leave it out.")
+                raise AscentError(f"running.trackers: '{name}' is not installed; pip install {name}, or remove it.")
         self._board = self._wandb = None
         if "tensorboard" in names:
             from torch.utils.tensorboard import SummaryWriter
@@ -156,7 +158,7 @@ class Trackers:
             self._wandb.log(values, step=step)
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write what is still buffered."""
         if self._board:
             self._board.close()
         if self._wandb:

@@ -1,4 +1,5 @@
-"""Which rows make which batch of a stage: a pure function of its settings, the same on every process and at every start."""
+"""Which rows form which batch of a stage: a pure function of its settings, the same on every process and after every
+restart."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,8 +10,8 @@ import numpy as np
 from ..errors import AscentError
 from ..settings.training import Training
 
-# The draws of one seed: a pass's order is [seed, pass] for all rows together, [seed, pass, 1 + data set] for one data set.
-# A seed sequence is filled up with zeros, so these two differ from any of them.
+# The draws of one seed: a pass's order is [seed, pass] for all rows together, [seed, pass, 1 + data set] for one data
+# set. Seed sequences are padded with zeros, so these two differ from any of them.
 _MIXTURE, _BUCKETS = (0, 0, 1), (0, 0, 2)
 
 
@@ -18,8 +19,8 @@ _MIXTURE, _BUCKETS = (0, 0, 1), (0, 0, 2)
 class Schedule:
     """The batches of a stage in the order of the steps.
 
-    rows: the rows in order of use, numbered over all data sets of the stage, of the smallest unsigned type. bounds: int64
-    (steps + 1); batch `step` is rows[bounds[step]:bounds[step + 1]].
+    rows: the rows in order of use, numbered over all data sets of the stage, of the smallest unsigned type. bounds:
+    int64 (steps + 1); batch `step` is rows[bounds[step]:bounds[step + 1]].
     """
 
     rows: np.ndarray
@@ -33,26 +34,26 @@ class Schedule:
 
     @property
     def smallest(self) -> int:
-        """The fewest rows that a batch has."""
+        """The number of rows of the smallest batch."""
         return int(np.diff(self.bounds).min())
 
 
 def shares(sizes: Sequence[int], stage: Training) -> list[int]:
-    """Return how many rows of each data set a stage takes, over all its passes; a row may come more than once.
+    """Return how many rows of each data set a stage takes, over all its passes; a row may occur more than once.
 
-    Together they are the sum of `sizes` times the epochs, rounded up, divided by the data sets' weights, or by their sizes to
-    the power 1 / temperature (mT5, arXiv 2010.11934, section 3.2), with the largest remainders rounded up. Balanced, a batch's
-    rows are so divided, and there are as many batches as those rows fill, the last one filled up. Raises AscentError when a
-    balanced batch has no room for two rows of a data set.
+    Together they are the sum of `sizes` times the epochs, rounded up, divided by the data sets' weights, or by their
+    sizes to the power 1 / temperature (mT5, arXiv 2010.11934, section 3.2), with the largest remainders rounded up.
+    Balanced, a batch's rows are so divided, and there are as many batches as those rows fill, the last one filled up.
+    Raises AscentError when a balanced batch has no room for two rows of a data set.
     """
-    total = math.ceil(round(sum(sizes) * stage.epochs, 6))  # 100 * 1.1 is a hair above 110
+    total = math.ceil(round(sum(sizes) * stage.epochs, 6))  # 100 * 1.1 is slightly above 110
     weights = [use.weight for use in stage.data.values()]
     if None in weights:
         weights = [size ** (1 / stage.sampling_temperature) for size in sizes]
     if stage.batching != "balanced":
         return _divided(total, weights).tolist()
     of_batch = _divided(min(stage.batch_size, total), weights)
-    if of_batch.min() < 2:  # a row alone has nothing to be compared with
+    if of_batch.min() < 2:  # a single row has nothing to be compared with
         raise AscentError(
             f"data.{list(stage.data)[int(of_batch.argmin())]}: its share of a balanced batch is less than two rows; raise its "
             "weight or batch_size."
@@ -61,7 +62,7 @@ def shares(sizes: Sequence[int], stage: Training) -> list[int]:
 
 
 def _divided(total: int, weights: Sequence[float]) -> np.ndarray:
-    """Return whole numbers whose sum is `total`, like the weights, with the largest remainders rounded up."""
+    """Return whole numbers that sum to `total`, proportional to the weights, with the largest remainders rounded up."""
     exact = np.array(weights, dtype=float) * (total / sum(weights))
     rows = np.floor(exact).astype(np.int64)
     rows[np.argsort(rows - exact, kind="stable")[: total - rows.sum()]] += 1
@@ -69,7 +70,8 @@ def _divided(total: int, weights: Sequence[float]) -> np.ndarray:
 
 
 def smallest_batch(rows: int, homogeneous: bool, stage: Training) -> int:
-    """Return the fewest rows that a batch of a stream of rows has, without a budget of tokens. homogeneous: one of several."""
+    """Return the number of rows of the smallest batch of a stream, without a token budget. homogeneous: one of
+    several."""
     last = rows % stage.batch_size
     if stage.batching == "balanced":
         return min(rows, stage.batch_size)
@@ -82,10 +84,10 @@ def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | N
     """Return the batches of a stage. sizes: the rows of each data set. lengths: tokens of each row, over all data sets;
     needed for buckets and for a budget of tokens.
 
-    Mixed batches by the data sets' own sizes are cut from one stream of passes over all rows, each pass in an order of its
-    own. Otherwise each data set has such a stream, and rows (or whole batches) of the data sets are dealt out evenly: the
-    i-th of n falls at random into the i-th of n equal parts of the stage, so every stretch of it has nearly the same mixture.
-    Balanced batches each take the same rows of every stream.
+    Mixed batches by the data sets' own sizes are cut from one stream of passes over all rows, each pass in an order of
+    its own. Otherwise each data set has such a stream, and rows (or whole batches) of the data sets are dealt out
+    evenly: the i-th of n falls at random into the i-th of n equal parts of the stage, so every stretch of it has nearly
+    the same mixture. Balanced batches each take the same rows of every stream.
     """
     plain = stage.sampling_temperature == 1 and all(use.weight is None for use in stage.data.values())
     kind = np.min_scalar_type(sum(sizes))
@@ -120,7 +122,7 @@ def _first_steps(schedule: Schedule, stage: Training) -> Schedule:
 
 
 def _passes(size: int, rows: int, start: int, seed: int, key: tuple[int, ...], kind: np.dtype) -> np.ndarray:
-    """Return `rows` rows of a data set that begins at `start`: pass after pass, each in an order of its own."""
+    """Return `rows` rows of a data set that begins at `start`: pass after pass, each in its own order."""
     stream = np.empty(rows, dtype=kind)
     for number, begin in enumerate(range(0, rows, size)):
         order = np.random.default_rng([seed, number, *key]).permutation(size)
@@ -129,26 +131,27 @@ def _passes(size: int, rows: int, start: int, seed: int, key: tuple[int, ...], k
 
 
 def _dealt(counts: Sequence[int], seed: int) -> np.ndarray:
-    """Return an order of sum(counts) things, given kind after kind, that mixes the kinds evenly and keeps each one's order."""
+    """Return an order of sum(counts) items, given kind by kind, that interleaves the kinds evenly and keeps each one's
+    order."""
     draw = np.random.default_rng([seed, *_MIXTURE])
     return np.argsort(np.concatenate([(np.arange(n) + draw.random(n)) / n for n in counts]), kind="stable")
 
 
 def _balanced(streams: Sequence[np.ndarray], stage: Training) -> Schedule:
-    """Return batches of the same rows of every stream, data set by data set; so each process, which takes each world-th row of a
-    batch, has the same of every one, too."""
+    """Return batches with the same number of rows of every stream, data set by data set; so each process, which takes
+    every world-th row of a batch, has the same share of each."""
     steps = math.ceil(sum(map(len, streams)) / stage.batch_size)
     rows = np.concatenate([stream.reshape(steps, -1) for stream in streams], axis=1)
     return Schedule(rows=rows.ravel(), bounds=np.arange(steps + 1) * rows.shape[1])
 
 
 def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a stream into batches; return its rows, in buckets in another order, and each batch's number of rows."""
+    """Cut a stream into batches; return its rows (reordered if there are buckets) and each batch's number of rows."""
     if stage.bucket_batches is None:
         return stream, np.array(list(_cut(stream, stage, lengths, even=even)), dtype=np.int64)
     window, rows, counts = stage.bucket_batches * stage.batch_size, [], []
     draw = np.random.default_rng([stage.seed, *_BUCKETS])
-    # What the windows leave, less than a batch, goes into the last one.
+    # The remainder after the last window, less than a batch, is added to it.
     begins = [begin for begin in range(0, len(stream), window) if begin == 0 or len(stream) - begin >= stage.batch_size]
     for begin, end in zip(begins, [*begins[1:], len(stream)], strict=True):
         part = stream[begin:end]
@@ -161,10 +164,10 @@ def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None, *,
 
 
 def _cut(rows: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even: bool) -> Iterator[int]:
-    """Yield the numbers of rows of the batches that rows, in their order, are cut into: as many as fit, one at least.
+    """Yield the numbers of rows of the batches that rows, in their order, are cut into: as many as fit, at least one.
 
-    even: the last two share their rows as evenly as the budget of tokens lets them. Where each data set or window has a last
-    batch, tiny ones would be many; they have few negatives, or fewer rows than there are processes.
+    even: the last two share their rows as evenly as the budget of tokens lets them. Where each data set or window has a
+    last batch, tiny ones would be many; they have few negatives, or fewer rows than there are processes.
     """
     most, budget = stage.batch_size, stage.batch_tokens
     tokens = None if budget is None else np.concatenate([[0], np.cumsum(lengths[rows], dtype=np.int64)])

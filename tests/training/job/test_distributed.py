@@ -22,4 +22,4 @@ def test_the_lock_of_a_killed_compiler_is_removed_and_a_living_one_waited_for(tm
     waiting.join(timeout=60)
     assert not waiting.is_alive()
     assert not dead.exists()
-    assert capsys.readouterr().out == f"{dead}: was left by a compiler that was killed, and is removed\n"
+    assert capsys.readouterr().out == f"{dead}: removed, since the compiler that held it was killed\n"

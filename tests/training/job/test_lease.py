@@ -49,7 +49,7 @@ def owner(folder: Path) -> dict:
 def test_a_newcomer_goes_on_when_the_living_run_has_stopped(other, tmp_path, capsys):
     mine = Lease(tmp_path)
     mine.take()
-    assert (tmp_path / "stopped").read_text() == f"process {os.getpid()} on {owner(tmp_path)['host']} takes this stage over"
+    assert (tmp_path / "stopped").read_text() == f"process {os.getpid()} on {owner(tmp_path)['host']} is taking over this stage"
     assert f"process {other.pid} on" in capsys.readouterr().out
     assert owner(tmp_path)["pid"] == os.getpid()
     assert mine.wanted() is None
@@ -110,7 +110,7 @@ def test_a_run_that_does_not_stop_is_named(tmp_path, monkeypatch):
     first, second = Lease(tmp_path), Lease(tmp_path)
     first.take()
     monkeypatch.setattr(leases, "PATIENCE_SECONDS", 0.5)
-    with pytest.raises(AscentError, match=rf"process {os.getpid()} on .* does not stop; end it and run again"):
+    with pytest.raises(AscentError, match=rf"process {os.getpid()} on .* does not stop; end it and re-run"):
         second.take()
     first.release()
 
@@ -134,7 +134,7 @@ def test_of_two_that_wait_the_newer_one_gets_the_stage(tmp_path):
     last.start()
     waiting.join(timeout=20)
     assert len(failures) == 1
-    assert "takes this stage over; nothing is lost" in failures[0]
+    assert "is taking over this stage and will resume from its checkpoint" in failures[0]
     first.release()
     last.join(timeout=20)
     assert owner(tmp_path)["name"] == third._me["name"]

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from ascent.training.job import preemption as limits
-from ascent.training.job.preemption import Limits, seconds_of
+from ascent.training.job import preemption
+from ascent.training.job.preemption import StopRequest, seconds_of
 
 
 @pytest.fixture(autouse=True)
@@ -28,21 +28,21 @@ def test_times_as_slurm_writes_them(text, seconds):
 
 def test_a_run_outside_slurm_has_all_the_time(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert Limits().reason() is None
+    assert StopRequest().reason() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_is_remembered(number):
-    run = Limits()
+    run = StopRequest()
     assert run.reason() is None
     os.kill(os.getpid(), number)
     assert run.reason() == f"by {number.name}"
 
 
 def test_room_is_left_for_a_step_and_a_checkpoint(monkeypatch):
-    monkeypatch.setattr(limits, "seconds_left", lambda: 200.0)
+    monkeypatch.setattr(preemption, "seconds_left", lambda: 200.0)
     now = time.monotonic()
-    run = Limits()
+    run = StopRequest()
     monkeypatch.setattr(time, "monotonic", lambda: now + 120)
     assert run.reason() is None
     run.took(5)  # to stop 200 - 60 - 2 * 5 = 130 seconds after the start

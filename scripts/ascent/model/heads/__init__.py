@@ -2,13 +2,13 @@
 
     <name>(width, **settings)    return a new head for vectors of `width` dimensions
 
-`settings` are those of settings/heads.py. A head is a module of sentence-transformers: who loads the model by that runs the same
-layers. It maps vectors one by one, those at `module_input_name` of its features: "token_embeddings", (..., dimension), of a head
-before the pooling, "sentence_embedding", (rows, dimension), of one behind it. What a head beside the embedding makes stands under
-the name `module_output_name`, and the states stay as they are.
+`settings` are those of settings/heads.py. A head is a module of sentence-transformers, which runs the same layers when
+it loads the model. It maps vectors one by one, those at `module_input_name` of its features: "token_embeddings", (...,
+dimension), for a head before the pooling, "sentence_embedding", (rows, dimension), for one after it. The output of a
+token-level head is under `module_output_name`, and the states stay unchanged.
 
-In a model folder each head has the folder that modules.json gives under its name. In a state, a model's weights by name, a head's
-begin with "heads.<name>.", beside the backbone's.
+In a model folder each head has the folder that modules.json gives under its name. In a state, a model's weights by
+name, those of a head begin with "heads.<name>.".
 """
 
 import json
@@ -29,7 +29,7 @@ FILE = "model.safetensors"
 def new_heads(contract: Contract, width: int) -> torch.nn.ModuleDict:
     """Return a contract's heads for a backbone of `width` dimensions, the same weights each time.
 
-    Raises AscentError when a head does not fit the backbone.
+    Raises AscentError if a head does not fit the backbone.
     """
     heads = torch.nn.ModuleDict()
     with torch.random.fork_rng(devices=[]):
@@ -39,27 +39,28 @@ def new_heads(contract: Contract, width: int) -> torch.nn.ModuleDict:
                 heads[name] = code_of(settings)(width, **settings.model_dump())
             except ValueError as error:
                 raise AscentError(f"base.heads.{name}: {error}.") from None
-            width = width if settings.beside else heads[name].get_embedding_dimension()
+            width = width if settings.per_token else heads[name].get_embedding_dimension()
     return heads
 
 
 def load_heads(folder: str | Path, contract: Contract, width: int) -> torch.nn.ModuleDict:
     """Return the heads of a model folder with a backbone of `width` dimensions. No code of the folder is run.
 
-    Raises AscentError when the folder lacks a head of the contract, or has it in another shape.
+    Raises AscentError if the folder lacks a head of the contract, or has it in another shape.
     """
     heads, paths = new_heads(contract, width), module_paths(folder)
     for name, head in heads.items():
         if name not in paths:
-            raise AscentError(f"{folder}: has no head '{name}'; take it out of the recipe's heads, or build the model again.")
+            raise AscentError(f"{folder}: has no head '{name}'; remove it from the recipe's heads, or rebuild the model.")
         _load(head, Path(folder) / paths[name] / FILE)
     return heads
 
 
 def adopt_heads(resource: Path, contract: Contract, width: int) -> torch.nn.ModuleDict:
-    """Return the heads for a backbone as it was retrieved: new, but for those that the folder has under the same name.
+    """Return the heads for a retrieved backbone: those that the folder has under the same name, and new ones for the
+    rest.
 
-    Raises AscentError when the folder has a layer that would be lost.
+    Raises AscentError if the folder has a layer that would be lost.
     """
     refuse_others(resource, contract)
     heads, paths = new_heads(contract, width), module_paths(resource)
@@ -69,13 +70,13 @@ def adopt_heads(resource: Path, contract: Contract, width: int) -> torch.nn.Modu
 
 
 def refuse_others(resource: str | Path, contract: Contract) -> None:
-    """Raise AscentError when a folder as it was retrieved has a layer that the contract's heads do not name, and that would be
+    """Raise AscentError if a retrieved folder has a layer that the contract's heads do not name, which would be
     lost."""
     for name, path in module_paths(resource).items():
         if name not in contract.heads.chosen and path and path.split("_")[-1] not in ("Transformer", "Pooling", "Normalize"):
             raise AscentError(
-                f"{Path(resource) / 'modules.json'}: the model has a layer ({path}) that the recipe's heads do not name, and "
-                f"that would be lost; name it, heads.{name}, if Ascent made it, or go on without it: take it out of modules.json."
+                f"{Path(resource) / 'modules.json'}: the model has a layer ({path}) that the recipe's heads do not name, which "
+                f"would be lost; name it, heads.{name}, if Ascent made it, or remove it from modules.json."
             )
 
 
@@ -83,13 +84,13 @@ def _load(head: torch.nn.Module, path: Path) -> None:
     state, wanted = load_file(path) if path.exists() else {}, head.state_dict()
     odd = sorted({(name, *tensor.shape) for name, tensor in state.items()} ^ {(n, *t.shape) for n, t in wanted.items()})
     if odd:
-        raise AscentError(f"{path}: '{odd[0][0]}' is missing or of another shape than the recipe's heads; correct the recipe.")
+        raise AscentError(f"{path}: '{odd[0][0]}' is missing, or its shape differs from the recipe's heads; fix the recipe.")
     head.load_state_dict(state)
 
 
 def through(heads: torch.nn.ModuleDict, place: str, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return vectors under their place, `token_embeddings` or `sentence_embedding`, after the heads that stand there, and what
-    those beside the embedding make of them."""
+    """Return vectors under their place, `token_embeddings` or `sentence_embedding`, after the heads at that place, and
+    the outputs of token-level heads."""
     features = {place: vectors}
     for head in heads.values():
         if head.module_input_name == place:
@@ -98,7 +99,7 @@ def through(heads: torch.nn.ModuleDict, place: str, vectors: torch.Tensor) -> di
 
 
 def module_paths(folder: str | Path) -> dict[str, str]:
-    """Return the folders of a model folder's modules by their names; none for a folder without modules.json."""
+    """Return the folders of a model folder's modules by name; empty without modules.json."""
     file = Path(folder) / "modules.json"
     return {module["name"]: module["path"] for module in json.loads(file.read_text())} if file.exists() else {}
 
@@ -112,7 +113,7 @@ def read_state(folder: Path, contract: Contract) -> dict[str, torch.Tensor]:
 
 
 def write_state(folder: Path, state: dict[str, torch.Tensor], contract: Contract) -> None:
-    """Write all weights of a model into a folder that has all else."""
+    """Write all weights of a model into a folder that has everything else."""
     paths = {PREFIX + name + ".": module_paths(folder)[name] for name in contract.heads.chosen}
     parts = {prefix: {} for prefix in ("", *paths)}
     for name, tensor in state.items():
@@ -123,7 +124,8 @@ def write_state(folder: Path, state: dict[str, torch.Tensor], contract: Contract
 
 
 def write_code(folder: Path, contract: Contract) -> None:
-    """Put the code of heads that sentence-transformers lacks into a model folder, and say so in its modules.json."""
+    """Copy the code of heads that sentence-transformers lacks into a model folder, and refer to it in its
+    modules.json."""
     own = [name for name, head in contract.heads.chosen.items() if head.needs_code]
     for name in own:
         shutil.copyfile(Path(__file__).parent / f"{name}.py", folder / f"{name}.py")

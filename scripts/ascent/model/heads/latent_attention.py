@@ -13,8 +13,8 @@ class LatentAttention(Module):
         h' = h + MultiHead(Q = norm(h), K = V = norm(L))
         out = h' + W2 gelu(W1 norm(h'))
 
-    The residual sums and norms are those of Perceiver (arXiv 2103.03206); the paper's equation has neither. The last matrix of
-    either sum is zero at first, so a new head leaves states as they are.
+    The residual sums and norms are those of Perceiver (arXiv 2103.03206); the paper's equation has neither. The last
+    matrix of either sum is zero at first, so a new head leaves states as they are.
     """
 
     config_keys = ["width", "latents", "heads"]

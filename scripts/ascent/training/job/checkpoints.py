@@ -1,4 +1,5 @@
-"""Checkpoints of a running stage, and what a finished one has made: found again by fingerprint, complete or ignored."""
+"""Checkpoints of a running stage, and the results of a finished one: identified by fingerprint, ignored if
+incomplete."""
 
 import os
 import shutil
@@ -20,7 +21,7 @@ KEPT = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint after which `step` comes next, written by so many processes."""
+    """A checkpoint after `step` steps, written by this number of processes."""
 
     tag: str
     step: int
@@ -28,10 +29,11 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one stage, in `folder`. `fingerprint` is a digest of all that decides the outcome of training.
+    """The checkpoints of one stage, in `folder`. `fingerprint` is a digest of everything that determines the result of
+    training.
 
-    A checkpoint counts only when its marker file, written last, carries the same fingerprint, and all files that the marker
-    lists are there in their sizes; so one that was cut short, or that belongs to other settings or data, is ignored.
+    A checkpoint is valid only if its marker file, written last, has the same fingerprint and all files that the marker
+    lists exist with their sizes; so one that was interrupted, or that belongs to other settings or data, is ignored.
     """
 
     def __init__(self, folder: Path, fingerprint: str):
@@ -39,7 +41,7 @@ class Checkpoints:
         self.fingerprint = fingerprint
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint that counts."""
+        """Return the newest valid checkpoint."""
         for marker in sorted(self.folder.glob("step-*.json"), reverse=True):
             content = read_json(marker)
             if content["fingerprint"] == self.fingerprint and content["files"] == _sizes(self.folder / marker.stem):
@@ -47,10 +49,10 @@ class Checkpoints:
         return None
 
     def load(self, engine, checkpoint: Checkpoint, *, universal: bool) -> None:
-        """Load a checkpoint into an engine. `universal`: the engine expects DeepSpeed's universal form, which any number of
-        processes can load; it is made from the checkpoint first.
+        """Load a checkpoint into an engine. `universal`: the engine expects DeepSpeed's universal format, which any
+        number of processes can load; the checkpoint is converted first.
 
-        Raises AscentError when DeepSpeed cannot make it.
+        Raises AscentError if DeepSpeed cannot convert it.
         """
         if not universal:
             engine.load_checkpoint(str(self.folder), tag=checkpoint.tag, load_module_strict=False)
@@ -62,8 +64,8 @@ class Checkpoints:
         optimizer = engine.optimizer.optimizer
         decays = [group["weight_decay"] for group in optimizer.param_groups]
         engine.load_checkpoint(str(self.folder), tag=tag, load_module_strict=False)
-        # At stage 3 DeepSpeed (0.19) gives every group the first one's decay, and all weights one counter of steps, which each
-        # of them then advances.
+        # At stage 3, DeepSpeed (0.19) gives every group the first one's decay, and all weights one shared step counter,
+        # which each of them would then advance.
         for group, decay in zip(optimizer.param_groups, decays, strict=True):
             group["weight_decay"] = decay
         for state in optimizer.state.values():
@@ -72,7 +74,7 @@ class Checkpoints:
 
     def _convert(self, tag: str, target: str) -> None:
         shutil.rmtree(self.folder / target, ignore_errors=True)
-        # A state that a stage lacks (ZeRO 1 keeps none of its own) is filled in.
+        # States that a ZeRO stage does not have (ZeRO 1 keeps none of its own) are filled in.
         command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"]
         command += ["--input_folder", str(self.folder / tag), "--output_folder", str(self.folder / target)]
         environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
@@ -80,22 +82,22 @@ class Checkpoints:
         if done.returncode:
             raise AscentError(
                 f"{self.folder / tag}: DeepSpeed could not convert it for another number of processes "
-                f"({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}); take as many as wrote it."
+                f"({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}); use as many as wrote it."
             )
 
     def save(self, engine, step: int, more: Callable[[Path], None] = lambda _: None) -> None:
-        """Write a checkpoint after which `step` comes next, and remove the older ones but one.
+        """Write a checkpoint after `step` steps, and remove all older ones but one.
 
         more: writes what else a process keeps from step to step into the checkpoint's folder.
         """
         tag = f"step-{step:08d}"
-        # What is frozen stands in the parent's folder, so it is neither written nor, loading, missed.
+        # Frozen weights are in the parent's folder, so they are neither written nor needed when loading.
         engine.save_checkpoint(str(self.folder), tag=tag, save_latest=False, exclude_frozen_parameters=True)
         more(self.folder / tag)
         dist.barrier()
         if dist.get_rank() == 0:
             files = _sizes(self.folder / tag)
-            for name in files:  # on the disk, and not only in memory, before the marker says so
+            for name in files:  # on disk, not only in memory, before the marker says so
                 with (self.folder / tag / name).open("rb") as handle:
                     os.fsync(handle.fileno())
             content = {"fingerprint": self.fingerprint, "processes": dist.get_world_size(), "files": files}
@@ -104,9 +106,9 @@ class Checkpoints:
         dist.barrier()
 
     def finish(self, model: Path, *files: Path) -> None:
-        """Remember what the stage has made, in place of its checkpoints; links take no room.
+        """Keep the stage's results in place of its checkpoints, as links, which take no space.
 
-        A main process that was killed does not know that the stage is finished, and has it made again.
+        A main process that was killed does not know that the stage is finished, and runs it again.
         """
         with folder_atomically(self.folder / "finished") as temporary:
             for path in [*files, *(path for path in model.rglob("*") if path.is_file())]:
@@ -117,7 +119,7 @@ class Checkpoints:
         self._prune([])
 
     def restore(self, model: Path, *files: Path) -> bool:
-        """Put in place what the stage has made before, if it has with this fingerprint; return whether it has."""
+        """Restore the stage's results if it finished earlier with this fingerprint; return whether it did."""
         finished = self.folder / "finished"
         marker = finished / "finished.json"
         if not marker.exists() or read_json(marker)["fingerprint"] != self.fingerprint:

@@ -1,4 +1,4 @@
-"""The processes of a job, and DeepSpeed among them, whose peculiarities stand here together."""
+"""The processes of a job, and DeepSpeed, whose peculiarities are all handled here."""
 
 import logging
 import os
@@ -14,19 +14,19 @@ from torch.utils.cpp_extension import _get_build_directory
 from .lease import PATIENCE_SECONDS
 
 if not torch.cuda.is_available():
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed looks for one, and warns
 import deepspeed
 
 # Processes wait for the first one while it takes the lease, and while it converts a checkpoint.
 WAIT = timedelta(seconds=PATIENCE_SECONDS + 600)
-# A compiler is taken for dead when nothing has come or gone in its folder for so long. The longest file takes a minute or two.
+# A compiler is considered dead if nothing changed in its folder for this long. The longest file takes a minute or two.
 DEAD_SECONDS = 600.0
 
 
 def start_processes() -> torch.device:
-    """Join the other processes of this job, or be alone; return this process's device.
+    """Join the other processes of this job, if there are any; return this process's device.
 
-    The launcher (training/job/launch.py, torchrun, deepspeed) says in RANK, WORLD_SIZE and LOCAL_RANK who else there is.
+    The launcher (training/job/launch.py, torchrun, deepspeed) describes them in RANK, WORLD_SIZE and LOCAL_RANK.
     """
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
@@ -36,12 +36,12 @@ def start_processes() -> torch.device:
         dist.init_process_group(backend, timeout=WAIT)
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-        os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")  # DeepSpeed asks for them
+        os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")  # DeepSpeed needs them
     return device
 
 
 def start_deepspeed() -> None:
-    """Let DeepSpeed use the processes, quietly."""
+    """Let DeepSpeed use the processes, without its log."""
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # On a CPU DeepSpeed would compile a shared-memory extension (41 s the first time); gloo does its work.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -50,12 +50,12 @@ def start_deepspeed() -> None:
 
 
 def await_compilers() -> None:
-    """Wait until no process compiles an extension, and remove the lock of one that was killed, for which torch would wait for
-    ever."""
+    """Wait until no process compiles an extension; remove the lock of one that was killed, which torch would wait for
+    forever."""
     for lock in Path(_get_build_directory("cpu_adam", verbose=False)).parent.glob("*/lock"):
         while lock.exists():
             if time.time() - lock.parent.stat().st_mtime > DEAD_SECONDS:
-                print(f"{lock}: was left by a compiler that was killed, and is removed", flush=True)
+                print(f"{lock}: removed, since the compiler that held it was killed", flush=True)
                 lock.unlink(missing_ok=True)
             else:
                 time.sleep(0.5)

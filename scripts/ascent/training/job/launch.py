@@ -1,4 +1,4 @@
-"""Start the processes of a training step: one for each GPU, on one node or on several."""
+"""Start the processes of a training step: one per GPU, on one or several nodes."""
 
 import logging
 import os
@@ -8,15 +8,17 @@ from dataclasses import fields
 
 from ...errors import AscentError
 
-# What a process may take to finish its step and write a checkpoint after SIGTERM; torch's own 30 s cut large ones short.
+# How long a process may take to finish its step and write a checkpoint after SIGTERM; torch's default of 30 s is too
+# short for large ones.
 SHUTDOWN_SECONDS = 900
 
 
 def launch(nodes: int) -> int | None:
-    """Run this very command line once for each GPU of each node; return the exit status, or None where it is to be run here.
+    """Run this command line once per GPU of each node and return the exit status; return None if it should run in this
+    process.
 
-    A process that a launcher has started (RANK is set) is to go on, and so is one that is alone: on one node with one GPU or
-    none. On several nodes each is entered by SLURM's srun, and the first one's address is where all meet.
+    That is the case for a process that a launcher started (RANK is set), and on one node with at most one GPU. Several
+    nodes are entered with SLURM's srun, and processes meet at the first node's address.
     """
     if "RANK" in os.environ:
         return None
@@ -30,7 +32,7 @@ def launch(nodes: int) -> int | None:
 
 
 def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use: as CUDA_VISIBLE_DEVICES says, else all of the machine's."""
+    """Return the GPUs that this process may use: those in CUDA_VISIBLE_DEVICES if set, else all of the machine."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
@@ -42,8 +44,8 @@ def visible_gpus() -> list[str]:
 def _enter_nodes(nodes: int) -> int:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
-        raise AscentError(f"--nodes {nodes}: several nodes are entered by SLURM only; take one node, or profiles/slurm.")
-    # Two jobs that share a node have different numbers, so they meet at different ports.
+        raise AscentError(f"--nodes {nodes}: several nodes are entered by SLURM only; use one node, or profiles/slurm.")
+    # Two jobs that share a node have different ids, so they use different ports.
     environment = os.environ | {"ASCENT_PORT": str(20000 + int(job) % 20000)}
     command = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
     return subprocess.run([*command, sys.executable, *sys.argv], env=environment, check=False).returncode
@@ -54,10 +56,10 @@ def _start_processes(nodes: int, processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # A process says itself why it ends, in one line; torch's report of it would bury the line.
+    # A process reports in one line why it ends; torch's own report would bury that line.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     logging.getLogger("torch.distributed.elastic").propagate = False
-    # srun was called on the first node, so that is where it was launched from.
+    # srun was called on the first node, so its launch address is the first node's.
     meeting = f"{os.environ['SLURM_LAUNCH_NODE_IPADDR']}:{os.environ['ASCENT_PORT']}" if nodes > 1 else "localhost:0"
     options = {
         "min_nodes": nodes,

@@ -1,7 +1,7 @@
-"""One run of a stage at a time: a newcomer asks the run that is alive to stop, and goes on from where that one stopped.
+"""One run of a stage at a time: a new run asks the running one to stop, and resumes from its checkpoint.
 
-Two runs of one stage come about when the main process of the workflow is killed and started again while its cluster jobs go
-on, or when a cluster requeues a job that the workflow submits again too. Both would write the same checkpoints.
+Two runs of one stage can exist if the main process of the workflow is killed and restarted while its cluster jobs
+continue, or if a cluster requeues a job that the workflow also resubmits. Both would write the same checkpoints.
 """
 
 import json
@@ -20,15 +20,15 @@ from ...errors import AscentError
 from ...files import write_json
 
 BEAT_SECONDS = 5.0
-# A run on another machine that shows no sign of life for so long is dead. Network file systems tell of a change up to a minute
+# A run on another machine without a heartbeat for this long is dead. Network file systems show a change up to a minute
 # late.
 DEAD_SECONDS = 90.0
-# So long a run may take to finish its step and write a checkpoint.
+# A run may take this long to finish its step and write a checkpoint.
 PATIENCE_SECONDS = 1800.0
 
 
 class Lease:
-    """The right to train the stage whose checkpoints lie in `folder`; one process of a run holds it for all."""
+    """The right to train the stage whose checkpoints are in `folder`; one process of a run holds it for all."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -50,51 +50,56 @@ class Lease:
     def take(self) -> None:
         """Become the owner, as soon as a run that is still alive has stopped.
 
-        Raises AscentError when a still newer run wants the stage, or the one that is alive does not stop.
+        Raises AscentError if a newer run wants the stage, or if the running one does not stop.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         asked = None
-        seen, at = None, time.monotonic()
+        seen, seen_at = None, time.monotonic()
         dead = None
         while (other := self._own(dead)) is not None:
             beat = (other["name"], _modified(self._owner))
             if beat != seen:
-                seen, at = beat, time.monotonic()
-            if _is_gone(other) or time.monotonic() - at > DEAD_SECONDS:
+                seen, seen_at = beat, time.monotonic()
+            if _is_gone(other) or time.monotonic() - seen_at > DEAD_SECONDS:
                 dead = other
             elif _read(self._request) is None and asked is not None:
-                write_json(self._request, self._me)  # a third run has come between, and cleared it
+                write_json(self._request, self._me)  # a third run came in between, and cleared it
             elif asked is None:
                 write_json(self._request, self._me)
                 asked = time.monotonic()
-                print(f"{_words(other)} is training this stage; asked it to stop, to go on from its checkpoint", flush=True)
+                print(
+                    f"{describe_run(other)} is training this stage; asked it to stop, and will resume from its checkpoint",
+                    flush=True,
+                )
             elif (newer := self._newer()) is not None:
-                raise AscentError(f"{self._folder}: {_words(newer)} takes this stage over; nothing is lost.")
+                raise AscentError(
+                    f"{self._folder}: {describe_run(newer)} is taking over this stage and will resume from its checkpoint."
+                )
             elif time.monotonic() - asked > PATIENCE_SECONDS:
-                raise AscentError(f"{self._folder}: {_words(other)} does not stop; end it and run again.")
+                raise AscentError(f"{self._folder}: {describe_run(other)} does not stop; end it and re-run.")
             else:
                 time.sleep(0.2)
-        # Mine, or one left by a run that was killed while it waited, for which this one must not stop.
+        # Its own, or one left by a run that was killed while it waited, for which this one must not stop.
         self._request.unlink(missing_ok=True)
         threading.Thread(target=self._beat, daemon=True).start()
 
     def wanted(self) -> str | None:
-        """Return a sentence when another run asks for the stage, or has taken it while this one was silent."""
+        """Return a sentence if another run asks for the stage, or took it while this one had no heartbeat."""
         owner = _read(self._owner)
         if owner is not None and owner["name"] != self._me["name"]:
-            return f"{_words(owner)} has taken this stage over"
+            return f"{describe_run(owner)} has taken this stage over"
         newer = self._newer()
-        return newer and f"{_words(newer)} takes this stage over"
+        return newer and f"{describe_run(newer)} is taking over this stage"
 
     def release(self) -> None:
-        """Give the stage free."""
+        """Release the stage."""
         self._over.set()
         with self._lock:
             if (owner := _read(self._owner)) is not None and owner["name"] == self._me["name"]:
                 self._owner.unlink()
 
     def _own(self, dead: dict | None) -> dict | None:
-        """Become the owner if there is none but `dead`; else return the owner."""
+        """Become the owner if there is none, or only `dead`; else return the owner."""
         with self._lock:
             owner = _read(self._owner)
             if owner is not None and (dead is None or owner["name"] != dead["name"]):
@@ -126,7 +131,7 @@ def _modified(path: Path) -> int:
 
 
 def _is_gone(run: dict) -> bool:
-    """Whether a run of this machine has ended; of another machine's it cannot be said."""
+    """Whether a run on this machine has ended; of a run on another machine it is not known."""
     if run["host"] != socket.gethostname():
         return False
     try:
@@ -136,5 +141,5 @@ def _is_gone(run: dict) -> bool:
         return True
 
 
-def _words(run: dict) -> str:
+def describe_run(run: dict) -> str:
     return (f"job {run['job']}" if run["job"] else f"process {run['pid']}") + f" on {run['host']}"

@@ -1,4 +1,4 @@
-"""Why a run is to stop before its end: a signal, the time limit of its job, or a newer run of the same stage."""
+"""Why a run must stop early: a signal, or the time limit of its job."""
 
 import os
 import re
@@ -6,11 +6,11 @@ import signal
 import subprocess
 import time
 
-# A checkpoint before the time limit must be safe on the disk: this much is kept free beside what one was seen to take.
+# The last checkpoint must be on disk before the time limit: this much time is kept free in addition to what one took.
 MARGIN_SECONDS = 60.0
 
 
-class Limits:
+class StopRequest:
     """Remembers signals, and knows when the job's time ends."""
 
     def __init__(self):
@@ -22,11 +22,11 @@ class Limits:
         self._longest = 0.0
 
     def took(self, seconds: float) -> None:
-        """Tell how long a step or a checkpoint took: the next one may take as long."""
+        """Record how long a step or a checkpoint took: the next one may take as long."""
         self._longest = max(self._longest, seconds)
 
     def reason(self) -> str | None:
-        """Return why the run is to stop now, or nothing."""
+        """Return why the run must stop now; None if it need not."""
         if self._signal is not None:
             return f"by {self._signal.name}"
         if self._end is not None and time.monotonic() > self._end - MARGIN_SECONDS - 2 * self._longest:
@@ -38,7 +38,7 @@ class Limits:
 
 
 def seconds_left() -> float | None:
-    """Return how long this SLURM job may still run; nothing outside SLURM, or without a limit."""
+    """Return how long this SLURM job may still run; None outside SLURM, or without a limit."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return None
@@ -50,9 +50,9 @@ def seconds_left() -> float | None:
 
 
 def seconds_of(text: str) -> float | None:
-    """Return the seconds of SLURM's [days-][hours:]minutes:seconds; nothing for words such as UNLIMITED."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
-    if found is None:
+    """Return the seconds of SLURM's [days-][hours:]minutes:seconds; None for words such as UNLIMITED."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
+    if match is None:
         return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -10,17 +10,17 @@ from safetensors.torch import load_file
 
 from ascent.errors import AscentError
 from ascent.model.contract import read_contract
-from ascent.model.merging import average, merge
 from ascent.model.saving import save_like
 from ascent.settings.model import Contract
-from ascent.settings.stages import MergeStage, StageSettings
+from ascent.settings.stages import Linear, StageSettings
 from ascent.settings.validation import check
+from ascent.training.stages.linear import average, linear
 
 CONTRACT = Contract(max_tokens=32, prompts={"query": {"default": "q: "}})
 
 
 def settings(*weights: float) -> StageSettings:
-    stage = check(MergeStage, {"method": "linear", "from": [f"s{i}" for i in range(len(weights))], "weights": list(weights)}, "x")
+    stage = check(Linear, {"type": "linear", "from": [f"s{i}" for i in range(len(weights))], "weights": list(weights)}, "x")
     return StageSettings(recipe="r", name="merge", stage=stage, contract=CONTRACT)
 
 
@@ -38,7 +38,7 @@ def parents(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (1, 3), (0.2, 0.3, 0.5), (7, 7, 7)])
 def test_weights_are_the_mean_in_float64(parents, tmp_path, weights):
-    merge(settings(*weights), parents[: len(weights)], tmp_path / "merged")
+    linear(settings(*weights), parents[: len(weights)], tmp_path / "merged")
     states = [load_file(parent / "model.safetensors") for parent in parents[: len(weights)]]
     merged = load_file(tmp_path / "merged" / "model.safetensors")
     assert merged.keys() == states[0].keys()
@@ -57,7 +57,7 @@ def test_whole_numbers_are_kept_and_the_type_too():
 
 
 def test_the_folder_carries_the_merged_contract_and_its_parents(parents, tmp_path):
-    merge(settings(1, 1), parents[:2], tmp_path / "merged")
+    linear(settings(1, 1), parents[:2], tmp_path / "merged")
     contract, document = read_contract(tmp_path / "merged")
     assert contract == CONTRACT
     assert document["history"]["parents"] == [read_contract(parent)[1]["weights_digest"] for parent in parents[:2]]
@@ -70,7 +70,7 @@ def test_the_folder_carries_the_merged_contract_and_its_parents(parents, tmp_pat
 )
 def test_models_of_different_shape_are_refused(other):
     with pytest.raises(
-        AscentError, match=r"models of different shape cannot be merged: '[vw]' differs; merge stages of one base"
+        AscentError, match=r"models of different shapes cannot be merged: '[vw]' differs; merge stages of one base"
     ):
         average([{"w": torch.zeros(2, 3)}, other], [1, 1])
 
@@ -78,10 +78,10 @@ def test_models_of_different_shape_are_refused(other):
 def test_parents_with_another_contract_or_tokenizer_are_refused(parents, tmp_path):
     asked = settings(1, 1).model_copy(update={"contract": Contract(max_tokens=16)})
     with pytest.raises(AscentError, match="the model was made with max_tokens = 32, but the recipe says 16"):
-        merge(asked, parents[:2], tmp_path / "merged")
+        linear(asked, parents[:2], tmp_path / "merged")
     odd = shutil.copytree(parents[1], tmp_path / "odd")
     document = json.loads((odd / "ascent.json").read_text())
     (odd / "ascent.json").write_text(json.dumps(document | {"tokenizer_digest": "0" * 64}))
     with pytest.raises(AscentError, match="have different tokenizers; merge stages of one base model"):
-        merge(settings(1, 1), [parents[0], odd], tmp_path / "merged")
+        linear(settings(1, 1), [parents[0], odd], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()

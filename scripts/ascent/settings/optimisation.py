@@ -1,0 +1,62 @@
+"""How a stage that trains optimises: learning rate, precision, memory."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from .base import Count, Positive, Settings, Share
+
+Offload = Literal["none", "cpu", "nvme"]
+
+
+class Optimisation(Settings):
+    """Learning rate, precision and memory of a stage that trains."""
+
+    learning_rate: Positive = 2e-5
+    """The peak learning rate."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate decays after warm-up."""
+    warmup: Share = 0.1
+    """Share of the steps over which the learning rate rises linearly."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's weight decay of matrices. Biases and norms are not decayed."""
+    gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
+    """Largest norm of the whole gradient; 0 switches clipping off."""
+    dropout: Share | None = None
+    """Dropout of the backbone. Default: the backbone's own."""
+    mini_batch_tokens: Count = 16384
+    """Tokens that one process embeds at a time. A larger batch goes through the gradient cache (pre-training
+    accumulates gradients), so that this number bounds the memory, not batch_size."""
+    precision: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
+    """Precision of matrix products. `auto` is bfloat16 where the processor supports it; `float8` needs torchao and a
+    GPU with FP8 (Hopper), and computes everything else in bfloat16. Weights and optimizer stay float32."""
+    compile: bool = False
+    """Compile the backbone with torch.compile: a few minutes at the start, faster steps afterwards."""
+    zero: Literal[0, 1, 2, 3] = 0
+    """DeepSpeed's ZeRO stage: 0 keeps everything on every process, 1 partitions the optimizer's state over the
+    processes, 2 also the gradients, 3 also the weights."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """Precision of weights and gradients. `bfloat16` needs `zero: 1` or more, whose optimizer holds the float32 weights
+    (DeepSpeed's bf16)."""
+    offload_optimizer: Offload = "none"
+    """Where the optimizer's state is kept and updated: on the GPU, in the machine's memory, or in files under
+    TMPDIR."""
+    offload_weights: Offload = "none"
+    """Where weights that are not in use are kept. Needs `zero: 3`."""
+    activation_checkpointing: bool = False
+    """Recompute activations in the backward pass instead of keeping them: a third more work, a fraction of the
+    memory."""
+
+    @model_validator(mode="after")
+    def _zero_supports_the_rest(self):
+        if self.offload_weights != "none" and self.zero != 3:
+            raise ValueError(f"offload_weights: {self.offload_weights} needs zero: 3, which partitions the weights")
+        if self.offload_optimizer != "none" and self.zero == 0:
+            raise ValueError(f"offload_optimizer: {self.offload_optimizer} needs zero: 1, 2 or 3")
+        if self.offload_optimizer == "nvme" and self.zero != 3:
+            raise ValueError("offload_optimizer: nvme needs zero: 3")
+        if self.weights == "bfloat16" and self.zero == 0:
+            raise ValueError("weights: bfloat16 needs zero: 1, 2 or 3, whose optimizer holds the float32 weights")
+        if self.weights == "bfloat16" and self.precision == "float32":
+            raise ValueError("weights: bfloat16 leaves no float32 to compute in: set precision: auto or bfloat16")
+        return self
