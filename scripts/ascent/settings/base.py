@@ -5,6 +5,7 @@ code: the class `MarginMse(Loss)` belongs to losses/margin_mse.py. No list names
 
     one of several by `type:`             one_of(Adapter)
     several, a map from name to settings  some_of(Loss)
+    several in order, a list              list[by_name(...)] of a Choice with one of them (filters.py)
 """
 
 import re

@@ -62,7 +62,7 @@ class Scoring(Settings):
 
 
 class Dataset(CorpusRows):
-    """Training pairs: the rows of a corpus that pass the filters. Shared by recipes: the same name means the same rows."""
+    """Training pairs: the rows of a corpus that pass the filters."""
 
     filters: list[AnyFilter] = Field(["clean", "empty", "length", "duplicate"], validate_default=True)
     """The filters, in order. An item is a filter's name, or a map from its name to its settings; a filter may come twice."""
