@@ -139,7 +139,7 @@ def test_what_is_no_cross_encoder_is_refused(labels, max_tokens, message, tmp_pa
     with pytest.raises(AscentError, match=message):
         CrossEncoder(folder, max_tokens=max_tokens)
     (folder / "config.json").unlink()
-    with pytest.raises(AscentError, match=r"judge: holds no config\.json"):
+    with pytest.raises(AscentError, match=r"judge: has no config\.json"):
         CrossEncoder(folder, max_tokens=max_tokens)
 
 
