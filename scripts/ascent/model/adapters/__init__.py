@@ -116,7 +116,7 @@ def save_merged(
     error, change = float((after - expected).abs().max()), float((after - before).abs().max())
     if not error <= TOLERANCE * scale:
         raise AscentError(
-            f"{where}: the merged weights' embeddings differ from the adapter's by {error:.1e}, since its weights are too large "
+            f"{where}: the merged weights' embeddings differ by {error:.1e} from the adapter's, whose weights are too large "
             "to merge; lower the learning rate."
         )
     if not change > TOLERANCE * scale:
