@@ -131,7 +131,7 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
         (
             {"stages__finetune__from": ["contrastve"]},
-            "'stages.finetune.from' names the stage 'contrastve', which is not there; did you mean 'contrastive'?",
+            "'stages.finetune.from' names the stage 'contrastve', which does not exist; did you mean 'contrastive'?",
         ),
         (
             {"stages__contrastive__adapter": {"type": "lora", "rnak": 4}},
@@ -195,31 +195,31 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ),
         (
             {"stages__finetune__data": ["question"]},
-            "'stages.finetune.data' names the data set 'question', which is not there; did you mean 'questions'?",
+            "'stages.finetune.data' names the data set 'question', which does not exist; did you mean 'questions'?",
         ),
         (
             {"stages__finetune__mining__model": "contrast"},
-            "'stages.finetune.mining.model' names the stage 'contrast', which is not there; did you mean 'contrastive'?",
+            "'stages.finetune.mining.model' names the stage 'contrast', which does not exist; did you mean 'contrastive'?",
         ),
-        ({"base__model": "tny"}, "'base.model' names the model 'tny', which is not there; did you mean 'tiny'?"),
+        ({"base__model": "tny"}, "'base.model' names the model 'tny', which does not exist; did you mean 'tiny'?"),
         (
             {"data__questions__corpus": "libary"},
-            "'data.questions.corpus' names the corpus 'libary', which is not there; did you mean 'library'?",
+            "'data.questions.corpus' names the corpus 'libary', which does not exist; did you mean 'library'?",
         ),
         (
             {"data__questions__filters": [{"contamination": {"against": ["libary"]}}]},
-            "'data.questions.filters' names the corpus or task 'libary', which is not there; did you mean 'library'?",
+            "'data.questions.filters' names the corpus or task 'libary', which does not exist; did you mean 'library'?",
         ),
         (
             {"data__questions__filters": [{"score": {"teacher": {"model": "big"}, "min": 0}}]},
-            "'data.questions.filters' names the model 'big', which is not there; known are: tiny.",
+            "'data.questions.filters' names the model 'big', which does not exist; known are: tiny.",
         ),
         (
             {
                 "stages__finetune__objective": "distill_kl",
                 "stages__finetune__teacher": {"model": "big", "type": "cross-encoder"},
             },
-            "'stages.finetune.teacher.model' names the model 'big', which is not there; known are: tiny.",
+            "'stages.finetune.teacher.model' names the model 'big', which does not exist; known are: tiny.",
         ),
         (
             {"stages__finetune__objective": {"infonce": {}, "distill_kl": {}}},
@@ -231,15 +231,15 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
         ),
         (
             {"evaluate__tasks__Similar__corpus": "simlar"},
-            "'evaluate.tasks.Similar.corpus' names the corpus 'simlar', which is not there; did you mean 'similar'?",
+            "'evaluate.tasks.Similar.corpus' names the corpus 'simlar', which does not exist; did you mean 'similar'?",
         ),
         (
             {"evaluate__stages": ["base", "merged"]},
-            "'evaluate.stages' names the stage 'merged', which is not there; did you mean 'merge'?",
+            "'evaluate.stages' names the stage 'merged', which does not exist; did you mean 'merge'?",
         ),
         (
             {"release__stage": "merged"},
-            "'release.stage' names the evaluated stage 'merged', which is not there; did you mean 'merge'?",
+            "'release.stage' names the evaluated stage 'merged', which does not exist; did you mean 'merge'?",
         ),
         (
             ITSELF | {"stages__contrastive__dropout": 0},
@@ -306,11 +306,11 @@ def test_a_wrong_recipe_is_one_sentence(write, changes, message):
     [
         (
             {"evaluate__mteb_tasks": ["NFCorpu"]},
-            "'evaluate.mteb_tasks' names the task 'NFCorpu', which is not there; did you mean 'NFCorpus'?",
+            "'evaluate.mteb_tasks' names the task 'NFCorpu', which does not exist; did you mean 'NFCorpus'?",
         ),
         (
             {"evaluate__benchmarks": ["MTEB(eng, v3)"]},
-            "'evaluate.benchmarks' names the benchmark 'MTEB(eng, v3)', which is not there; did you mean 'MTEB(eng, v2)'?",
+            "'evaluate.benchmarks' names the benchmark 'MTEB(eng, v3)', which does not exist; did you mean 'MTEB(eng, v2)'?",
         ),
     ],
 )

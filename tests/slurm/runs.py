@@ -13,7 +13,7 @@ from cluster import Cluster, wait_for
 from support.workflow_copy import Copy
 
 # Jobs at once: two cores have little use for more. Seconds to the first look at a job and, by DISTURBED, to the next. Seconds in
-# which files come through a network, which is not there.
+# which files come through a network, which does not exist.
 HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 PROFILE = "profiles/slurm/profile.yaml"
 

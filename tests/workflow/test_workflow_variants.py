@@ -194,7 +194,7 @@ def one_clear_line(done: subprocess.CompletedProcess, message: str) -> None:
 def test_an_unknown_parent_is_one_clear_line(fresh):
     path = recipe_of(fresh)
     path.write_text(path.read_text().replace("from: [contrastive]", "from: [contrastve]"))
-    message = r"^error: .*small\.yaml: 'stages\.finetune\.from' names the stage 'contrastve', which is not there; did you mean"
+    message = r"^error: .*small\.yaml: 'stages\.finetune\.from' names the stage 'contrastve', which does not exist; did you mean"
     done = fresh.build("--dry-run")
     one_clear_line(done, message)
     assert "common.smk" not in done.stdout

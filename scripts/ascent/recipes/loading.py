@@ -1,7 +1,6 @@
 """Recipes loaded, and checked across their keys."""
 
 import re
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,10 @@ from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
 from ..layout import SHARED_FOLDERS
 from ..settings.adapters import SOFT_TOKEN
-from ..settings.filters import compared_with
 from ..settings.recipe import Config, Recipe
 from ..settings.validation import check
-from .recipes import Recipes, mteb_tasks
+from .checks import Checks
+from .recipes import Recipes
 from .trial import SUFFIX, shrink
 
 # Later files are laid over earlier ones, as by the Snakefile.
@@ -51,10 +50,10 @@ def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
             known = sorted(file.stem for file in Path(checked.recipe_folder).glob("*.yaml"))
             raise AscentError(f"{where}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
         recipe = check(Recipe, read_yaml(path), path)
-        _check_recipe(checked, recipe, path)
+        Checks(checked, recipe, path).run()
         if checked.trial:
             recipe, name = shrink(recipe, checked.trial, checked.corpora, path), name + SUFFIX
-            _check_recipe(checked, recipe, path)
+            Checks(checked, recipe, path).run()
         recipes[name] = recipe
     loaded = Recipes(checked, recipes)
     for name, recipe in recipes.items():
@@ -82,46 +81,3 @@ def _check_soft_tokens(loaded: Recipes, name: str) -> None:
                 f"{path}: a prompt of stage '{stage}' holds '{unknown[0]}', but base.soft_tokens is {recipe.base.soft_tokens}; "
                 "raise it, or fix the prompt."
             )
-
-
-def _check_recipe(config: Config, recipe: Recipe, path: Path) -> None:
-    def known(word: str, words, what: str, key: str) -> None:
-        if word not in words:
-            raise AscentError(f"{path}: '{key}' names {what} '{word}', which is not there; {did_you_mean(word, list(words))}")
-
-    stages = {"base": None, **recipe.stages}
-    if "base" in recipe.stages:
-        raise AscentError(f"{path}: 'stages.base' is the name of the model before training; call the stage something else.")
-    known(recipe.base.model, config.models, "the model", "base.model")
-    for name, dataset in recipe.data.items():
-        known(dataset.corpus, config.corpora, "the corpus", f"data.{name}.corpus")
-        for each in compared_with(dataset.filters):
-            if each not in config.corpora:
-                words = [*config.corpora, *mteb_tasks()["tasks"], *mteb_tasks()["benchmarks"]]
-                known(each, words, "the corpus or task", f"data.{name}.filters")
-        if dataset.teacher:
-            known(dataset.teacher.model, config.models, "the model", f"data.{name}.filters")
-    names = {"stage": stages, "data set": recipe.data, "model": config.models}
-    graph = {}
-    for name, stage in recipe.stages.items():
-        graph[name] = set()
-        for key, what, named in stage.references():
-            known(named, names[what], f"the {what}", f"stages.{name}.{key}")
-            graph[name] |= {named} if what == "stage" else set()
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        raise AscentError(f"{path}: the stages go in a circle ({' <- '.join(error.args[1])}); change a 'from'.") from None
-    for stage in recipe.evaluate.stages:
-        known(stage, stages, "the stage", "evaluate.stages")
-    for name, task in recipe.evaluate.tasks.items():
-        known(task.corpus, config.corpora, "the corpus", f"evaluate.tasks.{name}.corpus")
-        for kind in getattr(task, "rank_by", {}):
-            known(kind, ["dense", *recipe.base.heads.per_token], "the score", f"evaluate.tasks.{name}.rank_by")
-    if recipe.evaluate.mteb_tasks or recipe.evaluate.benchmarks:
-        mteb = mteb_tasks()
-        for name in recipe.evaluate.mteb_tasks:
-            known(name, mteb["tasks"], "the task", "evaluate.mteb_tasks")
-        for name in recipe.evaluate.benchmarks:
-            known(name, mteb["benchmarks"], "the benchmark", "evaluate.benchmarks")
-    known(recipe.release.stage, recipe.evaluate.stages, "the evaluated stage", "release.stage")

@@ -1,0 +1,94 @@
+"""Checks of a recipe across its keys, section by section in the order of the file.
+
+A check raises AscentError at the first thing that is wrong.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from ..errors import AscentError, did_you_mean
+from ..settings.filters import compared_with
+from ..settings.recipe import Config, Recipe
+from .recipes import mteb_tasks
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The checks of one recipe. path: its file, which errors name."""
+
+    config: Config
+    recipe: Recipe
+    path: Path
+
+    def run(self) -> None:
+        """Check all sections."""
+        self.base()
+        self.data()
+        self.stages()
+        self.evaluation()
+        self.release()
+
+    def base(self) -> None:
+        """Check that the base model exists."""
+        self._known(self.recipe.base.model, self.config.models, "the model", "base.model")
+
+    def data(self) -> None:
+        """Check the corpora of data sets, and what their filters compare with and score by."""
+        mteb = mteb_tasks()
+        comparable = [*self.config.corpora, *mteb["tasks"], *mteb["benchmarks"]]
+        for name, dataset in self.recipe.data.items():
+            self._known(dataset.corpus, self.config.corpora, "the corpus", f"data.{name}.corpus")
+            for other in compared_with(dataset.filters):
+                self._known(other, comparable, "the corpus or task", f"data.{name}.filters")
+            if dataset.teacher:
+                self._known(dataset.teacher.model, self.config.models, "the model", f"data.{name}.filters")
+
+    def stages(self) -> None:
+        """Check the names that stages refer to, and that no stage depends on itself."""
+        if "base" in self.recipe.stages:
+            raise AscentError(f"{self.path}: 'stages.base' is the name of the model before training; rename the stage.")
+        names = {"stage": self._models, "data set": self.recipe.data, "model": self.config.models}
+        graph = {name: set() for name in self.recipe.stages}
+        for name, stage in self.recipe.stages.items():
+            for key, what, referred in stage.references():
+                self._known(referred, names[what], f"the {what}", f"stages.{name}.{key}")
+                if what == "stage":
+                    graph[name].add(referred)
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            circle = " <- ".join(error.args[1])
+            raise AscentError(f"{self.path}: the stages go in a circle ({circle}); change a 'from'.") from None
+
+    def evaluation(self) -> None:
+        """Check the evaluated stages, and the corpora, scores and names of tasks."""
+        evaluate, mteb = self.recipe.evaluate, mteb_tasks()
+        for stage in evaluate.stages:
+            self._known(stage, self._models, "the stage", "evaluate.stages")
+        for name, task in evaluate.tasks.items():
+            self._known(task.corpus, self.config.corpora, "the corpus", f"evaluate.tasks.{name}.corpus")
+            for score in getattr(task, "rank_by", {}):
+                scores = ["dense", *self.recipe.base.heads.per_token]
+                self._known(score, scores, "the score", f"evaluate.tasks.{name}.rank_by")
+        for name in evaluate.mteb_tasks:
+            self._known(name, mteb["tasks"], "the task", "evaluate.mteb_tasks")
+        for name in evaluate.benchmarks:
+            self._known(name, mteb["benchmarks"], "the benchmark", "evaluate.benchmarks")
+        if not (evaluate.tasks or evaluate.mteb_tasks or evaluate.benchmarks):
+            raise AscentError(f"{self.path}: 'evaluate' names no task; add tasks, mteb_tasks or benchmarks.")
+
+    def release(self) -> None:
+        """Check that the released stage is evaluated."""
+        self._known(self.recipe.release.stage, self.recipe.evaluate.stages, "the evaluated stage", "release.stage")
+
+    @property
+    def _models(self) -> list[str]:
+        return ["base", *self.recipe.stages]
+
+    def _known(self, word: str, words: Collection[str], what: str, key: str) -> None:
+        if word not in words:
+            raise AscentError(
+                f"{self.path}: '{key}' names {what} '{word}', which does not exist; {did_you_mean(word, list(words))}"
+            )
