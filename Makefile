@@ -20,7 +20,7 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 # By files, in the order that tests/conftest.py gives them; a worker that dies is not started again, or it would hang again.
 SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: demo plan test lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
+.PHONY: demo plan test test-fast lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
 
 demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
 	$(SNAKEMAKE) --config 'recipes=[demo]'
@@ -31,6 +31,9 @@ plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: to
 	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) $(if $(TRIAL),--trial '$(TRIAL)') --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)
 
 test: lint unit workflow slurm-test  ## all that CI runs
+
+test-fast: $(VENV)/.ready-dev  ## the tests that start no processes, while you edit
+	$(VENV)/bin/python -m pytest -m "not slow and not workflow and not slurm and not nightly" -n $(CORES) $(SPREAD)
 
 lint: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff check .

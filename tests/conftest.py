@@ -13,8 +13,12 @@ sys.dont_write_bytecode = True
 LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_pretraining_runs.py", "test_adapters.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
+    for item in items:
+        if "warm_python" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -210,6 +210,7 @@ def load(data, *, start: int = 0, workers: int = 0, rank: int = 0, world: int = 
     return list(Loader(data, data.schedule(), start=start, rank=rank, world=world, workers=workers, pin=False))
 
 
+@pytest.mark.usefixtures("warm_spawn")
 def test_workers_change_nothing_from_any_step_on(mixture):
     data = mixture(**SETTINGS["all"])
     schedule = data.schedule()
@@ -259,6 +260,7 @@ def test_signals_that_end_a_run_do_not_end_its_workers_and_a_lost_worker_is_one_
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("warm_spawn")
 def test_an_error_in_a_worker_is_one_sentence(mixture):
     data = mixture()
     schedule = data.schedule()
