@@ -14,7 +14,7 @@ import torch
 
 from ascent.losses import Embedded
 from ascent.losses.infonce import infonce
-from ascent.model.adapters import _from_four_bits, _to_four_bits
+from ascent.model.adapters.qlora import from_four_bits, to_four_bits
 from ascent.model.backbone import load_backbone
 from ascent.model.embedding_model import EmbeddingModel
 from ascent.settings.contrastive import Contrastive
@@ -124,9 +124,9 @@ def test_the_rounded_weights_are_those_that_qlora_computes_with(tiny_model):
     for plain in (False, True):
         backbone, _ = load_backbone(tiny_model, contract)
         before = backbone.encoder.layer[0].output.dense.weight.detach().clone()
-        _to_four_bits(backbone, "here")
+        to_four_bits(backbone, "here")
         if plain:
-            _from_four_bits(backbone)
+            from_four_bits(backbone)
             difference = (backbone.encoder.layer[0].output.dense.weight - before).abs().max()
             assert 0 < float(difference) < 0.1 * float(before.abs().max())
         model = EmbeddingModel(backbone, contract).cuda().eval()

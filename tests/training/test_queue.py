@@ -250,8 +250,8 @@ def test_sizes_of_matryoshka_and_the_margin_hold_for_the_queue():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"zero": 3}, "queue needs whole weights to copy, which zero: 3 spreads over the processes: take zero: 2 at most"),
-        ({"objective": "triplet"}, "queue has candidates for infonce, which no data set's objective names: leave it out"),
+        ({"zero": 3}, "queue copies whole weights, which zero: 3 partitions over the processes: set zero: 2 at most"),
+        ({"objective": "triplet"}, "queue has candidates for infonce, which no data set's objective names: remove it"),
         ({"queue": {"size": 0}}, "'queue.size' is 0, but "),
         ({"queue": {"momentum": 1.5}}, "'queue.momentum' is 1.5, but "),
     ],
