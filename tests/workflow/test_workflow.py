@@ -217,7 +217,7 @@ def test_texts_of_a_task_of_mteb_are_compared_with_training_s(finished):
 def test_a_comment_reruns_nothing(finished):
     with edited(recipe_of(finished), lambda text: f"# A word more.\n{text}# And another.\n"):
         assert finished.jobs() == set()
-    with edited(finished / "scripts/ascent/merge.py", lambda text: f"{text}# A word more.\n"):
+    with edited(finished / "scripts/ascent/training/stages/linear.py", lambda text: f"{text}# A word more.\n"):
         assert finished.jobs() == set()
 
 
