@@ -13,6 +13,7 @@ import pytest
 
 from ascent import settings
 from ascent.settings.base import Component, components
+from ascent.settings.training import Stage
 
 REPOSITORY = Path(__file__).parents[1]
 LIBRARY = REPOSITORY / "scripts" / "ascent"
@@ -98,6 +99,13 @@ def test_a_component_is_a_class_of_settings_and_a_file_of_its_name(kind):
     for name, component in components(kind).items():
         if "type" in component.model_fields:
             assert component.model_fields["type"].annotation == Literal[name]
+
+
+def test_every_kind_of_stage_has_a_rule_and_a_summary():
+    """The report asks for the summary after all training, too late to find it missing."""
+    for kind in components(Stage).values():
+        assert kind.summary is not Stage.summary
+        assert hasattr(kind, "rule")
 
 
 DOCUMENTS = [path for folder in (".", "docs", "config", "profiles/*") for path in REPOSITORY.glob(f"{folder}/*.md")]

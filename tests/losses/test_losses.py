@@ -32,10 +32,12 @@ from ascent.losses.margin_mse import margin_mse
 from ascent.losses.ring import excluded_columns
 from ascent.losses.spread_out import spread_out
 from ascent.losses.triplet import triplet
+from ascent.settings.base import components
 from ascent.settings.contrastive import Contrastive
+from ascent.settings.losses import Loss
 from ascent.settings.model import Contract
 from ascent.training.objective import load_objectives, mixed
-from support import reference_losses
+from support import gradient_cases, reference_losses
 
 ROWS, DIMENSION, TEMPERATURE = 6, 5, 0.1
 
@@ -310,6 +312,12 @@ LOSSES = {
     "distill_kl": (distill_kl, {"temperature": 0.3, "teacher_temperature": 2.0}),
     "triplet by cosine": (triplet, {"margin": 0.5, "distance": "cosine"}),
 }
+
+
+def test_every_loss_is_compared_with_its_formula():
+    """cosine above, with that of sentence-transformers; m3 in model/test_token_outputs.py."""
+    assert {loss.__name__ for loss, _ in LOSSES.values()} | {"cosine", "m3"} == components(Loss).keys()
+    assert {name for name, _ in gradient_cases.LOSSES.values()} | {"cosine"} == components(Loss).keys()
 
 
 def ragged(queries: torch.Tensor, documents: torch.Tensor) -> Embedded:

@@ -86,7 +86,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         ),
         (Contrastive, TRAIN | {"seed": -1}, "'seed' is -1, but it should be greater than or equal to 0."),
         (Contrastive, TRAIN | {"warmup": 1.5}, "'warmup' is 1.5, but it should be less than or equal to 1."),
-        (Contrastive, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a valid integer"),
+        (Contrastive, TRAIN | {"batch_size": "many"}, "'batch_size' is 'many', but it should be a whole number"),
         (Contrastive, TRAIN | {"objective": "infonse"}, "unknown key 'objective.infonse'; did you mean 'infonce'?"),
         (Contrastive, TRAIN | {"objective": {"zzz": {}}}, "unknown key 'objective.zzz'; known are: "),
         (

@@ -87,9 +87,12 @@ class Dataset(CorpusRows):
             return given
         length = {side: given[f"{side}_characters"] for side in ("query", "positive") if f"{side}_characters" in given}
         against, score = given.get("decontaminate"), {"teacher": given.get("teacher"), "min": given.get("min_score")}
-        filters = given.get("filters") or ["clean", "empty", {"length": length} if length else "length", "duplicate"]
+        score = {key: value for key, value in score.items() if value is not None}
+        filters = ["clean", "empty", {"length": length} if length else "length", "duplicate"]
+        if isinstance(listed := given.get("filters"), list) and listed:
+            filters = [*([{"length": length}] if length else []), *listed]
         filters = [*filters, *([{"contamination": {"against": against}}] if against else [])]
-        filters = [*filters, *([{"score": score}] if score["teacher"] is not None or score["min"] is not None else [])]
+        filters = [*filters, *([{"score": score}] if score else [])]
         words = f"{', '.join(keys)} {'are settings' if len(keys) > 1 else 'is a setting'} of filters now"
         raise ValueError(f"{words}; write filters: {as_written(filters)}")
 

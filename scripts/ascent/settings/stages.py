@@ -44,7 +44,7 @@ def _with_type(stage: Any) -> Any:
         raise ValueError(f"method: {stage['method']} is no longer how a stage says its kind: write type: {stage['method']}")
     objective = stage.get("objective")
     for name in objective if isinstance(objective, dict) else [objective]:
-        if name in components(PretrainingObjective):
+        if isinstance(name, str) and name in components(PretrainingObjective):
             raise ValueError(f"the objective {name} belongs to another kind of stage: add type: pretraining")
     return {"type": Contrastive.component(), **stage}
 

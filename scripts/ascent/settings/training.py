@@ -30,7 +30,7 @@ class Stage(Component):
     """Prompts of this stage. Default: the parents'."""
 
     rule: ClassVar[Any]
-    """The name of the rule that makes it, a class attribute or a property."""
+    """Which rule makes it: train_<rule>, or merge_stages for `merge`. A class attribute or a property."""
 
     @property
     def summary(self) -> str:
@@ -90,6 +90,8 @@ class DataShare(Settings):
 
 def datasets_by_name(data: Any) -> Any:
     """Take a list of data sets for a map to their defaults."""
+    if isinstance(data, str):
+        raise ValueError(f"is a list of names: write [{data}]")
     if isinstance(data, list) and all(isinstance(name, str) for name in data):
         if repeated := [name for name in data if data.count(name) > 1]:
             raise ValueError(f"names '{repeated[0]}' more than once: name it once, and set weight to take more of its rows")

@@ -34,6 +34,8 @@ def dump(settings: BaseModel) -> str:
 # Pydantic's error types for a value of the wrong shape, and the right shape in words.
 _SHAPES = {"list_type": "a list", "tuple_type": "a list", "dict_type": "a map"}
 _SHAPES |= dict.fromkeys(("model_type", "model_attributes_type"), "a map of settings")
+_SHAPES |= dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number")
+_SHAPES |= dict.fromkeys(("float_type", "float_parsing"), "a number") | {"string_type": "text"}
 
 
 def _error_message(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
