@@ -206,7 +206,7 @@ def test_a_wrong_checksum_is_one_clear_line(fresh):
     fresh.config.write_text(yaml.safe_dump(config))
     done = fresh.build("results/corpora/similar/pairs.parquet")
     one_clear_line(
-        done, r"^\s*error: similar\.tsv: its SHA-256 is [0-9a-f]{64}, but 0{64} is pinned; restore the file or pin anew"
+        done, r"^\s*error: similar\.tsv: its SHA-256 is [0-9a-f]{64}, but 0{64} is pinned; restore the file or pin this"
     )
     assert not (fresh / "resources/corpora/similar").exists()
 
