@@ -10,7 +10,7 @@ LOCKS = {"ascent.yaml": ("ascent.txt", "torch.txt"), "gpu.yaml": ("gpu.txt",)}
 
 
 def environment_text(folder: Path, name: str) -> str:
-    """Return an environment file with its pip part made anew; what stands above is written by hand and kept.
+    """Return an environment file with a new pip part; what stands above it is written by hand and kept.
 
     The packages are listed, not read with `-r`: Snakemake copies the file elsewhere before conda reads it. conda gives the list
     to one run of pip, which wants a hash for every package or for none: where one lacks it, all are listed without.

@@ -1,4 +1,4 @@
-"""The whole Snakefile on the small recipe: what it makes, and what it makes anew after an edit."""
+"""The whole Snakefile on the small recipe: what it makes, and what it re-runs after an edit."""
 
 import csv
 import re
@@ -117,7 +117,7 @@ def test_mined_negatives_are_no_answers(finished):
         assert not answers[query] & set(negatives)
 
 
-# ---------------------------------------------------------------- what is made anew
+# ---------------------------------------------------------------- what re-runs
 
 
 def test_nothing_is_left_to_do(finished):
@@ -179,7 +179,7 @@ def test_a_prompt_reruns_its_stage_s_tokens(finished):
         }
 
 
-def test_how_a_data_set_is_used_tokenises_nothing_anew(finished):
+def test_how_a_data_set_is_used_re_runs_no_tokenising(finished):
     def change(text: str) -> str:
         head, tail = text.split("  finetune:\n", 1)
         return f"{head}  finetune:\n{tail.replace('data: [questions]', 'data: {questions: {loss_weight: 2}}', 1)}"
