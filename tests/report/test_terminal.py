@@ -241,3 +241,14 @@ def test_times(seconds, text):
 def test_a_reason_names_few_files_and_is_short():
     assert _reason("Missing output files: a, b, c, d; Forced") == "Missing output files: a, b and 2 more; Forced"
     assert len(_reason("Params have changed since last execution: " + "word " * 500)) <= 200
+
+
+def test_a_fault_of_the_display_is_told_once_and_hides_nothing(display, monkeypatch):
+
+    def broken(record: logging.LogRecord) -> None:
+        raise KeyError("stats")
+
+    monkeypatch.setattr(display, "tell", broken)
+    texts = [tell(display, text) for text in ("first", "second")]
+    assert texts[0].count("as Snakemake: first") == texts[1].count("as Snakemake: second") == 1
+    assert [text.count("the display failed (KeyError: 'stats')") for text in texts] == [1, 0]

@@ -86,6 +86,7 @@ class RunDisplay(logging.Handler):
         self.rules: dict[str, Rule] = {}
         self.failed: dict[str, None] = {}
         self.held: list[logging.LogRecord] = []
+        self.faults: set[str] = set()
         self.cancelled = False
         self.done = self.total = 0
         self.begun = time.time()
@@ -96,9 +97,13 @@ class RunDisplay(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.tell(record)
-        except Exception:
-            # A fault of the display must hide nothing that was to be told.
+        except Exception as error:
+            # A fault of the display must hide nothing, neither what was to be told nor itself.
             self.default.emit(record)
+            fault = f"the display failed ({type(error).__name__}: {error}); Snakemake's own lines stand where it does"
+            if fault not in self.faults:
+                self.faults.add(fault)
+                print(fault, file=self.default.stream, flush=True)
 
     def tell(self, record: logging.LogRecord) -> None:
         """Put one record into words."""
