@@ -185,6 +185,7 @@ class Cluster:
     def _refuse_another(self) -> None:
         if self.folder.exists() and any(self.folder.iterdir()):
             raise ClusterError(f"{self.folder}: is not empty; give another folder")
+        self._clear_dead()
         for link in (ETC / name for name in LINKS):
             if link.is_symlink():
                 raise ClusterError(f"{link}: leads to {link.readlink()}; end that cluster first: {__file__} stop FOLDER")
@@ -197,6 +198,14 @@ class Cluster:
                     taken.bind(("127.0.0.1", port))
                 except OSError:
                     raise ClusterError(f"port {port}, for {name}: another program listens there; end it first") from None
+
+    def _clear_dead(self) -> None:
+        """Take away what a cluster of these tests left outside its folder when it was killed with all its daemons."""
+        link = ETC / "slurm.conf"
+        if link.is_symlink() and HOSTS_LINE in HOSTS.read_text():
+            other = Cluster(link.readlink().parent.parent)
+            if not any(other._running(name) for name in PORTS):
+                other.stop()
 
     def _start_munged(self) -> None:
         (self.folder / "etc/munge.key").write_bytes(os.urandom(128))
