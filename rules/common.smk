@@ -7,6 +7,7 @@ from scripts.ascent.errors import AscentError
 from scripts.ascent.layout import *
 from scripts.ascent.recipes.loading import load_recipes
 from scripts.ascent.recipes.step_settings import settings_files
+from scripts.ascent.settings.filters import compared_with
 
 try:
     recipes = load_recipes(config)
@@ -74,7 +75,9 @@ def tables_of(names):
 
 def tables_against(step):
     """The corpora and tasks that the filters of a data set's step compare with."""
-    return lambda wildcards: tables_of(recipes.steps_by_key[wildcards.key].settings[step].against)
+    return lambda wildcards: tables_of(
+        compared_with(recipes.steps_by_key[wildcards.key].settings[step].filters)
+    )
 
 
 def teacher_model(wildcards):

@@ -60,14 +60,14 @@ def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
         for stage, settings in recipe.stages.items():
             contract = loaded.contract(name, stage)
             for key, problem in settings.problems(recipe.base, recipe.data, contract):
-                raise AscentError(f"{loaded._path(name)}: 'stages.{stage}.{key}' {problem}.")
+                raise AscentError(f"{loaded.path(name)}: 'stages.{stage}.{key}' {problem}.")
         _check_soft_tokens(loaded, name)
     return loaded
 
 
 def _check_soft_tokens(loaded: Recipes, name: str) -> None:
     """Reject prompts with soft tokens that the base does not have."""
-    recipe, path = loaded.recipes[name], loaded._path(name)
+    recipe, path = loaded.recipes[name], loaded.path(name)
 
     def used(*prompts: str) -> set[str]:
         return set(re.findall(SOFT_TOKEN.format(r"\d+"), "".join(prompts)))

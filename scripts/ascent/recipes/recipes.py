@@ -105,7 +105,7 @@ class Recipes:
         first, *others = [self.contract(recipe, parent) for parent in settings.parents]
         if any(other != first for other in others):
             raise AscentError(
-                f"{self._path(recipe)}: the parents of stage '{stage}' ({', '.join(settings.parents)}) have different "
+                f"{self.path(recipe)}: the parents of stage '{stage}' ({', '.join(settings.parents)}) have different "
                 "prompts; give the stage its own prompts."
             )
         return first
@@ -139,7 +139,7 @@ class Recipes:
             settings = TaskSettings(name=name, **part)
             if tasks.setdefault(name, settings) != settings:
                 raise AscentError(
-                    f"{self._path(recipe)}: 'evaluate' names the task '{name}' twice with different parts; "
+                    f"{self.path(recipe)}: 'evaluate' names the task '{name}' twice with different parts; "
                     "split the benchmarks into two recipes, or rename the local task."
                 )
         return tasks
@@ -196,9 +196,10 @@ class Recipes:
     def options(self, recipe: str) -> str:
         """Return what follows --config on a command line that builds a recipe as it is here."""
         trial = self.config.trial
-        words = [f"recipes=[{self._path(recipe).stem}]"]
+        words = [f"recipes=[{self.path(recipe).stem}]"]
         words += [f"trial={json.dumps(trial.model_dump(mode='json', exclude_defaults=True))}"] if trial else []
         return shlex.join(words)
 
-    def _path(self, recipe: str) -> Path:
+    def path(self, recipe: str) -> Path:
+        """Return a recipe's file."""
         return Path(self.config.recipe_folder) / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"

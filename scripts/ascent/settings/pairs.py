@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from .base import Count, Settings, Split, as_written
 from .evaluation import TaskType
-from .filters import AnyFilter, compared_with
+from .filters import AnyFilter
 from .model import Backbone
 
 
@@ -32,11 +32,6 @@ class Preparation(CorpusRows):
     filters: list[AnyFilter]
     """The filters, in order."""
 
-    @property
-    def against(self) -> list[str]:
-        """The corpora and tasks whose rows these filters need."""
-        return compared_with(self.filters)
-
 
 class Filtering(Settings):
     """filtering.yaml: the filters from the first that needs scores on."""
@@ -45,11 +40,6 @@ class Filtering(Settings):
     """As in preparation.yaml."""
     filters: list[AnyFilter]
     """The filters, in order."""
-
-    @property
-    def against(self) -> list[str]:
-        """The corpora and tasks whose rows these filters need."""
-        return compared_with(self.filters)
 
 
 class Scoring(Settings):
