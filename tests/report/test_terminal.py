@@ -227,7 +227,7 @@ def test_jobs_that_the_user_stopped_are_no_errors(display):
     text = tell(display, "Error in rule train, jobid: 3", logging.ERROR, **fields)
     assert re.fullmatch(r"\d\d:\d\d:\d\d stop  train\n", text)
     assert tell(display, "Complete log(s): x.log") == (
-        "stopped, 0 of 0 jobs are done; the same command goes on\nSnakemake's own log: x.log\n"
+        "stopped, 0 of 0 jobs are done; re-run the same command to resume\nSnakemake's own log: x.log\n"
     )
 
 

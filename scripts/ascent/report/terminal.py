@@ -221,7 +221,7 @@ class RunDisplay(logging.Handler):
                 self._print(*(self.ending if TARGET in self.rules else []))
             self._stop()
             if self.cancelled:
-                self._print(f"stopped, {self.done} of {self.total} jobs are done; the same command goes on", style="bold")
+                self._print(f"stopped, {self.done} of {self.total} jobs are done; re-run the same command to resume", style="bold")
             self._print(f"Snakemake's own log: {text.split(':', 1)[1].strip()}")
         elif found := re.match(r"Trying to restart job (\d+)\.", text):
             job = self.jobs.get(int(found[1]))
