@@ -1,7 +1,6 @@
 import gzip
 import json
 import math
-import random
 import subprocess
 import sys
 from collections import Counter
@@ -17,31 +16,28 @@ from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.pairs.table import read_documents, read_pairs
 from ascent.pairs.text import text_id
-from ascent.settings.corpora import Reading
-from ascent.settings.validation import check
+from support.corpora import corpus, texts
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "normalise_corpus.py"
-
-
-def corpus(reader="table", **settings) -> Reading:
-    return check(Reading, {"reader": {"type": reader, **settings}, "language": "eng-Latn"}, "the.yaml")
 
 
 def table(folder, file="train.jsonl", **settings):
     return normalise("insurance", corpus(pairs={"train": [file]}, **settings), folder)
 
 
-def texts(pairs, *columns):
-    return list(pairs.select(*(columns or ("query", "positive"))).iter_rows())
-
-
 ROWS = [("What is  term life?", "Cover for a time."), ("Say “when”", 'A "quoted", text'), ("三 年", "是的\n")]
+
+
 READ = [("What is term life?", "Cover for a time."), ("Say “when”", 'A "quoted", text'), ("三 年", "是的")]
+
+
 CSV = (
     "query,positive\nWhat is  term life?,Cover for a time.\n"
     'Say “when”,"A ""quoted"", text"\n'
     '三 年,"是的\n"\n'  # a cell may hold a line's end
 )
+
+
 TSV = '\ufeffquery\tpositive\r\nWhat is  term life?\tCover for a time.\r\nSay “when”\tA "quoted", text\r\n三 年\t是的'
 
 
@@ -141,6 +137,8 @@ def test_a_bad_row_is_set_aside_and_counted(tmp_path, row, reason):
 
 
 SCORED = {"query": "q", "positive": ["p", "r"], "neg": ["n", "", "m"], "pos_scores": [9, 8.5], "neg_scores": [-1, 0, "2.5"]}
+
+
 SCORES = {"negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores"]}
 
 
@@ -266,133 +264,6 @@ def test_a_missing_file_is_named_with_the_nearest(tmp_path):
     (tmp_path / "train.jsonl").write_bytes(GOOD)
     with pytest.raises(AscentError, match="no file 'trian.jsonl'; did you mean 'train.jsonl'"):
         table(tmp_path, "trian.jsonl")
-
-
-# ------------------------------------------------------------------ insuranceqa
-
-
-@pytest.fixture
-def insuranceqa(tmp_path):
-    draw = random.Random(1)
-    answers = {str(i): {"en": f"Answer  {i}.", "zh": f"答案 {i}"} for i in range(1, 301)}
-
-    def questions(split, count):
-        return {
-            str(i): {
-                "en": f"{split} question {i}?",
-                "zh": f"{split} 问题 {i}?",
-                "domain": draw.choice(["auto-insurance", "life-insurance"]),
-                "answers": draw.sample(list(answers), draw.randint(1, 3)),
-                "negatives": draw.sample(list(answers), 200),
-            }
-            for i in range(count)
-        }
-
-    parts = {"train": questions("train", 90), "valid": questions("valid", 40), "test": questions("test", 40)}
-    for name, content in (parts | {"answers": answers}).items():
-        (tmp_path / f"{name}.json.gz").write_bytes(gzip.compress(json.dumps(content).encode()))
-    return tmp_path, parts, answers
-
-
-def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
-    folder, parts, answers = insuranceqa
-    settings = corpus("insuranceqa", slice={"train": 50, "test": 20, "validation": 20, "pool": 100, "seed": 0})
-    pairs, documents, audit = normalise("insurance", settings, folder)
-
-    # The recipe of the slice, word for word, with the global random state.
-    random.seed(0)
-    questions = random.sample(sorted(parts["test"]), 20)
-    pool = sorted({a for q in questions for a in parts["test"][q]["answers"]})
-    others = [a for a in answers if a not in set(pool)]
-    random.shuffle(others)
-    pool = pool + others[: 100 - len(pool)]
-    training = random.sample(sorted(parts["train"]), 50)
-
-    def rows(split, task="retrieval"):
-        return [r for r in pairs.iter_rows(named=True) if (r["split"], r["task"]) == (split, task)]
-
-    assert [(r["query"], r["positive"]) for r in rows("train")] == [
-        (f"train question {q}?", f"Answer {parts['train'][q]['answers'][0]}.") for q in training
-    ]
-    assert [(r["query"], r["positive"]) for r in rows("test")] == [
-        (f"test question {q}?", f"Answer {a}.") for q in questions for a in parts["test"][q]["answers"]
-    ]
-    assert [r["text"] for r in documents.iter_rows(named=True) if r["split"] == "test"] == [f"Answer {a}." for a in pool]
-    assert rows("test")[0]["negatives"] == [f"Answer {a}." for a in parts["test"][questions[0]]["negatives"][:20]]
-    assert rows("train")[0]["negatives"] == []
-    assert [(r["query"], r["positive"]) for r in rows("train", "classification")] == [
-        (f"train question {q}?", parts["train"][q]["domain"]) for q in training
-    ]
-    # The validation slice draws like the test slice: equal parts and seed give equal question numbers.
-    assert [r["query"] for r in rows("validation", "classification")] == [f"valid question {q}?" for q in questions]
-    assert audit["documents"] == {
-        "test": 100,
-        "train": len({r["positive"] for r in rows("train")}),
-        "validation": 100,
-    }
-
-
-def test_without_a_slice_everything_is_read_in_either_language(insuranceqa):
-    folder, parts, answers = insuranceqa
-    pairs, _, audit = normalise("insurance", corpus("insuranceqa", language="zh"), folder)
-    assert audit["pairs"]["train retrieval"] == 90
-    assert audit["pairs"]["test retrieval"] == sum(len(q["answers"]) for q in parts["test"].values())
-    assert audit["documents"]["test"] == len(answers)
-    assert pairs["query"][0] == "train 问题 0?"
-
-
-def test_a_slice_that_is_too_large_is_refused(insuranceqa):
-    settings = corpus("insuranceqa", slice={"train": 91, "test": 20, "validation": 20})
-    with pytest.raises(AscentError, match="`slice.train` is 91, but there are 90 questions"):
-        normalise("insurance", settings, insuranceqa[0])
-
-
-def test_a_broken_part_is_named(insuranceqa):
-    folder = insuranceqa[0]
-    path = folder / "valid.json.gz"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(AscentError, match="valid.json.gz: not a complete JSON file"):
-        normalise("insurance", corpus("insuranceqa"), folder)
-    path.unlink()
-    with pytest.raises(AscentError, match="valid.json.gz: no such file"):
-        normalise("insurance", corpus("insuranceqa"), folder)
-
-
-# ------------------------------------------------------------------ similarity
-
-
-def test_a_list_of_scored_pairs(tmp_path):
-    (tmp_path / "scores.txt").write_text("# Word 1\tWord 2\tScore\nold\tnew\t1.58\r\ncat\tdog\tnan\nlone\nhot\twarm\t9\n")
-    pairs, documents, audit = normalise("words", corpus("similarity", scores="scores.txt"), tmp_path)
-    assert texts(pairs, "query", "positive", "label", "task", "split") == [
-        ("old", "new", 1.58, "sts", "test"),
-        ("hot", "warm", 9.0, "sts", "test"),
-    ]
-    assert documents.is_empty()
-    assert audit["set_aside"] == {"no second text": 1, "score is not a finite number": 1}
-    assert audit["examples"] == {
-        "no second text": ["scores.txt:4"],
-        "score is not a finite number": ["scores.txt:3"],
-    }
-
-
-def test_a_matrix_of_scores_gives_each_pair_once(tmp_path):
-    (tmp_path / "texts.cor").write_bytes("café\nb\nc".encode("latin-1"))
-    (tmp_path / "matrix.txt").write_text("1\t.2\t.3\n0\t1\t.4\n0\t0\t1\n")
-    settings = corpus("similarity", scores="matrix.txt", texts="texts.cor", encoding="latin-1")
-    pairs = normalise("lee", settings, tmp_path)[0]
-    assert texts(pairs, "query", "positive", "label") == [
-        ("café", "b", 0.2),
-        ("café", "c", 0.3),
-        ("b", "c", 0.4),
-    ]
-
-    pairs, _, audit = normalise("lee", corpus("similarity", scores="matrix.txt", texts="texts.cor"), tmp_path)
-    assert len(pairs) == 1 and audit["set_aside"] == {"first text is not valid UTF-8": 2}
-
-    (tmp_path / "matrix.txt").write_text("1\t.2\n0\t1\n")
-    with pytest.raises(AscentError, match=r"matrix.txt: has 2 rows of \[2\] scores for the 3 texts of texts.cor"):
-        normalise("lee", settings, tmp_path)
 
 
 # ------------------------------------------------------------------ the command

@@ -1,122 +1,27 @@
 """A plan's tokens against those that the steps embed, its warnings, its errors, and its command line."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
-import yaml
 from transformers import AutoTokenizer
 
 from ascent import layout
-from ascent.corpora.normalise import normalise
-from ascent.errors import AscentError
 from ascent.files import read_yaml
-from ascent.model.shape import Shape
-from ascent.pairs.table import pair_frame, read_pairs, write_documents, write_pairs
-from ascent.planning import gpus, plan
-from ascent.planning.fit import remedies
-from ascent.planning.gpus import GPUS, Gpu, Machine, amount
-from ascent.planning.plan import make_plan
-from ascent.planning.token_counts import SAMPLE, TokenCounter
+from ascent.pairs.table import pair_frame, read_pairs, write_pairs
+from ascent.planning.gpus import Machine
 from ascent.recipes.dataset_steps import dataset_steps
 from ascent.recipes.loading import load_recipes
-from ascent.settings.contrastive import Contrastive, Queue
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
-from support.small_recipe import ROOT, make_workspace
-from support.workflow_copy import Copy, data_path
-
-# 7 G parameters.
-LARGE = Shape(
-    parameters=7_000_000_000,
-    matrices=6_500_000_000,
-    layers=32,
-    width=4096,
-    queries=4096,
-    keys=1024,
-    inner=14336,
-    gated=True,
-    rms=True,
-    normed_heads=False,
-)
-
-
-@pytest.fixture(scope="module")
-def workspace(training_rows, tmp_path_factory):
-    """The small recipe's folder with what a plan reads: the model, the corpora, the rows of the data set."""
-    folder = tmp_path_factory.mktemp("plan")
-    recipes = load_recipes(read_yaml(make_workspace(folder)))
-    (folder / "resources" / "models").mkdir(parents=True)
-    (folder / "resources" / "models" / "tiny").symlink_to(folder / "model")
-    for name, corpus in recipes.config.corpora.items():
-        pairs, documents, _ = normalise(name, corpus, folder / "data")
-        if name == "similar":  # which the tests also rerank
-            pairs = pl.concat([pairs, pair_frame([replace(row, split="test") for row in training_rows], name, "eng-Latn")])
-        write_pairs(folder / f"results/corpora/{name}/pairs.parquet", pairs)
-        write_documents(folder / f"results/corpora/{name}/documents.parquet", documents)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def base(workspace):
-    """The small recipe's base model."""
-    from ascent.model.saving import save_new
-
-    (workspace / "base").mkdir()
-    save_new(workspace / "model", Contract(max_tokens=32), {}, workspace / "base")
-    return workspace / "base"
-
-
-@pytest.fixture
-def recipe(workspace, monkeypatch):
-    """Make a plan of the small recipe, its YAML changed."""
-    monkeypatch.chdir(workspace)
-
-    def planned(change=lambda recipe: None, **machine):
-        values = yaml.safe_load((workspace / "small.yaml").read_text())
-        change(values)
-        (workspace / "changed.yaml").write_text(yaml.safe_dump(values))
-        config = read_yaml(workspace / "config.yaml") | {"recipes": ["changed"]}
-        return make_plan(load_recipes(config, "config.yaml"), "changed", Machine(**machine))
-
-    return planned
+from support.workflow_copy import data_path
 
 
 def job(found, rule: str, what: str):
     (one,) = [job for job in found.jobs if (job.rule, job.what) == (rule, what)]
     return one
-
-
-# ---------------------------------------------------------------- tokens
-
-
-def test_tokens_of_every_text_are_those_of_transformers(tiny_resource, corpus_rows):
-    texts = [row["positive"] for row in corpus_rows]
-    assert len(texts) <= SAMPLE
-    found = TokenCounter(tiny_resource, 32).count(pl.Series(texts), "question: ")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_resource)
-    lengths = [len(ids) for ids in tokenizer([f"question: {t}" for t in texts], truncation=True, max_length=32)["input_ids"]]
-    assert (found.texts, found.tokens) == (len(texts), sum(lengths))
-    assert found.squares == sum(length**2 for length in lengths)
-
-
-def test_a_sample_stands_for_all(tiny_resource, corpus_rows):
-    texts = pl.Series([row["positive"] for row in corpus_rows] * 12)
-    counter = TokenCounter(tiny_resource, 512)
-    exact = sum(
-        counter.count(part, "").tokens for part in (texts[start : start + SAMPLE] for start in range(0, len(texts), SAMPLE))
-    )
-    found = counter.count(texts, "")
-    assert found.texts == len(texts) > SAMPLE
-    assert found.tokens == pytest.approx(exact, rel=0.1)
-    assert found.tokens != exact  # a sample it is
-    assert found == counter.count(texts, "")
 
 
 @pytest.mark.parametrize("mined", [False, True])
@@ -343,130 +248,3 @@ def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
 def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
     found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
     assert "Not counted: 13 mteb tasks, because their data come from a hub." in found.notes
-
-
-# ---------------------------------------------------------------- warnings
-
-
-@pytest.fixture
-def large(recipe, monkeypatch):
-    """Plans of the small recipe with a model of 7 G parameters."""
-    monkeypatch.setattr(plan, "read_shape", lambda folder: LARGE)
-
-    def planned(**settings):
-        return recipe(lambda values: values["stages"]["contrastive"].update(settings), gpus=8)
-
-    return planned
-
-
-def test_a_stage_that_does_not_fit_is_warned_of_with_a_remedy(large):
-    found = large(zero=1)
-    sizes = {zero: amount(memory.total, "B") for zero, memory in found.memory["contrastive"].items()}
-    (warning,) = [text for text in found.warnings if "'contrastive'" in text]
-    assert warning == (
-        f"stage 'contrastive' needs {sizes[1]} per GPU at zero: 1, the h100 has 80 GB; set zero: 2 to need {sizes[2]}."
-    )
-    assert found.memory["contrastive"][2].total < 80e9 < found.memory["contrastive"][1].total
-
-
-def test_what_is_offloaded_is_told_by_node(large):
-    found = large(zero=2, offload_optimizer="cpu")
-    # 8 bytes of moments, 4 of weights and 4 of gradients for each parameter, spread over the node.
-    assert "Stage contrastive offloads 112 GB to each node's memory or files." in found.notes
-
-
-def test_a_stage_that_fits_is_not_warned_of(large):
-    assert [text for text in large(zero=3).warnings if "'contrastive'" in text] == []
-
-
-def test_a_stage_that_no_setting_makes_fit_says_so(large, monkeypatch):
-    monkeypatch.setitem(GPUS, "h100", Gpu(bfloat16=1e12, float32=1e12, memory=4e9))
-    assert "no setting makes it fit: use more GPUs" in "".join(large(zero=1).warnings)
-
-
-def test_remedies_are_settings_that_the_recipe_accepts():
-    stage = Contrastive(objective="infonce", data=["a"], zero=2, mini_batch_tokens=1000)
-    changes = remedies(stage, 128)
-    assert changes[0] == {"zero": 3}
-    assert {"mini_batch_tokens": 250} in changes
-    for change in changes:
-        Contrastive.model_validate(stage.model_dump(by_alias=True) | change)
-    with_queue = stage.model_copy(update={"queue": Queue()})
-    for change in remedies(with_queue, 128):
-        Contrastive.model_validate(with_queue.model_dump(by_alias=True) | change)
-
-
-def test_a_batch_that_processes_cannot_share_is_warned_of(recipe):
-    found = recipe(gpus=8, nodes=5)  # 32 queries on 40 processes
-    assert any("ends with a batch of 8 rows (200 in batches of 32), which 40 processes cannot share" in w for w in found.warnings)
-
-
-def test_an_unknown_gpu_is_refused():
-    with pytest.raises(AscentError, match=r"unknown GPU 'h1000'; did you mean 'h100'\?"):
-        Machine(name="h1000")
-    for wrong in ({"gpus": 0}, {"nodes": -1}, {"utilisation": 0}, {"utilisation": 40}):
-        with pytest.raises(AscentError, match="set"):
-            Machine(**wrong)
-    assert set(gpus.GPUS) == {"a100-40", "a100-80", "h100", "h200", "b200", "l40s", "a10g"}
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (18.24e9, "18.2 GB"), (4.1e15, "4.1 PB"), (1e27, "1e+06 ZB")]
-)
-def test_amounts(value, text):
-    assert amount(value, "B") == text
-
-
-# ---------------------------------------------------------------- the command line
-
-
-def run(folder: Path, *arguments: str, code: str = "") -> subprocess.CompletedProcess:
-    script = code or str(ROOT / "scripts" / "plan_recipe.py")
-    command = [sys.executable, *(["-c"] if code else []), script, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
-def test_the_command_prints_a_plan_without_heavy_imports(workspace):
-    code = (
-        f"import sys, runpy; sys.path.insert(0, {str(ROOT / 'scripts')!r}); "
-        f"sys.argv = ['plan', '--configfile', 'config.yaml', '--recipe', 'small', '--gpu', 'a10g', '--gpus', '2']\n"
-        f"try:\n    runpy.run_path({str(ROOT / 'scripts' / 'plan_recipe.py')!r}, run_name='__main__')\n"
-        "except SystemExit as end:\n    assert not end.code\n"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
-    )
-    done = run(workspace, code=code)
-    assert done.returncode == 0, done.stderr
-    modules = set(done.stderr.split())
-    assert {"tokenizers", "safetensors", "ascent"} <= modules
-    assert modules & {"torch", "transformers", "datasets", "mteb", "deepspeed", "sentence_transformers", "faiss"} == set()
-    lines = done.stdout.splitlines()
-    assert max(map(len, lines)) <= 130
-    assert "2 x a10g (nodes: 1): 24 GB and 70 TFLOP/s in bfloat16 each, 40% of it assumed" in lines[0]
-    assert re.search(
-        r"^train_finetune +finetune +1 +600 +[\d.]+ k +[\d.]+ [MG]FLOP +< 0.01 +[\d.]+ GB$", done.stdout, re.MULTILINE
-    )
-    assert re.search(r"^finetune +[\d.]+ GB\* +[\d.]+ GB +[\d.]+ GB +[\d.]+ GB$", done.stdout, re.MULTILINE)
-
-
-def test_an_unknown_recipe_is_one_clear_line(workspace):
-    done = run(workspace, "--configfile", "config.yaml", "--recipe", "smal")
-    assert done.returncode == 1
-    assert done.stderr == "error: configuration: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
-
-
-@pytest.mark.workflow
-def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
-    copy = Copy(tmp_path / "ascent", make_workspace(tmp_path))
-    arguments = ("--configfile", str(copy.config), "--recipe", "small")
-    done = run(copy.folder, *arguments)
-    prepared = data_path(layout.PREPARED, copy.config)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith(f"error: resources/models/tiny, {prepared}, results/corpora/")
-    command = done.stderr.split("snakemake ")[1].replace("'", "").split()
-    assert command[:2] == ["--cores", "1"]
-    made = copy.build(*command[2:], HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"))
-    assert made.returncode == 0, made.stdout
-    done = run(copy.folder, *arguments)
-    assert done.returncode == 0, done.stderr
-    assert f"rows of {prepared}" in done.stdout
-    assert not (copy / "results/small").exists()  # no step on a GPU was needed

@@ -1,6 +1,6 @@
-"""Recipes, loaded and checked as a whole.
+"""Recipes as rules and other modules ask for them.
 
-Nothing here imports torch or touches a network: every cluster job parses the workflow again.
+Nothing here imports torch or uses a network: every cluster job parses the workflow again.
 """
 
 import json
@@ -33,7 +33,7 @@ def mteb_tasks() -> dict:
 
 @dataclass(frozen=True)
 class Recipes:
-    """The configuration and its recipes. All that other parts ask of them is asked here."""
+    """The configuration and its recipes, with everything that other parts of the workflow ask of them."""
 
     config: Config
     recipes: dict[str, Recipe]
@@ -53,7 +53,7 @@ class Recipes:
 
     @cached_property
     def steps_by_key(self) -> dict[str, DatasetSteps]:
-        """The steps of all data sets, by the names of the folders of their results."""
+        """The steps of all data sets, by the names of their result folders."""
         return {key: steps for steps in self.all_steps for key in steps.keys.values()}
 
     @cached_property
@@ -65,7 +65,7 @@ class Recipes:
         }
 
     def _with_tasks(self, dataset: Dataset) -> Dataset:
-        """Return a data set whose filters name the tasks of a benchmark in its place."""
+        """Return the data set with each benchmark that its filters name replaced by the benchmark's tasks."""
         corpora, benchmarks = self.config.corpora, mteb_tasks()["benchmarks"]
         filters = []
         for each in dataset.filters:
@@ -78,7 +78,7 @@ class Recipes:
         return dataset.model_copy(update={"filters": filters})
 
     def source_files(self, kind: str, name: str) -> list[str]:
-        """Return the files of this machine that a corpus or a model is retrieved from; a folder stands for its files."""
+        """Return the local files that a corpus or a model is retrieved from; a folder counts as its files."""
         source = getattr(self.config, kind)[name].source
         files = []
         for path in source.paths if source.type == "files" else []:
@@ -122,7 +122,7 @@ class Recipes:
         return {recipe: self._tasks_of(recipe) for recipe in self.recipes}
 
     def tasks(self, recipe: str) -> dict[str, TaskSettings]:
-        """Return the settings of the recipe's evaluation tasks, by name; made once, because every job asks for them."""
+        """Return the settings of the recipe's evaluation tasks, by name. Cached, because every job asks for them."""
         return self._tasks[recipe]
 
     def _tasks_of(self, recipe: str) -> dict[str, TaskSettings]:
@@ -165,7 +165,7 @@ class Recipes:
         return sorted(names - self.config.corpora.keys())
 
     def training_data(self, recipe: str) -> list[str]:
-        """Return the data sets that the recipe's stages train on, or choose weights by."""
+        """Return the data sets that the recipe's stages train on or choose weights by."""
         stages = self.recipes[recipe].stages
         return sorted({name for stage in self.trained(recipe) for name in stages[stage].datasets_read})
 

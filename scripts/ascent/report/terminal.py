@@ -62,11 +62,11 @@ class Rule:
 
 
 class RunDisplay(logging.Handler):
-    """Tells a run in few lines. In a terminal: a line for each rule that is done, below them what runs now; else lines by job.
+    """Shows a run in few lines. In a terminal: one line per finished rule, and below them what runs now; else lines per job.
 
-    default: Snakemake's handler, whose stream, filters and formatter are taken.
+    default: Snakemake's handler; its stream, filters and formatter are used.
     heading, ending: lines for the beginning and for the end of a run that built everything.
-    folded: rules of whose many short jobs only the last is told.
+    folded: rules with many short jobs; only the last job is shown.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class RunDisplay(logging.Handler):
                 self._print(*(self.ending if TARGET in self.rules else []))
             self._stop()
             if self.cancelled:
-                self._print(f"stopped, {self.done} of {self.total} jobs are done; re-run the same command to resume", style="bold")
+                self._print(f"stopped, {self.done} of {self.total} jobs are done; re-run to resume", style="bold")
             self._print(f"Snakemake's own log: {text.split(':', 1)[1].strip()}")
         elif found := re.match(r"Trying to restart job (\d+)\.", text):
             job = self.jobs.get(int(found[1]))

@@ -28,7 +28,7 @@ class Config(Settings):
     environment: Literal["ascent", "gpu"] = "ascent"
     """The conda environment of all steps under `--sdm conda`: a file of envs/, for CPUs or for GPU machines."""
     trial: Trial | None = None
-    """Shrinks the recipes for a trial."""
+    """Shrink the recipes for a trial. Default: build them as they are."""
     corpora: dict[Name, Corpus] = {}
     """Corpora by name, in config/corpora.yaml."""
     models: dict[Name, Model] = {}
@@ -36,16 +36,16 @@ class Config(Settings):
 
 
 class Release(Settings):
-    """What is released, and how it is called."""
+    """The model to release, and its name."""
 
     stage: str
-    """The stage whose model is released."""
+    """The stage that makes the released model."""
     name: str = Field(pattern=r"^[^/\s]+/[^/\s]+$")
     """The model's id on a hub, `organisation/name`."""
     licence: str
-    """Licence of the released weights, as the hub writes it: apache-2.0."""
+    """Licence of the released weights, spelled as on the hub: apache-2.0."""
     languages: list[str]
-    """Languages, as the hub writes them: en."""
+    """Languages, spelled as on the hub: en."""
     summary: str
     """One or two sentences at the top of the card."""
 
@@ -58,24 +58,24 @@ class Recipe(Settings):
     data: dict[Name, Dataset]
     """Training pairs by name."""
     stages: dict[Name, AnyStage]
-    """Stages by name; `base` is given."""
+    """Stages by name. The name `base` is taken: it is the model before training."""
     shards: Count = 1
-    """Pieces in which a data set is encoded, one job each."""
+    """Number of shards per data set when it is embedded for mining; one job per shard."""
     running: Running = Running()
-    """How training is run and watched."""
+    """How training runs and what watches it. Changing it re-runs nothing."""
     evaluate: Evaluate
-    """What is evaluated."""
+    """The stages and tasks to evaluate."""
     release: Release
-    """What is released."""
+    """The model to release."""
 
 
 class ReleaseSettings(Settings):
-    """release.yaml: what the card tells, complete, as the release step reads it."""
+    """release.yaml: everything that the model card states, as the release step reads it."""
 
     name: str
     """The recipe's name."""
     recipe: Recipe
-    """The recipe, defaults filled in."""
+    """The recipe, with defaults filled in."""
     corpora: dict[str, Corpus]
     """The corpora that the recipe uses, by name."""
     models: dict[str, Model]

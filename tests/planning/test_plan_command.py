@@ -1,0 +1,67 @@
+"""The command that prints a plan."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ascent import layout
+from support.small_recipe import ROOT, make_workspace
+from support.workflow_copy import Copy, data_path
+
+# ---------------------------------------------------------------- the command line
+
+
+def run(folder: Path, *arguments: str, code: str = "") -> subprocess.CompletedProcess:
+    script = code or str(ROOT / "scripts" / "plan_recipe.py")
+    command = [sys.executable, *(["-c"] if code else []), script, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_command_prints_a_plan_without_heavy_imports(workspace):
+    code = (
+        f"import sys, runpy; sys.path.insert(0, {str(ROOT / 'scripts')!r}); "
+        f"sys.argv = ['plan', '--configfile', 'config.yaml', '--recipe', 'small', '--gpu', 'a10g', '--gpus', '2']\n"
+        f"try:\n    runpy.run_path({str(ROOT / 'scripts' / 'plan_recipe.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = run(workspace, code=code)
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stderr.split())
+    assert {"tokenizers", "safetensors", "ascent"} <= modules
+    assert modules & {"torch", "transformers", "datasets", "mteb", "deepspeed", "sentence_transformers", "faiss"} == set()
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 130
+    assert "2 x a10g (nodes: 1): 24 GB and 70 TFLOP/s in bfloat16 each, 40% of it assumed" in lines[0]
+    assert re.search(
+        r"^train_finetune +finetune +1 +600 +[\d.]+ k +[\d.]+ [MG]FLOP +< 0.01 +[\d.]+ GB$", done.stdout, re.MULTILINE
+    )
+    assert re.search(r"^finetune +[\d.]+ GB\* +[\d.]+ GB +[\d.]+ GB +[\d.]+ GB$", done.stdout, re.MULTILINE)
+
+
+def test_an_unknown_recipe_is_one_clear_line(workspace):
+    done = run(workspace, "--configfile", "config.yaml", "--recipe", "smal")
+    assert done.returncode == 1
+    assert done.stderr == "error: configuration: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
+
+
+@pytest.mark.workflow
+def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
+    copy = Copy(tmp_path / "ascent", make_workspace(tmp_path))
+    arguments = ("--configfile", str(copy.config), "--recipe", "small")
+    done = run(copy.folder, *arguments)
+    prepared = data_path(layout.PREPARED, copy.config)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"error: resources/models/tiny, {prepared}, results/corpora/")
+    command = done.stderr.split("snakemake ")[1].replace("'", "").split()
+    assert command[:2] == ["--cores", "1"]
+    made = copy.build(*command[2:], HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"))
+    assert made.returncode == 0, made.stdout
+    done = run(copy.folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"rows of {prepared}" in done.stdout
+    assert not (copy / "results/small").exists()  # no step on a GPU was needed
