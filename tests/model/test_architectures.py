@@ -31,7 +31,7 @@ def test_it_trains_and_is_read_back(
     lines = train_here(parent, contract, tokens=tokens, batch_size=44, epochs=10, learning_rate=3e-3, precision="float32")
     losses = [line["loss"] for line in lines]
     assert len(losses) == 10
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
 
     folder, texts = tmp_path / "run" / "model", [row.query for row in training_rows]
     before, after = (

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import yaml
@@ -39,19 +40,15 @@ def corpus_rows(most: int = 400) -> list[dict[str, str]]:
 
 
 def make_model(folder: Path, architecture: str = "bert", labels: int | None = None) -> Path:
-    """Make a model folder of random weights: 2 layers, 32 dimensions, a WordPiece tokenizer trained on the corpus.
+    """Make a model folder of random weights: 2 layers, 32 dimensions, a WordPiece tokenizer of the corpus's words.
 
     labels: with a head for sequence classification; 1 makes a cross-encoder.
     """
     import torch
-    from tokenizers import BertWordPieceTokenizer
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, BertTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = BertWordPieceTokenizer(lowercase=True)
-    texts = [text for row in corpus_rows() for text in (row["query"], row["positive"])]
-    tokenizer.train_from_iterator(texts, vocab_size=2000, show_progress=False)
-    tokenizer.save_model(str(folder))
+    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in _vocabulary(2000)))
     BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
     torch.manual_seed(0)
     config = AutoConfig.for_model(
@@ -67,6 +64,20 @@ def make_model(folder: Path, architecture: str = "bert", labels: int | None = No
     )
     (AutoModelForSequenceClassification if labels else AutoModel).from_config(config).save_pretrained(folder)
     return folder
+
+
+def _vocabulary(size: int) -> list[str]:
+    """Special tokens, characters and the most frequent words. (A trained WordPiece vocabulary is another one each time.)"""
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    normalise, split = BertNormalizer(lowercase=True), BertPreTokenizer()
+    texts = [text for row in corpus_rows() for text in (row["query"], row["positive"])]
+    counts = Counter(word for text in texts for word, _ in split.pre_tokenize_str(normalise.normalize_str(text)))
+    characters = sorted({character for word in counts for character in word})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{character}" for character in characters)]
+    words = sorted(set(counts) - set(characters), key=lambda word: (-counts[word], word))
+    return [*tokens, *words][:size]
 
 
 def make_workspace(folder: Path) -> Path:
