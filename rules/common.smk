@@ -10,7 +10,10 @@ from scripts.ascent.recipes.step_settings import settings_files
 from scripts.ascent.settings.filters import compared_with
 
 try:
-    recipes = load_recipes(config)
+    # Files given on the command line are laid over the others, though they are read first.
+    recipes = load_recipes(
+        config, sorted(workflow.configfiles, key=lambda path: path in workflow.overwrite_configfiles)
+    )
     SETTINGS = settings_files(recipes)
 except AscentError as error:
     # Snakemake would name this file and line in front of an exception's message.

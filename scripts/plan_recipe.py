@@ -10,7 +10,7 @@ from ascent.errors import reports_errors
 from ascent.planning.gpus import GPUS, Machine, amount
 from ascent.planning.plan import Plan, make_plan
 from ascent.planning.token_counts import SAMPLE
-from ascent.recipes.loading import load_recipes, read_config
+from ascent.recipes.loading import config_files, load_recipes, read_config
 
 
 @reports_errors
@@ -26,7 +26,8 @@ def main() -> None:
     options = parser.parse_args()
     machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
     config = read_config(*options.configfile) | {"recipes": [options.recipe]}
-    recipes = load_recipes(config if options.trial is None else config | {"trial": options.trial})
+    config |= {"trial": options.trial} if options.trial else {}
+    recipes = load_recipes(config, config_files(*options.configfile))
     (name,) = recipes.recipes
     sys.stdout.write(text_of(make_plan(recipes, name, machine), name, machine))
 

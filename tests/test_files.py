@@ -217,3 +217,41 @@ def test_a_command_line_reports_an_error_in_one_line(capsys):
     assert capsys.readouterr().err == "error: a.json: broken; fix it.\n"
     assert reports_errors(lambda: None)() == 0
     assert json.loads("1") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 1e-4", 1e-4),
+        ("a: 1.0e-4", 1e-4),
+        ("a: -3", -3),
+        ("a: .5", 0.5),
+        ("a: 'no'", "no"),
+        ('a: "012"', "012"),
+        ("a: true", True),
+        ("a:", None),
+        ("a: 1.2.3", "1.2.3"),
+        ("b: &b {c: 1}\na: {<<: *b, d: 2}", {"c": 1, "d": 2}),
+    ],
+)
+def test_yaml_is_read_as_it_looks(tmp_path, text, value):
+    (tmp_path / "a.yaml").write_text(text)
+    assert read_yaml(tmp_path / "a.yaml")["a"] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na: 3", r"line 3: the key 'a' already stands on line 1; keep one of them\.$"),
+        ("c: {a: 1, b: 2, 'a': 3}", r"line 1: the key 'a' already stands on line 1"),
+        ("b: 1\na: 24:00:00", r"line 2: YAML reads 24:00:00 as 86400; write 86400 if that is meant, else '24:00:00' in quotes"),
+        ("a: 012345", r"line 1: YAML reads 012345 as 5349; "),
+        ("a: [yes, no]", r"line 1: YAML reads yes as true; "),
+        ("on: 1", r"line 1: YAML reads on as true; "),
+        ("a: 2026-11-28", r"line 1: YAML reads 2026-11-28 as a date; write '2026-11-28' in quotes"),
+    ],
+)
+def test_yaml_that_reads_as_something_else_is_refused(tmp_path, text, message):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(AscentError, match=rf"a\.yaml, {message}"):
+        read_yaml(tmp_path / "a.yaml")

@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,47 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read a YAML file of plain values. Errors name the file."""
-    return _read(path, yaml.safe_load, "YAML")
+    """Read a YAML file of plain values, in which each key stands once and each value is what it looks like.
+
+    Errors name the file and the line.
+    """
+
+    def parse(text: str) -> Any:
+        loader = _PlainLoader(text)
+        loader.name = str(path)
+        return loader.get_single_data()
+
+    return _read(path, parse, "YAML")
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses a key that is given twice, and words and numbers that YAML 1.1 turns into something else."""
+
+    def construct_mapping(self, node, deep=False):
+        keys: dict[str, yaml.Node] = {}
+        for key, _ in node.value:
+            first = keys.setdefault(key.value, key) if key.id == "scalar" else key
+            if first is not key:
+                raise _misread(key, f"the key '{key.value}' already stands on line {first.start_mark.line + 1}; keep one of them")
+        return super().construct_mapping(node, deep)
+
+    def construct_object(self, node, deep=False):
+        value = super().construct_object(node, deep)
+        if node.id == "scalar" and node.style is None and not (isinstance(value, str) or _LITERAL.fullmatch(node.value)):
+            read = "a date" if isinstance(value, date) else str(value).lower()
+            meant = "" if isinstance(value, date) else f"{read} if that is meant, else "
+            raise _misread(node, f"YAML reads {node.value} as {read}; write {meant}'{node.value}' in quotes")
+        return value
+
+
+# Null, true, false, and numbers without leading zeros or colons.
+_LITERAL = re.compile(r"|~|null|true|false|[-+]?(0|[1-9][0-9_]*)?(\.[0-9_]*)?(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE)
+# YAML 1.1 takes 1e-4, without a point, for text.
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+
+
+def _misread(node: yaml.Node, problem: str) -> AscentError:
+    return AscentError(f"{node.start_mark.name}, line {node.start_mark.line + 1}: {problem}.")
 
 
 def write_json(path: str | Path, value: Any) -> None:

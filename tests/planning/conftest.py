@@ -52,6 +52,6 @@ def recipe(workspace, monkeypatch):
         change(values)
         (workspace / "changed.yaml").write_text(yaml.safe_dump(values))
         config = read_yaml(workspace / "config.yaml") | {"recipes": ["changed"]}
-        return make_plan(load_recipes(config, "config.yaml"), "changed", Machine(**machine))
+        return make_plan(load_recipes(config), "changed", Machine(**machine))
 
     return planned

@@ -18,7 +18,7 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
             "'stages.finetune.adapter' lacks 'type', which says what kind it is",
         ),
         ({"stages__finetune__adapter": "lora"}, "'stages.finetune.adapter' is 'lora', but it should be a map of settings."),
-        ({"stages__finetune__queue": True}, "'stages.finetune.queue' is True, but it should be a map of settings."),
+        ({"stages__finetune__queue": True}, "'stages.finetune.queue' is true, but it should be a map of settings."),
         (
             {"stages__finetune__adapter": {"type": "lora", "targets": "q_proj"}},
             "'stages.finetune.adapter.targets' is 'q_proj', but it should be 'all-linear'",
@@ -225,5 +225,17 @@ def test_a_missing_recipe_is_named(write):
 def test_a_typo_in_the_configuration_names_its_file(write):
     config = write(small=SMALL)
     config["copora"] = config.pop("corpora")
-    with pytest.raises(AscentError, match=r"^here\.yaml: unknown key 'copora'; did you mean 'corpora'\?$"):
-        load_recipes(config, "here.yaml")
+    with pytest.raises(AscentError, match=r"^configuration: unknown key 'copora'; did you mean 'corpora'\?$"):
+        load_recipes(config)
+
+
+def test_an_error_names_the_file_that_the_wrong_value_is_from(write, tmp_path):
+    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
+    below.write_text("corpora: {library: {licence: mit, languag: en}}\nmodels: {tiny: {licence: 3}}\n")
+    above.write_text("corpora: {library: {licence: 5, language: eng-Latn}}\n")
+    config = write(small=SMALL)
+    for key, value, path in (("licence", 5, above), ("languag", "en", below)):
+        library = config["corpora"]["library"] | {key: value}
+        wrong = config | {"corpora": config["corpora"] | {"library": library}}
+        with pytest.raises(AscentError, match=rf"^{path}: .*'corpora\.library\.{key}'"):
+            load_recipes(wrong, [below, above])

@@ -233,7 +233,7 @@ def test_an_unknown_word_gets_the_nearest_or_the_list():
         (b"pooling: [mean", "not valid YAML"),
         (b"pooling: \xff", "byte 9 is not UTF-8"),
         (b"- 1\n- 2\n", "the whole is "),
-        (b"", "the whole is None, but "),
+        (b"", "the whole is null, but "),
         (b"!!python/object/apply:os.system [echo]", "not valid YAML"),
     ],
 )

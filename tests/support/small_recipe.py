@@ -4,9 +4,11 @@
 in seconds.
 """
 
+import functools
 import importlib
 import inspect
 import json
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -28,6 +30,18 @@ MODULES = (
 
 def corpus_rows(most: int = 400) -> list[dict[str, str]]:
     """Return rows of query (a function's name in words), positive (what its docstring says) and module."""
+    rows = _all_rows()
+    return list(rows[:: max(1, len(rows) // most)][:most])
+
+
+@functools.cache
+def _all_rows() -> list[dict[str, str]]:
+    # By a Python of its own: torch and others replace some of these functions when they are imported.
+    done = subprocess.run([sys.executable, "-I", __file__, "--rows"], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def _read_rows() -> list[dict[str, str]]:
     rows = {}
     for module in MODULES:
         for name, thing in inspect.getmembers(importlib.import_module(module), callable):
@@ -35,8 +49,7 @@ def corpus_rows(most: int = 400) -> list[dict[str, str]]:
             if not name.startswith("_") and 40 < len(text) < 1500 and text not in rows:
                 words = name.replace("_", " ").lower()
                 rows[text] = {"query": f"what does {words} in {module} do", "positive": text, "module": module.split(".")[0]}
-    chosen = list(rows.values())
-    return chosen[:: max(1, len(chosen) // most)][:most]
+    return list(rows.values())
 
 
 def make_model(folder: Path, architecture: str = "bert", labels: int | None = None) -> Path:
@@ -140,4 +153,4 @@ def _classes(rows: list[dict], part: list[dict]) -> list[dict]:
 
 
 if __name__ == "__main__":
-    print(make_workspace(Path(sys.argv[1]).resolve()))
+    print(json.dumps(_read_rows()) if sys.argv[1] == "--rows" else make_workspace(Path(sys.argv[1]).resolve()))

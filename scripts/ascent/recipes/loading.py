@@ -1,6 +1,7 @@
 """Recipes loaded, and checked across their keys."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,21 @@ from .trial import SUFFIX, shrink
 CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
 
 
-def read_config(*more: str | Path) -> dict:
-    """Return the configuration as Snakemake reads it: the catalogue, config.yaml and further files, merged key by key.
+def config_files(*more: str | Path) -> list[Path]:
+    """Return the files of the configuration as Snakemake reads them: the catalogue, config.yaml and further files.
 
     As by Snakemake, files that are not in the working folder are those of the workflow.
     """
+    return [
+        *(Path(name) if Path(name).exists() else Path(__file__).parents[3] / name for name in CONFIG_FILES),
+        *map(Path, more),
+    ]
+
+
+def read_config(*more: str | Path) -> dict:
+    """Return the configuration: its files merged key by key."""
     config: dict = {}
-    for name in CONFIG_FILES:
-        path = Path(name) if Path(name).exists() else Path(__file__).parents[3] / name
-        config = _merged(config, read_yaml(path))
-    for path in more:
+    for path in config_files(*more):
         config = _merged(config, read_yaml(path))
     return config
 
@@ -38,17 +44,28 @@ def _merged(below: Any, above: Any) -> Any:
     return below | {key: _merged(below.get(key), value) for key, value in above.items()}
 
 
-def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
-    """Load and check the configuration and every recipe that it names."""
+def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
+    """Load and check the configuration and every recipe that it names.
+
+    files: those that the configuration was merged from, the one laid over all others last. Errors name the file of a wrong value;
+    and a value is refused that Snakemake, which reads YAML 1.1, takes for something else than it looks like.
+    """
+    parts = [(path, read_yaml(path)) for path in files]
+
+    def where(keys: Sequence[str] = ()) -> str | Path:
+        return max(reversed(parts), key=lambda part: _depth(part[1], keys), default=("configuration", None))[0]
+
     checked = check(Config, config, where)
     recipes = {}
     for name in checked.recipes:
         if name in SHARED_FOLDERS:
-            raise AscentError(f"{where}: a recipe cannot be called '{name}', the name of another folder of results; rename it.")
+            raise AscentError(
+                f"{where(['recipes'])}: a recipe cannot be called '{name}', the name of another folder of results; rename it."
+            )
         path = Path(checked.recipe_folder) / f"{name}.yaml"
         if not path.exists():
             known = sorted(file.stem for file in Path(checked.recipe_folder).glob("*.yaml"))
-            raise AscentError(f"{where}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
+            raise AscentError(f"{where(['recipes'])}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
         recipe = check(Recipe, read_yaml(path), path)
         Checks(checked, recipe, path).run()
         if checked.trial:
@@ -63,6 +80,16 @@ def load_recipes(config: dict, where: str | Path = "configuration") -> Recipes:
                 raise AscentError(f"{loaded.path(name)}: 'stages.{stage}.{key}' {problem}.")
         _check_soft_tokens(loaded, name)
     return loaded
+
+
+def _depth(values: Any, keys: Sequence[str]) -> int:
+    """Return how many of some keys lead into values, one into the other."""
+    depth = 0
+    for key in keys:
+        if not isinstance(values, dict) or key not in values:
+            break
+        values, depth = values[key], depth + 1
+    return depth
 
 
 def _check_soft_tokens(loaded: Recipes, name: str) -> None:

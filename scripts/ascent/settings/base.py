@@ -19,16 +19,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+# A YAML list of two.
+Range = Annotated[tuple[Count, Count], Field(strict=False)]
 Seed = Annotated[int, Field(ge=0)]
-# Names become parts of paths.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+# Patterns, which validation.py has words for. Names become parts of paths.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+ORGANISATION_AND_NAME = r"^[^/\s]+/[^/\s]+$"
+COMMIT = r"^[0-9a-f]{40}$"
+Name = Annotated[str, Field(pattern=NAME)]
 Split = Literal["train", "validation", "test"]
 
 
 class Settings(BaseModel):
-    """Frozen settings: unknown keys are errors, and a docstring under a field is its description."""
+    """Frozen settings: unknown keys are errors, nothing is converted, and a docstring under a field is its description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Component(Settings):

@@ -92,7 +92,7 @@ class Contrastive(Training):
     teacher: Teacher | None = None
     """What the stage learns from, a model or its stored scores, by a loss on its scores or embeddings: margin_mse,
     distill_kl, embedding_mse."""
-    matryoshka: dict[Count, Positive] = {}
+    matryoshka: dict[Annotated[Count, Field(strict=False)], Positive] = {}
     """Prefixes of the embedding that can be used alone: their sizes, and the weight of each one's loss in the sum. The
     whole embedding's weight is 1 unless it is given (arXiv 2205.13147)."""
     queue: Queue | None = None

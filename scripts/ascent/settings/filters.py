@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Choice, Component, Count, by_name, some_of
+from .base import Choice, Component, Range, by_name, some_of
 from .model import Backbone
 
 
@@ -28,9 +28,9 @@ class Empty(Filter):
 class Length(Filter):
     """Drops rows whose texts are too short or too long, in characters."""
 
-    query: tuple[Count, Count] = (1, 2000)
+    query: Range = (1, 2000)
     """Shortest and longest query to keep."""
-    positive: tuple[Count, Count] = (1, 100_000)
+    positive: Range = (1, 100_000)
     """Shortest and longest positive to keep."""
 
     @model_validator(mode="after")

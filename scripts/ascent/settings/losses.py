@@ -59,7 +59,7 @@ class Infonce(Loss):
     """Similarities are divided by it before the softmax."""
     symmetric: bool = False
     """Also rank the batch's queries per positive, and average the two losses."""
-    terms: tuple[Literal["query-query", "document-query", "document-document"], ...] = ()
+    terms: Annotated[tuple[Literal["query-query", "document-query", "document-document"], ...], Field(strict=False)] = ()
     """Further scores in the softmax's sum: of the query with other queries, of the positive with other queries, of the
     positive with other rows' documents. GTE uses all (arXiv 2308.03281), Qwen3-Embedding the first and the last (arXiv
     2506.05176)."""

@@ -14,7 +14,7 @@ class Selection(Settings):
     """The stage whose embeddings rank the documents."""
     per_query: Count = 2
     """Negatives to keep per query."""
-    ranks: tuple[int, int] = (0, 30)
+    ranks: Annotated[tuple[int, int], Field(strict=False)] = (0, 30)
     """Candidates are the documents of these ranks (first included, last excluded), without positives."""
     max_share_of_positive: Positive = 0.95
     """A candidate that scores above this share of the positive's score is dropped as a probable positive (NV-Retriever,

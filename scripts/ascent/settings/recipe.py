@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .base import Count, Name, Settings
+from .base import ORGANISATION_AND_NAME, Count, Name, Settings
 from .corpora import Corpus, Model
 from .evaluation import Evaluate
 from .model import Base
@@ -40,7 +40,7 @@ class Release(Settings):
 
     stage: str
     """The stage that makes the released model."""
-    name: str = Field(pattern=r"^[^/\s]+/[^/\s]+$")
+    name: str = Field(pattern=ORGANISATION_AND_NAME)
     """The model's id on a hub, `organisation/name`."""
     licence: str
     """Licence of the released weights, spelled as on the hub: apache-2.0."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .base import Component, Settings, one_of
+from .base import COMMIT, Component, Settings, one_of
 
 
 class Source(Component):
@@ -48,7 +48,7 @@ class Hub(Source):
     """The source."""
     id: str
     """The repository's id, `organisation/name`."""
-    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    revision: str = Field(pattern=COMMIT)
     """The commit, 40 hex digits. (A branch's name would move.)"""
     files: list[str] = ["*"]
     """Glob patterns of the files to keep."""

@@ -1,6 +1,7 @@
 """Settings read from YAML and written to it, with errors of one sentence."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,12 +10,16 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
+from .base import COMMIT, NAME, ORGANISATION_AND_NAME, as_written
 
 S = TypeVar("S", bound=BaseModel)
 
 
-def check(kind: type[S], values: Any, where: str | Path) -> S:
-    """Return settings made from plain values. The first error becomes one sentence that names `where` and the key."""
+def check(kind: type[S], values: Any, where: str | Path | Callable[[list[str]], str | Path]) -> S:
+    """Return settings made from plain values. The first error becomes one sentence that names `where` and the key.
+
+    where: the file, or a function that returns the file in which some keys stand, one in the other.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -34,15 +39,22 @@ def dump(settings: BaseModel) -> str:
 # Pydantic's error types for a value of the wrong shape, and the right shape in words.
 _SHAPES = {"list_type": "a list", "tuple_type": "a list", "dict_type": "a map"}
 _SHAPES |= dict.fromkeys(("model_type", "model_attributes_type"), "a map of settings")
-_SHAPES |= dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number")
-_SHAPES |= dict.fromkeys(("float_type", "float_parsing"), "a number") | {"string_type": "text"}
+_SHAPES |= dict.fromkeys(("int_type", "int_from_float"), "a whole number")
+_SHAPES |= {"float_type": "a number", "string_type": "text", "bool_type": "true or false"}
+# Patterns of settings in words.
+_PATTERNS = {
+    NAME: "letters, digits, '-' and '_', first a letter or a digit",
+    ORGANISATION_AND_NAME: "organisation/name, without spaces",
+    COMMIT: "a commit, 40 digits from 0 to f",
+}
 
 
-def _error_message(kind: type[BaseModel], error: ValidationError, where: str | Path) -> str:
+def _error_message(kind: type[BaseModel], error: ValidationError, where: str | Path | Callable) -> str:
     # Name an unknown key first: a misspelled key is often the cause of a missing one.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = _keys_of(kind, first["loc"])
     key = f"'{'.'.join(path)}'" if path else "the whole"
+    where = where(path) if callable(where) else where
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key {key}; {did_you_mean(path[-1], _known_keys(kind, first['loc'][:-1]))}"
     if first["type"] == "missing":
@@ -54,12 +66,22 @@ def _error_message(kind: type[BaseModel], error: ValidationError, where: str | P
         name = ".".join([*path, first["ctx"]["discriminator"].strip("'")])
         return f"{where}: '{name}' is '{word}'; {did_you_mean(word, known)}"
     if first["type"] in _SHAPES:
-        return f"{where}: {key} is {first['input']!r}, but it should be {_SHAPES[first['type']]}."
+        return f"{where}: {key} is {shown(first['input'])}, but it should be {_SHAPES[first['type']]}."
+    if first["type"] == "too_short":
+        return f"{where}: {key} is {shown(first['input'])}, but it should name at least {first['ctx']['min_length']}."
+    if first["type"] == "string_pattern_mismatch":
+        return f"{where}: {key} is {shown(first['input'])}, but it should be {_PATTERNS[first['ctx']['pattern']]}."
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if first["type"] == "value_error":
         return f"{where}: {key}: {message}."
-    return f"{where}: {key} is {first['input']!r}, but {message.replace('input should', 'it should')}."
+    return f"{where}: {key} is {shown(first['input'])}, but {message.replace('input should', 'it should')}."
+
+
+def shown(value: Any) -> str:
+    """Return a value as YAML writes it, shortened."""
+    text = repr(value) if isinstance(value, str) else as_written(value).removesuffix("...").strip()
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _keys_of(kind: type[BaseModel], location: tuple) -> list[str]:
