@@ -2,6 +2,7 @@
 import re
 import sys
 from os.path import dirname
+from pathlib import Path
 
 from scripts.ascent.errors import AscentError
 from scripts.ascent.layout import *

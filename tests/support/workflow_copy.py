@@ -16,10 +16,13 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 class Copy:
-    """A copy of the repository, so that a run's files are its own; all copies build one recipe of one material."""
+    """A copy of the repository, so that a run's files are its own; all copies build one recipe of one material.
 
-    def __init__(self, folder: Path, config: Path):
-        self.folder, self.config = folder, config
+    python: the Python that runs Snakemake and its jobs; a warm one spares each of them its imports.
+    """
+
+    def __init__(self, folder: Path, config: Path, python: str = sys.executable):
+        self.folder, self.config, self.python = folder, config, python
         ignore = shutil.ignore_patterns("__pycache__")
         for name in ("Snakefile", "rules", "scripts", "config", "profiles", "envs", "docs"):
             source = ROOT / name
@@ -27,10 +30,11 @@ class Copy:
             folder.mkdir(parents=True, exist_ok=True)
             copy(source, folder / name)
 
-    def snakemake(self, *arguments: str, launcher=(sys.executable, "-m"), **environment: str) -> subprocess.CompletedProcess:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
+    def snakemake(self, *arguments: str, launcher=(), **environment: str) -> subprocess.CompletedProcess:
+        # Rules call `python`.
+        path = os.pathsep.join([str(Path(self.python).parent), str(Path(sys.executable).parent), os.environ["PATH"]])
         return subprocess.run(
-            [*launcher, "snakemake", "--cores", str(CORES), *arguments],
+            [*(launcher or (self.python, "-m")), "snakemake", "--cores", str(CORES), *arguments],
             cwd=self.folder,
             env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"} | environment,
             stdout=subprocess.PIPE,

@@ -33,9 +33,9 @@ os.replace = deadly
 
 
 @pytest.fixture(scope="module")
-def finished(material, tmp_path_factory):
+def finished(material, warm_python, tmp_path_factory):
     """The small recipe, built once."""
-    copy = Copy(tmp_path_factory.mktemp("first") / "ascent", material)
+    copy = Copy(tmp_path_factory.mktemp("first") / "ascent", material, warm_python)
     done = copy.build()
     assert done.returncode == 0, done.stdout
     return copy
@@ -43,7 +43,7 @@ def finished(material, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(material, tmp_path_factory):
-    """A second build, whose training was killed while it wrote its model."""
+    """A second build, whose training was killed while it wrote its model; by a cold Python, whose sets have other orders."""
     copy = Copy(tmp_path_factory.mktemp("second") / "ascent", material)
     (copy / "deadly").mkdir()
     (copy / "deadly" / "sitecustomize.py").write_text(DEADLY)

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture
-def fresh(material, tmp_path):
+def fresh(material, warm_python, tmp_path):
     """A copy in which nothing is built, and a configuration that a test may spoil."""
     for name in ("config.yaml", "small.yaml"):
         shutil.copy(material.with_name(name), tmp_path / name)
     config = yaml.safe_load(material.read_text()) | {"recipe_folder": str(tmp_path)}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    return Copy(tmp_path / "ascent", tmp_path / "config.yaml")
+    return Copy(tmp_path / "ascent", tmp_path / "config.yaml", warm_python)
 
 
 def filters(against: str) -> list:
