@@ -177,6 +177,31 @@ def test_split_without_rows_is_refused(corpus):
         make_task(settings("sts", split="validation"), corpus / "pairs.parquet")
 
 
+@pytest.mark.parametrize(
+    ("kind", "rows", "message"),
+    [
+        ("clustering", [("a", "x"), ("b", "x")], "all 2 texts have the label 'x', so the score means nothing"),
+        ("clustering", [("a", "x"), ("b", "y")], "each text has a label of its own, so the score means nothing"),
+        ("classification", [("a", "x"), ("b", "x")], "all 2 texts have the label 'x', so the score means nothing"),
+    ],
+)
+def test_labels_that_say_nothing_are_refused(tmp_path, kind, rows, message):
+    pairs = [Pair(*row, task="classification", split=split) for row in rows for split in ("train", "test")]
+    write_pairs(tmp_path / "pairs.parquet", pair_frame(pairs, "toy", "eng-Latn"))
+    with pytest.raises(AscentError, match=message):
+        make_task(settings(kind), tmp_path / "pairs.parquet", None)
+
+
+@pytest.mark.parametrize("kind", ["retrieval", "reranking"])
+def test_a_pool_of_answers_only_is_refused(tmp_path, kind):
+    # The negative is another row's positive.
+    pairs = [Pair("a", "x", ("y",), split="test"), Pair("a", "y", ("x",), split="test")]
+    write_pairs(tmp_path / "pairs.parquet", pair_frame(pairs, "toy", "eng-Latn"))
+    write_documents(tmp_path / "documents.parquet", document_frame([Document(text, "test") for text in "xy"]))
+    with pytest.raises(AscentError, match="toy: every document that a query ranks is an answer to it, so any model scores 1"):
+        make_task(settings(kind), tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
+
+
 def test_sts_row_without_label_is_refused(corpus):
     rows = [Pair("a", "b", task="sts", split="test"), Pair("a", "c", label=1.0, task="sts", split="test")]
     write_pairs(corpus / "pairs.parquet", pair_frame(rows, "toy", "eng-Latn"))

@@ -30,6 +30,11 @@ class Selection(Settings):
     def _some_ranks(self):
         if not 0 <= self.ranks[0] < self.ranks[1]:
             raise ValueError(f"ranks {list(self.ranks)} hold no document; write two numbers from 0, the lower first")
+        if self.per_query + self.reserve > self.ranks[1] - self.ranks[0]:
+            kept = "per_query and reserve" if self.reserve else "per_query"
+            raise ValueError(
+                f"ranks {list(self.ranks)} hold fewer documents than {kept}, {self.per_query + self.reserve}; widen them"
+            )
         return self
 
 
@@ -56,9 +61,4 @@ class Mining(Selection):
     def _the_reserve_serves_dynamic(self):
         if (self.dynamic is None) != (self.reserve == 0):
             raise ValueError("reserve and dynamic go together; set both, as in reserve: 50 and dynamic: {}, or neither")
-        if self.reserve and self.per_query + self.reserve > self.ranks[1] - self.ranks[0]:
-            raise ValueError(
-                f"ranks {list(self.ranks)} hold fewer documents than per_query and reserve, {self.per_query + self.reserve}; "
-                "widen them"
-            )
         return self

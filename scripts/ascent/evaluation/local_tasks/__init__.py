@@ -40,3 +40,13 @@ def rows_of(task: LocalTask, pairs: Path, split: str | None = None) -> pl.DataFr
             f"{pairs}: has no rows for {task.type} in the split '{split or task.split}'; change the task's corpus or split."
         )
     return rows.sort("query_id", "positive_id")
+
+
+def check_labels(rows: pl.DataFrame, pairs: Path) -> None:
+    """Reject rows whose labels say nothing: AscentError when all have one label, or each has its own."""
+    labels = rows["positive"].n_unique()
+    if labels == 1 or labels == len(rows):
+        said = (
+            f"all {len(rows)} texts have the label {rows['positive'][0]!r}" if labels == 1 else "each text has a label of its own"
+        )
+        raise AscentError(f"{pairs}: {said}, so the score means nothing; change the task's corpus or split.")

@@ -8,7 +8,7 @@ import polars as pl
 
 from ...errors import AscentError
 from ...settings.evaluation import Classification
-from . import rows_of
+from . import check_labels, rows_of
 
 ROWS = pl.col("task") == "classification"
 MTEB_TYPE, CATEGORY, MAIN_SCORE = "Classification", "t2c", "accuracy"
@@ -36,6 +36,7 @@ def fill(mteb_task, task: Classification, pairs: Path, documents: Path | None) -
     from datasets import Dataset, DatasetDict
 
     train, evaluated = rows_of(task, pairs, split="train"), rows_of(task, pairs)
+    check_labels(train, pairs)
     # Numbers, because mteb's average precision of two labels takes no text.
     numbers = {label: i for i, label in enumerate(sorted(set(train["positive"])))}
     unseen = set(evaluated["positive"]) - numbers.keys()

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ...settings.evaluation import Clustering
-from . import classification, rows_of
+from . import check_labels, classification, rows_of
 
 ROWS = classification.ROWS
 MTEB_TYPE, CATEGORY, MAIN_SCORE = "Clustering", "t2c", "v_measure"
@@ -27,10 +27,11 @@ def mteb_class() -> type:
 
 
 def fill(mteb_task, task: Clustering, pairs: Path, documents: Path | None) -> None:
-    """Fill mteb's task with texts and labels."""
+    """Fill mteb's task with texts and labels. Raises AscentError when the labels tell no groups apart."""
     from datasets import Dataset, DatasetDict
 
     rows = rows_of(task, pairs)
+    check_labels(rows, pairs)
     # mteb embeds all texts, then clusters samples of this size, drawn with replacement.
     mteb_task.max_fraction_of_documents_to_embed = None
     mteb_task.max_documents_per_cluster = len(rows)

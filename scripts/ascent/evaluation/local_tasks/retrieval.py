@@ -53,6 +53,11 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
 
     queries = rows.unique("query_id", keep="first").sort("query_id")
     relevant = rows.group_by("query_id", maintain_order=True).agg(pl.col("positive_id").unique(maintain_order=True))
+    if all(len(positives) >= len(top_ranked[query] if top_ranked else document_ids) for query, positives in relevant.iter_rows()):
+        raise AscentError(
+            f"{task.corpus}: every document that a query ranks is an answer to it, so any model scores 1; give the split "
+            f"'{task.split}' other documents, or the rows negatives."
+        )
     data = RetrievalSplitData(
         queries=Dataset.from_dict({"id": queries["query_id"].to_list(), "text": queries["query"].to_list()}),
         corpus=Dataset.from_dict({"id": document_ids, "text": document_texts}),
