@@ -2,8 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
-# What `make plan` plans, and for which machine.
+# What `make run` and `make plan` take, as a trial if TRIAL is given: make run RECIPE=m3 TRIAL='{rows: 200, steps: 10}'.
 RECIPE = demo
+TRIAL =
+RECIPES = --config 'recipes=[$(RECIPE)]' $(if $(TRIAL),'trial=$(TRIAL)')
+# For which machine `make plan` plans.
 GPU = h100
 GPUS = 8
 NODES = 1
@@ -20,12 +23,15 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 # By files, in the order that tests/conftest.py gives them; a worker that dies is not started again, or it would hang again.
 SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: demo plan test test-fast lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
+.PHONY: demo run plan test test-fast lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
 
-demo: $(VENV)/.ready  ## build the recipe `demo`, its card and its report
-	$(SNAKEMAKE) --config 'recipes=[demo]'
-	$(VENV)/bin/snakemake --config 'recipes=[demo]' --report report.html --quiet host progress reason rules
-	$(VENV)/bin/python scripts/print_scores.py results/demo --report report.html
+demo: override RECIPE = demo
+demo: run  ## build the recipe `demo`, its card and its report
+
+run: $(VENV)/.ready  ## build RECIPE, print its scores, and write its report
+	$(SNAKEMAKE) $(RECIPES)
+	$(VENV)/bin/snakemake $(RECIPES) --report report.html --quiet host progress reason rules
+	$(VENV)/bin/python scripts/print_scores.py results/$(RECIPE)$(if $(TRIAL),-trial) --report report.html
 
 plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
 	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) $(if $(TRIAL),--trial '$(TRIAL)') --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)

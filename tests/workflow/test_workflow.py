@@ -1,7 +1,9 @@
 """The whole Snakefile on the small recipe: what it makes, and what it re-runs after an edit."""
 
 import csv
+import os
 import re
+import shutil
 
 import numpy as np
 import polars as pl
@@ -163,6 +165,22 @@ def test_a_learning_rate_reruns_its_stage_and_what_follows(finished):
             *evaluations(["finetune", "merge"], TASKS),
             *TOLD,
         }
+
+
+def test_an_edit_is_seen_without_snakemake_s_records(finished, tmp_path):
+    written = {path: (path.read_text(), path.stat().st_mtime_ns) for path in (finished / "results").rglob("*.yaml")}
+    (finished / ".snakemake/metadata").rename(tmp_path / "metadata")
+    try:
+        with edited(recipe_of(finished), lambda text: text.replace("learning_rate: 1.0e-3", "learning_rate: 2.0e-3")):
+            jobs = finished.jobs()
+        assert {"train_finetune small finetune", "merge_stages small merge", "release_model small"} <= jobs
+        assert jobs & {"prepare_pairs questions", "import_base small base"} == set()
+    finally:
+        shutil.rmtree(finished / ".snakemake/metadata", ignore_errors=True)
+        (tmp_path / "metadata").rename(finished / ".snakemake/metadata")
+        for path, (text, time) in written.items():
+            path.write_text(text)
+            os.utime(path, ns=(time, time))
 
 
 def test_a_prompt_reruns_its_stage_s_tokens(finished):
