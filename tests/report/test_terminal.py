@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ascent.report.terminal import TAIL, RunDisplay, _clock, _reason
+from ascent.report.terminal import TAIL, RunDisplay, _clock, _last_words, _reason
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 # Three jobs of `settle`, three of `count` that follow, and one of `join` that needs them all.
@@ -20,7 +20,7 @@ SNAKEFILE = """
 import sys
 sys.path.insert(0, {scripts!r})
 from snakemake.logging import logger
-from ascent.report.terminal import show_run
+from ascent.report.terminal import show_run, _last_words
 show_run(logger, ["builds a toy"], ["look into joined.txt"], folded=("settle",), dry_run=workflow.output_settings.dryrun)
 
 rule all:
@@ -245,3 +245,10 @@ def test_times(seconds, text):
 def test_a_reason_names_few_files_and_is_short():
     assert _reason("Missing output files: a, b, c, d; Forced") == "Missing output files: a, b and 2 more; Forced"
     assert len(_reason("Params have changed since last execution: " + "word " * 500)) <= 200
+
+
+def test_what_slurm_says_of_a_job_is_shown_though_snakemake_s_words_follow_it(tmp_path):
+    reason = "slurmstepd-gpu02: error: *** JOB 35 ON gpu02 CANCELLED AT 2026-11-28T19:49:05 DUE TO TIME LIMIT ***"
+    after = [f"line {number}" for number in range(TAIL + 5)]
+    (tmp_path / "35.log").write_text("\n".join(["first", reason, *after]))
+    assert _last_words(tmp_path / "35.log")[1:] == [f"    {line}" for line in [reason, *after[-TAIL:]]]

@@ -363,7 +363,9 @@ def _last_words(log: Path) -> list[str]:
     if not lines:
         return [f"  log: {log}: it is empty"]
     cut = ", its last lines" if len(lines) > TAIL else ""
-    return [f"  log: {log}{cut}:", *(f"    {line}" for line in lines[-TAIL:])]
+    # SLURM tells why it ended a job before Snakemake, in the same log, tells that it ended.
+    reasons = [line for line in lines[:-TAIL] if line.startswith(("slurmstepd", "srun:"))]
+    return [f"  log: {log}{cut}:", *(f"    {line}" for line in reasons[-TAIL:] + lines[-TAIL:])]
 
 
 def _last_line(logs: list[str]) -> str:
