@@ -85,8 +85,7 @@ lock:  ## resolve envs/*.in into envs/*.txt, and write the pip part of envs/*.ya
 	$(COMPILE) $(ANYWHERE) envs/ascent.in --constraints envs/torch.txt --no-emit-package torch --excludes envs/cuda.txt \
 	  -o envs/ascent.txt
 	$(COMPILE) $(ANYWHERE) envs/dev.in -o envs/dev.txt
-	$(COMPILE) $(CLUSTER) envs/gpu.in --no-emit-package faiss-cpu --no-emit-package flash-attn -o envs/gpu.txt
-	grep '^flash-attn==' envs/gpu.in | $(COMPILE) $(CLUSTER) - --no-deps -o envs/flash-attn.txt
+	$(COMPILE) $(CLUSTER) envs/gpu.in --no-emit-package faiss-cpu -o envs/gpu.txt
 	$(VENV)-lock/bin/python scripts/generate_environments.py
 	rm -rf $(VENV)-lock
 

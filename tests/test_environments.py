@@ -17,7 +17,7 @@ from support.small_recipe import ROOT
 
 ENVS = ROOT / "envs"
 SOURCES = {"ascent": ("ascent.in", "torch.txt"), "dev": ("dev.in",), "gpu": ("gpu.in", "ascent.in")}
-LOCKS = {"ascent": ("ascent.txt", "torch.txt"), "dev": ("dev.txt",), "gpu": ("gpu.txt", "flash-attn.txt")}
+LOCKS = {"ascent": ("ascent.txt", "torch.txt"), "dev": ("dev.txt",), "gpu": ("gpu.txt",)}
 # Why the GPU environment has another version than the default one, or not the package at all.
 OTHER_ON_GPU = {
     "torch": "2.10 is the last with CUDA 12, which faiss-gpu wants",
@@ -29,7 +29,6 @@ CLUSTER = {"sys_platform": "linux", "platform_machine": "x86_64", "python_full_v
 OPTIONAL = {
     "tensorboard": "a tracker: tests have it from dev.in, users install it if they name it",
     "wandb": "a tracker, likewise",
-    "flash_attn": "attention on a GPU; the GPU environment has it",
     "bitsandbytes": "weights in 4 bits on a GPU; the GPU environment has it",
     "torchao": "FP8, which a GPU has; the GPU environment has it",
     "FlagEmbedding": "a trainer that the benchmark measures where it is installed",
@@ -82,7 +81,7 @@ def distributions() -> dict[str, set[str]]:
     return {module: {canonicalize_name(name) for name in names} for module, names in packages_distributions().items()}
 
 
-@pytest.mark.parametrize("lock", ["ascent.txt", "dev.txt", "gpu.txt", "flash-attn.txt"])
+@pytest.mark.parametrize("lock", ["ascent.txt", "dev.txt", "gpu.txt"])
 def test_every_line_of_a_lock_is_a_pin_with_hashes(lock):
     text = "".join(line for line in (ENVS / lock).read_text().splitlines(True) if not line.startswith("#"))
     entry = r"[a-z0-9-]+==[0-9][a-z0-9.]*( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
@@ -123,7 +122,7 @@ def test_conda_installs_what_the_lock_pins(environment):
     path = ENVS / f"{environment}.yaml"
     dependencies = yaml.safe_load(path.read_text())["dependencies"]
     listed = [line.split(" --hash=") for line in dependencies[-1]["pip"]]
-    locked = {name: pin for name, pin in pins(environment).items() if name not in requirements("flash-attn.txt")}
+    locked = pins(environment)
     assert {Requirement(line[0]).name: Version(line[0].split("==")[1].split()[0]) for line in listed} == locked
     assert len({len(line) > 1 for line in listed}) == 1, "pip takes a hash for every package or for none"
     assert all(re.fullmatch(r"(python|pip) =\d+\.\d+(\.\d+)?", line) for line in dependencies[:-1])
@@ -132,9 +131,9 @@ def test_conda_installs_what_the_lock_pins(environment):
 
 
 def test_the_running_environment_is_the_locked_one():
-    """The GPU environment is known by its faiss; torch's local version (+cpu) is the machine's choice; flash-attn is optional."""
+    """The GPU environment is known by its faiss; torch's local version (+cpu) is the machine's choice."""
     environments = ["gpu"] if "faiss-gpu" in distributions()["faiss"] else ["ascent", "dev"]
-    locks = [lock for environment in environments for lock in LOCKS[environment] if lock != "flash-attn.txt"]
+    locks = [lock for environment in environments for lock in LOCKS[environment]]
     here = [(lock, name, pin) for lock in locks for name, pin in requirements(lock).items() if applies(pin)]
     for lock, name, pin in here:
         installed = Version(version(name)).public

@@ -5,11 +5,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
-from ascent.model import packing
 from ascent.model.backbone import first_position, load_backbone
 from ascent.model.batching import pad
 from ascent.model.embedding_model import EmbeddingModel
-from ascent.model.packing import is_packed, pack, packed_attention
+from ascent.model.packing import attention_in_words, is_packed, is_to_pack, pack, packed_attention
 from ascent.settings.model import Contract
 from support.tiny_models import DECODERS, ENCODERS, EVERY, LENGTHS, make_architecture, rows_of
 
@@ -130,15 +129,11 @@ def test_dropout_drops_and_keeps_the_mean():
 
 @pytest.mark.parametrize("options", [{}, {"sliding_window": 4}, {"is_causal": False, "sliding_window": 4}])
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("kernel", [pytest.param(kernel, marks=GPU) for kernel in ("flash_attn_varlen_func", "varlen_attn")])
-def test_each_kernel_is_the_exact_attention(monkeypatch, kernel, causal, options):
+@pytest.mark.parametrize("width", [pytest.param(width, marks=GPU) for width in (32, 20)])
+def test_the_kernel_is_the_exact_attention(width, causal, options):
     """In bfloat16, whose rounding is 2^-8, against float32 by the attention that runs on any device."""
-    if getattr(packing, kernel) is None:
-        pytest.skip(f"{kernel} is not installed")
-    if kernel == "varlen_attn":
-        monkeypatch.setattr(packing, "flash_attn_varlen_func", None)
     torch.manual_seed(0)
-    shapes = [(1, heads, sum(LENGTHS), 32) for heads in (4, 2, 2)]
+    shapes = [(1, heads, sum(LENGTHS), width) for heads in (4, 2, 2)]
     half = [torch.randn(shape, device="cuda", dtype=torch.bfloat16).requires_grad_() for shape in shapes]
     exact = [x.detach().float().requires_grad_() for x in half]
     found, expected = (attended(*tensors, Layer(causal), scaling=0.3, **options) for tensors in (half, exact))
@@ -148,6 +143,64 @@ def test_each_kernel_is_the_exact_attention(monkeypatch, kernel, causal, options
     (expected * weights).sum().backward()
     for ours, right in zip(half, exact, strict=True):
         assert (ours.grad.float() - right.grad).norm() < 0.02 * right.grad.norm()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_dropout_in_the_kernel_drops_and_keeps_the_mean():
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 4, 4096, 64, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+    value = torch.ones_like(value).requires_grad_()
+    ends = torch.arange(0, 4097, 64, dtype=torch.int32, device="cuda")
+    draws = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        draws.append(packed_attention(Layer(False), query, key, value, None, cumulative=ends, longest=64, dropout=0.25)[0])
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    assert abs(float(draws[0].float().mean()) - 1) < 0.02
+    draws[0].sum().backward()
+    assert abs(float(value.grad.float().mean()) - 1) < 0.02
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.1}, {"sliding_window": 4}, {"is_causal": False, "sliding_window": 4}])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_kernel_takes_what_it_is_given_and_nothing_waits_for_the_gpu(monkeypatch, causal, options):
+    """On tensors without values, whose kernels check arguments and shapes, and where reading a value is an error."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: False)  # which knows no such device
+    shapes = [(1, heads, sum(LENGTHS), 20) for heads in (4, 2, 2)]
+    tensors = [torch.empty(shape, device="meta", dtype=torch.bfloat16, requires_grad=True) for shape in shapes]
+    ends = torch.empty(len(LENGTHS) + 1, dtype=torch.int32, device="meta")
+    out, _ = packed_attention(Layer(causal), *tensors, None, cumulative=ends, longest=max(LENGTHS), **options)
+    assert out.shape == (1, sum(LENGTHS), 4, 20)
+    out.sum().backward()
+    assert [x.grad.shape for x in tensors] == shapes
+    with pytest.raises(NotImplementedError):  # float32 has no kernel, and goes length by length
+        packed_attention(Layer(causal), *(x.float() for x in tensors), None, cumulative=ends, longest=max(LENGTHS))
+
+
+def test_the_attention_is_said_in_words(folders, monkeypatch):
+    backbone, _ = load_backbone(folders["bert"], Contract(max_tokens=32))
+    said = {
+        (device, dtype): attention_in_words(backbone, torch.device(device), dtype)
+        for device, dtype in (("cpu", torch.bfloat16), ("cuda", None), ("cuda", torch.bfloat16))
+    }
+    assert set(list(said.values())[:2]) == {"rows packed, without padding; one product per length"}
+    assert said["cuda", torch.bfloat16] == "rows packed, without padding; torch's flash attention"
+    backbone.config._attn_implementation, backbone.config.model_type = "sdpa", "gpt2"
+    assert attention_in_words(backbone, torch.device("cpu"), None) == (
+        "rows padded, since 'gpt2' is not known to be packed; transformers' sdpa"
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    for capability, packed in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda capability=capability: capability)
+        assert is_to_pack("bert") == packed and not is_to_pack("t5")
+    for kind, why in (
+        ("t5", "no kernel for packed rows takes the position bias of 't5'"),
+        ("bert", "Tesla T4 lacks flash attention"),
+    ):
+        backbone.config.model_type = kind
+        assert attention_in_words(backbone, torch.device("cuda"), None) == f"rows padded, since {why}; transformers' sdpa"
 
 
 @pytest.mark.parametrize(("name", "attention"), [pytest.param(*case, marks=GPU) for case in EVERY])

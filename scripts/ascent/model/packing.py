@@ -4,7 +4,6 @@ The lengths travel as arguments through the model's layers to the attention, so 
 checkpointing computes a layer a second time.
 """
 
-import inspect
 from collections.abc import Sequence
 from itertools import groupby
 from types import MethodType
@@ -15,30 +14,37 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-try:
-    from flash_attn import flash_attn_varlen_func
-except ImportError:
-    flash_attn_varlen_func = None
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:
-    varlen_attn = None
-# Before torch 2.12 it knows no scale, no window and no grouped heads.
-if varlen_attn and not {"scale", "window_size", "enable_gqa"} <= inspect.signature(varlen_attn).parameters.keys():
-    varlen_attn = None
-
 NAME = "ascent_packed"
 # The architectures (`model_type`) whose packed states tests/model/test_packing.py compares with padded ones; others are
 # padded.
 PACKED = ("bert", "roberta", "xlm-roberta", "modernbert", "llama", "mistral", "qwen2", "qwen3", "gemma3_text", "t5")
 # Those that add a bias to the scores, which no kernel for packed rows takes.
 BIASED = ("t5",)
+# What torch's flash attention takes: this compute capability and newer, and heads of at most this dimension.
+CAPABILITY, WIDEST_HEAD = (8, 0), 256
 
 
 def is_to_pack(kind: str | None) -> bool:
-    """Return whether an architecture is packed on this machine: on a GPU only if a kernel for it is installed."""
-    kernel = bool(flash_attn_varlen_func or varlen_attn) and kind not in BIASED
-    return kind in PACKED and (kernel or not torch.cuda.is_available())
+    """Return whether an architecture is packed on this machine: on a GPU only if torch's flash attention runs there."""
+    gpu = torch.cuda.is_available()
+    return kind in PACKED and not (gpu and (kind in BIASED or torch.cuda.get_device_capability() < CAPABILITY))
+
+
+def attention_in_words(backbone: torch.nn.Module, device: torch.device, dtype: torch.dtype | None) -> str:
+    """Return which attention a backbone uses, and whether its rows are packed. dtype: that of its matrix products, None
+    for float32."""
+    kind, chosen = backbone.config.model_type, backbone.config._attn_implementation
+    if is_packed(backbone):
+        half = dtype in (torch.float16, torch.bfloat16)
+        kernel = "torch's flash attention" if device.type == "cuda" and half else "one product per length"
+        return f"rows packed, without padding; {kernel}"
+    if kind not in PACKED:
+        why = f"'{kind}' is not known to be packed"
+    elif kind in BIASED:
+        why = f"no kernel for packed rows takes the position bias of '{kind}'"
+    else:
+        why = f"{torch.cuda.get_device_name()} lacks flash attention"
+    return f"rows padded, since {why}; transformers' {chosen}"
 
 
 def limit_position_bias(backbone: torch.nn.Module, longest: int) -> None:
@@ -112,15 +118,30 @@ def packed_attention(
     query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
     sides = reach(module, is_causal, sliding_window)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    rows = (query, key, value, cumulative, cumulative, longest, longest)
-    half = query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and position_bias is None
-    if half and flash_attn_varlen_func:
-        out = flash_attn_varlen_func(*rows, dropout_p=dropout, softmax_scale=scale, causal=sides[1] == 0, window_size=sides)
-    elif half and varlen_attn and not dropout:
-        out = varlen_attn(*rows, scale=scale, window_size=sides, enable_gqa=query.shape[1] != key.shape[1])
+    half = query.dtype in (torch.float16, torch.bfloat16) and query.shape[-1] <= WIDEST_HEAD
+    if query.device.type != "cpu" and half and position_bias is None:
+        out = flash_attention(query, key, value, cumulative, longest, sides, scale, dropout)
     else:
         out = attend_by_length(query, key, value, cumulative.diff().tolist(), sides, scale, dropout, position_bias)
     return out[None], None
+
+
+def flash_attention(
+    query, key, value, cumulative: torch.Tensor, longest: int, sides: tuple[int, int], scale: float, dropout: float
+) -> torch.Tensor:
+    """Attention by torch's flash kernel, of 16-bit tensors (tokens, heads, dimension) on a GPU; the heads of keys and
+    values may be fewer.
+
+    This is the call that torch's attention of jagged tensors makes (torch/nested/_internal/sdpa.py). torch's public
+    varlen_attn has no dropout and, before torch 2.12, neither scale nor windows.
+    """
+    width = query.shape[-1]
+    query, key, value = (torch.nn.functional.pad(x, (0, -width % 8)) for x in (query, key, value))
+    left, right = (side if side >= 0 else None for side in sides)
+    ends = (cumulative, cumulative, longest, longest)
+    windows = {"window_size_left": left, "window_size_right": right}
+    out = torch.ops.aten._flash_attention_forward(query, key, value, *ends, dropout, right == 0, False, scale=scale, **windows)[0]
+    return out[..., :width]
 
 
 def attend_by_length(

@@ -20,6 +20,7 @@ from ..model.backbone import load_backbone
 from ..model.contract import read_contract, refuse_difference
 from ..model.embedding_model import EmbeddingModel
 from ..model.heads import PREFIX, load_heads
+from ..model.packing import attention_in_words
 from ..model.precision import precision_dtype, prepare_backbone
 from ..model.saving import check_tokenizer, save_like
 from ..settings.stages import StageSettings
@@ -159,6 +160,7 @@ class _Run:
         refuse_difference(self.contract, settings.contract, task.parent, prompts=False)
         model, tokenizer = _load_model(task, device)
         check_tokenizer(tokenizer, self.document["tokenizer_digest"], task.parent)
+        self.say(f"attention: {attention_in_words(model.backbone, device, model.dtype)}")
         if stage.compile:
             self.say("compiling the backbone: the first steps take minutes")
         model.to(device)
