@@ -44,9 +44,12 @@ def workspace(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(cluster, workspace, tmp_path_factory) -> ClusterCopy:
-    """The small recipe, built by the cluster, undisturbed."""
-    copy = ClusterCopy(tmp_path_factory.mktemp("finished") / "ascent", workspace, cluster)
+def finished(cluster, workspace, warm_python, tmp_path_factory) -> ClusterCopy:
+    """The small recipe, built by the cluster, undisturbed.
+
+    By a warm Python, whose processes SLURM neither counts nor ends; those of the disturbed runs start cold.
+    """
+    copy = ClusterCopy(tmp_path_factory.mktemp("finished") / "ascent", workspace, cluster, warm_python)
     copy.start().finish(900)
     yield copy
     copy.end()

@@ -1,6 +1,5 @@
 """A run of Snakemake on the cluster, in a copy of the repository."""
 
-import os
 import re
 import subprocess
 import sys
@@ -53,8 +52,8 @@ os.replace = disturbed
 class ClusterCopy(Copy):
     """A copy of the repository, and the runs in it by profiles/slurm."""
 
-    def __init__(self, folder: Path, config: Path, cluster: Cluster):
-        super().__init__(folder, config)
+    def __init__(self, folder: Path, config: Path, cluster: Cluster, python: str = sys.executable):
+        super().__init__(folder, config, python)
         self.cluster = cluster
         self.runs: list[Run] = []
         self.edit(train_contrastive={"gpu": 1}, train_finetune={"gpu": 1})  # two cores are no eight GPUs
@@ -74,9 +73,10 @@ class ClusterCopy(Copy):
 
     def start(self, *arguments: str, **environment: str) -> "Run":
         """Start Snakemake."""
-        command = (sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *HASTE)
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
-        environment = self.cluster.environment | {"PATH": path, "PYTHONPATH": "disturbed", "HF_HUB_OFFLINE": "1"} | environment
+        command = (self.python, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *HASTE)
+        environment = (
+            self.cluster.environment | {"PATH": self.path, "PYTHONPATH": "disturbed", "HF_HUB_OFFLINE": "1"} | environment
+        )
         self.runs.append(Run(self.folder / f"printed-{len(self.runs)}.log", (*command, *arguments), self.folder, environment))
         return self.runs[-1]
 

@@ -30,13 +30,16 @@ class Copy:
             folder.mkdir(parents=True, exist_ok=True)
             copy(source, folder / name)
 
+    @property
+    def path(self) -> str:
+        """Where rules, which call `python`, find it."""
+        return os.pathsep.join([str(Path(self.python).parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+
     def snakemake(self, *arguments: str, launcher=(), **environment: str) -> subprocess.CompletedProcess:
-        # Rules call `python`.
-        path = os.pathsep.join([str(Path(self.python).parent), str(Path(sys.executable).parent), os.environ["PATH"]])
         return subprocess.run(
             [*(launcher or (self.python, "-m")), "snakemake", "--cores", str(CORES), *arguments],
             cwd=self.folder,
-            env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"} | environment,
+            env=os.environ | {"PATH": self.path, "HF_HUB_OFFLINE": "1"} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
