@@ -39,6 +39,14 @@ def test_a_stage_that_replaces_negatives_has_an_audit_of_it_and_its_miner_only_t
     assert mined["reserve"] == 5 and "dynamic" not in mined
 
 
+@pytest.mark.parametrize(("use", "mines"), [({}, False), ({"mine": True}, True)])
+def test_labels_of_classes_are_mined_only_if_asked(write, use, mines):
+    data = {"questions": SMALL["data"]["questions"], "topics": {"corpus": "modules", "task": "classification"}}
+    recipe = changed(data=data, stages__finetune__data={"questions": {}, "topics": use})
+    stage = load_recipes(write(small=recipe)).recipes["small"].stages["finetune"]
+    assert {name: stage.mines_for(name) for name in stage.data} == {"questions": True, "topics": mines}
+
+
 def test_a_stage_mines_for_the_data_sets_that_have_a_use_for_negatives():
     """As Conan's: pairs with mined negatives beside graded ones."""
     stage = {"from": ["contrastive"], "objective": {"infonce": {}}, "batching": "balanced", "mining": {"model": "contrastive"}}

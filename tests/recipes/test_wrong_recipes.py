@@ -23,6 +23,15 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
             {"stages__finetune__adapter": {"type": "lora", "targets": "q_proj"}},
             "'stages.finetune.adapter.targets' is 'q_proj', but it should be 'all-linear'",
         ),
+        (
+            {"data__questions": {"corpus": "library", "task": "classification"}},
+            "'stages.finetune.mining' finds negatives among texts, but all positives are labels of classes; set mine: true",
+        ),
+        ({"stages__finetune__mining__per_query": 31}, "ranks [0, 30] hold fewer documents than per_query, 31; widen them"),
+        ({"stages__finetune__dropout": True}, "'stages.finetune.dropout' is true, but it should be a number."),
+        ({"stages__finetune__epochs": "3"}, "'stages.finetune.epochs' is '3', but it should be a "),
+        ({"release__name": "tickets"}, "'release.name' is 'tickets', but it should be organisation/name, without spaces."),
+        ({"stages__finetune__from": []}, "'stages.finetune.from' is [], but it should name at least 1."),
         ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
         (
             {"stages__finetune__from": ["contrastve"]},

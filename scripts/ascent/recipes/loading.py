@@ -71,7 +71,8 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
         if checked.trial:
             recipe, name = shrink(recipe, checked.trial, checked.corpora, path), name + SUFFIX
             Checks(checked, recipe, path).run()
-        recipes[name] = recipe
+        stages = {key: stage.with_defaults(recipe.data) for key, stage in recipe.stages.items()}
+        recipes[name] = recipe.model_copy(update={"stages": stages})
     loaded = Recipes(checked, recipes)
     for name, recipe in recipes.items():
         for stage, settings in recipe.stages.items():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -14,6 +14,9 @@ from .negatives import Mining
 from .pairs import Dataset
 from .teachers import Teacher
 from .training import DataShare, Names, Training, datasets_by_name
+
+# Task types whose positives are labels of classes.
+LABELLED = ("classification", "clustering")
 
 
 class DataUse(DataShare):
@@ -28,11 +31,12 @@ class DataUse(DataShare):
     loss_weight: Positive = 1
     """Factor on the rows' losses."""
     mine: bool | None = None
-    """Replace these rows' own negatives by mined ones. Default: yes if one of their losses uses negatives."""
+    """Replace these rows' own negatives by mined ones. Default: yes if one of their losses uses negatives and their positives are
+    texts, no labels of classes."""
 
     def uses_in_batch_negatives(self, task: str) -> bool:
         """Return `in_batch`, or its default for the data set's task type."""
-        return task not in ("classification", "clustering") if self.in_batch is None else self.in_batch
+        return task not in LABELLED if self.in_batch is None else self.in_batch
 
 
 _Uses = Annotated[dict[str, DataUse], Field(min_length=1)]
@@ -148,6 +152,13 @@ class Contrastive(Training):
         chosen = self.objective_of(dataset).chosen
         return {name: loss.needs for name, loss in chosen.items() if loss.needs.startswith("teacher ")}
 
+    def with_defaults(self, data: dict[str, Dataset]) -> Self:
+        def use_of(name: str, use: DataUse) -> DataUse:
+            labelled = self.mining and use.mine is None and name in data and data[name].task in LABELLED
+            return use.model_copy(update={"mine": False}) if labelled else use
+
+        return self.model_copy(update={"data": {name: use_of(name, use) for name, use in self.data.items()}})
+
     def mines_for(self, dataset: str) -> bool:
         if self.mining is None or dataset not in self.data:
             return False
@@ -171,6 +182,8 @@ class Contrastive(Training):
                 f"names '{self.token_level_losses[0]}', but the base has no token-level head for it; give base.heads lexical, "
                 "multi_vector or both",
             )
+        if self.mining and not any(self.mines_for(name) for name in self.data):
+            yield "mining", "finds negatives among texts, but all positives are labels of classes; set mine: true for a data set"
         yield from self._useless_losses(base)
         yield from self._useless_own_positives(data, contract)
         prompts = [self.tokenising(contract, data[name].task) for name in self.data]

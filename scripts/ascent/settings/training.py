@@ -1,7 +1,7 @@
 """What a stage may say that trains, and how it uses its data."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -56,6 +56,10 @@ class Stage(Component):
     def mining_used(self) -> Mining | None:
         """How its hard negatives are mined."""
         return None
+
+    def with_defaults(self, data: dict[str, Dataset]) -> Self:
+        """Return it with those defaults set that depend on its data sets."""
+        return self
 
     def mines_for(self, dataset: str) -> bool:
         """Return whether it mines negatives for a data set."""
