@@ -29,7 +29,7 @@ rule encode_shard:
         mem_mb=by_attempt(32_000),
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
         task=task_of_dataset,
     shell:
         "python scripts/encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "

@@ -22,7 +22,7 @@ rule score_with_teacher:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=2,
+        revision=3,
     shell:
         "python scripts/score_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
@@ -48,7 +48,7 @@ rule embed_with_teacher:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=2,
+        revision=3,
     shell:
         "python scripts/embed_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"

@@ -85,7 +85,7 @@ def run(corpus, model, kind, **options):
 
 def test_retrieval_is_scored_over_the_whole_pool_with_the_query_prompt(corpus, model):
     entry, units = run(corpus, model, "retrieval")
-    encoder = Encoder(model)
+    encoder = Encoder(model, precision="float32")
     documents = ANSWERS + OTHERS
     scores = (
         encoder.encode(QUESTIONS, side="query", task="retrieval") @ encoder.encode(documents, side="document", task="retrieval").T
@@ -103,7 +103,7 @@ def test_retrieval_is_scored_over_the_whole_pool_with_the_query_prompt(corpus, m
 
 
 def test_only_retrieval_takes_the_prompt_of_retrieval(model):
-    encoder = Encoder(model)
+    encoder = Encoder(model, precision="float32")
     found = {task: encoder.encode(QUESTIONS, side="query", task=task) for task in ("retrieval", "sts")}
     assert np.abs(found["retrieval"] - found["sts"]).max() > 1e-3
 
@@ -128,7 +128,7 @@ def test_classification_units_are_shares_of_correct_classifiers(corpus, model):
 
 def test_sts_is_spearman_of_similarities_and_labels(corpus, model):
     entry, units = run(corpus, model, "sts")
-    encoder = Encoder(model)
+    encoder = Encoder(model, precision="float32")
     left, right = (encoder.encode(texts, side="query", task="sts") for texts in (QUESTIONS, ANSWERS))
     expected = stats.spearmanr((left * right).sum(axis=1), [1.0, 3.0, 4.5, 2.0])[0]
     assert entry["main_score"] == pytest.approx(expected, abs=1e-6)
@@ -155,7 +155,7 @@ def test_only_the_first_queries(corpus, model):
 
 
 def test_model_is_named_and_revised(model):
-    encoder = Encoder(model)
+    encoder = Encoder(model, precision="float32")
     meta = EvaluatedModel(encoder, "ascent/toy-base").mteb_model_meta
     assert (meta.name, meta.revision) == ("ascent/toy-base", encoder.digest[:40])
     assert (meta.embed_dim, meta.max_tokens, meta.similarity_fn_name.value) == (32, 32, "cosine")

@@ -18,7 +18,7 @@ from ascent.model.heads import load_heads, new_heads, read_state
 from ascent.model.heads.latent_attention import LatentAttention
 from ascent.model.saving import save_like, save_new
 from ascent.pairs.table import Pair
-from ascent.release.assemble import check_outputs
+from ascent.release.parity import check_outputs
 from ascent.settings.base import components
 from ascent.settings.heads import Head
 from ascent.settings.model import Contract
@@ -74,7 +74,7 @@ def test_sentence_transformers_gives_the_same_embeddings(folders, texts, case):
     ours = encoder.encode(texts, side="query", task="retrieval")
     assert ours.shape[1] == encoder.model.dimension == (32 if case == "latent_attention" else 12)
     np.testing.assert_allclose(ours, plain(folder, contract).encode_query(texts, batch_size=5), rtol=0, atol=1e-5)
-    check_outputs(folder, encoder)
+    check_outputs(folder, encoder, plain(folder, contract))
     without = Contract(**contract.model_dump(exclude={"heads"}))
     encoder.model.heads, encoder.model.contract = torch.nn.ModuleDict(), without
     headless = encoder.encode(texts, side="query", task="retrieval")

@@ -205,7 +205,7 @@ def test_sentence_transformers_gives_the_same_outputs(folder, texts):
     encoder, plain = Encoder(folder, precision="float32", tokens_per_batch=64), SentenceTransformer(str(folder), device="cpu")
     special = set(encoder.tokenizer.all_special_ids)
     for side, encode in (("query", plain.encode_query), ("document", plain.encode_document)):
-        ours = encoder.encode_tokens(texts, list(BESIDE), side=side, task="retrieval")
+        ours = encoder.encode_tokens(texts, list(BESIDE), prompt=encoder.contract.prompt(side, "retrieval"))
         np.testing.assert_allclose(ours.embeddings.numpy(), encode(texts), rtol=0, atol=1e-5)
         assert np.array_equal(ours.embeddings.numpy(), encoder.encode(texts, side=side, task="retrieval"))
         skipped = len(encoder.tokenizer(PROMPT)["input_ids"]) - 1 if side == "query" else 0
@@ -233,7 +233,7 @@ def test_sentence_transformers_multi_vector_encoder_ranks_alike(folder, texts, c
     theirs = MultiVectorEncoder(modules=[transformer, head, normalise, mask], similarity_fn_name="meanmaxsim", device="cpu")
     kept = [text for text in texts if text]
     expected = theirs.similarity(theirs.encode_document(kept), theirs.encode_document(kept))
-    ours = Encoder(folder, precision="float32").encode_tokens(kept, ["multi_vector"], side="document", task="retrieval").tokens
+    ours = Encoder(folder, precision="float32").encode_tokens(kept, ["multi_vector"], prompt="").tokens
     torch.testing.assert_close(multi_vector.score(ours, ours), expected, rtol=0, atol=1e-5)
 
 
@@ -299,7 +299,7 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
     for query in data["queries"]:
         allowed = data["top_ranked"][query["id"]] if kind == "reranking" else documents
         sides = [
-            model.encoder.encode_tokens(texts, list(BESIDE), side=side, task="retrieval").tokens
+            model.encoder.encode_tokens(texts, list(BESIDE), prompt=model.encoder.contract.prompt(side, "retrieval")).tokens
             for side, texts in {"query": [query["text"]], "document": [documents[key] for key in allowed]}.items()
         ]
         expected = sum(weight * scores_by_head(name, *sides) for name, weight in weights.items())[0].tolist()
@@ -330,7 +330,7 @@ def test_what_is_not_finite_is_refused(folder, texts, contract, tmp_path):
     name = "heads.multi_vector.linear.bias"
     save_like(folder, state | {name: torch.full_like(state[name], torch.nan)}, contract, {}, tmp_path / "model")
     with pytest.raises(AscentError, match="is not finite; train it again in float32"):
-        Encoder(tmp_path / "model").encode_tokens(texts, ["multi_vector"], side="query", task="retrieval")
+        Encoder(tmp_path / "model").encode_tokens(texts, ["multi_vector"], prompt="")
 
 
 def test_every_head_beside_has_a_score():

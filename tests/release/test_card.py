@@ -2,19 +2,24 @@
 
 import copy
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from mteb.models.model_meta import ModelMeta
+from mteb.types import OutputDType
 from safetensors.torch import load_file, save_file
 
 from ascent.errors import AscentError
 from ascent.model.encoder import Encoder
 from ascent.model.heads import module_paths
 from ascent.model.saving import save_like, save_new
-from ascent.release.assemble import check_outputs, release_model
+from ascent.release.assemble import release_model, write_meta
+from ascent.release.card import _dataset_path
+from ascent.release.parity import check_outputs, open_as_mteb
 from ascent.settings.model import Contract
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.validation import check
@@ -46,7 +51,7 @@ SETTINGS = {
             "stage": "merge",
             "name": "team/toy",
             "licence": "apache-2.0",
-            "languages": ["en"],
+            "languages": ["en", "de"],
             "summary": "A toy.",
         },
     },
@@ -137,7 +142,7 @@ def release(files, model):
 def test_front_matter_is_read_by_the_hub(files, model):
     card = ModelCard.load(release(files, model) / "README.md")
     assert (card.data.language, card.data.license, card.data.base_model) == (
-        ["en"],
+        ["en", "de"],
         "apache-2.0",
         "sentence-transformers/tiny",
     )
@@ -176,7 +181,11 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "pairs: 2,013 of 2,100 rows kept; 87 dropped (query too long)" in text
     assert "During stage contrastive, 1,234 negatives that had become easy were replaced, first after step 200" in text
     assert "stage other" not in text
-    assert "| query | retrieval | `find \\| the answer: ` | `query` |" in text
+    assert "| `find \\| the answer: ` | `query` |" in text
+    assert "| none | `document`, `BitextMining`, " in text
+    assert 'pip install "sentence-transformers>=5.0"' in text
+    assert "| Precision | float32," in text
+    assert re.search(r"gives the evaluated\nembeddings in all 1 tasks: on probes they differ by \de-0[6-9] at most", text)
     assert "model.encode_query(" in text
     assert "model.encode_document(" in text
     assert "temperature: 0.0375" in text
@@ -248,14 +257,15 @@ def test_outputs_beside_the_embedding_are_told(files, tiny_resource, tmp_path, m
 
 
 def test_results_lie_as_in_mtebs_repository(files, model):
-    from mteb.models.model_meta import ModelMeta
-
     folder = release(files, model)
     (meta,) = (folder / "results" / "team__toy").glob("*/model_meta.json")
     found = json.loads(meta.read_text())
     assert (found["name"], found["revision"]) == ("team/toy", meta.parent.name)
     assert found["revision"] == Encoder(model).digest[:40]
     assert set(found) == set(ModelMeta.create_empty().to_dict())
+    read = ModelMeta.model_validate_json_resolved(meta.read_text())
+    # The release's languages, not those of the corpora, one of which could be evaluated only.
+    assert (read.languages, read.license, read.output_dtypes) == (["deu-Latn", "eng-Latn"], "apache-2.0", OutputDType.FLOAT32)
     assert (meta.parent / "Search.json").read_bytes() == (files / "Search.json").read_bytes()
 
 
@@ -267,7 +277,7 @@ def test_other_embeddings_are_refused(model, tmp_path):
     settings["prompts"]["query"] = "another prompt: "
     (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
     with pytest.raises(AscentError, match=r"embeddings \(query\) differ by .* build the model again"):
-        check_outputs(folder, encoder)
+        check_outputs(folder, encoder, open_as_mteb(folder, encoder).model)
 
 
 def test_other_outputs_beside_the_embedding_are_refused(tiny_resource, tmp_path):
@@ -276,11 +286,23 @@ def test_other_outputs_beside_the_embedding_are_refused(tiny_resource, tmp_path)
     (tmp_path / "model").mkdir()
     save_new(tiny_resource, contract, {}, tmp_path / "model")
     encoder = Encoder(tmp_path / "model", precision="float32")
-    check_outputs(tmp_path / "model", encoder)
+    check_outputs(tmp_path / "model", encoder, open_as_mteb(tmp_path / "model", encoder).model)
     file = tmp_path / "model" / module_paths(tmp_path / "model")["multi_vector"] / "model.safetensors"
     save_file({name: tensor + 1e-3 for name, tensor in load_file(file).items()}, file)
     with pytest.raises(AscentError, match=r"multi_vector \(document\) differ by .* build the model again"):
-        check_outputs(tmp_path / "model", encoder)
+        check_outputs(tmp_path / "model", encoder, open_as_mteb(tmp_path / "model", encoder).model)
+
+
+def test_what_mteb_cannot_read_back_is_refused(tmp_path):
+    meta = ModelMeta.create_empty({"name": "team/toy", "license": "internal"})
+    with pytest.raises(AscentError, match=r"model_meta.json: mteb cannot read back license = 'internal'"):
+        write_meta(tmp_path / "model_meta.json", meta)
+    assert not (tmp_path / "model_meta.json").exists()
+
+
+def test_data_sets_have_their_ids_on_the_hub():
+    settings = check(ReleaseSettings, SETTINGS, "release.yaml")
+    assert [_dataset_path(name, settings) for name in ("Search", "SciFact")] == ["local/Search", "mteb/scifact"]
 
 
 def test_stage_without_scores_is_refused(files, model):

@@ -2,12 +2,13 @@
 
 import numpy as np
 from mteb.abstasks.task_metadata import TaskMetadata
-from mteb.models.abs_encoder import AbsEncoder
+from mteb.models.abs_encoder import AbsEncoder, get_prompt_name
 from mteb.models.model_meta import ModelMeta, ScoringFunction
-from mteb.types import PromptType
+from mteb.types import OutputDType, PromptType
 
 from ..model.encoder import Encoder
-from .mteb_names import prompt_task
+from ..model.prompts import named_prompts
+from ..settings.model import Contract
 
 
 def model_meta(encoder: Encoder, name: str, **further) -> ModelMeta:
@@ -26,8 +27,15 @@ def model_meta(encoder: Encoder, name: str, **further) -> ModelMeta:
         "use_instructions": any(text for side in encoder.contract.prompts.values() for text in side.values()),
         "framework": ["Sentence Transformers", "PyTorch", "Transformers", "safetensors"],
         "open_weights": True,
+        "output_dtypes": OutputDType.FLOAT32,
     }
     return ModelMeta.create_empty(fields | further)
+
+
+def prompt_of(contract: Contract, task: TaskMetadata, side: PromptType | None) -> str:
+    """Return the prompt of a text of a task of mteb: what mteb's own wrapper of the model's folder finds there."""
+    prompts = named_prompts(contract)
+    return prompts.get(get_prompt_name(prompts, task, side), "")
 
 
 class EvaluatedModel(AbsEncoder):
@@ -47,10 +55,6 @@ class EvaluatedModel(AbsEncoder):
         prompt_type: PromptType | None = None,
         **options,
     ) -> np.ndarray:
-        """Return the embeddings of a data loader's texts, float32 (texts, dimension).
-
-        Both sides of a symmetric task (STS, clustering, ...) use the query prompt.
-        """
+        """Return the embeddings of a data loader's texts, float32 (texts, dimension)."""
         texts = [text for batch in inputs for text in batch["text"]]
-        side = "document" if prompt_type == PromptType.document else "query"
-        return self.encoder.encode(texts, side=side, task=prompt_task(task_metadata.type), progress=True)
+        return self.encoder.encode_with(prompt_of(self.encoder.contract, task_metadata, prompt_type), texts, progress=True)

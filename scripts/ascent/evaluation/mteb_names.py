@@ -7,17 +7,8 @@ from ..components import module_of
 from ..settings.base import components
 from ..settings.evaluation import LocalTask
 
-# mteb's task types that no local task can have: the task type whose prompts they use, and the local type whose units they
-# share.
-OTHERS = {
-    "Any2AnyRetrieval": ("default", "retrieval"),
-    "InstructionRetrieval": ("retrieval", "retrieval"),
-    "InstructionReranking": ("reranking", "reranking"),
-    "Summarization": ("sts", None),
-    "BitextMining": ("sts", None),
-    "MultilabelClassification": ("classification", None),
-    "PairClassification": ("pair-classification", None),
-}
+# mteb's task types that no local task can have: the local type whose units they share.
+OTHERS = {"Any2AnyRetrieval": "retrieval", "InstructionRetrieval": "retrieval", "InstructionReranking": "reranking"}
 
 
 @cache
@@ -26,16 +17,10 @@ def local_types() -> dict[str, ModuleType]:
     return {name: module_of(task) for name, task in components(LocalTask).items()}
 
 
-def prompt_task(mteb_type: str) -> str:
-    """Return the task type whose prompts a task of mteb uses."""
-    named = {module.MTEB_TYPE: name for name, module in local_types().items()}
-    return named.get(mteb_type) or OTHERS.get(mteb_type, ("default", None))[0]
-
-
 def local_type(mteb_type: str) -> ModuleType | None:
     """Return the module of the local task type whose units a task of mteb shares; None if it has no units."""
-    _, name = OTHERS.get(mteb_type, (None, None))
-    return next((file for key, file in local_types().items() if mteb_type == file.MTEB_TYPE or key == name), None)
+    made = {task.mteb_types[0]: name for name, task in components(LocalTask).items()}
+    return local_types().get((made | OTHERS).get(mteb_type))
 
 
 def units_name(mteb_type: str) -> str:

@@ -39,7 +39,8 @@ def evaluate_task(
     warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
     task, name = make_task(settings, pairs, documents), f"ascent/{recipe}-{stage}"
     observer = UnitsObserver(task)
-    encoder, rank_by = Encoder(model), getattr(settings.task, "rank_by", {})
+    # In the precision in which the released folder is loaded.
+    encoder, rank_by = Encoder(model, precision="float32"), getattr(settings.task, "rank_by", {})
     result = mteb.evaluate(
         SearchingModel(encoder, name, rank_by) if rank_by else EvaluatedModel(encoder, name),
         task,

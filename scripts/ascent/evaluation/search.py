@@ -8,8 +8,7 @@ from mteb.types import PromptType
 
 from ..model.encoder import Encoder
 from ..model.token_scores import Encoded, scores_by_kind
-from .model import model_meta
-from .mteb_names import prompt_task
+from .model import model_meta, prompt_of
 
 # Queries per tile of scores.
 QUERIES = 256
@@ -35,24 +34,24 @@ class SearchingModel:
     def search(self, queries, *, task_metadata, top_k: int, encode_kwargs, top_ranked=None, num_proc=None, **_) -> dict:
         """Return the best `top_k` documents per query, among `top_ranked` if given: {query: {document: score}}."""
         options = {"task_metadata": task_metadata, "num_proc": num_proc} | encode_kwargs
-        task = prompt_task(task_metadata.type)
 
-        def encode(texts: list[str], side: str) -> Encoded:
-            return self.encoder.encode_tokens(texts, self._heads, side=side, task=task)
+        def encode(texts: list[str], side: PromptType) -> Encoded:
+            prompt = prompt_of(self.encoder.contract, task_metadata, side)
+            return self.encoder.encode_tokens(texts, self._heads, prompt=prompt)
 
         ids, device = list(self._corpus["id"]), self.encoder.device
         column_of = {document: column for column, document in enumerate(ids)}
         loader = create_dataloader(queries, prompt_type=PromptType.query, **options)
         texts = [text for batch in loader for text in batch["text"]]
         groups = [slice(start, start + QUERIES) for start in range(0, len(texts), QUERIES)]
-        encoded = [encode(texts[group], "query") for group in groups]
+        encoded = [encode(texts[group], PromptType.query) for group in groups]
         query_ids = [list(queries["id"][group]) for group in groups]
         allowed = [_mask(part, top_ranked, column_of, device) for part in query_ids] if top_ranked else None
         empty = [torch.empty(len(part), 0, device=device) for part in query_ids]
         best = [(scores, scores.long()) for scores in empty]
         start = 0
         for batch in create_dataloader(self._corpus, prompt_type=PromptType.document, **options):
-            documents = encode(batch["text"], "document")
+            documents = encode(batch["text"], PromptType.document)
             columns = torch.arange(start, start + len(batch["text"]), device=device)
             for number, part in enumerate(encoded):
                 tiles = [scores_by_kind(part, tile) for tile, _, _ in documents.tiles(part)]

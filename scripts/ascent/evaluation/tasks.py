@@ -26,22 +26,27 @@ def make_task(settings: TaskSettings, pairs: Path | None = None, documents: Path
         return _registered_task(settings)
     if pairs is None:
         raise AscentError(f"{settings.name}: a local task is made of pairs; add --pairs.")
-    kind = module_of(settings.task)
-    metadata = TaskMetadata(
-        name=settings.name,
-        description=f"{kind.MTEB_TYPE} over the {settings.task.split} split of the corpus {settings.task.corpus}",
-        type=kind.MTEB_TYPE,
-        category=kind.CATEGORY,
-        modalities=["text"],
-        dataset={"path": f"local/{settings.task.corpus}", "revision": sha256_file(pairs)[:40]},
-        eval_splits=[settings.task.split],
-        eval_langs=[settings.language],
-        main_score=kind.MAIN_SCORE,
-    )
+    kind, metadata = module_of(settings.task), local_metadata(settings, sha256_file(pairs)[:40])
     task = type(settings.name, (kind.mteb_class(),), {"metadata": metadata})(seed=settings.seed)
     kind.fill(task, settings.task, pairs, documents)
     task.data_loaded = True
     return task
+
+
+def local_metadata(settings: TaskSettings, revision: str) -> TaskMetadata:
+    """Return mteb's description of a local task whose rows have a revision."""
+    kind, mteb_type = module_of(settings.task), settings.task.mteb_types[0]
+    return TaskMetadata(
+        name=settings.name,
+        description=f"{mteb_type} over the {settings.task.split} split of the corpus {settings.task.corpus}",
+        type=mteb_type,
+        category=kind.CATEGORY,
+        modalities=["text"],
+        dataset={"path": f"local/{settings.task.corpus}", "revision": revision},
+        eval_splits=[settings.task.split],
+        eval_langs=[settings.language],
+        main_score=kind.MAIN_SCORE,
+    )
 
 
 def _registered_task(settings: TaskSettings) -> AbsTask:

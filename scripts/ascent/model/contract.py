@@ -46,8 +46,8 @@ def weights_digest(folder: str | Path) -> str:
 
 # Names of poolings in sentence-transformers and here, and in its older folders.
 _POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
-_OLDER = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
-_OLDER |= {"max_tokens": "max", "mean_sqrt_len_tokens": "mean_sqrt_len_tokens"}
+OLDER_POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
+OLDER_POOLINGS |= {"max_tokens": "max", "mean_sqrt_len_tokens": "mean_sqrt_len_tokens"}
 
 
 def own_pooling(folder: str | Path) -> str | None:
@@ -58,7 +58,7 @@ def own_pooling(folder: str | Path) -> str | None:
     if not paths:
         return None
     settings = read_json(Path(folder) / paths[0] / "config.json")
-    names = settings.get("pooling_mode") or [name for key, name in _OLDER.items() if settings.get(f"pooling_mode_{key}")]
+    names = settings.get("pooling_mode") or [name for key, name in OLDER_POOLINGS.items() if settings.get(f"pooling_mode_{key}")]
     return " and ".join(_POOLINGS.get(name, name) for name in ([names] if isinstance(names, str) else names)) or None
 
 

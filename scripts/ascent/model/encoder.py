@@ -69,16 +69,21 @@ class Encoder:
         self.model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids).to(self.device).eval()
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: bool = False) -> np.ndarray:
-        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt for the side and the task.
+        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt for the side and the task, as
+        `encode_with`."""
+        return self.encode_with(self.contract.prompt(side, task), texts, progress=progress)
+
+    @torch.inference_mode()
+    def encode_with(self, prompt: str, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        """Return float32 embeddings of shape (texts, dimension), with a prompt.
 
         Texts are embedded longest first, in batches of neighbours in length, so that little is padded.
         Raises AscentError if an embedding is not finite.
         """
         # A repeated text is embedded once: mteb passes an STS set of 50 texts as 2,450.
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-        rows, skipped = self._rows(list(place), side, task)
+        rows, skipped = self._rows(list(place), prompt)
         distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
         with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
             for batch, outputs in self._batches(rows, skipped):
@@ -89,9 +94,9 @@ class Encoder:
         return embeddings
 
     @torch.inference_mode()
-    def encode_tokens(self, texts: Sequence[str], heads: Sequence[str], *, side: Side, task: str) -> Encoded:
-        """Return the embeddings, as `encode`, and the outputs of these token-level heads, on this encoder's device."""
-        rows, skipped = self._rows(texts, side, task)
+    def encode_tokens(self, texts: Sequence[str], heads: Sequence[str], *, prompt: str) -> Encoded:
+        """Return the embeddings, as `encode_with`, and the outputs of these token-level heads, on this encoder's device."""
+        rows, skipped = self._rows(texts, prompt)
         counted = [torch.from_numpy(mask).to(self.device) for mask in self.model.counted(rows, [skipped] * len(rows))]
         by_text: dict[int, list[torch.Tensor]] = {}
         for batch, (embeddings, *per_token) in self._batches(rows, skipped):
@@ -116,9 +121,9 @@ class Encoder:
             text = texts[int(np.flatnonzero(~finite)[0])]
             raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train it again in float32.")
 
-    def _rows(self, texts: Sequence[str], side: Side, task: str) -> tuple[list[np.ndarray], int]:
+    def _rows(self, texts: Sequence[str], prompt: str) -> tuple[list[np.ndarray], int]:
         """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""
-        prompt, longest = self.contract.prompt(side, task), self.contract.max_tokens
+        longest = self.contract.max_tokens
         skipped = 0 if self.contract.pool_prompt else prompt_length(self.tokenizer, prompt, longest)
         return tokenise(self.tokenizer, texts, prompt, longest), skipped
 

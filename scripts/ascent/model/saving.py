@@ -1,6 +1,5 @@
 """Model folders written in the layout of sentence-transformers."""
 
-import json
 import shutil
 from collections import OrderedDict
 from pathlib import Path
@@ -12,20 +11,8 @@ from ..errors import AscentError
 from ..settings.model import Contract
 from .backbone import position_table, set_attention
 from .contract import tokenizer_digest, write_contract
-from .heads import adopt_heads, write_code, write_state
-
-
-def prompt_name(side: str, task: str) -> str:
-    """Return the name of a prompt in sentence-transformers: retrieval's is what `encode_query` and `encode_document`
-    use."""
-    return side if task == "retrieval" else f"{side}-{task}"
-
-
-def sentence_transformers_prompts(contract: Contract) -> dict[str, str]:
-    """Return the contract's prompts by the names that sentence-transformers finds them by."""
-    named = {(side, task) for side, tasks in contract.prompts.items() for task in tasks}
-    wanted = sorted(named | {("query", "retrieval"), ("document", "retrieval")})
-    return {prompt_name(side, task): contract.prompt(side, task) for side, task in wanted}
+from .exchange import write_exchange
+from .heads import adopt_heads, write_state
 
 
 def save_new(resource: Path, contract: Contract, history: dict, folder: Path) -> None:
@@ -52,12 +39,11 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
         modules.append((None, Normalize()))
     model = SentenceTransformer(
         modules=OrderedDict((name or str(index), module) for index, (name, module) in enumerate(modules)),
-        prompts=sentence_transformers_prompts(contract),
         similarity_fn_name=contract.similarity,
         device="cpu",
     )
     model.save(str(folder), create_model_card=False)
-    write_code(folder, contract)
+    write_exchange(folder, contract)
     write_contract(folder, contract, AutoTokenizer.from_pretrained(folder), history)
 
 
@@ -68,11 +54,7 @@ def save_like(parent: Path, state: dict[str, torch.Tensor], contract: Contract, 
     """
     shutil.copytree(parent, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors*", "ascent.json"))
     write_state(folder, state, contract)
-    write_code(folder, contract)
-    path = folder / "config_sentence_transformers.json"
-    settings = json.loads(path.read_text())
-    settings["prompts"] = sentence_transformers_prompts(contract)
-    path.write_text(json.dumps(settings, indent=2, sort_keys=True))
+    write_exchange(folder, contract)
     write_contract(folder, contract, AutoTokenizer.from_pretrained(folder), history)
 
 

@@ -133,9 +133,9 @@ def states(parameters: int, stage: Training, processes: int, trained: int | None
     return {"weights": weights, "gradients": gradients, "optimizer": optimizer, "buffers": buffers, "host": host}
 
 
-def encoding_memory(shape: Shape, tokens: float) -> Memory:
+def encoding_memory(shape: Shape, tokens: float, precision: str) -> Memory:
     """Return the memory of embedding texts with this many tokens: float32 weights, and the tensors of one layer."""
-    layer = layer_bytes(shape, precision="auto", weights="float32")
+    layer = layer_bytes(shape, precision=precision, weights="float32")
     return Memory(weights=4 * shape.parameters, activations=min(ENCODER_TOKENS, tokens) * layer)
 
 

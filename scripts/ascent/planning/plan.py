@@ -175,11 +175,11 @@ class _Planner:
         counter = self.counter(model, contract.max_tokens)
         return sum((counter.count(part, contract.prompt(side, task)) for side, part in texts.items()), Count())
 
-    def embedding(self, rule: str, what: str, model: str, count: Count, runs: int) -> Job:
+    def embedding(self, rule: str, what: str, model: str, count: Count, runs: int, precision: str = "auto") -> Job:
         """A job that embeds texts without training."""
         flops = forward_flops(self.shape(model), count.tokens, count.squares)
-        memory = encoding_memory(self.shape(model), count.tokens / runs)
-        hours = self.machine.hours(flops, "auto")
+        memory = encoding_memory(self.shape(model), count.tokens / runs, precision)
+        hours = self.machine.hours(flops, precision)
         return Job(rule=rule, what=what, count=count, flops=flops, hours=hours, memory=memory, runs=runs)
 
     def distinct(self, dataset: str) -> dict[str, pl.Series]:
@@ -278,7 +278,7 @@ class _Planner:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:
                 total += self.count(model, contract, task.type, **{side: texts.unique(maintain_order=True)})
-        return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages))
+        return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages), "float32")
 
     # ------------------------------------------------------------ warnings
 

@@ -8,8 +8,9 @@ from ..errors import AscentError
 from ..evaluation.statistics import read_table, verdict
 from ..files import read_json
 from ..model.contract import read_contract
-from ..model.saving import prompt_name
+from ..model.prompts import named_prompts
 from ..report.pages import environment, read_audits
+from ..settings.model import Contract
 from ..settings.recipe import ReleaseSettings
 from ..settings.training import Stage
 from ..settings.validation import dump
@@ -27,7 +28,8 @@ def make_card(
     facts: dict,
     radar: str | None = "radar.png",
 ) -> ModelCard:
-    """Return the card of a model folder. `facts`: dimension, parameters and revision; `radar`: name of the image in the folder.
+    """Return the card of a model folder. `facts`: dimension, parameters, revision, the needed version of sentence-transformers,
+    the largest difference to mteb's wrapper and over how many tasks; `radar`: name of the image in the folder.
 
     Every number comes from one of these files, and the card names it. Raises AscentError for a file without the stage.
     """
@@ -47,7 +49,7 @@ def make_card(
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},
             verdict=verdict,
-            prompt_name=prompt_name,
+            prompts=prompts_by_text(read_contract(model)[0]),
         )
     )
     return ModelCard(f"---\n{metadata(settings, results, rows).to_yaml()}\n---\n\n{text}")
@@ -62,6 +64,14 @@ def score_facts(settings: ReleaseSettings, scores: Path, significance: Path) -> 
     if not rows:
         raise AscentError(f"{scores}: has no row of the stage '{stage}'; evaluate it, or release another stage.")
     return rows
+
+
+def prompts_by_text(contract: Contract) -> dict[str, list[str]]:
+    """Return the names of each prompt by its text; nothing for a model without prompts."""
+    by_text: dict[str, list[str]] = {}
+    for name, text in named_prompts(contract).items():
+        by_text.setdefault(text, []).append(name)
+    return by_text if any(by_text) else {}
 
 
 def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
@@ -113,20 +123,30 @@ def _eval_results(path: Path, settings: ReleaseSettings, rows: dict[str, tuple])
     if name not in rows:
         raise AscentError(f"{path}: the task '{name}' has no score of the released stage; re-run compare_stages.")
     row, *_ = rows[name]
-    # Named by the task, not by its corpus: results of the same data set and split would be merged into one.
-    source = "local" if name in settings.recipe.evaluate.tasks else "mteb"
+    dataset = _dataset_path(name, settings)
     return [
         EvalResult(
             task_type=row["type"],
-            dataset_type=f"{source}/{name}",
+            dataset_type=dataset,
             dataset_name=f"{name} ({entry['hf_subset']})",
             dataset_config=entry["hf_subset"],
             dataset_split=split,
             dataset_revision=result["dataset_revision"],
             metric_type=row["metric"],
-            metric_name=row["metric"],
+            # With the task, because a hub merges the results of one data set and split.
+            metric_name=f"{row['metric']} ({name})",
             metric_value=entry["main_score"],
         )
         for split, entries in result["scores"].items()
         for entry in entries
     ]
+
+
+def _dataset_path(name: str, settings: ReleaseSettings) -> str:
+    """Return the data set of a task by its id on the hub. Local tasks and aggregates have none, and are called by name."""
+    import mteb
+
+    if name in settings.recipe.evaluate.tasks:
+        return f"local/{name}"
+    task = mteb.get_task(name)
+    return f"mteb/{name}" if task.is_aggregate else task.metadata.dataset["path"]

@@ -10,6 +10,8 @@ class LocalTask(Component):
     """What every task made of the rows of a corpus has."""
 
     folder = "evaluation.local_tasks"
+    mteb_types: ClassVar[tuple[str, ...]]
+    """mteb's types of text tasks that use this type's prompts. A local task is of the first of them."""
     searches: ClassVar[bool] = False
     """Whether queries search for the rows' positives, which so belong to the corpus's documents."""
     tests_positives: ClassVar[bool] = False
@@ -29,6 +31,7 @@ class Retrieval(LocalTask):
     """Each query ranks all documents of its split (nDCG@10)."""
 
     searches = True
+    mteb_types = ("Retrieval", "InstructionRetrieval")
 
     type: Literal["retrieval"]
     """The task type. Metrics and protocol are mteb's."""
@@ -40,6 +43,8 @@ class Retrieval(LocalTask):
 class Reranking(Retrieval):
     """Each query ranks its positives and negatives only (MAP)."""
 
+    mteb_types = ("Reranking", "InstructionReranking")
+
     type: Literal["reranking"]
     """The task type. Metrics and protocol are mteb's."""
 
@@ -48,6 +53,7 @@ class Sts(LocalTask):
     """Similarities of pairs of texts are correlated with their labels (Spearman)."""
 
     tests_positives = True
+    mteb_types = ("STS", "BitextMining", "Summarization")
 
     type: Literal["sts"]
     """The task type. Metrics and protocol are mteb's."""
@@ -56,12 +62,16 @@ class Sts(LocalTask):
 class Classification(LocalTask):
     """Classifiers learn labels from a few embeddings of the training split (accuracy)."""
 
+    mteb_types = ("Classification", "MultilabelClassification")
+
     type: Literal["classification"]
     """The task type. Metrics and protocol are mteb's."""
 
 
 class Clustering(LocalTask):
     """Texts are clustered, and the clusters are compared with their labels (V-measure)."""
+
+    mteb_types = ("Clustering",)
 
     type: Literal["clustering"]
     """The task type. Metrics and protocol are mteb's."""
@@ -71,7 +81,11 @@ AnyLocalTask = one_of(LocalTask)
 # Types of rows and prompts. No local task can be made of pair-classification rows; both their texts are test texts.
 TaskType = Literal[(*components(LocalTask), "pair-classification")]
 SEARCHED = [name for name, task in components(LocalTask).items() if task.searches]
+# Each text of these rows is a test text, and neither is a query or a document.
 TWO_SIDED = [*(name for name, task in components(LocalTask).items() if task.tests_positives), "pair-classification"]
+# mteb's types of text tasks, by the task type whose prompts they use.
+MTEB_TYPES = {name: task.mteb_types for name, task in components(LocalTask).items()}
+MTEB_TYPES |= {"pair-classification": ("PairClassification",), "default": ("Regression", "ZeroShotClassification")}
 
 
 class Evaluate(Settings):

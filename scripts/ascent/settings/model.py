@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .base import Count, Settings
-from .evaluation import TaskType
+from .evaluation import TWO_SIDED, TaskType
 from .heads import ChosenHeads, Heads
 
 Side = Literal["query", "document"]
@@ -46,7 +46,8 @@ class Contract(Settings):
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether a token sees the tokens after it. Llama, Mistral, Qwen 2 and 3 and Gemma 3 can be made bidirectional."""
     prompts: dict[Side, dict[PromptTask, str]] = {}
-    """Text put before a query or a document, by task type; `default` is for types that are not named."""
+    """Text put before a query or a document, by task type; `default` is for types that are not named. Both texts of a row
+    of sts or pair-classification get the query's: mteb gives them no side."""
 
     @model_validator(mode="after")
     def _cosine_is_of_unit_length(self):
@@ -60,12 +61,19 @@ class Contract(Settings):
             raise ValueError(f"pool_prompt: false needs a mean, but pooling is {self.pooling}: set another pooling")
         return self
 
+    @model_validator(mode="after")
+    def _texts_without_a_side_have_one_prompt(self):
+        for task in self.prompts.get("document", {}).keys() & set(TWO_SIDED):
+            raise ValueError(f"prompts.document.{task} is never used, as both texts of a row get prompts.query.{task}: remove it")
+        return self
+
     def prompt(self, side: Side, task: str) -> str:
         """Return the prompt of a side for a task type; the empty string if none is set.
 
-        Reranking uses retrieval's prompt if it has none of its own.
+        Reranking uses retrieval's prompt if it has none of its own. Texts of sts and pair-classification are neither
+        queries nor documents, in mteb, too: both get the query's.
         """
-        prompts = self.prompts.get(side, {})
+        prompts = self.prompts.get("query" if task in TWO_SIDED else side, {})
         if task == "reranking" and task not in prompts:
             task = "retrieval"
         return prompts.get(task, prompts.get("default", ""))

@@ -3,7 +3,7 @@
 Each file has
 
     ROWS                        which rows of the corpus the task is made of, a polars expression
-    MTEB_TYPE, CATEGORY         mteb's names for the task type and for what it compares
+    CATEGORY                    mteb's name for what it compares
     MAIN_SCORE                  mteb's name for the main score
     UNITS                       what the main score averages or correlates: queries, texts or pairs
     METRICS                     display names of the type's metrics (without their `_at_<k>`)

@@ -11,7 +11,7 @@ from ...settings.evaluation import Classification
 from . import check_labels, rows_of
 
 ROWS = pl.col("task") == "classification"
-MTEB_TYPE, CATEGORY, MAIN_SCORE = "Classification", "t2c", "accuracy"
+CATEGORY, MAIN_SCORE = "t2c", "accuracy"
 UNITS = "texts"
 METRICS = {}
 # mteb trains 10 classifiers, each on 8 texts per label.

@@ -9,7 +9,7 @@ from ...settings.evaluation import Clustering
 from . import check_labels, classification, rows_of
 
 ROWS = classification.ROWS
-MTEB_TYPE, CATEGORY, MAIN_SCORE = "Clustering", "t2c", "v_measure"
+CATEGORY, MAIN_SCORE = "t2c", "v_measure"
 UNITS = "texts"
 METRICS = {"v_measure": "V-measure"}
 

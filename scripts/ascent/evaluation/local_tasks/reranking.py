@@ -9,7 +9,7 @@ from ...settings.evaluation import Reranking
 from . import retrieval, rows_of
 
 ROWS = retrieval.ROWS & (pl.col("negatives").list.len() > 0)
-MTEB_TYPE, CATEGORY, MAIN_SCORE = "Reranking", "t2t", "map_at_1000"
+CATEGORY, MAIN_SCORE = "t2t", "map_at_1000"
 UNITS, METRICS = retrieval.UNITS, retrieval.METRICS
 mteb_class, units = retrieval.mteb_class, retrieval.units
 

@@ -12,7 +12,7 @@ from ...settings.evaluation import Retrieval
 from . import rows_of
 
 ROWS = pl.col("task") == "retrieval"
-MTEB_TYPE, CATEGORY, MAIN_SCORE = "Retrieval", "t2t", "ndcg_at_10"
+CATEGORY, MAIN_SCORE = "t2t", "ndcg_at_10"
 UNITS = "queries"
 METRICS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR"}
 # mteb's metrics that are means over queries, and pytrec_eval's names for them.

@@ -10,7 +10,7 @@ from ...settings.evaluation import Sts
 from . import rows_of
 
 ROWS = pl.col("task") == "sts"
-MTEB_TYPE, CATEGORY, MAIN_SCORE = "STS", "t2t", "cosine_spearman"
+CATEGORY, MAIN_SCORE = "t2t", "cosine_spearman"
 UNITS = "pairs"
 METRICS = {"cosine_spearman": "Spearman", "spearman": "Spearman", "pearson": "Pearson"}
 

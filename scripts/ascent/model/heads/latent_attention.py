@@ -4,7 +4,11 @@ Model folders that have it hold a copy of this file, so it imports nothing of As
 """
 
 import torch
-from sentence_transformers.base.modules import Module
+
+try:
+    from sentence_transformers.base.modules import Module
+except ImportError:  # before 5.4
+    from sentence_transformers.models import Module
 
 
 class LatentAttention(Module):
