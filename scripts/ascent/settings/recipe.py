@@ -11,6 +11,7 @@ from pydantic import Field
 from .base import ORGANISATION_AND_NAME, Count, Name, Settings
 from .corpora import Corpus, Model
 from .evaluation import Evaluate
+from .languages import HubLanguage
 from .model import Base
 from .pairs import Dataset
 from .stages import AnyStage
@@ -44,7 +45,7 @@ class Release(Settings):
     """The model's id on a hub, `organisation/name`."""
     licence: str
     """Licence of the released weights, spelled as on the hub: apache-2.0."""
-    languages: list[str]
+    languages: list[HubLanguage]
     """Languages, spelled as on the hub: en."""
     summary: str
     """One or two sentences at the top of the card."""
