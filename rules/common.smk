@@ -7,6 +7,7 @@ from pathlib import Path
 from scripts.ascent.errors import AscentError
 from scripts.ascent.layout import *
 from scripts.ascent.recipes.loading import load_recipes
+from scripts.ascent.recipes.source_digests import update_digests
 from scripts.ascent.recipes.step_settings import settings_files
 from scripts.ascent.settings.filters import compared_with
 
@@ -16,6 +17,8 @@ try:
         config, sorted(workflow.configfiles, key=lambda path: path in workflow.overwrite_configfiles)
     )
     SETTINGS = settings_files(recipes)
+    if workflow.is_main_process:
+        update_digests(recipes)
 except AscentError as error:
     # Snakemake would name this file and line in front of an exception's message.
     sys.exit(f"error: {error}")
@@ -54,8 +57,11 @@ def by_attempt(first):
 
 
 def files_of_source(wildcards):
-    """The files of this machine that a source reads, so that an edit of one is seen."""
-    return recipes.source_files(wildcards.kind, wildcards.name)
+    """The files of this machine that a source reads, so that an edit of one is seen: by its digest, where recipes use it."""
+    files = recipes.source_files(wildcards.kind, wildcards.name)
+    if (wildcards.kind, wildcards.name) not in recipes.local_sources():
+        return files
+    return [SOURCE_DIGESTS.format(**wildcards), *map(ancient, files)]
 
 
 def corpus_pairs(wildcards):

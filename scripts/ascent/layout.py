@@ -6,6 +6,9 @@ A path is a pattern: rules take it with its wildcards, everything else fills the
 # What a source gives: kind is corpora or models.
 RESOURCE = "resources/{kind}/{name}"
 RESOURCE_SETTINGS = "resources/{kind}/{name}.yaml"
+# The SHA-256 of each local file that a source names, and when which was computed (recipes/source_digests.py).
+SOURCE_DIGESTS = "resources/digests/{kind}/{name}.json"
+KNOWN_DIGESTS = "resources/digests/known.json"
 # Downloads that resources share.
 DOWNLOADS = "resources/.cache"
 RETRIEVED_CORPUS = "resources/corpora/{corpus}"

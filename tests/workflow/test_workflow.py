@@ -151,6 +151,13 @@ def test_an_edited_row_of_the_corpus_reruns_what_is_made_of_it(finished):
         }
 
 
+def test_the_times_of_sources_rerun_nothing(finished):
+    """Their digests decide, also of files that are too large for Snakemake's own checksums."""
+    for path in [*finished.config.parent.glob("data/*"), *finished.config.parent.glob("model/*")]:
+        os.utime(path)
+    assert finished.jobs("--max-checksum-file-size", "2KB") == set()
+
+
 def test_a_learning_rate_reruns_its_stage_and_what_follows(finished):
     def change(text: str) -> str:
         head, tail = text.split("  finetune:\n", 1)

@@ -86,6 +86,19 @@ class Recipes:
             files += inside or [path]
         return files
 
+    def local_sources(self) -> list[tuple[str, str]]:
+        """Return kind and name of the corpora and models that recipes use and whose files are on this machine."""
+        used: dict[str, set[str]] = {"corpora": set(), "models": set()}
+        for name, recipe in self.recipes.items():
+            steps = [self.steps(name, data) for data in recipe.data]
+            against = {other for step in steps for other in compared_with(step.dataset.filters)}
+            used["corpora"] |= {step.dataset.corpus for step in steps} | against | {*self.evaluation_corpora(name)}
+            teachers = {step.dataset.teacher.model for step in steps if step.dataset.teacher}
+            of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
+            used["models"] |= {recipe.base.model} | teachers | of_stages
+        found = [(kind, name) for kind, names in used.items() for name in sorted(names) if name in getattr(self.config, kind)]
+        return [(kind, name) for kind, name in found if getattr(self.config, kind)[name].source.type == "files"]
+
     def stages(self, rule: str | None = None) -> list[tuple[str, str]]:
         """Return recipe and name of the stages that a rule makes (pretrain, contrastive, finetune or merge), or of all stages."""
         stages = [(recipe, *item) for recipe, settings in self.recipes.items() for item in settings.stages.items()]
