@@ -7,6 +7,7 @@ from pathlib import Path
 from scripts.ascent.errors import AscentError
 from scripts.ascent.layout import *
 from scripts.ascent.recipes.loading import load_recipes
+from scripts.ascent.recipes.local_files import check_local_files
 from scripts.ascent.recipes.source_digests import update_digests
 from scripts.ascent.recipes.step_settings import settings_files
 from scripts.ascent.settings.filters import compared_with
@@ -18,6 +19,7 @@ try:
     )
     SETTINGS = settings_files(recipes)
     if workflow.is_main_process:
+        check_local_files(recipes)
         update_digests(recipes)
 except AscentError as error:
     # Snakemake would name this file and line in front of an exception's message.

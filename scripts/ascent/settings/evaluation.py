@@ -14,6 +14,10 @@ class LocalTask(Component):
     """mteb's types of text tasks that use this type's prompts. A local task is of the first of them."""
     searches: ClassVar[bool] = False
     """Whether queries search for the rows' positives, which so belong to the corpus's documents."""
+    rows: ClassVar[str]
+    """The task type of the corpus's rows that it is made of."""
+    splits_besides: ClassVar[tuple[str, ...]] = ()
+    """Splits that it reads besides the evaluated one."""
     tests_positives: ClassVar[bool] = False
     """Whether the rows' positives are test texts, as their queries are, and must not be trained on."""
 
@@ -30,6 +34,7 @@ class LocalTask(Component):
 class Retrieval(LocalTask):
     """Each query ranks all documents of its split (nDCG@10)."""
 
+    rows = "retrieval"
     searches = True
     mteb_types = ("Retrieval", "InstructionRetrieval")
 
@@ -52,6 +57,7 @@ class Reranking(Retrieval):
 class Sts(LocalTask):
     """Similarities of pairs of texts are correlated with their labels (Spearman)."""
 
+    rows = "sts"
     tests_positives = True
     mteb_types = ("STS", "BitextMining", "Summarization")
 
@@ -62,6 +68,8 @@ class Sts(LocalTask):
 class Classification(LocalTask):
     """Classifiers learn labels from a few embeddings of the training split (accuracy)."""
 
+    rows = "classification"
+    splits_besides = ("train",)
     mteb_types = ("Classification", "MultilabelClassification")
 
     type: Literal["classification"]
@@ -71,6 +79,7 @@ class Classification(LocalTask):
 class Clustering(LocalTask):
     """Texts are clustered, and the clusters are compared with their labels (V-measure)."""
 
+    rows = "classification"
     mteb_types = ("Clustering",)
 
     type: Literal["clustering"]

@@ -1,0 +1,116 @@
+"""What local files show before the first job."""
+
+import gzip
+
+import pytest
+
+from ascent.errors import AscentError
+from ascent.recipes.loading import load_recipes
+from ascent.recipes.local_files import check_local_files
+from support.recipes import SMALL
+
+COMMON = {"licence": "mit", "language": "eng-Latn"}
+
+
+@pytest.fixture
+def config(write, tmp_path):
+    """The small recipe's configuration with real files."""
+    text = '{"query": "a", "positive": "b"}\n'
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    (tmp_path / "classes.csv.gz").write_bytes(gzip.compress(b"query,positive\na,b\n"))
+    (tmp_path / "similar.tsv").write_text("first\tsecond\tscore\na\tb\t1\n")
+    (tmp_path / "documents.parquet").write_bytes(b"PAR1")
+
+    def source(*names: str) -> dict:
+        return {"type": "files", "paths": [str(tmp_path / name) for name in names]}
+
+    config = write(small=SMALL)
+    config["corpora"] = {
+        "library": COMMON
+        | {
+            "source": source("train.jsonl", "test.jsonl", "documents.parquet"),
+            "reader": {"pairs": {"train": ["train.jsonl"], "test": ["test.*"]}, "documents": {"test": ["*.parquet"]}},
+        },
+        "modules": COMMON
+        | {
+            "source": source("classes.csv.gz"),
+            "reader": {"pairs": {"train": ["classes*"], "test": ["classes*"]}, "task": "classification"},
+        },
+        "similar": COMMON
+        | {
+            "source": source("similar.tsv"),
+            "reader": {
+                "pairs": {"test": ["similar.tsv"]},
+                "columns": {"query": "first", "positive": "second", "label": "score"},
+                "task": "sts",
+            },
+        },
+    }
+    return config
+
+
+def test_what_is_there_is_accepted(config):
+    check_local_files(load_recipes(config))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "path", "value", "message"),
+    [
+        (
+            "similar",
+            "source.paths",
+            ["{}/simlar.tsv"],
+            "'corpora.similar.source.paths' names '.*simlar.tsv', which does not exist; did",
+        ),
+        (
+            "similar",
+            "reader.pairs",
+            {"test": ["simlar.tsv"]},
+            "reader.pairs.test' names 'simlar.tsv', .* did you mean 'similar.tsv'",
+        ),
+        ("similar", "reader.columns", {"query": "frist", "positive": "second"}, "no column 'frist' .*did you mean 'first'"),
+        ("library", "reader.columns", {"query": "question"}, "train.jsonl: its first row has no column 'question'"),
+        ("modules", "reader.columns", {"positive": "label"}, "classes.csv.gz: its first row has no column 'label'"),
+        (
+            "modules",
+            "reader.pairs",
+            {"test": ["classes*"]},
+            "'evaluate.tasks.Modules' uses the split 'train' of the corpus 'modules'",
+        ),
+        ("library", "reader.pairs", {"test": ["test.jsonl"]}, "'data.questions' uses the split 'train' of the corpus 'library'"),
+        (
+            "similar",
+            "reader.task",
+            "retrieval",
+            "needs rows of the task type 'sts', but the rows of the corpus 'similar' are 'retrieval'",
+        ),
+    ],
+)
+def test_what_is_not_there_is_told(config, tmp_path, corpus, path, value, message):
+    node = config["corpora"][corpus]
+    *above, last = path.split(".")
+    for key in above:
+        node = node[key]
+    node[last] = [text.format(tmp_path) for text in value] if isinstance(value, list) else value
+    with pytest.raises(AscentError, match=message):
+        check_local_files(load_recipes(config))
+
+
+def test_a_format_that_is_unknown_and_an_empty_file_are_told(config, tmp_path):
+    (tmp_path / "test.jsonl").write_text("")
+    with pytest.raises(AscentError, match=r"test\.jsonl: is empty; fill it, or remove it from 'corpora\.library\.source\.paths'"):
+        check_local_files(load_recipes(config))
+    (tmp_path / "test.jsonl").unlink()
+    (tmp_path / "test.xlsx").write_text("x")
+    config["corpora"]["library"]["source"]["paths"][1] = str(tmp_path / "test.xlsx")
+    with pytest.raises(AscentError, match=r"test\.xlsx: unknown format; use one of \.jsonl"):
+        check_local_files(load_recipes(config))
+
+
+def test_columns_of_objects_and_corpora_that_no_recipe_uses_are_left_alone(config, tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"query": "a", "passages": [{"text": "b"}]}\n')
+    (tmp_path / "test.jsonl").write_text('{"query": "a", "passages": [{"text": "b"}]}\n')
+    config["corpora"]["library"]["reader"]["columns"] = {"positive": "passages[].text"}
+    config["corpora"]["unused"] = config["corpora"]["similar"] | {"source": {"type": "files", "paths": ["nowhere.tsv"]}}
+    check_local_files(load_recipes(config))
