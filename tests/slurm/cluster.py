@@ -1,4 +1,5 @@
-"""A real SLURM on this machine: a controller with its accounting, one CPU node, eight nodes of eight virtual H100s.
+"""A real SLURM on this machine: a controller with its accounting, one CPU node, eight nodes of eight virtual H100s, and on
+demand a node that binds tasks to this machine's processors.
 
 `python tests/slurm/cluster.py start FOLDER` starts one, `stop FOLDER` ends it; tests use `with Cluster(folder):`. Everything
 lies in the folder, except links in /etc/slurm and the nodes' names in /etc/hosts, which go when the cluster does.
@@ -20,13 +21,15 @@ os.environ["PATH"] += f"{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 # As many GPU nodes as trainings are there at a time, so that none waits for another's node or takes it.
 NODES = ("cpu01", *(f"gpu{number:02d}" for number in range(1, 9)))
-PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306} | {node: 17001 + i for i, node in enumerate(NODES)}
+# Started on demand, as large as this machine: tasks can be bound to processors that exist only.
+BOUND = "bound01"
+PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306} | {node: 17001 + i for i, node in enumerate((*NODES, BOUND))}
 JOB_FIELDS = ("JobID", "State", "Partition", "NodeList", "AllocTRES", "ReqMem", "Timelimit", "Start", "Comment", "WorkDir")
 ETC = Path("/etc/slurm")
 LINKS = ("slurm.conf", "gres.conf")
 MARK = "TEST_CLUSTER_DAEMON"  # in the environment of each daemon and its slurmstepds, not of jobs
 HOSTS = Path("/etc/hosts")
-HOSTS_LINE = f"\n127.0.0.1 {' '.join(NODES)} # a cluster of tests\n"
+HOSTS_LINE = f"\n127.0.0.1 {' '.join((*NODES, BOUND))} # a cluster of tests\n"
 
 # CPUs and memory are declared larger than the machine has (config_overrides). A node that is silent for 10 s is lost, a job
 # past its limit has 10 s to end, a requeued one waits 15 s (cred_expire), and `squeue` shows ended jobs for five minutes, which
@@ -49,7 +52,7 @@ StateSaveLocation={folder}/state
 SlurmdTimeout=10
 KillWait=10
 MinJobAge=300
-TaskPlugin=task/none
+TaskPlugin=task/{plugin}
 ProctrackType=proctrack/linuxproc
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
@@ -70,8 +73,10 @@ AccountingStorageTRES=gres/gpu,gres/gpu:h100
 AccountingStoreFlags=job_comment
 NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu01} CPUs=64 RealMemory=256000
 NodeName=gpu[01-08] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{gpu01}-{gpu08}] CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
+NodeName=bound01 NodeHostname={host} NodeAddr=127.0.0.1 Port={bound01} CPUs={processors} RealMemory=4000
 PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=1-00:00:00
 PartitionName=gpu Nodes=gpu[01-08] MaxTime=2-00:00:00 PriorityTier=10 PreemptMode=OFF
+PartitionName=bound Nodes=bound01 MaxTime=60
 PartitionName=preemptible Nodes=gpu[01-08] MaxTime=2-00:00:00 PriorityTier=1 PreemptMode=REQUEUE
 """
 # Plain files in place of devices: slurmd writes to its log that it cannot guard them, and goes on.
@@ -156,14 +161,18 @@ class Cluster:
             raise
 
     def _write_configuration(self) -> None:
-        for name in ("etc", "run", "log", "spool", "state", "dev"):
+        for name in ("etc/bound", "run", "log", "spool", "state", "dev"):
             (self.folder / name).mkdir(parents=True)
         for number in range(8):
             (self.folder / f"dev/nvidia{number}").touch()
+        values = {"folder": self.folder, "host": socket.gethostname().split(".")[0], "processors": os.cpu_count()} | PORTS
         for name, text in (("slurm", SLURM_CONF), ("gres", GRES_CONF), ("slurmdbd", SLURMDBD_CONF)):
             path = self.folder / f"etc/{name}.conf"
             path.touch(mode=0o600 if name == "slurmdbd" else 0o644)
-            path.write_text(text.format(folder=self.folder, host=socket.gethostname().split(".")[0], **PORTS))
+            path.write_text(text.format(plugin="none", **values))
+        # A node reads which plugin binds its tasks in its own configuration.
+        (self.folder / "etc/bound/slurm.conf").write_text(SLURM_CONF.format(plugin="affinity", **values))
+        (self.folder / "etc/bound/gres.conf").write_text(GRES_CONF.format(**values))
         ETC.mkdir(exist_ok=True)
         for name in LINKS:  # the inner srun of a job looks here
             (ETC / name).symlink_to(self.folder / "etc" / name)
@@ -171,7 +180,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End every job and daemon, and take away what lies outside the folder."""
-        for node in NODES:
+        for node in (*NODES, BOUND):
             self.kill_node(node)
         for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
             self._end(name)
@@ -298,6 +307,8 @@ class Cluster:
 
     def _daemon(self, name: str, *command: str) -> None:
         environment = self.environment | {MARK: str(self.folder / name)}
+        if name == BOUND:
+            environment["SLURM_CONF"] = str(self.folder / "etc/bound/slurm.conf")
         with (self.folder / f"log/{name}").open("ab") as log:
             process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

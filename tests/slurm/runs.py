@@ -22,6 +22,10 @@ PROFILE = "profiles/slurm/profile.yaml"
 DISTURBED = """
 import os, signal, sys, time
 
+# The cluster's GPUs are virtual: torch sees none of them, which a step refuses.
+for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"):
+    os.environ.pop(name, None)
+
 if "snakemake" in sys.orig_argv:
     from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
     RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, seconds: None)

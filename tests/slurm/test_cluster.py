@@ -89,6 +89,8 @@ def test_two_nodes_give_the_weights_of_one(finished, untrained):
     untrained.start(*what).finish()
     two, metrics_of_two = trained()
     (job,) = job_of("train_contrastive", untrained.jobs())
+    told = (untrained / "logs/once/contrastive/train_contrastive.log").read_text()
+    assert "2 processes on CPU; 1 of them on this node, with " in told, told
     assert job["NodeList"].startswith("gpu[")
     assert resources(job).items() >= {"gres/gpu": "2", "node": "2"}.items()
     for name in ("loss", "gradient_norm"):

@@ -13,6 +13,7 @@ from ..settings.model import Backbone, Contract
 from .backbone import load_backbone
 from .batching import by_length, prompt_length, tokenise
 from .contract import own_pooling, read_contract, refuse_difference
+from .device import find_device
 from .embedding_model import EmbeddingModel
 from .heads import load_heads, refuse_others
 from .precision import precision_dtype
@@ -62,7 +63,7 @@ class Encoder:
         return self
 
     def _set(self, backbone, tokenizer, contract, digest, folder, precision, tokens_per_batch) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = find_device()
         self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
         dtype = precision_dtype(precision, self.device)
         heads = load_heads(folder, contract, backbone.config.hidden_size)

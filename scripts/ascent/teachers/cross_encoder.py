@@ -12,6 +12,7 @@ from ..errors import AscentError
 from ..model.backbone import longest_input
 from ..model.batching import by_length
 from ..model.contract import weights_digest
+from ..model.device import find_device
 from ..model.encoder import CPU_TOKENS, GPU_TOKENS
 from ..model.precision import precision_dtype
 
@@ -30,7 +31,7 @@ class CrossEncoder:
         if not (folder / "config.json").exists():
             raise AscentError(f"{folder}: has no config.json, so it is not a model folder; check the model's source.")
         weights_digest(folder)  # raises for a folder without safetensors
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = find_device()
         self.dtype = precision_dtype(precision, self.device)
         self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
         self.folder, self.max_tokens = folder, max_tokens

@@ -29,7 +29,7 @@ from .data import check_shares, open_table
 from .development import Development
 from .engine import StepResult, deepspeed_config, forward_tokens, start_engine, whole_state
 from .job.checkpoints import Checkpoints
-from .job.distributed import deepspeed, start_deepspeed, start_processes
+from .job.distributed import deepspeed, describe_processes, start_deepspeed, start_processes
 from .job.lease import Lease
 from .job.preemption import StopRequest
 from .loader import Loader
@@ -153,6 +153,7 @@ class _Run:
     def build(self) -> None:
         """Make the model and the engine, and resume from the newest checkpoint."""
         task, settings, stage, device = self.task, self.settings, self.stage, self.device
+        self.say(describe_processes(device))
         start_deepspeed()
         torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
         torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that takes a tenth of the time

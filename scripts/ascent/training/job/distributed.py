@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.cpp_extension import _get_build_directory
 
+from ...model.device import find_device, processors
 from .lease import PATIENCE_SECONDS
 
 if not torch.cuda.is_available():
@@ -27,9 +28,11 @@ def start_processes() -> torch.device:
     """Join the other processes of this job, if there are any; return this process's device.
 
     The launcher (training/job/launch.py, torchrun, deepspeed) describes them in RANK, WORLD_SIZE and LOCAL_RANK.
+    Raises AscentError if torch sees none of the GPUs that the job was given.
     """
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
+    device = find_device()
     if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
@@ -38,6 +41,14 @@ def start_processes() -> torch.device:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")  # DeepSpeed needs them
     return device
+
+
+def describe_processes(device: torch.device) -> str:
+    """Return a line on the processes of this job, their device, and the processors that they share on this node."""
+    world, local = dist.get_world_size(), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    line = f"{world} process{'es' * (world > 1)} on {name}; {local} of them on this node, with {processors()} of its processors"
+    return line + (": too few, see cpus_per_task in profiles/slurm/README.md" if processors() < local else "")
 
 
 def start_deepspeed() -> None:
