@@ -1,7 +1,10 @@
 """One run of a stage at a time: a newcomer asks, waits, and takes over; the dead are not waited for."""
 
+import errno
+import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -40,6 +43,16 @@ def other(tmp_path):
     yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=["Lustre", "NFS", "FUSE"])
+def no_flock(request, monkeypatch):
+    """A file system that answers flock as Lustre mounted without it does, NFS without its daemon, and FUSE."""
+
+    def refuse(*_):
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
 
 
 def owner(folder: Path) -> dict:
@@ -180,3 +193,37 @@ def test_a_run_that_was_silent_too_long_learns_that_it_has_lost_the_stage(tmp_pa
     assert second.wanted() is None
     assert owner(tmp_path)["name"] == second._me["name"]
     second.release()
+
+
+def test_without_flock_one_run_takes_over_from_another(no_flock, tmp_path):
+    first, second = Lease(tmp_path), Lease(tmp_path)
+    first.take()
+    taking = threading.Thread(target=second.take)
+    taking.start()
+    while first.wanted() is None:
+        time.sleep(0.01)
+    first.release()
+    taking.join(timeout=20)
+    assert owner(tmp_path)["name"] == second._me["name"]
+    second.release()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "owner.lock"] == []
+
+
+def test_without_flock_newcomers_still_come_one_at_a_time(no_flock, other, tmp_path):
+    test_many_newcomers_over_a_dead_run_make_one_owner_at_a_time(other, tmp_path)
+
+
+def test_a_lock_that_another_machine_left_is_named(no_flock, tmp_path, monkeypatch):
+    """Where there is no flock, nothing tells whether its holder lives."""
+    (tmp_path / "owner.held").write_text(f"{os.getpid()}\nelsewhere\n")
+    monkeypatch.setattr(leases, "LOCK_SECONDS", 0.2)
+    with pytest.raises(AscentError, match=r"owner\.held: has been held for 0 s; if no run of this stage is alive, remove it\."):
+        Lease(tmp_path).take()
+
+
+def test_a_lock_that_a_killed_process_left_is_broken(no_flock, tmp_path):
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True).stdout
+    (tmp_path / "owner.held").write_text(f"{gone.strip()}\n{socket.gethostname()}\n")
+    mine = Lease(tmp_path)
+    mine.take()
+    mine.release()

@@ -4,17 +4,19 @@ Two runs of one stage can exist if the main process of the workflow is killed an
 continue, or if a cluster requeues a job that the workflow also resubmits. Both would write the same checkpoints.
 """
 
+import errno
 import json
 import os
 import socket
 import threading
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from ...errors import AscentError
 from ...files import write_json
@@ -25,6 +27,10 @@ BEAT_SECONDS = 5.0
 DEAD_SECONDS = 90.0
 # A run may take this long to finish its step and write a checkpoint.
 PATIENCE_SECONDS = 1800.0
+# The lock is held for milliseconds; one that is held for so long was left behind.
+LOCK_SECONDS = 60.0
+# A file system without flock: Lustre mounted without it, NFS without its lock daemon, some in user space.
+NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 class Lease:
@@ -35,7 +41,7 @@ class Lease:
         self._owner = folder / "owner.json"
         self._request = folder / "request.json"
         # Held only while the owner is read and written. The kernel frees it when its holder dies.
-        self._lock = FileLock(folder / "owner.lock")
+        self._lock: BaseFileLock = FileLock(folder / "owner.lock", timeout=LOCK_SECONDS, fallback_to_soft=False)
         me = psutil.Process()
         job = os.environ.get("SLURM_JOB_ID")
         self._me = {
@@ -94,18 +100,42 @@ class Lease:
     def release(self) -> None:
         """Release the stage."""
         self._over.set()
-        with self._lock:
+        with self._locked():
             if (owner := _read(self._owner)) is not None and owner["name"] == self._me["name"]:
                 self._owner.unlink()
 
     def _own(self, dead: dict | None) -> dict | None:
         """Become the owner if there is none, or only `dead`; else return the owner."""
-        with self._lock:
+        with self._locked():
             owner = _read(self._owner)
             if owner is not None and (dead is None or owner["name"] != dead["name"]):
                 return owner
             write_json(self._owner, self._me)
             return None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        """Take the lock. Without flock it is a file that exists while it is held: filelock removes one whose holder died on
+        this machine; one that a killed machine left is for the user to remove.
+        """
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise AscentError(
+                f"{self._lock.lock_file}: has been held for {LOCK_SECONDS:.0f} s; if no run of this stage is alive, remove it."
+            ) from None
+        except OSError as error:
+            if error.errno not in NO_FLOCK or isinstance(self._lock, SoftFileLock):
+                raise
+            self._lock = SoftFileLock(self._folder / "owner.held", timeout=LOCK_SECONDS)
+            self._acquire()
 
     def _newer(self) -> dict | None:
         newer = _read(self._request)
