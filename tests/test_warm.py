@@ -47,6 +47,27 @@ def test_a_script_prints_and_ends_as_in_an_interpreter(words, status, last, warm
     assert done.stderr.strip().rpartition("\n")[2] == last
 
 
+def test_a_signal_that_the_shell_ignores_is_ignored_unless_the_program_handles_it(warm, tmp_path):
+    code = """
+import os, signal, sys, time
+if sys.argv[1] == "handles":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+open("pid", "w").close()
+os.rename("pid", "running")
+for _ in range(20):
+    time.sleep(0.05)
+"""
+    (tmp_path / "program.py").write_text(code)
+    for word, status in (("handles", 7), ("leaves", 0)):
+        (tmp_path / "running").unlink(missing_ok=True)
+        process = subprocess.Popen(["sh", "-c", f"trap '' TERM; exec {warm} program.py {word}"], cwd=tmp_path)
+        while not (tmp_path / "running").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == status
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_the_fork_too(number, warm, tmp_path):
     code = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nos.rename('pid', 'running')\ntime.sleep(100)\n"

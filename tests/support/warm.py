@@ -82,13 +82,13 @@ def call(program: Path, arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, *arguments])
     files = [number for number in [int(path.name) for path in Path("/dev/fd").iterdir()] if _is_open(number)]
     command = {"words": words, "folder": str(Path.cwd()), "environment": dict(os.environ), "umask": os.umask(0), "files": files}
+    command["ignored"] = [int(number) for number in FORWARDED if signal.getsignal(number) == signal.SIG_IGN]
     server = socket.socket(socket.AF_UNIX)
     server.connect(str(program.with_name("socket")))
     socket.send_fds(server, [b"."], files)
     server.sendall(json.dumps(command).encode() + b"\n")
     for number in FORWARDED:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda number, _: server.sendall(b"%d\n" % number))
+        signal.signal(number, lambda number, _: server.sendall(b"%d\n" % number))
     parent = os.getppid()
     while spawned and not select.select([server], [], [], 1)[0]:
         if os.getppid() != parent:  # the fork, whose parent is the server, does not see it
@@ -257,6 +257,8 @@ def _main(program: str, path: list[str], command: dict) -> int:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in command["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(command["environment"])
     os.umask(command["umask"])
