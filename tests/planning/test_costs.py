@@ -146,10 +146,11 @@ def test_flops_are_those_that_torch_counts(architecture, tmp_path):
 
 @pytest.mark.parametrize(("zero", "gigabytes"), [(0, 120), (1, 31.4), (2, 16.6), (3, 1.9)])
 def test_the_zero_paper_s_figure(zero, gigabytes):
-    """arXiv 1910.02054, figure 1: 7.5 G parameters on 64 GPUs, 16 bits with Adam."""
+    """arXiv 1910.02054, figure 1: 7.5 G parameters on 64 GPUs, 16 bits with Adam; its gradients have 2 bytes, ours 4."""
     asked = stage(zero=1, weights="bfloat16").model_copy(update={"zero": zero})  # at 0 no recipe may ask for it
     held = states(ZERO.parameters, asked, 64)
-    assert (held["weights"] + held["gradients"] + held["optimizer"]) / 1e9 == pytest.approx(gigabytes, abs=0.05)
+    more = 2 * 7.5 / (64 if zero >= 2 else 1)
+    assert (held["weights"] + held["gradients"] + held["optimizer"]) / 1e9 == pytest.approx(gigabytes + more, abs=0.05)
 
 
 def test_float32_weights_cost_16_bytes_a_parameter_and_4_for_deepspeed_s_clone():
@@ -206,7 +207,7 @@ def test_a_stage_s_memory_by_hand():
     memory = training_memory(ZERO, asked, 2, texts=3, max_tokens=100)
     assert memory.activations == 1000 * 33 * 34 * 4096
     assert memory.batch == 12 * 4096 * 128 * 3 + 14 * 64 * 256
-    held = 16 * 7.5e9 + memory.activations + memory.batch
+    held = 18 * 7.5e9 + memory.activations + memory.batch
     assert memory.total == pytest.approx(1.1 * held + 1.5e9)
     less = training_memory(ZERO, asked.model_copy(update={"activation_checkpointing": True}), 2, texts=3, max_tokens=100)
     assert less.activations == 1000 * (32 * 2 + 2 * 34) * 4096

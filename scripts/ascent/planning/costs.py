@@ -113,8 +113,8 @@ def states(parameters: int, stage: Training, processes: int, trained: int | None
 
     `trained`: number of parameters with gradients and moments, all if omitted.
 
-    Bytes a parameter: float32 weights 4, gradients 4, Adam's two moments 8; bfloat16 weights 2, gradients 2, moments and
-    the optimizer's float32 weights 12.
+    Bytes a parameter: weights 4 or 2; gradients 4, since the cache's are added up in float32 whatever the weights are;
+    Adam's two moments 8, and with bfloat16 weights the optimizer's float32 ones 4.
     """
     width = 4 if stage.weights == "float32" else 2
     offloaded = stage.offload_optimizer != "none"
@@ -122,9 +122,10 @@ def states(parameters: int, stage: Training, processes: int, trained: int | None
     trained = parameters if trained is None else trained
     share = trained / processes
     weights = width * (parameters / processes if stage.zero == 3 else parameters)
-    gradients = width * (share if stage.zero >= 2 else trained)
+    gradients = 4 * (share if stage.zero >= 2 else trained)
     optimizer = (8 + 4 * clones) * (share if stage.zero else trained)
-    buffers = width * ((BUCKET if stage.zero else 0) + (min(parameters, LIVE_WEIGHTS) if stage.zero == 3 else 0))
+    bucket = 4 + (2 if stage.weights == "bfloat16" and stage.zero >= 2 else 0)  # filled in 16 bits, reduced in 32
+    buffers = bucket * (BUCKET if stage.zero else 0) + width * (min(parameters, LIVE_WEIGHTS) if stage.zero == 3 else 0)
     host = 0.0
     if offloaded:  # ZeRO-Offload (arXiv 2101.06840) passes gradients to the optimizer in float32
         host, optimizer = optimizer + 4 * share, 0.0

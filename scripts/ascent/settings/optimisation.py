@@ -36,8 +36,8 @@ class Optimisation(Settings):
     """DeepSpeed's ZeRO stage: 0 keeps everything on every process, 1 partitions the optimizer's state over the
     processes, 2 also the gradients, 3 also the weights."""
     weights: Literal["float32", "bfloat16"] = "float32"
-    """Precision of weights and gradients. `bfloat16` needs `zero: 1` or more, whose optimizer holds the float32 weights
-    (DeepSpeed's bf16)."""
+    """Precision of weights. `bfloat16` needs `zero: 1` or more, whose optimizer holds the float32 weights (DeepSpeed's
+    bf16); gradients of mini-batches are added up and reduced in float32."""
     offload_optimizer: Offload = "none"
     """Where the optimizer's state is kept and updated: on the GPU, in the machine's memory, or in files under
     TMPDIR."""

@@ -77,11 +77,14 @@ def deepspeed_config(stage: Training, *, universal: bool = False) -> dict:
             zero[key] = {"device": place, "pin_memory": torch.cuda.is_available()}
             # On a cluster, TMPDIR is the job's own fast disk.
             zero[key] |= {"nvme_path": tempfile.gettempdir()} if place == "nvme" else {}
-    return {
+    rounded = stage.weights == "bfloat16"
+    # Hundreds of mini-batches added up in bfloat16 would lose a quarter of the gradient, so sums and reductions are float32.
+    sums = {"data_types": {"grad_accum_dtype": "fp32"}, "communication_data_type": "fp32"} if rounded else {}
+    return sums | {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": stage.gradient_clipping,
-        "bf16": {"enabled": stage.weights == "bfloat16"},
+        "bf16": {"enabled": rounded},
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "checkpoint": {"load_universal": universal},
