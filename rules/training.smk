@@ -54,7 +54,7 @@ rule train_contrastive:
         revision=2,
     # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
-        "trap '' TERM USR1; "
+        "trap '' TERM INT USR1; "
         "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
         "--parent {input.parent} --tokens {input.tokens} --output {output.model} "
         "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "

@@ -8,6 +8,7 @@ from ascent.settings.stages import StageSettings
 from ascent.settings.training import Running
 from ascent.settings.validation import load
 from ascent.training.job.launch import launch
+from ascent.training.job.preemption import StopRequest
 
 
 @reports_errors
@@ -31,6 +32,7 @@ def main() -> int | None:
     status = launch(arguments.nodes)
     if status is not None:
         return status
+    stop = StopRequest()  # before the imports, which take seconds
 
     from ascent.training.loop import Task, train
 
@@ -44,7 +46,8 @@ def main() -> int | None:
             metrics=arguments.metrics,
             deepspeed=arguments.deepspeed,
             revision=arguments.revision,
-        )
+        ),
+        stop,
     )
     return None
 

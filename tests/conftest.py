@@ -178,13 +178,14 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     from ascent.settings.training import Running
     from ascent.training import throughput
     from ascent.training.job.distributed import start_deepspeed
+    from ascent.training.job.preemption import SIGNALS, StopRequest
     from ascent.training.loop import Task, train
 
     def forget() -> None:
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # as start_processes has set them for a process that is alone
             os.environ.pop(name, None)
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     linear = torch.nn.functional.linear
     monkeypatch.setattr(throughput, "CPU_SIZE", 64)  # the matmul peak would take longer than the training
 
@@ -208,7 +209,8 @@ def train_here(training_tokens, tmp_path, monkeypatch):
                 metrics=folder / "metrics.jsonl",
                 deepspeed=folder / "deepspeed.json",
                 revision=1,
-            )
+            ),
+            StopRequest(),
         )
         return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -227,8 +229,9 @@ def train_here(training_tokens, tmp_path, monkeypatch):
 def launch(warm_python):
     """Start a stage's training by the script, its files in a folder; return the process. What still runs at the end is killed.
 
-    cold: in a new interpreter, as a job does.
+    cold: in a new interpreter, as a job does. under: what a shell does first.
     """
+    import shlex
     import signal
 
     from ascent.settings.stages import StageSettings
@@ -247,6 +250,7 @@ def launch(warm_python):
         running: dict | None = None,
         processes: int = 1,
         cold: bool = False,
+        under: str = "",
     ) -> Started:
         folder.mkdir(exist_ok=True)
         (folder / "stage.yaml").write_text(dump(settings))
@@ -259,7 +263,8 @@ def launch(warm_python):
         command += ["--deepspeed", folder / "deepspeed.json"]
         with (folder / "log").open("a") as log:
             environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-            process = Started(list(map(str, command)), environment, log)
+            command = list(map(str, command))
+            process = Started(["bash", "-c", under + shlex.join(command)] if under else command, environment, log)
         started.append(process)
         return process
 

@@ -56,6 +56,7 @@ def ascent(options, folder: Path) -> list[float]:
     from ascent.settings.stages import StageSettings
     from ascent.settings.training import Running
     from ascent.tokens.tokenise import tokenise_pairs
+    from ascent.training.job.preemption import StopRequest
     from ascent.training.loop import Task, train
 
     contract, _ = read_contract(options.model)
@@ -82,7 +83,8 @@ def ascent(options, folder: Path) -> list[float]:
             metrics=folder / "metrics.jsonl",
             deepspeed=folder / "deepspeed.json",
             revision=1,
-        )
+        ),
+        StopRequest(),
     )
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [line["seconds"] for line in lines]

@@ -215,6 +215,7 @@ def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(name, tiny_re
 def train_all(rank: int, folders: list[tuple[Path, Path, Path]]) -> None:
     """In a process of its own: train the stage of each folder, from a parent, on tokens."""
     from ascent.training import throughput
+    from ascent.training.job.preemption import StopRequest
     from ascent.training.loop import Task, train
 
     torch.set_num_threads(1)
@@ -224,7 +225,7 @@ def train_all(rank: int, folders: list[tuple[Path, Path, Path]]) -> None:
         settings = load(StageSettings, folder / "stage.yaml")
         names = {"model": folder / "model", "metrics": folder / "metrics.jsonl", "deepspeed": folder / "deepspeed.json"}
         tokens = dict.fromkeys(settings.tasks, tokens)
-        train(Task(settings=settings, running=Running(), parent=parent, tokens=tokens, revision=1, **names))
+        train(Task(settings=settings, running=Running(), parent=parent, tokens=tokens, revision=1, **names), StopRequest())
 
 
 @pytest.fixture(scope="module")

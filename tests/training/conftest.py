@@ -13,7 +13,7 @@ from support.training_runs import BATCH, Started
 def start(launch, training_tokens, training_contract, tiny_model):
     """Start a stage's training in a folder; return the process."""
 
-    def _start(folder: Path, *, processes: int = 1, running: dict | None = None, cold: bool = False, **changes) -> Started:
+    def _start(folder: Path, *, processes: int = 1, running: dict | None = None, cold=False, under="", **changes) -> Started:
         stage = Contrastive(
             data=["questions"],
             batch_size=BATCH,
@@ -22,8 +22,8 @@ def start(launch, training_tokens, training_contract, tiny_model):
             **{"objective": "infonce", "precision": "float32"} | changes,
         )
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"})
-        given = {"parent": tiny_model, "tokens": training_tokens, "running": running, "processes": processes, "cold": cold}
-        return launch(folder, settings, **given)
+        given = {"parent": tiny_model, "tokens": training_tokens, "running": running}
+        return launch(folder, settings, processes=processes, cold=cold, under=under, **given)
 
     return _start
 

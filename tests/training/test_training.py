@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -26,6 +28,7 @@ from ascent.training.engine import rate
 from ascent.training.metrics import Trackers
 from support.training_runs import BATCH, finished, interrupted, lines_of, newest, weights_of
 
+ROOT = Path(__file__).parents[2]
 NIGHTLY = pytest.mark.nightly
 IN_MEMORY = {"device": "cpu", "pin_memory": False}
 LORA = {"type": "lora", "rank": 4, "dropout": 0}
@@ -95,6 +98,24 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     assert list((folder / "wandb").glob("offline-run-*"))
     made = {"checkpoints", "deepspeed.json", "metrics.jsonl", "model", "tensorboard", "wandb"}
     assert {path.name for path in folder.iterdir()} == {*made, "log", "running.yaml", "stage.yaml"}
+
+
+def test_ctrl_c_to_snakemake_s_whole_process_group_costs_no_step(run, tmp_path):
+    """A terminal sends it to Snakemake, the job's shell, the training and its loader's workers, and Snakemake may pass it on."""
+    folder, settings = tmp_path / "disturbed", {"epochs": 30, "running": {"loader_workers": 2}}
+    (trap,) = set(re.findall(r"trap '' [A-Z0-9 ]+; ", (ROOT / "rules" / "training.smk").read_text()))
+    process = run("disturbed", under=trap, cold=True, **settings)
+    log, limit = folder / "log", time.monotonic() + 300
+    while "step 16/" not in log.read_text():
+        assert process.poll() is None and time.monotonic() < limit, log.read_text()
+        time.sleep(0.01)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 1, log.read_text()
+    assert "by SIGINT; re-run to resume" in log.read_text()
+    assert (reached := newest(folder)) >= 16
+    finished(run("disturbed", **settings), folder)
+    assert f"resuming from the checkpoint at step {reached} of " in log.read_text()
 
 
 @pytest.mark.parametrize("zero", [pytest.param(0, marks=NIGHTLY), 2])

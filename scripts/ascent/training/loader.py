@@ -13,11 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import AscentError
 from .data import Batch, TrainingData
+from .job.preemption import SIGNALS
 from .schedule import Schedule
-
-# Signals that stop a run are for the training process, which still needs its batches: losing some in the middle of a
-# step would cost the checkpoint.
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
 
 
 class Loader:
@@ -93,10 +90,13 @@ def _kill(workers: set[BaseProcess]) -> None:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Start processes that ignore the signals that stop a run: they end with the process that started them."""
+    """Start processes that ignore the signals that stop a run: they end with the process that started them.
+
+    It still needs its batches: losing some in the middle of a step would cost the checkpoint.
+    """
     handler = signal.getsignal(signal.SIGCHLD)
     resource_tracker.ensure_running()  # which would otherwise unblock the signals while it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:

@@ -84,12 +84,12 @@ class Method(Protocol):
         """Resume with what this number of processes saved."""
 
 
-def train(task: Task) -> None:
-    """Train a stage. An interrupted run resumes from its newest checkpoint; a finished one is restored."""
-    stop = StopRequest()
+def train(task: Task, stop: StopRequest) -> None:
+    """Train a stage until `stop` says otherwise. An interrupted run resumes from its newest checkpoint; a finished one is
+    restored."""
     lease = Lease(task.checkpoints) if os.environ.get("RANK", "0") == "0" else None
     if lease:
-        lease.take()
+        lease.take(stop.reason)
     try:
         run = _Run(task)
         if run.open():

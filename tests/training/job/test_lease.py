@@ -70,6 +70,14 @@ def test_a_newcomer_goes_on_when_the_living_run_has_stopped(other, tmp_path, cap
     assert list(tmp_path.glob("*.json")) == []
 
 
+def test_a_run_that_is_to_stop_while_it_waits_takes_its_request_back(tmp_path):
+    Lease(tmp_path).take()
+    reasons = iter([None, "by SIGINT"])
+    with pytest.raises(AscentError, match=r"stopped by SIGINT, while process \d+ on .* trained; re-run to take over\.$"):
+        Lease(tmp_path).take(lambda: next(reasons))
+    assert [file.name for file in tmp_path.glob("*.json")] == ["owner.json"]
+
+
 def test_a_killed_run_is_not_waited_for(other, tmp_path):
     other.kill()
     other.wait()

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from ascent.training.job import preemption
-from ascent.training.job.preemption import StopRequest, seconds_of
+from ascent.training.job.preemption import SIGNALS, StopRequest, seconds_of
 
 
 @pytest.fixture(autouse=True)
 def handlers_restored():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -31,7 +31,7 @@ def test_a_run_outside_slurm_has_all_the_time(monkeypatch):
     assert StopRequest().reason() is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_is_remembered(number):
     run = StopRequest()
     assert run.reason() is None

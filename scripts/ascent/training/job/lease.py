@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -53,10 +53,11 @@ class Lease:
         }
         self._over = threading.Event()
 
-    def take(self) -> None:
+    def take(self, stop: Callable[[], str | None] = lambda: None) -> None:
         """Become the owner, as soon as a run that is still alive has stopped.
 
-        Raises AscentError if a newer run wants the stage, or if the running one does not stop.
+        stop: says why this run must end while it waits. Raises AscentError if it must, if a newer run wants the stage, or
+        if the running one does not stop.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         asked = None
@@ -66,6 +67,10 @@ class Lease:
             beat = (other["name"], _modified(self._owner))
             if beat != seen:
                 seen, seen_at = beat, time.monotonic()
+            if (reason := stop()) is not None:
+                if asked is not None:
+                    self._request.unlink(missing_ok=True)
+                raise AscentError(f"{self._folder}: stopped {reason}, while {describe_run(other)} trained; re-run to take over.")
             if _is_gone(other) or time.monotonic() - seen_at > DEAD_SECONDS:
                 dead = other
             elif _read(self._request) is None and asked is not None:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+# SIGINT is Ctrl-C, which a terminal sends to Snakemake and to every process that it has started.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 # The last checkpoint must be on disk before the time limit: this much time is kept free in addition to what one took.
 MARGIN_SECONDS = 60.0
 
@@ -15,7 +17,7 @@ class StopRequest:
 
     def __init__(self):
         self._signal: signal.Signals | None = None
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in SIGNALS:
             signal.signal(number, self._remember)
         left = seconds_left()
         self._end = None if left is None else time.monotonic() + left
