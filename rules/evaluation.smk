@@ -21,7 +21,7 @@ rule evaluate_task:
         mem_mb=by_attempt(32_000),
         runtime=by_attempt(480),
     params:
-        revision=3,
+        revision=4,
     shell:
         "python scripts/evaluate_task.py --settings {input.settings} --model {input.model} "
         "--recipe {wildcards.recipe} --stage {wildcards.stage} --pairs {input.pairs} --documents {input.documents} "

@@ -56,7 +56,7 @@ rule mine_negatives:
         mem_mb=by_attempt(64_000),
         runtime=by_attempt(480),
     params:
-        revision=3,
+        revision=4,
         folder=lambda wildcards, input: dirname(input.shards[0]),
         shards=lambda wildcards, input: len(input.shards),
     shell:

@@ -1,6 +1,7 @@
 """Local tasks, the model as mteb sees it, and the units behind each score."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -100,6 +101,30 @@ def test_retrieval_is_scored_over_the_whole_pool_with_the_query_prompt(corpus, m
     assert main_score(units) == pytest.approx(entry["main_score"], abs=1e-5) == pytest.approx(entry["ndcg_at_10"])
     identity = (units.recipe, units.stage, units.task, units.type, units.metric)
     assert identity == ("toy", "base", "Toy", "Retrieval", "ndcg_at_10")
+
+
+@pytest.mark.parametrize("kind", ["retrieval", "reranking"])
+def test_a_query_does_not_rank_itself_unless_it_is_its_answer(corpus, model, kind):
+    """Duplicate questions in both directions, as Quora has them, against brute force."""
+    rows = [Pair(*pair, split="test") for pair in zip(QUESTIONS, [*QUESTIONS[1::-1], *QUESTIONS[:1:-1]], strict=True)]
+    rows.append(Pair(OTHERS[0], OTHERS[0], split="test"))
+    texts = [*QUESTIONS, *OTHERS]
+    rows = [replace(row, negatives=tuple(text for text in texts if text != row.positive)) for row in rows]
+    write_pairs(corpus / "pairs.parquet", pair_frame(rows, "toy", "eng-Latn"))
+    write_documents(corpus / "documents.parquet", document_frame(Document(text, "test") for text in texts))
+    entry, units = run(corpus, model, kind)
+    scores = dict(zip(units.table["unit"].to_pylist(), units.table["score"].to_pylist(), strict=True))
+    encoder = Encoder(model)
+    documents = encoder.encode(texts, side="document", task=kind)
+    for row in rows:
+        (query,) = encoder.encode([row.query], side="query", task=kind)
+        ranked = [texts[place] for place in np.argsort(-documents @ query)]
+        ranked = [text for text in ranked if text != row.query or text == row.positive]
+        rank = ranked.index(row.positive)
+        expected = 1 / np.log2(2 + rank) if kind == "retrieval" else 1 / (1 + rank)
+        itself = "-itself" if row.query == row.positive else ""
+        assert scores[text_id(row.query) + itself] == pytest.approx(expected)
+    assert main_score(units) == pytest.approx(entry["main_score"], abs=1e-5)
 
 
 def test_only_retrieval_takes_the_prompt_of_retrieval(model):

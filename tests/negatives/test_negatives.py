@@ -153,6 +153,7 @@ def test_the_audit_counts_what_was_worked_out_by_hand():
         "pairs": 4,
         "ranked": 16,
         "known_positive": 8,
+        "query_itself": 0,
         "outside_ranks": 0,
         "above_share_of_positive": 1,
         "not_needed": 3,
@@ -228,6 +229,30 @@ def test_a_query_with_very_many_answers_is_searched_as_deep_as_it_must_be_and_no
         others = sorted(scores.keys() - known[row.query], key=lambda text: -scores[text])[1:6]
         assert found["negatives"] == [text for text in others if scores[text] <= 0.95 * scores[row.positive]][:3]
     assert audit["counts"]["ranked"] == sum(6 + len(known[row.query]) for row in rows)
+
+
+@pytest.mark.parametrize("per_query", [1, 2, 9])
+def test_a_query_is_no_candidate_of_itself_unless_it_is_its_answer(per_query):
+    """Duplicate questions in both directions, against brute force: each is nearest to itself."""
+    draw = np.random.default_rng(0)
+    vectors = {text: draw.standard_normal(8) for text in "abcdefgh"}
+    vectors = {text: vector / np.linalg.norm(vector) for text, vector in vectors.items()}
+    rows = [Pair(one, other) for pair in ("ab", "cd", "ef") for one, other in (pair, pair[::-1])] + [
+        Pair("g", "g"),
+        Pair("g", "h"),
+    ]
+    queries, documents = ({getattr(row, side): vectors[getattr(row, side)] for row in rows} for side in ("query", "positive"))
+    mining = Mining(model="m", per_query=per_query, max_share_of_positive=100, ranks=(0, 4))
+    table, audit = mine(InMemory(queries, documents), pairs_of(*rows), mining)
+    known = {query: {query} | {row.positive for row in rows if row.query == query} for query in queries}
+    for row, found in zip(rows, table.iter_rows(named=True), strict=True):
+        near = sorted(documents.keys() - known[row.query], key=lambda text: -vectors[row.query] @ vectors[text])[:4]
+        bound = 100 * (vectors[row.query] @ vectors[row.positive])
+        assert found["negatives"] == [text for text in near if vectors[row.query] @ vectors[text] <= bound][:per_query]
+    counts = audit["counts"]
+    assert counts["query_itself"] == 6
+    drops = ("known_positive", "query_itself", "outside_ranks", "above_share_of_positive", "not_needed")
+    assert counts["ranked"] == counts["kept"] + sum(counts[reason] for reason in drops)
 
 
 def test_shards_of_other_pairs_are_refused():

@@ -1,6 +1,7 @@
 """What a batch holds, at any number of processes and loader workers, from any step on."""
 
 import json
+import math
 import os
 import pickle
 import shutil
@@ -15,6 +16,8 @@ import torch
 from transformers import AutoTokenizer
 
 from ascent.errors import AscentError
+from ascent.losses import Embedded
+from ascent.losses.infonce import infonce
 from ascent.model.contract import tokenizer_digest
 from ascent.pairs.table import Pair
 from ascent.pairs.text import text_id
@@ -86,7 +89,7 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
     table = [(source, row) for source, name in enumerate(DATA) for row in rows[name]]
     answers = {}
     for _, row in table:
-        answers.setdefault(row.query, set()).add(number(row.positive))
+        answers.setdefault(row.query, {number(row.query)}).add(number(row.positive))
     widths = set()
     schedule = data.schedule()
     assert sum(len(schedule[step]) for step in range(len(schedule))) == 67
@@ -120,7 +123,7 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
             kinds = {"numbers", "row_of_document", "document_ids", "answers", "dataset_index", "groups"}
             assert {getattr(batch, name).dtype for name in kinds} == {torch.int64}
             assert batch.labels.dtype == batch.weights.dtype == torch.float32
-    assert widths == {1, 2}
+    assert widths == {2, 3}
 
 
 def test_the_loss_of_a_balanced_batch_is_the_sum_of_its_data_sets_means(mixture):
@@ -149,7 +152,9 @@ def test_all_answers_of_a_query_are_known_to_each_of_its_rows(tokens_of, data_of
     rows = [Pair("a", "first"), Pair("b", "other"), Pair("a", "second")]
     data = data_of({"x": tokens_of(rows)})
     first, other, second = (number(row.positive) for row in rows)
-    assert data.batch(np.arange(3), rank=0, world=1).answers.tolist() == [[first, second], [other, -1], [first, second]]
+    a, b = map(number, "ab")
+    expected = [[a, first, second], [b, other, -1], [a, first, second]]
+    assert data.batch(np.arange(3), rank=0, world=1).answers.tolist() == expected
 
 
 def test_an_answer_that_two_data_sets_know_is_known_once(tokens_of, data_of):
@@ -157,8 +162,46 @@ def test_an_answer_that_two_data_sets_know_is_known_once(tokens_of, data_of):
     two = [Pair("a", "first"), Pair("a", "third"), Pair("c", "other"), Pair("b", "other")]
     data = data_of({"x": tokens_of(one), "y": tokens_of(two)})
     first, other, third = map(number, ("first", "other", "third"))
-    expected = [[first, third], [other, -1], [first, third], [first, third], [other, -1], [other, -1]]
+    a, b, c = ([number(query), *known] for query, known in (("a", [first, third]), ("b", [other, -1]), ("c", [other, -1])))
+    expected = [a, b, a, a, c, b]
     assert data.batch(np.arange(6), rank=0, world=1).answers.tolist() == expected
+
+
+@pytest.mark.parametrize("settings", [{}, {"symmetric": True}, {"terms": ("query-query", "document-query", "document-document")}])
+def test_a_query_is_no_negative_of_itself(tokens_of, data_of, settings):
+    """Duplicate questions in both directions, as Quora has them: the loss against loops over the texts."""
+    rows = [Pair("a", "b"), Pair("b", "a"), Pair("c", "d", ("c", "a")), Pair("d", "c"), Pair("e", "e", ("f",))]
+    batch = data_of({"x": tokens_of(rows)}).batch(np.arange(5), rank=0, world=1)
+    draw = np.random.default_rng(0)
+    vectors = {text: torch.from_numpy(draw.standard_normal(6)) for text in "abcdef"}
+    vectors = {text: vector / vector.norm() for text, vector in vectors.items()}
+    documents = [row.positive for row in rows] + [text for row in rows for text in row.negatives]
+    embedded = Embedded(
+        queries=torch.stack([vectors[row.query] for row in rows]),
+        documents=torch.stack([vectors[text] for text in documents]),
+        **batch.tensors(),
+    )
+    known = {row.query: {row.query, row.positive} for row in rows}
+
+    def score(one: str, other: str) -> float:
+        return float(torch.exp(vectors[one] @ vectors[other] / 0.1))
+
+    for row, found in zip(rows, infonce(embedded, temperature=0.1, **settings).tolist(), strict=True):
+        own = score(row.query, row.positive)
+        others = [text for text in documents if text not in known[row.query]]
+        askers = [other.query for other in rows if row.positive not in known[other.query]]
+        rivals = [other.query for other in rows if not known[other.query] & known[row.query]]
+        sums = {"query-document": own + sum(score(row.query, text) for text in others)}
+        sums["query-query"] = sum(score(row.query, query) for query in rivals)
+        sums["document-query"] = own + sum(score(row.positive, query) for query in askers)
+        # A document is left out where it, or the positive that its row has, answers the query.
+        owners = [*range(len(rows)), *(place for place, other in enumerate(rows) for _ in other.negatives)]
+        apart = [text for text, owner in zip(documents, owners, strict=True) if rows[owner].positive not in known[row.query]]
+        sums["document-document"] = sum(score(row.positive, text) for text in apart if text not in known[row.query])
+        expected = math.log(sum(sums[term] for term in ("query-document", *settings.get("terms", ()))) / own)
+        if "symmetric" in settings:
+            expected = (expected + math.log(sums["document-query"] / own)) / 2
+        assert found == pytest.approx(expected, abs=1e-9)
 
 
 # ---------------------------------------------------------------- at any number of processes

@@ -8,7 +8,9 @@ from sklearn.metrics import ndcg_score
 from ascent.errors import AscentError
 from ascent.model.encoder import Encoder
 from ascent.pairs.table import Pair
-from ascent.training.development import ndcg
+from ascent.settings.contrastive import Development as DevelopmentSettings
+from ascent.tokens.table import TokenisedPairs
+from ascent.training.development import Development, ndcg
 
 
 def test_ndcg_is_scikit_learns():
@@ -17,6 +19,22 @@ def test_ndcg_is_scikit_learns():
     relevant = draw.random((20, 30)) < 0.15
     relevant[:, 0] |= ~relevant.any(1)
     assert ndcg(scores, relevant) == pytest.approx(ndcg_score(relevant, scores, k=10))
+
+
+def test_a_document_that_is_the_query_itself_is_not_ranked_unless_it_is_its_answer(tokens_of, tmp_path, monkeypatch):
+    rows = [Pair("a", "b"), Pair("b", "a"), Pair("c", "c"), Pair("d", "e"), Pair("e", "d")]
+    table = TokenisedPairs(tokens_of(rows))
+    split = Development(DevelopmentSettings(data="x"), table, [], tmp_path, "", 100)
+    draw = np.random.default_rng(0)
+    vectors = {text: draw.standard_normal(6) for text in "abcde"}
+    texts = [*dict.fromkeys(row.query for row in rows), *dict.fromkeys(row.positive for row in rows)]  # in the table's order
+    monkeypatch.setattr(split, "_embed", lambda engine, pad_id: np.array([vectors[text] for text in texts]))
+    expected = []
+    for row in rows:
+        ranked = [text for text in "abcde" if text != row.query or text == row.positive]
+        scores = [[vectors[row.query] @ vectors[text] for text in ranked]]
+        expected.append(ndcg_score([[text == row.positive for text in ranked]], scores, k=10))
+    assert split.score(None, 0) == pytest.approx(np.mean(expected))
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,9 @@ def infonce(
 ) -> torch.Tensor:
     """Return -log softmax(s(q, d+) / temperature) over the whole batch's documents, per local row.
 
-    A document is not a negative of a query if its text is a known answer to it (such as the positive itself), wherever
-    it stands in the whole batch, or if its row is of another group: such columns are left out of the softmax.
+    A document is not a negative of a query if its text is a known answer to it (such as the positive itself) or the
+    query's own, wherever it stands in the whole batch, or if its row is of another group: such columns are left out of
+    the softmax.
     `symmetric` averages with the same loss in the other direction, each positive against the batch's queries. Queued
     documents are candidates like the batch's, of the queries only, not of the terms or the other direction. sizes: see
     losses.matryoshka; all sizes are computed in one pass over the batch.

@@ -1,4 +1,4 @@
-"""Hard negatives: each query's nearest documents that are no answers, with a count of every choice.
+"""Hard negatives: each query's nearest documents that are no answers and not itself, with a count of every choice.
 
 The selection is positive-aware (NV-Retriever, arXiv 2407.15831, section 3.2, TopK-PercPos): a candidate that scores close to
 the positive is probably an unlabelled positive, and is dropped.
@@ -37,8 +37,8 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.Dat
     ranking, draw = _Ranking(shards, pairs, mining.ranks[1]), np.random.default_rng(mining.seed)
     record = _Record(mining, ranking.document_ids, dict(pairs.select("positive_id", "positive").iter_rows()))
     for pair in pairs.select("query_id", "positive_id", "query").iter_rows(named=True):
-        positive_score, ranked, others = ranking.of(pair["query_id"], pair["positive_id"])
-        record.add(pair, positive_score, ranked, others, _choose(others, positive_score, mining, draw))
+        found = ranking.of(pair["query_id"], pair["positive_id"])
+        record.add(pair, found, _choose(found.others, found.positive_score, mining, draw))
     if not record.counts["kept"]:
         ranks, within = list(mining.ranks), record.counts["above_share_of_positive"]
         why = f"ranks {ranks} hold no document that is no answer, of {len(ranking.document_ids)} in all; lower them"
@@ -49,8 +49,20 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.Dat
     return table, record.audit(table)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A query's nearest documents: the positive's score, how many are ranked, how many of these are answers, whether one is the
+    query itself, and those that are neither, best first."""
+
+    positive_score: float
+    ranked: int
+    answers: int
+    itself: int
+    others: list[Candidate]
+
+
 class _Ranking:
-    """Each query's nearest documents, as deep as its answers and `depth` others reach.
+    """Each query's nearest documents, as deep as itself, its answers and `depth` others reach.
 
     Raises AscentError if the shards lack a text of the pairs.
     """
@@ -70,17 +82,23 @@ class _Ranking:
         self.answers: dict[str, set[int]] = {}
         for query_id, positive_id in pairs.select("query_id", "positive_id").iter_rows():
             self.answers.setdefault(query_id, set()).add(self.place_of[positive_id])
-        depths = depth + np.array([len(self.answers.get(query_id, ())) for query_id in query_ids])
+        depths = depth + np.array([len(self.answers.get(id, set()) | self._itself(id)) for id in query_ids])
         self.nearest = rankings(self.queries, self.documents, depths)
         self.starts = np.cumsum([0, *(len(shard) for shard in self.documents)])
 
-    def of(self, query_id: str, positive_id: str) -> tuple[float, int, list[Candidate]]:
-        """Return the positive's score, the number of ranked documents, and those of them that are no answer, best first."""
+    def _itself(self, query_id: str) -> set[int]:
+        return {self.place_of[query_id]} if query_id in self.place_of else set()
+
+    def of(self, query_id: str, positive_id: str) -> _Ranked:
+        """Return a pair's ranked documents."""
         row, place = self.row_of[query_id], self.place_of[positive_id]
         shard = int(np.searchsorted(self.starts, place, side="right")) - 1
         positive_score = float(self.queries[row] @ self.documents[shard][place - self.starts[shard]])
         ranked = [(float(score), int(place)) for score, place in zip(*self.nearest(row), strict=True)]
-        return positive_score, len(ranked), [each for each in ranked if each[1] not in self.answers[query_id]]
+        others = [each for each in ranked if each[1] not in self.answers[query_id]]
+        itself = self._itself(query_id)
+        candidates = [each for each in others if each[1] not in itself]
+        return _Ranked(positive_score, len(ranked), len(ranked) - len(others), len(others) - len(candidates), candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +130,13 @@ class _Record:
         self.examples: dict[str, list[dict]] = {"above_share_of_positive": [], "kept": []}
         self.rows: list[dict] = []
 
-    def add(self, pair: dict, positive_score: float, ranked: int, others: list[Candidate], chosen: _Chosen) -> None:
+    def add(self, pair: dict, found: _Ranked, chosen: _Chosen) -> None:
         """Add a pair's row, and count its candidates."""
         self.counts.update(
-            ranked=ranked,
-            known_positive=ranked - len(others),
-            outside_ranks=len(others) - len(chosen.window),
+            ranked=found.ranked,
+            known_positive=found.answers,
+            query_itself=found.itself,
+            outside_ranks=len(found.others) - len(chosen.window),
             above_share_of_positive=len(chosen.window) - len(chosen.safe),
             not_needed=len(chosen.safe) - len(chosen.kept) - len(chosen.reserve),
             reserved=len(chosen.reserve),
@@ -129,8 +148,8 @@ class _Record:
         too_high = chosen.window[: len(chosen.window) - len(chosen.safe)]
         for reason, candidates in (("above_share_of_positive", too_high), ("kept", chosen.kept)):
             if candidates and len(self.examples[reason]) < EXAMPLES:
-                self.examples[reason].append(self._example(pair, positive_score, *candidates[0]))
-        row = {"query_id": pair["query_id"], "positive_id": pair["positive_id"], "positive_score": positive_score}
+                self.examples[reason].append(self._example(pair, found.positive_score, *candidates[0]))
+        row = {"query_id": pair["query_id"], "positive_id": pair["positive_id"], "positive_score": found.positive_score}
         for (ids, texts, scores), candidates in ((NEGATIVES, chosen.kept), (RESERVE, chosen.reserve)):
             row[ids] = [str(self.document_ids[place]) for _, place in candidates]
             row[texts] = [self.text_of[id] for id in row[ids]]
@@ -147,8 +166,8 @@ class _Record:
 
     def audit(self, table: pl.DataFrame) -> dict:
         """Return the audit: the settings, what became of the candidates, the margins and examples."""
-        counts, drops = self.counts, ["known_positive", "outside_ranks", "above_share_of_positive", "not_needed"]
-        drops += ["reserved"] if self.mining.reserve else []
+        drops = ["known_positive", "query_itself", "outside_ranks", "above_share_of_positive", "not_needed"]
+        counts, drops = self.counts, drops + (["reserved"] if self.mining.reserve else [])
         if counts["ranked"] != counts["kept"] + sum(counts[reason] for reason in drops):
             raise AssertionError(f"the audit of the negatives does not add up: {dict(counts)}")
         names = ("pairs", "ranked", *drops, "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives")

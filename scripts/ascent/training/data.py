@@ -150,15 +150,16 @@ class TrainingData:
         return [table.text(text) for table in self.tables for text in (table.queries[0], table.documents_of(0)[0])]
 
     def _answers(self, rows: np.ndarray) -> np.ndarray:
-        """Return the ids of the known answers to the queries of rows: int64 (rows, most), padded with -1."""
+        """Return the ids of the queries of rows and of the known answers to them: int64 (rows, most), padded with -1."""
         sources = np.searchsorted(self._starts, rows, side="right") - 1
         queries = np.empty(len(rows), dtype=np.int64)
         for source in np.unique(sources):
             table, mask = self.tables[source], sources == source
             queries[mask] = table.text_ids[table.queries[rows[mask] - self._starts[source]]]
         places, answers = self._known(queries)
-        answer_ids = np.full((len(rows), np.bincount(places).max()), -1, dtype=np.int64)
-        answer_ids[places, np.arange(len(places)) - np.searchsorted(places, places)] = answers
+        answer_ids = np.full((len(rows), 1 + np.bincount(places).max()), -1, dtype=np.int64)
+        answer_ids[:, 0] = queries
+        answer_ids[places, 1 + np.arange(len(places)) - np.searchsorted(places, places)] = answers
         return answer_ids
 
     def _known(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -97,7 +97,8 @@ class Development:
 
     def score(self, engine, pad_id: int) -> float:
         """Return the split's score: Spearman's correlation of similarities and labels for graded pairs; else nDCG@10 of
-        each query among all documents of the split, where known answers are relevant (Järvelin and Kekäläinen 2002)."""
+        each query among all documents of the split except itself, where known answers are relevant (Järvelin and
+        Kekäläinen 2002)."""
         embeddings = self._embed(engine, pad_id)
         table = self._table
         queries, positives = table.queries, table.documents[table.document_offsets[:-1]]
@@ -110,7 +111,9 @@ class Development:
         column = {int(id_): place for place, id_ in enumerate(table.text_ids[documents])}
         for place, answer in zip(places, answers, strict=True):
             relevant[place, column[int(answer)]] = True
-        return ndcg(embeddings[asked] @ embeddings[documents].T, relevant)
+        scores = embeddings[asked] @ embeddings[documents].T
+        same = table.text_ids[asked][:, None] == table.text_ids[documents]
+        return ndcg(np.where(same & ~relevant, -np.inf, scores), relevant)
 
     @torch.no_grad()
     def _embed(self, engine, pad_id: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reranking: each query ranks its positives and negatives only."""
+"""Reranking: each query ranks its positives and negatives only, without itself."""
 
 from pathlib import Path
 

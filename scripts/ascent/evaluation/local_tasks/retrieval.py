@@ -1,4 +1,4 @@
-"""Retrieval: each query ranks all documents of its split."""
+"""Retrieval: each query ranks all documents of its split except itself."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,8 @@ ROWS = pl.col("task") == "retrieval"
 CATEGORY, MAIN_SCORE = "t2t", "ndcg_at_10"
 UNITS = "queries"
 METRICS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR"}
+# At the end of the id of a query that is its own answer.
+ITSELF = "-itself"
 # mteb's metrics that are means over queries, and pytrec_eval's names for them.
 _PER_QUERY = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P", "hit_rate": "success"}
 
@@ -47,10 +49,17 @@ def fill(mteb_task, task: Retrieval, pairs: Path, documents: Path | None) -> Non
 
 
 def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked=None) -> None:
-    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted."""
+    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted.
+
+    A document that is the query itself is not ranked (`ignore_identical_ids`, as in BEIR's Quora and ArguAna), unless it is its
+    answer: such a query gets an id of its own.
+    """
     from datasets import Dataset
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
 
+    mteb_task.ignore_identical_ids = True
+    answers_itself = (pl.col("query_id") == pl.col("positive_id")).any().over("query_id")
+    rows = rows.with_columns(query_id=pl.when(answers_itself).then(pl.col("query_id") + ITSELF).otherwise("query_id"))
     queries = rows.unique("query_id", keep="first").sort("query_id")
     relevant = rows.group_by("query_id", maintain_order=True).agg(pl.col("positive_id").unique(maintain_order=True))
     if all(len(positives) >= len(top_ranked[query] if top_ranked else document_ids) for query, positives in relevant.iter_rows()):
@@ -62,7 +71,7 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
         queries=Dataset.from_dict({"id": queries["query_id"].to_list(), "text": queries["query"].to_list()}),
         corpus=Dataset.from_dict({"id": document_ids, "text": document_texts}),
         relevant_docs={query: dict.fromkeys(positives, 1) for query, positives in relevant.iter_rows()},
-        top_ranked=top_ranked,
+        top_ranked=top_ranked and {query: top_ranked[query.removesuffix(ITSELF)] for query in queries["query_id"]},
     )
     mteb_task.dataset = {"default": {task.split: data}}
 
