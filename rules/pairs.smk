@@ -20,7 +20,7 @@ rule prepare_pairs:
         mem_mb=by_attempt(32_000),
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
         name=dataset_name,
     shell:
         "python scripts/prepare_pairs.py --name {params.name} --settings {input.settings} "
@@ -71,7 +71,7 @@ rule filter_pairs:
     resources:
         mem_mb=by_attempt(16_000),
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
         "--prepared-audit {input.audit} --scores {input.scores} --against {input.against} --output {output.pairs} "
@@ -95,7 +95,7 @@ rule check_leakage:
     resources:
         mem_mb=by_attempt(16_000),
     params:
-        revision=1,
+        revision=2,
         splits=evaluation_splits,
     shell:
         "python scripts/check_leakage.py --pairs {input.pairs} --evaluation {input.evaluation} "

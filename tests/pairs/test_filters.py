@@ -16,7 +16,7 @@ from ascent.settings.pairs import Dataset, Filtering, Preparation
 from ascent.settings.validation import check
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-DEFAULT = ["clean", "empty", "length", "duplicate"]
+HTML = {"clean": {"html": True}}
 SCORED = {"positive": "given", "filters": [{"score": {"teacher": {"model": "minilm"}, "min": 0.4}}]}
 
 
@@ -24,9 +24,9 @@ def frame(*pairs, corpus="insurance"):
     return pair_frame(pairs, corpus, "eng-Latn")
 
 
-def prepared(*pairs, against=(), filters=DEFAULT, **settings):
+def prepared(*pairs, against=(), filters=(HTML, "empty", "length", "duplicate"), **settings):
     tested = frame(*against, corpus="tested") if against else frame()
-    settings = check(Preparation, {"corpus": "insurance", "filters": filters, **settings}, "preparation.yaml")
+    settings = check(Preparation, {"corpus": "insurance", "filters": [*filters], **settings}, "preparation.yaml")
     return prepare("faq", settings, frame(*pairs), tested)
 
 
@@ -77,6 +77,13 @@ def test_a_negative_that_is_removed_takes_its_score_along():
     assert pairs["scores"].to_list() == [[4, 3, 1], [6], None]
     itself, _ = prepared(*rows, positive="query")
     assert itself["scores"].to_list() == [None] * 3
+
+
+def test_texts_about_code_keep_their_tags_unless_the_data_set_says_html():
+    texts = ("What is the difference between <b> and <i>?", "if a <b and c> d then", "List<a> vs Vec<i>", "AT&amp;T <div>")
+    pairs, _ = prepared(*(Pair(text, "p  q", (text,)) for text in texts), filters=["clean", "empty", "length", "duplicate"])
+    assert tuple(pairs["query"]) == texts and pairs["negatives"].to_list() == [[text] for text in texts]
+    assert set(pairs["positive"]) == {"p q"}
 
 
 def test_a_change_of_a_negative_alone_is_counted():
@@ -171,15 +178,15 @@ def test_a_corpus_that_is_named_must_be_given():
 def test_filters_run_in_the_order_of_the_list():
     rows = [Pair("<b>a</b>", "long enough"), Pair("bb", "long enough")]
     short = {"length": {"query": [1, 2]}}
-    assert dropped(prepared(*rows, filters=[short, "clean"])[1]) == {"length": {"query longer than 2 characters": 1}}
-    assert dropped(prepared(*rows, filters=["clean", short])[1]) == {}
+    assert dropped(prepared(*rows, filters=[short, HTML])[1]) == {"length": {"query longer than 2 characters": 1}}
+    assert dropped(prepared(*rows, filters=[HTML, short])[1]) == {}
     pairs, audit = prepared(*rows, filters=[])
     assert len(pairs) == 2 and [step["filter"] for step in audit["filters"]] == ["select"]
 
 
 def test_a_filter_may_come_twice_and_each_has_its_count():
     rows = [Pair(f"<b>{'a' * n}</b>", "p") for n in (1, 5, 9)]
-    filters = [{"length": {"query": [1, 15]}}, "clean", {"length": {"query": [3, 9]}}]
+    filters = [{"length": {"query": [1, 15]}}, HTML, {"length": {"query": [3, 9]}}]
     pairs, audit = prepared(*rows, filters=filters)
     assert pairs["query"].to_list() == ["aaaaa"]
     assert [(step["filter"], step["in"], step["kept"]) for step in audit["filters"]] == [
@@ -197,8 +204,8 @@ def test_a_filter_may_come_twice_and_each_has_its_count():
 
 def test_the_default_is_the_order_that_data_sets_always_had():
     dataset = Dataset(corpus="insurance")
-    assert [each.settings.component() for each in dataset.filters] == DEFAULT
-    assert dataset.teacher is None and dataset.unscored == len(DEFAULT)
+    assert [each.settings.component() for each in dataset.filters] == ["clean", "empty", "length", "duplicate"]
+    assert dataset.teacher is None and dataset.unscored == 4
     scored = check(Dataset, {"corpus": "insurance", "filters": ["clean", *SCORED["filters"], "duplicate"]}, "x")
     assert scored.teacher.model == "minilm" and scored.unscored == 1
 
@@ -252,7 +259,7 @@ def test_pairs_below_the_threshold_are_dropped_and_all_are_counted():
 def test_filters_behind_the_score_run_after_it():
     pairs, audit = prepared(Pair("<b>a</b>", "1"), Pair("b", "2"), Pair("c", "3"), filters=["empty"])
     contamination = {"contamination": {"against": ["tested"]}}
-    settings = SCORED | {"filters": [*SCORED["filters"], "clean", contamination, *SCORED["filters"]]}
+    settings = SCORED | {"filters": [*SCORED["filters"], HTML, contamination, *SCORED["filters"]]}
     tested = frame(Pair("C!", "x", split="test"), corpus="tested")
     kept, audit = finished(pairs, audit, scores(pairs, 0.4, 0.39, 0.9), settings, tested)
     assert kept["query"].to_list() == ["a"]
@@ -296,7 +303,7 @@ def test_the_commands(tmp_path):
         return subprocess.run([sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
 
     write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
-    preparation = {"corpus": "insurance", "filters": [*DEFAULT, {"contamination": {"against": ["insurance"]}}]}
+    preparation = {"corpus": "insurance", "filters": ["clean", "empty", {"contamination": {"against": ["insurance"]}}]}
     (tmp_path / "preparation.yaml").write_text(yaml.safe_dump(preparation))
     (tmp_path / "filtering.yaml").write_text(yaml.safe_dump(SCORED))
     given = {

@@ -33,13 +33,39 @@ TESTED = frame(
         ("ＡＢＣ 保险？", "abc保险"),
         ("Tom &amp; Jerry <b>here</b>", "tom jerry here"),
         ("cafe\u0301", "CAFÉ"),
+        ("one<br>two<br />three <!-- 4 -->", "one two three"),
+        ('<p class="x">A <a href="y">link</a>.</p>', "a link"),
+        ("## C# or F#?", "c#, or f#"),
+        ("50% of 1,000", "50 % of 1000"),
+        ("It is so...and so.", "it is so; and so"),
     ],
 )
 def test_case_punctuation_width_and_markup_are_ignored(text, same):
     assert leakage_key(text) == leakage_key(same)
 
 
-@pytest.mark.parametrize(("text", "other"), [("a+b", "a b"), ("?!", "..."), ("की", "का"), ("1 < 2", "1 > 2")])
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("a+b", "a b"),
+        ("?!", "..."),
+        ("की", "का"),
+        ("1 < 2", "1 > 2"),
+        ("C#", "C"),
+        ("what is F#", "what is F"),
+        (".NET", "net"),
+        ("50%", "50"),
+        ("what is 1.5 + 1", "what is 15 + 1"),
+        ("1/2", "12"),
+        ("#python", "python"),
+        ("<b>", "<i>"),
+        ("What is <b>?", "What is <i>?"),
+        ("What is <b></b>?", "What is <i></i>?"),
+        ("What is <div>?", "What is ?"),
+        ("List<a>", "List<i>"),
+        ("What is &lt;b&gt;?", "What is &lt;i&gt;?"),
+    ],
+)
 def test_what_carries_meaning_is_compared(text, other):
     assert leakage_key(text) != leakage_key(other)
 

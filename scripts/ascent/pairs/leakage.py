@@ -1,9 +1,11 @@
 """Leakage: no text that a model is tested with may be among its training texts.
 
-Texts are compared by a key that ignores HTML, case, width, white space and punctuation, so that `What is term
-life insurance?` equals `what is Term-Life insurance`. Equal text ids imply equal keys.
+Texts are compared by a key that ignores markup, case, width, white space and punctuation, so that `What is term
+life insurance?` equals `what is Term-Life insurance`; but not `C#` and `C`, or `What is <b>?` and `What is <i>?`. Equal text
+ids imply equal keys.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -11,14 +13,19 @@ import polars as pl
 
 from ..errors import AscentError
 from ..settings.evaluation import TWO_SIDED
-from .text import clean_text
+from .text import plain_text
+
+# Punctuation that belongs to a word or number: C#, #tag, @name, 50 %, .NET, 1.5, 1/2. It is kept in place of a private character.
+_KEPT = re.compile(r"(?<=\w)#|#(?=\w)|[@%]|(?<![\w.])\.(?=\w)|(?<=\d)[./](?=\d)")
+_PRIVATE = 0xF0000
 
 
 class _Ignored(dict):
-    """A table for str.translate that removes punctuation, separators and control characters."""
+    """A table for str.translate that removes punctuation, separators and control characters, except private ones."""
 
     def __missing__(self, code: int) -> int | None:
-        self[code] = None if unicodedata.category(chr(code))[0] in "PZC" else code
+        removed = code < _PRIVATE and unicodedata.category(chr(code))[0] in "PZC"
+        self[code] = None if removed else code
         return self[code]
 
 
@@ -27,8 +34,10 @@ _IGNORED = _Ignored()
 
 def leakage_key(text: str) -> str:
     """Return the key that a text is compared by: the text itself if it is all punctuation."""
-    text = clean_text(text)
-    return unicodedata.normalize("NFKC", text).casefold().translate(_IGNORED) or text
+    text = plain_text(text)
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = _KEPT.sub(lambda mark: chr(_PRIVATE + ord(mark[0])), folded)
+    return kept.translate(_IGNORED) or text
 
 
 def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:

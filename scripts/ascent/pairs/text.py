@@ -4,6 +4,7 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections import defaultdict
 
 
 def normalise_text(text: str) -> str:
@@ -31,6 +32,35 @@ def clean_text(text: str) -> str:
     """Return the text without HTML tags, with entities resolved, normalised as by normalise_text."""
     if "<" in text:
         text = _TAG.sub(" ", text)
-    if "&" in text:
-        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
-    return normalise_text(text)
+    return normalise_text(_resolved(text))
+
+
+def plain_text(text: str) -> str:
+    """Return the text as clean_text does, but with the tags that it speaks of: those that open or close nothing.
+
+    `<b>so</b><br>` becomes `so`; `What is <b>?` stays.
+    """
+    if "<" in text:
+        marks = _markup(text)
+        text = _TAG.sub(lambda tag: " " if tag.start() in marks else tag[0], text)
+    return normalise_text(_resolved(text))
+
+
+def _markup(text: str) -> set[int]:
+    """Return where the tags begin that mark text up: comments, line breaks, and pairs with something between them."""
+    marks, opened = set(), defaultdict(list)
+    for tag in _TAG.finditer(text):
+        name = re.match(r"</?(\w+)|", tag[0])[1]
+        if name is None or name.lower() == "br":
+            marks.add(tag.start())
+        elif not tag[0].startswith("</"):
+            opened[name.lower()].append(tag)
+        elif opened[name.lower()]:
+            begin = opened[name.lower()].pop()
+            if text[begin.end() : tag.start()].strip():
+                marks |= {begin.start(), tag.start()}
+    return marks
+
+
+def _resolved(text: str) -> str:
+    return _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text

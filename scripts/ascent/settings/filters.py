@@ -18,7 +18,11 @@ class Filter(Component):
 
 
 class Clean(Filter):
-    """Removes HTML tags and entities, uneven white space and decomposed Unicode from all texts. Drops nothing."""
+    """Removes uneven white space and decomposed Unicode from all texts, and HTML if asked. Drops nothing."""
+
+    html: bool = False
+    """Whether to remove HTML tags and resolve entities, too. Evaluation does not see this; a corpus that is HTML says so itself,
+    by `html: true`, and is then clean for both."""
 
 
 class Empty(Filter):

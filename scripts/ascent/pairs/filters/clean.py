@@ -1,17 +1,18 @@
-"""Remove what is not text: HTML tags and entities, uneven white space, decomposed Unicode. Drop nothing."""
+"""Remove what is not text: uneven white space, decomposed Unicode and, if asked, HTML tags and entities. Drop nothing."""
 
 import polars as pl
 
 from ...settings.filters import Clean
-from ..text import clean_text, text_id
+from ..text import clean_text, normalise_text, text_id
 from . import Context
 
 
 def judge(pairs: pl.DataFrame, settings: Clean, context: Context) -> pl.DataFrame:
     """Clean all texts and update their ids. Remove a negative that is empty then, with its score."""
-    queries = [clean_text(text) for text in pairs["query"]]
-    positives = [clean_text(text) for text in pairs["positive"]]
-    cleaned = [[clean_text(text) for text in row] for row in pairs["negatives"].to_list()]
+    clean = clean_text if settings.html else normalise_text
+    queries = [clean(text) for text in pairs["query"]]
+    positives = [clean(text) for text in pairs["positive"]]
+    cleaned = [[clean(text) for text in row] for row in pairs["negatives"].to_list()]
     negatives = [list(filter(None, row)) for row in cleaned]
     scores = [
         before and [before[0], *(score for score, text in zip(before[1:], row, strict=True) if text)]
