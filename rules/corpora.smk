@@ -44,7 +44,7 @@ rule normalise_corpus:
         mem_mb=by_attempt(16_000),
         runtime=by_attempt(240),
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
         "--resource {input.resource} --pairs {output.pairs} --documents {output.documents} "

@@ -3,7 +3,7 @@
 import argparse
 
 from ascent.corpora.normalise import normalise
-from ascent.errors import reports_errors
+from ascent.errors import reports_errors, warn
 from ascent.files import write_json
 from ascent.pairs.table import write_documents, write_pairs
 from ascent.settings.corpora import Reading
@@ -25,6 +25,10 @@ def main() -> None:
     write_pairs(options.pairs, pairs)
     write_documents(options.documents, documents)
     write_json(options.audit, audit)
+    for kind in ("pairs", "documents"):
+        print(f"{options.name}: {kind}: {', '.join(f'{count} {part}' for part, count in audit[kind].items()) or 'none'}")
+    for message in audit["warnings"]:
+        warn(message)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 
+# How a line of a step's log begins that the terminal shows when the step is done.
+WARNING = "warning: "
+
 
 class AscentError(Exception):
     """An error the user can fix. The message is one sentence: where, what is wrong, how to fix it."""
@@ -17,6 +20,11 @@ def did_you_mean(word: str, known: list[str]) -> str:
         return f"did you mean '{near[0]}'?"
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
     return f"known are: {', '.join(sorted(known)[:20]) or 'none'}{more}."
+
+
+def warn(message: str) -> None:
+    """Print one sentence for the user, who need not act on it. What a step prints so is shown in the terminal, too."""
+    print(f"{WARNING}{message}", file=sys.stderr, flush=True)
 
 
 def reports_errors(main: Callable[..., int | None]) -> Callable[..., int]:

@@ -208,7 +208,7 @@ def test_at_most_five_examples_of_a_reason_are_kept(tmp_path):
     ("row", "reason"),
     [
         ("q,p,surplus", "more cells than the header has"),
-        ("q", "no positive"),
+        ("q,", "no positive"),
         (b"caf\xe9,p", "query is not valid UTF-8"),
     ],
 )
@@ -237,12 +237,16 @@ def test_broken_utf8_in_parquet_is_set_aside(tmp_path):
             r"train.jsonl: column 'query' is missing \(there are: positive, ",
         ),
         ("train.csv", b"question,positive\nq,p\n", "train.csv: column 'query' is missing"),
-        ("train.jsonl", b"", r"corpus insurance: no usable row \(its files are empty\)"),
-        ("train.csv", b"query,positive\n", r"corpus insurance: no usable row \(its files are empty\)"),
+        ("train.jsonl", b"", r"corpus insurance: no usable row of train \(1 x the file has no rows, first at train.jsonl\)"),
+        (
+            "train.csv",
+            b"query,positive\n",
+            r"corpus insurance: no usable row of train \(1 x the file has no rows, first at train",
+        ),
         (
             "train.jsonl",
             b'{"query": "", "positive": "p"}\n',
-            r"no usable row \(1 x no query, first at train.jsonl:1\)",
+            r"no usable row of train \(1 x no query, first at train.jsonl:1\)",
         ),
         ("train.jsonl.gz", gzip.compress(GOOD * 500)[:-30], "train.jsonl.gz: cannot be read to its end"),
         (

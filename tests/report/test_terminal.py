@@ -180,6 +180,15 @@ def test_what_is_not_known_is_passed_on(display, level):
     assert tell(display, "of a new kind of event", level, event="job_paused") == "as Snakemake: of a new kind of event\n"
 
 
+def test_what_a_step_warns_of_is_shown_when_it_is_done(display, tmp_path):
+    log = tmp_path / "step.log"
+    log.write_text("10 rows\nUserWarning: of a library\nwarning: corpus x: 3 of 90 rows set aside.\n")
+    fields = {"jobid": 3, "job_id": 3, "rule_name": "normalise", "wildcards": {}, "log": [str(log), str(tmp_path / "none.log")]}
+    tell(display, None, event="job_info", **fields)
+    text = tell(display, None, event="job_finished", **fields)
+    assert re.sub(r"^\d\d:\d\d:\d\d ", "", text) == "done  normalise  0:00\n  warning: corpus x: 3 of 90 rows set aside.\n"
+
+
 def test_noise_is_dropped_only_as_noise(display):
     assert tell(display, "Select jobs to execute...") == ""
     assert tell(display, "Select jobs to execute failed", logging.WARNING) == "as Snakemake: Select jobs to execute failed\n"

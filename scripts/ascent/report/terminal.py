@@ -16,6 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import WARNING
+
 # Of a failed job's log, how many of the last lines are shown.
 TAIL = 30
 # Bytes from which they are taken: a log may have grown for days.
@@ -173,6 +175,7 @@ class RunDisplay(logging.Handler):
         elif rule.done >= rule.jobs:
             name = job.name if rule.jobs == 1 else f"{job.rule}, {rule.jobs} jobs"
             self._line(record, "done", f"{name}  {_clock(rule.seconds)}", count=True, style="green")
+        self._print(*(line for log in job.logs for line in _warnings(Path(log))), style="yellow")
 
     def _progress(self, record: logging.LogRecord) -> None:
         self.done, self.total = record.done, record.total
@@ -352,6 +355,14 @@ def _end_of(log: Path) -> list[str]:
         file.seek(max(0, size - TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").split("\n")
     return [line.rstrip("\r").rpartition("\r")[2] for line in lines if line.strip()]
+
+
+def _warnings(log: Path) -> list[str]:
+    """Return what a step that is done tells its user, see errors.warn."""
+    try:
+        return [f"  {line}" for line in _end_of(log) if line.startswith(WARNING)]
+    except OSError:
+        return []
 
 
 def _last_words(log: Path) -> list[str]:

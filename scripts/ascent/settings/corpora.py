@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import model_validator
 
-from .base import Settings, as_written
+from .base import Settings, Share, as_written
+from .languages import Language
 from .readers import ChosenReader
 from .sources import ChosenSource
 
@@ -14,8 +15,13 @@ class Reading(Settings):
 
     reader: ChosenReader
     """The reader, by `type`, and its settings."""
-    language: str
+    language: Language
     """Language of the texts, an ISO 639-3 code with script: eng-Latn, zho-Hans."""
+    html: bool = False
+    """Whether the texts are HTML: then tags are removed and entities resolved, for training and evaluation alike."""
+    max_rejected: Share = 0.1
+    """Largest share of rows that may be set aside, of each split and of its documents; above it the run stops. Ten rows or
+    fewer stop nothing, unless they are all."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ class Reader(Component):
 
 
 class Columns(Settings):
-    """Which column holds what."""
+    """Which column holds what. A column is a name, or a path into objects, with `[]` for a list: `passages[].text`."""
 
     query: str = "query"
     """The query; in classification rows the text."""
@@ -43,7 +43,7 @@ class Columns(Settings):
 
 
 class Table(Reader):
-    """Tables: jsonl, csv, tsv and parquet, each optionally gz or zst. The reader if `type` is omitted."""
+    """Tables: jsonl, json, csv, tsv and parquet, each optionally gz or zst. The reader if `type` is omitted."""
 
     type: Literal["table"] = "table"
     """The reader."""

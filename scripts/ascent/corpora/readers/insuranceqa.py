@@ -5,14 +5,18 @@ answers.json.gz: answer id -> {en, zh}. Each question makes retrieval rows and, 
 classification row.
 """
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ...errors import AscentError
 from ...pairs.table import Document, Pair
 from ...settings.readers import Insuranceqa, Slice
-from . import BadRow, Rejected, read_json_rows, usable_text
+from ..cells import BadRow, usable_text
+from ..formats.opening import open_bytes
+from . import Rejected
 
 # Negatives kept per question for reranking, of 200.
 NEGATIVES = 20
@@ -20,9 +24,9 @@ NEGATIVES = 20
 
 def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Rejected]:
     """Yield the rows of each split, then the pools. A training question has its first answer only."""
-    answers = read_json_rows(folder / "answers.json.gz")
+    answers = _read_json(folder / "answers.json.gz")
     questions = {
-        split: read_json_rows(folder / f"{name}.json.gz")
+        split: _read_json(folder / f"{name}.json.gz")
         for split, name in {"train": "train", "validation": "valid", "test": "test"}.items()
     }
     chosen = {split: list(rows) for split, rows in questions.items()}
@@ -35,7 +39,7 @@ def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Reje
             try:
                 yield from _rows(questions[split][id], answers, split, settings.language)
             except BadRow as reason:
-                yield Rejected(f"{split}:{id}", str(reason))
+                yield Rejected(f"{split}:{id}", str(reason), split)
             except KeyError as error:
                 raise AscentError(f"{folder}: question {id} of {split} lacks {error}; retrieve the corpus again.") from None
     for split, ids in pools.items():
@@ -43,7 +47,18 @@ def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Reje
             try:
                 yield Document(usable_text(answers[id][settings.language], "answer"), split)
             except BadRow as reason:
-                yield Rejected(f"answers:{id}", str(reason))
+                yield Rejected(f"answers:{id}", str(reason), f"{split} documents")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        with open_bytes(path) as handle:
+            rows = json.load(handle)
+    except (OSError, ValueError) as error:
+        raise AscentError(f"{path}: not a complete JSON file ({error}); retrieve the corpus again.") from None
+    if not isinstance(rows, dict):
+        raise AscentError(f"{path}: must hold one JSON object; check that the corpus's `reader` fits its files.")
+    return rows
 
 
 def _rows(question: dict, answers: dict, split: str, language: str) -> list[Pair]:

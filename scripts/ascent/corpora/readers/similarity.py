@@ -11,7 +11,9 @@ from pathlib import Path
 from ...errors import AscentError
 from ...pairs.table import Pair
 from ...settings.readers import Similarity
-from . import BadRow, Rejected, open_bytes, usable_number, usable_text
+from ..cells import BadRow, usable_number, usable_text
+from ..formats.opening import open_bytes
+from . import Rejected
 
 
 def read(folder: Path, settings: Similarity) -> Iterator[Pair | Rejected]:
@@ -21,13 +23,14 @@ def read(folder: Path, settings: Similarity) -> Iterator[Pair | Rejected]:
             texts = usable_text(first, "first text"), usable_text(second, "second text")
             yield Pair(*texts, label=usable_number(score, "score"), task="sts", split="test")
         except BadRow as reason:
-            yield Rejected(where, str(reason))
+            yield Rejected(where, str(reason), "test")
 
 
 def _list(folder: Path, settings: Similarity) -> Iterator[tuple]:
     for number, line in enumerate(_lines(folder / settings.scores, settings.encoding), 1):
         if line and not line.startswith("#"):
-            yield f"{settings.scores}:{number}", *(line.split("\t") + [None] * 3)[:3]
+            # A fourth cell makes the score no number.
+            yield f"{settings.scores}:{number}", *(line.split("\t", 2) + [None] * 3)[:3]
 
 
 def _matrix(folder: Path, settings: Similarity) -> Iterator[tuple]:
