@@ -22,9 +22,8 @@ def reading(reader: dict, **settings) -> Reading:
 
 
 def write(path: Path, good: int, bad: int) -> None:
-    rows = [{"query": f"question {i}", "positive": f"answer {i}", "text": f"text {i}"} for i in range(good)] + [
-        {"query": ""}
-    ] * bad
+    rows = [{"query": f"question {i}", "positive": f"answer {i}", "text": f"text {i}"} for i in range(good)]
+    rows += [dict.fromkeys(("query", "positive", "text"), "")] * bad
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

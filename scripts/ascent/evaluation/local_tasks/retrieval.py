@@ -61,8 +61,14 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
     answers_itself = (pl.col("query_id") == pl.col("positive_id")).any().over("query_id")
     rows = rows.with_columns(query_id=pl.when(answers_itself).then(pl.col("query_id") + ITSELF).otherwise("query_id"))
     queries = rows.unique("query_id", keep="first").sort("query_id")
+    top_ranked = top_ranked and {query: top_ranked[query.removesuffix(ITSELF)] for query in queries["query_id"]}
     relevant = rows.group_by("query_id", maintain_order=True).agg(pl.col("positive_id").unique(maintain_order=True))
-    if all(len(positives) >= len(top_ranked[query] if top_ranked else document_ids) for query, positives in relevant.iter_rows()):
+    pool = {*document_ids}
+
+    def ranked(query: str) -> int:
+        return len({*top_ranked[query]} - {query}) if top_ranked else len(pool) - (query in pool)
+
+    if all(len(positives) >= ranked(query) for query, positives in relevant.iter_rows()):
         raise AscentError(
             f"{task.corpus}: every document that a query ranks is an answer to it, so any model scores 1; give the split "
             f"'{task.split}' other documents, or the rows negatives."
@@ -71,7 +77,7 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
         queries=Dataset.from_dict({"id": queries["query_id"].to_list(), "text": queries["query"].to_list()}),
         corpus=Dataset.from_dict({"id": document_ids, "text": document_texts}),
         relevant_docs={query: dict.fromkeys(positives, 1) for query, positives in relevant.iter_rows()},
-        top_ranked=top_ranked and {query: top_ranked[query.removesuffix(ITSELF)] for query in queries["query_id"]},
+        top_ranked=top_ranked,
     )
     mteb_task.dataset = {"default": {task.split: data}}
 
