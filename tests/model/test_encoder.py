@@ -51,7 +51,8 @@ def test_embeddings_are_those_of_sentence_transformers(tiny_resource, tmp_path, 
         ("query", "retrieval", "question: "),
         ("query", "reranking", "question: "),
         ("query", "sts", "text: "),
-        ("document", "sts", "passage: "),
+        ("document", "sts", "text: "),
+        ("document", "retrieval", "passage: "),
     ):
         ours = encoder.encode(texts, side=side, task=task)
         expected = reference.encode(texts, prompt=prompt, batch_size=7)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModel
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from ascent.model.encoder import Encoder
-from ascent.model.exchange import needed_version
+from ascent.model.exchange import requirements
 from ascent.model.saving import save_new
 from ascent.settings.model import Contract
 from support.tiny_models import make_architecture
@@ -74,9 +74,28 @@ def test_a_base_published_in_bfloat16_is_loaded_in_the_precision_of_evaluation(t
     np.testing.assert_allclose(plain.encode_query(TEXTS), ours, rtol=0, atol=1e-5)
 
 
-def test_token_level_heads_need_a_newer_version():
-    assert needed_version(Contract()) == "5.0"
-    assert needed_version(Contract(heads={"lexical": {}})) == "5.4"
+def test_requirements_are_those_of_the_folder(tiny_resource, tmp_path):
+    resource = make_architecture(tmp_path / "llama", "llama", tiny_resource)
+    for name, source, options, expected in (
+        ("plain", tiny_resource, {}, ["sentence-transformers>=5.0"]),
+        ("causal", resource, {"attention": "causal"}, ["sentence-transformers>=5.0"]),
+        ("bidirectional", resource, {}, ["sentence-transformers>=5.0", "transformers>=5"]),
+        ("tokens", tiny_resource, {"heads": {"lexical": {}}}, ["sentence-transformers>=5.4"]),
+    ):
+        contract = saved(source, tmp_path / name, options)
+        assert requirements(tmp_path / name, contract) == expected
+
+
+def test_a_tokenizer_has_the_class_that_all_versions_know(tiny_resource, tmp_path):
+    resource = make_architecture(tmp_path / "resource", "modernbert", tiny_resource)
+    tokenizer = AutoTokenizer.from_pretrained(resource)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, pad_token="[PAD]").save_pretrained(resource)
+    assert read(resource / "tokenizer_config.json")["tokenizer_class"] == "TokenizersBackend"
+    saved(resource, tmp_path / "model", {})
+    assert read(tmp_path / "model" / "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
+    plain = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    ours = Encoder(tmp_path / "model", precision="float32").encode(TEXTS, side="query", task="retrieval")
+    np.testing.assert_allclose(plain.encode_query(TEXTS), ours, rtol=0, atol=1e-5)
 
 
 EMBED = """

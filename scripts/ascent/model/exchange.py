@@ -21,7 +21,7 @@ def write_exchange(folder: Path, contract: Contract) -> None:
     """Write the modules, the pooling, the maximum length, the prompts, the precision and the heads' code of a folder that
     sentence-transformers saved, so that every version since 5.0 reads them.
 
-    A token-level head cannot be said in the older form: see `needed_version`.
+    A token-level head cannot be said in the older form: see `requirements`.
     """
     write_code(folder, contract)
     modules = read_json(folder / "modules.json")
@@ -42,11 +42,20 @@ def write_exchange(folder: Path, contract: Contract) -> None:
     config = read_json(folder / "config.json")
     config.pop("torch_dtype", None)
     _write(folder / "config.json", config | {"dtype": "float32"})
+    path = folder / "tokenizer_config.json"
+    tokenizer = read_json(path)
+    if tokenizer.get("tokenizer_class") == "TokenizersBackend":  # the same class under the name that transformers 4 knows
+        _write(path, tokenizer | {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 
-def needed_version(contract: Contract) -> str:
-    """Return the oldest version of sentence-transformers that reads a model's folder."""
-    return "5.4" if contract.heads.per_token else "5.0"
+def requirements(folder: Path, contract: Contract) -> list[str]:
+    """Return what must be installed to read a model folder, as pip writes it.
+
+    transformers 4 ignores `is_causal`, so it would embed with causal attention without a word.
+    """
+    made_bidirectional = read_json(folder / "config.json").get("is_causal") is False
+    version = "5.4" if contract.heads.per_token else "5.0"
+    return [f"sentence-transformers>={version}", *(["transformers>=5"] if made_bidirectional else [])]
 
 
 def _pooling(written: dict, contract: Contract) -> dict:

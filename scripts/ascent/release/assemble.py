@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import AscentError
 from ..files import folder_atomically, read_json
-from ..model.exchange import needed_version, write_exchange
+from ..model.exchange import requirements, write_exchange
 from ..settings.recipe import ReleaseSettings
 from .card import make_card
 
@@ -41,7 +41,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
             shutil.copyfile(path, results_folder / path.name)
         write_meta(results_folder / "model_meta.json", meta)
         facts = {"dimension": meta.embed_dim, "parameters": meta.n_parameters, "revision": meta.revision}
-        facts |= {"difference": difference, "tasks": len(tasks), "needed": needed_version(encoder.contract)}
+        facts |= {"difference": difference, "tasks": len(tasks), "requirements": requirements(folder, encoder.contract)}
         card = make_card(settings, model, results=results, facts=facts, radar=f"radar{radar.suffix}", **files)
         card.save(folder / "README.md")
 

@@ -28,8 +28,8 @@ def make_card(
     facts: dict,
     radar: str | None = "radar.png",
 ) -> ModelCard:
-    """Return the card of a model folder. `facts`: dimension, parameters, revision, the needed version of sentence-transformers,
-    the largest difference to mteb's wrapper and over how many tasks; `radar`: name of the image in the folder.
+    """Return the card of a model folder. `facts`: dimension, parameters, revision, what must be installed, the
+    largest difference to mteb's wrapper and over how many tasks; `radar`: name of the image in the folder.
 
     Every number comes from one of these files, and the card names it. Raises AscentError for a file without the stage.
     """
