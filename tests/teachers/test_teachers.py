@@ -280,7 +280,7 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     reading = Reading(reader={"pairs": {"train": ["*.jsonl"]}, "columns": columns}, language="eng-Latn")
     pairs, _, audit = normalise("web", reading, tmp_path)
     assert audit["set_aside"] == {"not one score per negative": 1, "positive's score is not a finite number": 1}
-    filters = ["clean", "empty", "length", "duplicate"]
+    filters = [{"clean": {"html": True}}, "empty", "length", "duplicate"]
     pairs, audit = prepare("taught", Preparation(corpus="web", filters=filters), pairs, pairs.clear())
     pairs, audit = finish(Filtering(positive="given", filters=[]), pairs, audit, None, pairs.clear())
     assert audit["dropped"] == {"the pair occurred before": 2, "query longer than 2000 characters": 2}
