@@ -14,7 +14,7 @@ from ascent.model.backbone import load_backbone
 from ascent.model.shape import Shape, forward_flops, read_shape, step_flops, trained_weights
 from ascent.model.soft_tokens import add_soft_tokens
 from ascent.planning import costs
-from ascent.planning.costs import layer_bytes, states, training_flops, training_memory
+from ascent.planning.costs import checkpoint_bytes, layer_bytes, states, training_flops, training_memory
 from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
 from support.tiny_models import make_architecture
@@ -157,6 +157,12 @@ def test_float32_weights_cost_16_bytes_a_parameter_and_4_for_deepspeed_s_clone()
     held = [states(1000, stage(zero=zero), 4) for zero in range(4)]
     sums = [one["weights"] + one["gradients"] + one["optimizer"] for one in held]
     assert sums == [16000, 8000 + 3000, 4000 + 4000, 4000]
+
+
+def test_a_checkpoint_s_bytes_by_hand():
+    sizes = [checkpoint_bytes(1000, stage(zero=zero)) for zero in range(4)]
+    assert sizes == [12000, 16000, 16000, 12000]
+    assert checkpoint_bytes(1000, stage(zero=2, weights="bfloat16"), trained=100) == 1400
 
 
 def test_what_is_offloaded_leaves_the_gpu():

@@ -54,6 +54,35 @@ def test_what_is_offloaded_is_told_by_node(large):
     assert "Stage contrastive offloads 112 GB to each node's memory or files." in found.notes
 
 
+def test_disk_and_memory_beside_the_gpu_s_are_noted(large):
+    whole = [note for note in large(zero=1).notes if note.startswith("Stage contrastive")]
+    assert whole == [
+        "Stage contrastive writes checkpoints of 112 GB; 336 GB of disk hold two and the one that is being written, and 112 GB "
+        "more a conversion for another number of GPUs.",
+        "Stage contrastive needs 224 GB of a node's memory to start, as each of its 8 processes loads the model in float32; at "
+        "zero: 3 one process loads it for all.",
+    ]
+    sharded = [note for note in large(zero=3).notes if note.startswith("Stage contrastive")]
+    assert len(sharded) == 1
+    assert sharded[0].startswith("Stage contrastive writes checkpoints of 84 GB; 252 GB")
+    few = large(zero=3, adapter={"type": "lora"}, weights="bfloat16")  # few weights train, so ZeRO 1 would do
+    assert [note for note in few.notes if note.startswith("Stage contrastive")] == [
+        "Stage contrastive fits at zero: 1, too, where gradients are reduced once a step; at zero: 3, where no process holds "
+        "them whole, once a mini-batch."
+    ]
+
+
+def test_a_batch_larger_than_the_data_is_warned_of(recipe):
+    def change(values):
+        values["stages"]["contrastive"]["batch_size"] = 100_000
+
+    found = recipe(change)
+    assert not [note for note in found.notes if note.startswith("Stage contrastive")]  # a small model's are not worth a word
+    (warning,) = [warning for warning in found.warnings if "batch_size" in warning]
+    assert warning.startswith("stages.contrastive.batch_size: 100,000 is more than the ")
+    assert warning.endswith(" pairs of its data, so each pass over them is one step or less; lower it.")
+
+
 def test_a_stage_that_fits_is_not_warned_of(large):
     assert [text for text in large(zero=3).warnings if "'contrastive'" in text] == []
 

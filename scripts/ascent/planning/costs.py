@@ -134,6 +134,14 @@ def states(parameters: int, stage: Training, processes: int, trained: int | None
     return {"weights": weights, "gradients": gradients, "optimizer": optimizer, "buffers": buffers, "host": host}
 
 
+def checkpoint_bytes(parameters: int, stage: Training, trained: int | None = None) -> float:
+    """Return the bytes of a checkpoint, of all processes' files together: of each weight that trains Adam's two moments and
+    the optimizer's float32 weight, and at stages 1 and 2 the model's own weight, too; without ZeRO only that one."""
+    trained = parameters if trained is None else trained
+    own = (4 if stage.weights == "float32" else 2) if stage.zero < 3 else 0
+    return trained * (8 + own + (4 if stage.zero else 0))
+
+
 def encoding_memory(shape: Shape, tokens: float, precision: str) -> Memory:
     """Return the memory of embedding texts with this many tokens: float32 weights, and the tensors of one layer."""
     layer = layer_bytes(shape, precision=precision, weights="float32")

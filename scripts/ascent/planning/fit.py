@@ -7,6 +7,11 @@ from ..training.schedule import smallest_batch
 from .costs import Memory
 from .gpus import Machine, amount
 
+# A checkpoint from this size on is noted, in bytes.
+LARGE_CHECKPOINT = 10e9
+# What loading takes of a node's memory is, too; jobs of rules/training.smk ask for 64 GB.
+LARGE_LOAD = 50e9
+
 
 def stage_warning(name: str, stage: Training, machine: Machine, max_tokens: int, memory: Callable[..., Memory]) -> str | None:
     """Return a warning with the cheapest remedy if a stage does not fit the GPU; None if it fits.
@@ -67,4 +72,35 @@ def job_warning(job: str, memory: Memory, machine: Machine) -> str | None:
     return (
         f"{job} needs {amount(memory.total, 'B')}, the {machine.name} has {amount(machine.gpu.memory, 'B')}; "
         "use a GPU with more memory or a smaller model."
+    )
+
+
+def checkpoint_note(name: str, size: float) -> str | None:
+    """Return a note on the disk that a stage's checkpoints of `size` bytes take, if it is much."""
+    if size < LARGE_CHECKPOINT:
+        return None
+    return (
+        f"Stage {name} writes checkpoints of {amount(size, 'B')}; {amount(3 * size, 'B')} of disk hold two and the one that is "
+        f"being written, and {amount(size, 'B')} more a conversion for another number of GPUs."
+    )
+
+
+def reduction_note(name: str, stage: Training, machine: Machine, memory: Memory) -> str | None:
+    """Return a note if a stage that shards gradients or weights fits without. memory: its own at zero: 1."""
+    if stage.zero < 2 or memory.total > machine.gpu.memory:
+        return None
+    return (
+        f"Stage {name} fits at zero: 1, too, where gradients are reduced once a step; at zero: {stage.zero}, where no process "
+        "holds them whole, once a mini-batch."
+    )
+
+
+def loading_note(name: str, stage: Training, machine: Machine, parameters: int) -> str | None:
+    """Return a note on a node's memory while a stage starts, if it is much."""
+    size = 4 * parameters * machine.gpus
+    if stage.zero == 3 or size < LARGE_LOAD:
+        return None
+    return (
+        f"Stage {name} needs {amount(size, 'B')} of a node's memory to start, as each of its {machine.gpus} processes loads the "
+        "model in float32; at zero: 3 one process loads it for all."
     )

@@ -23,9 +23,9 @@ from ..settings.evaluation import LocalTask
 from ..settings.model import Contract
 from ..settings.teachers import BiEncoderTeacher
 from ..settings.training import Training
-from ..training.schedule import shares
-from .costs import Memory, encoding_memory, training_flops, training_memory
-from .fit import batch_warning, job_warning, stage_warning
+from ..training.schedule import few_steps, shares
+from .costs import Memory, checkpoint_bytes, encoding_memory, training_flops, training_memory
+from .fit import batch_warning, checkpoint_note, job_warning, loading_note, reduction_note, stage_warning
 from .gpus import Machine, amount
 from .token_counts import Count, TokenCounter
 
@@ -94,6 +94,10 @@ class _Planner:
             self.warn(stage_warning(name, stage, self.machine, self.recipe.base.max_tokens, self.memory))
             if stage.queue_size:
                 self.notes.append(f"Stage {name} copies its model for the queue, so it cannot use zero: 3.")
+            parameters = self.shape(self.recipe.base.model).parameters
+            self.note(checkpoint_note(name, checkpoint_bytes(parameters, stage, self.trained_weights(stage))))
+            self.note(loading_note(name, stage, self.machine, parameters))
+            self.note(reduction_note(name, stage, self.machine, memory[name][1]))
             if host := memory[name][stage.zero].host * self.machine.gpus:
                 self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
         jobs += [self.evaluation(name, task) for name, task in self.recipe.evaluate.tasks.items()]
@@ -226,6 +230,8 @@ class _Planner:
                 task, positives = self.recipe.data[dataset].task, self.rows(dataset)["positive"]
                 queued += self.count(model, contract, task, document=positives) * (uses / size)
         self.warn(batch_warning(name, stage, taken, self.machine.processes))
+        if warning := few_steps(stage, sum(sizes)):
+            self.warn(f"stages.{name}.{warning}")
         most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
         share = most / self.machine.processes
         # Larger batches go through the gradient cache, which embeds twice. Pre-training accumulates gradients instead.
@@ -265,10 +271,13 @@ class _Planner:
         texts = 1 if stage.unit == "texts" else 2 + max(negatives)
         changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens
         shape = self.shape(self.recipe.base.model)
-        base, trained = self.recipe.base, None
-        if stage.adapter:
-            trained = trained_weights(self.model_folder(base.model), stage.adapter, base.soft_tokens)
+        trained = self.trained_weights(stage)
         return training_memory(shape, changed, self.machine.processes, texts=texts, max_tokens=most, trained=trained)
+
+    def trained_weights(self, stage: Training) -> int | None:
+        """The number of a stage's weights that train; None for all."""
+        base = self.recipe.base
+        return trained_weights(self.model_folder(base.model), stage.adapter, base.soft_tokens) if stage.adapter else None
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
@@ -281,6 +290,9 @@ class _Planner:
         return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages), "float32")
 
     # ------------------------------------------------------------ warnings
+
+    def note(self, note: str | None) -> None:
+        self.notes += [note] if note else []
 
     def warn(self, warning: str | None) -> None:
         self.warnings += [warning] if warning else []

@@ -80,6 +80,16 @@ def smallest_batch(rows: int, homogeneous: bool, stage: Training) -> int:
     return (stage.batch_size + last) // 2 if homogeneous or stage.bucket_batches is not None else last
 
 
+def few_steps(stage: Training, rows: int) -> str | None:
+    """Return a warning if one batch takes more rows than all data sets have together."""
+    if stage.batch_size <= rows:
+        return None
+    return (
+        f"batch_size: {stage.batch_size:,} is more than the {rows:,} {stage.unit} of its data, so each pass over them is one "
+        "step or less; lower it."
+    )
+
+
 def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | None = None) -> Schedule:
     """Return the batches of a stage. sizes: the rows of each data set. lengths: tokens of each row, over all data sets;
     needed for buckets and for a budget of tokens.
