@@ -1,9 +1,24 @@
 """What processes tell each other."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
+
+
+def of_first(find: Callable[[], T]) -> T:
+    """Return what the first process finds, on every process.
+
+    What lies on a network file system may look older on one machine than on another for a minute, so one process looks.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return find()
+    found = [find() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(found)
+    return found[0]
 
 
 def largest(*values: int, device: torch.device) -> list[int]:

@@ -20,6 +20,7 @@ from ascent.model.embedding_model import EmbeddingModel
 from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
 from ascent.settings.stages import StageSettings
+from ascent.training.job.checkpoints import place_steps
 from ascent.training.throughput import matmul_peak
 
 pytestmark = [
@@ -85,6 +86,20 @@ def test_zero_with_offload_trains_as_without(settings, gpu_run):
     plain = gpu_run("plain", zero=3, precision="float32")
     away = gpu_run("offload", zero=3, precision="float32", **settings)
     assert [line["loss"] for line in away] == pytest.approx([line["loss"] for line in plain], rel=1e-3)
+
+
+def test_the_fused_adamw_takes_step_counters_that_were_placed_and_no_others():
+    """A checkpoint in DeepSpeed's universal form leaves them on the CPU."""
+    weight = torch.nn.Parameter(torch.ones(4, device="cuda"))
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    optimizer.state[weight]["step"] = optimizer.state[weight]["step"].cpu()
+    with pytest.raises(RuntimeError):
+        optimizer.step()
+    place_steps(optimizer)
+    optimizer.step()
+    assert float(optimizer.state[weight]["step"]) >= 2
 
 
 def test_bfloat16_follows_float32(gpu_run):

@@ -24,7 +24,7 @@ def measure(rank: int, world: int, store: str, output: str) -> None:
             model = torch.nn.Linear(48, 8)
             kind = getattr(torch, settings["weights"])
             inputs = torch.randn(16, 48, generator=torch.Generator().manual_seed(rank)).to(kind)
-            engine = start_engine(model, stage, 1, deepspeed_config(stage))
+            engine = start_engine(model, stage, 1, deepspeed_config(stage), torch.device("cpu"))
             for index in range(REPEATS):
                 engine.set_gradient_accumulation_boundary(index == REPEATS - 1)
                 engine.backward(engine(inputs).float().sum() / REPEATS)

@@ -80,7 +80,7 @@ def train(rank: int, world: int, store: str, folder: str, stage: Contrastive, da
         model = model_of(folder)
         queue = Queue(stage, model)
         schedule, objective = data.schedule(), load_objectives(stage, CONTRACT)
-        engine = start_engine(model, stage, len(schedule), deepspeed_config(stage))
+        engine = start_engine(model, stage, len(schedule), deepspeed_config(stage), torch.device("cpu"))
         losses = []
         for step in range(len(schedule)):
             batch = data.batch(schedule[step], rank=rank, world=world)

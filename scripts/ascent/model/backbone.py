@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
 from ..errors import AscentError
 from ..settings.model import Contract
-from .contract import weights_digest
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias
+from .unloaded import stored_dtype, without_weights
 
 # Of these encoder-decoders AutoModel would load both parts.
 ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
@@ -20,11 +20,17 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dr
             "embd_pdrop", "attn_pdrop", "resid_pdrop")  # fmt: skip
 
 
-def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:
-    """Load a backbone (float32) and its tokenizer. Only safetensors are read, and no code of the folder is run.
+def load_backbone(
+    folder: str | Path,
+    contract: Contract,
+    *,
+    dropout: float | None = None,
+    weights: Literal["float32", "stored", "none"] = "float32",
+) -> tuple[torch.nn.Module, Any]:
+    """Load a backbone and its tokenizer. Only safetensors are read, and no code of the folder is run.
 
     Its attention is the contract's; of an encoder-decoder (T5) only the encoder is loaded. dropout: replaces the
-    backbone's own.
+    backbone's own. weights: as float32, as the folder stores them, or none, see unloaded.py.
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
@@ -42,9 +48,14 @@ def load_backbone(folder: str | Path, contract: Contract, *, dropout: float | No
         options |= {key: dropout for key in DROPOUTS if key in words}
         if dropout and not options.keys() & set(DROPOUTS):
             raise AscentError(f"{folder}: dropout is {dropout}, but this backbone has no such setting; remove it from the stage.")
-    weights_digest(folder)  # raises an error for a folder without safetensors
+    if not any(folder.glob("*.safetensors")):
+        raise AscentError(f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first.")
     automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
-    backbone = automatic.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options)
+    if weights == "none":
+        backbone = without_weights(automatic, folder, **options)
+    else:
+        dtype = torch.float32 if weights == "float32" else stored_dtype(folder)
+        backbone = automatic.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, **options)
     backbone.config.use_cache = False  # nothing is generated, so keys and values are not kept
     set_attention(backbone, contract.attention, folder)
     if is_packed(backbone):

@@ -75,16 +75,17 @@ def write_contract(folder: str | Path, contract: Contract, tokenizer, history: d
     )
 
 
-def read_contract(folder: str | Path) -> tuple[Contract, dict[str, Any]]:
+def read_contract(folder: str | Path, *, weights: bool = True) -> tuple[Contract, dict[str, Any]]:
     """Return a model folder's contract and the whole of its ascent.json.
 
-    Raises AscentError if the file is missing, or the weights are not those that it was written for.
+    weights: read them, too, to compare their digest: where another process does, 30 GB need not be read again. Raises
+    AscentError if the file is missing, or the weights are not those that it was written for.
     """
     path = Path(folder) / FILE
     if not path.exists():
         raise AscentError(f"{folder}: has no {FILE}, so its pooling and prompts are unknown; make the model with a stage.")
     document = read_json(path)
-    if document.get("weights_digest") != weights_digest(folder):
+    if weights and document.get("weights_digest") != weights_digest(folder):
         raise AscentError(f"{folder}: the weights are not those that {FILE} was written for; rebuild the model.")
     return check(Contract, document.get("contract"), path), document
 

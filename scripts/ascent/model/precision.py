@@ -7,7 +7,7 @@ from ..settings.training import Training
 
 
 def prepare_backbone(backbone: torch.nn.Module, stage: Training) -> None:
-    """Apply a stage's activation checkpointing, FP8 and compilation to a backbone that is on its device.
+    """Apply a stage's activation checkpointing, FP8 and compilation to a backbone.
 
     Raises AscentError if the GPU does not support FP8. On a CPU it is emulated, for tests.
     """
@@ -24,7 +24,7 @@ def _use_float8(backbone: torch.nn.Module) -> None:
         from torchao.float8 import Float8LinearConfig, convert_to_float8_training
     except ImportError:
         raise AscentError("precision: float8 needs torchao, which envs/gpu.txt has; install it, or use bfloat16.") from None
-    gpu = next(backbone.parameters()).is_cuda
+    gpu = torch.cuda.is_available()  # the weights may still be on the CPU
     if gpu and torch.cuda.get_device_capability() < (8, 9):
         raise AscentError(f"precision: float8 needs a GPU with FP8, which {torch.cuda.get_device_name()} lacks; use bfloat16.")
 

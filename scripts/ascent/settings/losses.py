@@ -22,6 +22,8 @@ class Loss(Component):
     """Whether it trains token-level heads."""
     cosine_labels: ClassVar[bool] = False
     """Whether a label is the value that the cosine should have."""
+    has_chance: ClassVar[bool] = False
+    """Whether its value for equal embeddings is that of guessing among the candidates."""
     one_pass: ClassVar[bool] = False
     """Whether it computes all Matryoshka sizes in one pass over the batch: its function then takes `sizes` and
     `normalise`."""
@@ -53,6 +55,7 @@ class Infonce(Loss):
     """Each query's positive against every other document of the batch (arXiv 1807.03748)."""
 
     needs = "negatives"
+    has_chance = True
     one_pass = True
 
     temperature: Positive = 0.05

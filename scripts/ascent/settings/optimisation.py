@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from .base import Count, Positive, Settings, Share
 
 Offload = Literal["none", "cpu", "nvme"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimisation(Settings):
@@ -20,6 +21,11 @@ class Optimisation(Settings):
     """Share of the steps over which the learning rate rises linearly."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's weight decay of matrices. Biases and norms are not decayed."""
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
+    """AdamW's decay rates of the moments of gradient and squared gradient. Large batches often use 0.95 or 0.98 for the
+    second."""
+    epsilon: Positive = 1e-8
+    """AdamW's epsilon, added to the root of the second moment."""
     gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
     """Largest norm of the whole gradient; 0 switches clipping off."""
     dropout: Share | None = None

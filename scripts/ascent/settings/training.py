@@ -228,7 +228,8 @@ class Running(Settings):
     there is a GPU, else 0."""
 
     checkpoint_minutes: Positive = 10
-    """A checkpoint is written at least this often."""
+    """Minutes between checkpoints; more if writing one takes over a thirtieth of that, so that at most a thirtieth of the
+    time goes into writing."""
     checkpoint_steps: Count | None = None
     """A checkpoint is also written every this many steps. Default: only by minutes."""
     trackers: list[Literal["tensorboard", "wandb"]] = []

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
+from ..collectives import of_first
 from ..errors import AscentError
 from ..files import read_json, write_atomically, write_json
 from ..model.batching import by_length
@@ -46,9 +47,8 @@ class Development:
             )
         self._settings, self._table, self._tokens = settings, table, tokens
         self._weights, self._file = folder / "best.safetensors", folder / "best.json"
-        self._content = {"fingerprint": fingerprint, "scores": {}}
-        if self._file.exists() and read_json(self._file)["fingerprint"] == fingerprint:
-            self._content = read_json(self._file)
+        kept = of_first(lambda: read_json(self._file) if self._file.exists() else {})
+        self._content = kept if kept.get("fingerprint") == fingerprint else {"fingerprint": fingerprint, "scores": {}}
 
     def due(self, step: int, steps: int) -> bool:
         """Return whether to score after `step` steps; the last step is always scored."""

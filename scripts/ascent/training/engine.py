@@ -15,7 +15,9 @@ training uses the same dropout masks. Only the step's last mini-batch is declare
 1 and 2 are silently wrong.
 """
 
+import io
 import tempfile
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,9 +26,9 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from ..model.heads import PREFIX
 from ..settings.training import Training
 from .job.distributed import await_compilers, deepspeed
+from .weights import shard
 
 # Larger forward passes are slower on a CPU (MiniLM on two cores: 3.5k tokens/s with 2,048, 2.6k with 6,144, 2.0k with
 # 16,384); a GPU takes the whole budget at once.
@@ -47,21 +49,30 @@ class StepResult:
     more: dict[str, Any]
 
 
-def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: dict):
-    """Return a DeepSpeed engine with AdamW and the stage's schedule over `steps` steps. `config`: see
-    deepspeed_config."""
+def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: dict, device: torch.device):
+    """Return a DeepSpeed engine on a device, with AdamW and the stage's schedule over `steps` steps.
+
+    model: on the CPU or the device; at ZeRO 3 the first process's weights are everyone's, see weights.py. config: see
+    deepspeed_config.
+    """
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if stage.zero == 3:
+        shard(model, stage, config, device)
+    else:
+        model.to(device)
     if stage.offload_optimizer != "none" or stage.offload_weights != "none":
         await_compilers()
     # DeepSpeed's own AdamW updates on the CPU with vector instructions; it is compiled on first use.
     adamw = partial(torch.optim.AdamW, fused=True) if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
-    optimizer = adamw([group for group in groups if group["params"]], lr=stage.learning_rate)
+    groups = [group for group in groups if group["params"]]
+    optimizer = adamw(groups, lr=stage.learning_rate, betas=tuple(stage.betas), eps=stage.epsilon)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, stage.warmup, stage.schedule))
-    engine, *_ = deepspeed.initialize(
-        model=model, optimizer=optimizer, lr_scheduler=scheduler, config=config, dist_init_required=False
-    )
+    with redirect_stdout(io.StringIO()):  # its optimizer for bfloat16 prints the memory a dozen times
+        engine, *_ = deepspeed.initialize(
+            model=model, optimizer=optimizer, lr_scheduler=scheduler, config=config, dist_init_required=False
+        )
     engine.train()
     return engine
 
@@ -120,21 +131,3 @@ def seed_pass(stage: Training, step: int, index: int) -> None:
 def forward_tokens(stage: Training, device: torch.device) -> int:
     """Return the number of tokens per forward pass."""
     return min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
-
-
-def whole_state(engine) -> dict[str, torch.Tensor]:
-    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them. Of a part with
-    frozen weights, which bfloat16 would have rounded, return only those that train."""
-    state = {}
-    for prefix, part in (("", engine.module.backbone), (PREFIX, engine.module.heads)):
-        named = dict(part.named_parameters(remove_duplicate=False))
-        trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
-        gathered = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        with deepspeed.zero.GatheredParameters(gathered, enabled=engine.zero_optimization_stage() == 3):
-            tensors = part.state_dict()
-            wanted = tensors if len(trained) == len(named) else trained  # buffers included
-            state |= {f"{prefix}{name}": tensors[name].detach().float().cpu().clone() for name in wanted}
-        if engine.bfloat16_enabled():
-            for name, parameter in trained.items():
-                state[f"{prefix}{name}"] = deepspeed.utils.safe_get_full_fp32_param(parameter).cpu().clone()
-    return state

@@ -11,31 +11,32 @@ from typing import Any, ClassVar, Protocol
 import torch
 import torch.distributed as dist
 
-from ..collectives import largest
+from ..collectives import largest, of_first
 from ..components import code_of
 from ..errors import AscentError
 from ..files import digest_of, folder_atomically, write_json
-from ..model.adapters import adapt, save_merged
-from ..model.backbone import load_backbone
+from ..model.adapters import save_merged
 from ..model.contract import read_contract, refuse_difference
 from ..model.embedding_model import EmbeddingModel
 from ..model.heads import PREFIX, load_heads
 from ..model.packing import attention_in_words
-from ..model.precision import precision_dtype, prepare_backbone
+from ..model.precision import prepare_backbone
 from ..model.saving import check_tokenizer, save_like
 from ..settings.stages import StageSettings
 from ..settings.training import Running
 from .data import check_shares, open_table
 from .development import Development
-from .engine import StepResult, deepspeed_config, forward_tokens, start_engine, whole_state
-from .job.checkpoints import Checkpoints
+from .engine import StepResult, deepspeed_config, forward_tokens, start_engine
+from .job.checkpoints import Checkpoints, interval
 from .job.distributed import deepspeed, describe_processes, start_deepspeed, start_processes
 from .job.lease import Lease
 from .job.preemption import StopRequest
 from .loader import Loader
 from .metrics import Record
-from .schedule import Schedule
+from .schedule import Schedule, few_steps
 from .throughput import Throughput
+from .watch import Watch
+from .weights import load_model, whole_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,9 @@ class Method(Protocol):
 
     def step(self, engine, batch: Any, step: int) -> StepResult:
         """Take optimizer step `step`, counted from 0, on a share of a batch of `Data`."""
+
+    def chance(self, engine, batch: Any, step: int) -> float | None:
+        """Return the whole batch's loss if the model told nothing apart; None if that is unknown. Every process calls it."""
 
     def save(self, folder: Path) -> None:
         """Write what this process keeps from step to step, besides the engine's state, into a checkpoint's folder."""
@@ -120,7 +124,7 @@ class _Run:
         task, settings = self.task, self.settings
         self.device = start_processes()
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
-        self.contract, self.document = read_contract(task.parent)
+        self.contract, self.document = read_contract(task.parent, weights=self.rank == 0)
         digest = self.document["tokenizer_digest"]
         self.tables = {name: open_table(task.tokens[name], settings, name, digest) for name in self.stage.datasets_read}
         self.history = {
@@ -131,14 +135,15 @@ class _Run:
             "tokens": {name: table.digest for name, table in self.tables.items()},
         }
         self.checkpoints = Checkpoints(task.checkpoints, digest_of(self.history | {"revision": task.revision}))
-        restored = self.rank == 0 and self.checkpoints.restore(task.model, task.metrics, task.deepspeed)
-        if largest(restored, device=self.device)[0]:
+        if of_first(lambda: self.checkpoints.restore(task.model, task.metrics, task.deepspeed)):
             self.say(f"{task.model}: already trained with these settings and data; restored")
             dist.destroy_process_group()
             return False
         self.data = self.kind.Data({name: self.tables[name] for name in self.stage.data}, settings)
         self.schedule = self.data.schedule()
         check_shares(self.schedule, self.world, settings)
+        if warning := few_steps(self.stage, len(self.data)):
+            self.say(f"warning: {settings.where}.{warning}")
         if held_out := self.stage.held_out:
             self.development = Development(
                 held_out,
@@ -155,23 +160,25 @@ class _Run:
         task, settings, stage, device = self.task, self.settings, self.stage, self.device
         self.say(describe_processes(device))
         start_deepspeed()
-        torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+        # On a GPU it would need cuBLAS to be told before CUDA starts, and flash attention has no such form.
+        torch.use_deterministic_algorithms(device.type == "cpu")
         torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that takes a tenth of the time
         torch.manual_seed(stage.seed)
         refuse_difference(self.contract, settings.contract, task.parent, prompts=False)
-        model, tokenizer = _load_model(task, device)
+        model, tokenizer = load_model(task.parent, settings, device)
         check_tokenizer(tokenizer, self.document["tokenizer_digest"], task.parent)
         self.say(f"attention: {attention_in_words(model.backbone, device, model.dtype)}")
         if stage.compile:
             self.say("compiling the backbone: the first steps take minutes")
-        model.to(device)
+        if stage.zero < 3:
+            model.to(device)
         self.method = self.kind(model, tokenizer, settings, self.data, self.schedule)
         prepare_backbone(model.backbone, stage)
-        checkpoint = self.checkpoints.newest()
+        checkpoint = of_first(self.checkpoints.newest)
         # Without ZeRO every process holds the whole state, which any number of processes can load.
         universal = checkpoint is not None and checkpoint.processes != self.world and stage.zero > 0
         self.config = deepspeed_config(stage, universal=universal)
-        self.engine = start_engine(self.method.module.to(device), stage, len(self.schedule), self.config)
+        self.engine = start_engine(self.method.module, stage, len(self.schedule), self.config, device)
         self.pad_id, self.width = tokenizer.pad_token_id or 0, model.backbone.config.hidden_size
         self.start = 0
         if checkpoint:
@@ -179,6 +186,7 @@ class _Run:
             self.checkpoints.load(self.engine, checkpoint, universal=universal)
             self.method.load(self.checkpoints.folder / checkpoint.tag, checkpoint.processes)
             self.say(f"resuming from the checkpoint at step {self.start} of {len(self.schedule)}")
+        self.watch = Watch(settings.where, self.start, len(self.schedule))
         if self.rank == 0:
             fingerprint, steps = self.checkpoints.fingerprint, len(self.schedule)
             self.record = Record(settings, task.running, task.metrics, fingerprint, steps, self.start)
@@ -200,7 +208,7 @@ class _Run:
             workers=workers if self.data.reads_ahead else 0,
             pin=gpu,
         )
-        self.saved = time.monotonic()
+        self.saved, self.cost = time.monotonic(), 0.0
         for step in range(self.start + 1, len(self.schedule) + 1):
             if self.take_step(step, batches, stop) or step == len(self.schedule):
                 return
@@ -216,6 +224,11 @@ class _Run:
         stop.took(seconds)
         if not math.isfinite(result.loss):
             raise AscentError(f"{self.task.model}: the loss of step {step} is {result.loss}; lower the learning rate.")
+        self.watch.saw(step, result)
+        if self.watch.due(step):
+            chance = self.method.chance(self.engine, batch, step - 1)
+            if warning := self.watch.compare(step, result.loss, chance):
+                self.say(warning)
         line = {
             "step": step,
             "loss": result.loss,
@@ -240,7 +253,7 @@ class _Run:
     def checkpoint_if_due(self, step: int, stop: StopRequest, lease: Lease | None) -> None:
         """Write a checkpoint if it is time for one, or if the run is to stop, which then ends here."""
         running = self.task.running
-        due = time.monotonic() - self.saved > 60 * running.checkpoint_minutes
+        due = time.monotonic() - self.saved > interval(running.checkpoint_minutes, self.cost)
         due |= running.checkpoint_steps is not None and step % running.checkpoint_steps == 0
         reason = stop.reason() or (lease.wanted() if lease else None)
         # A signal may reach one process first, and clocks differ: all must agree on the same checkpoint.
@@ -251,8 +264,8 @@ class _Run:
             self.record.keep()
         began = time.perf_counter()
         self.checkpoints.save(self.engine, step, self.method.save)
-        stop.took(time.perf_counter() - began)
-        self.saved = time.monotonic()
+        self.cost, self.saved = time.perf_counter() - began, time.monotonic()
+        stop.took(self.cost)
         if stopping and self.rank:
             raise SystemExit(1)  # the first process says why
         if stopping:
@@ -263,6 +276,9 @@ class _Run:
         """Write the model folder, the metrics and DeepSpeed's configuration."""
         task, development = self.task, self.development
         state = None if development else whole_state(self.engine)
+        dist.barrier()
+        # The other processes end here, and free their GPUs: writing and checking a large model takes minutes.
+        deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed remembers of it
         if self.rank == 0:
             self.record.close()
             if development:
@@ -273,8 +289,6 @@ class _Run:
             self.checkpoints.finish(task.model, task.metrics, task.deepspeed)
             if development:
                 development.close()
-        dist.barrier()
-        deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed remembers of it
 
     def export(self, state: dict[str, torch.Tensor]) -> None:
         """Write the stage's model folder. state: the weights that trained."""
@@ -287,15 +301,3 @@ class _Run:
                 frozen = load_heads(task.parent, contract, self.width).state_dict()
                 state = {f"{PREFIX}{name}": tensor for name, tensor in frozen.items()} | state
                 save_like(task.parent, state, contract, self.history, folder)
-
-
-def _load_model(task: Task, device: torch.device) -> tuple[EmbeddingModel, Any]:
-    """Return the parent's model on the CPU, with the stage's dropout, precision and adapter; and its tokenizer."""
-    settings, stage = task.settings, task.settings.stage
-    backbone, tokenizer = load_backbone(task.parent, settings.contract, dropout=stage.dropout)
-    heads = load_heads(task.parent, settings.contract, backbone.config.hidden_size)
-    dtype = precision_dtype(stage.precision, device)
-    model = EmbeddingModel(backbone, settings.contract, dtype, heads, tokenizer.all_special_ids)
-    if stage.adapter:
-        adapt(backbone, stage.adapter, tokenizer, f"{settings.where}.adapter")
-    return model, tokenizer

@@ -5,12 +5,15 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+import torch.distributed as dist
 
 from ..components import code_of
 from ..losses import Embedded, Objective, matryoshka
 from ..settings.contrastive import Contrastive
 from ..settings.losses import Loss, Objectives
 from ..settings.model import Contract
+from .data import Batch
+from .queue import Queue
 
 
 def load_objectives(stage: Contrastive, contract: Contract) -> Objective:
@@ -21,6 +24,20 @@ def load_objectives(stage: Contrastive, contract: Contract) -> Objective:
     distinct = list(dict.fromkeys(chosen))
     objectives = [_summed(objective, stage.matryoshka, contract.normalise) for objective in distinct]
     return objectives[0] if len(objectives) == 1 else mixed(objectives, [distinct.index(objective) for objective in chosen])
+
+
+def chance_level(objective: Objective, batch: Batch, queue: Queue | None, like: torch.Tensor, step: int) -> float:
+    """Return the whole batch's mean loss if all its embeddings were equal, which for infonce is the logarithm of the number
+    of candidates. like: a vector of the embeddings' dimension, on their device. Called by every process."""
+    rows, queued = batch.to(like.device), queue.candidates(batch) if queue else None
+    if queued is not None:
+        queued = replace(queued, embeddings=like.expand(len(queued.ids), -1))
+    queries, documents = like.expand(batch.rows, -1), like.expand(len(batch.tokens) - batch.rows, -1)
+    with torch.no_grad():
+        local = Embedded(**rows.tensors(), queries=queries, documents=documents, queued=queued, step=step)
+        total = (rows.weights * objective(local)).sum().double()
+    dist.all_reduce(total)
+    return float(total) / batch.global_rows
 
 
 def _summed(objective: Objectives, sizes: dict[int, float], normalise: bool) -> Objective:

@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from ascent.training.job import checkpoints
-from ascent.training.job.checkpoints import Checkpoint, Checkpoints
+from ascent.training.job.checkpoints import Checkpoint, Checkpoints, interval, place_steps
 
 
 class FakeEngine:
@@ -83,6 +84,25 @@ def test_a_checkpoint_cut_short_is_written_again(store):
     store.save(engine, 8)
     store.load(engine, store.newest(), universal=False)
     assert engine.loaded == "step-00000008"
+
+
+def test_writing_takes_at_most_a_thirtieth_of_the_time():
+    assert interval(10, 0) == interval(10, 20) == 600
+    assert interval(10, 45) == 1350
+
+
+def test_each_weight_s_step_counter_is_its_own_and_on_its_device():
+    """As the fused AdamW wants it on a GPU; `meta` stands for another device."""
+    weights = [torch.nn.Parameter(torch.zeros(2, device=device)) for device in ("meta", "meta", "cpu")]
+    optimizer, shared = torch.optim.AdamW(weights), torch.tensor(7.0)
+    for weight in weights:
+        optimizer.state[weight] = {"step": shared, "exp_avg": torch.zeros_like(weight)}
+    place_steps(optimizer)
+    steps = [optimizer.state[weight]["step"] for weight in weights]
+    assert [step.device.type for step in steps] == ["meta", "meta", "cpu"]
+    assert len({id(step) for step in (*steps, shared)}) == 4
+    steps[2].add_(1)
+    assert float(shared) == 7
 
 
 @pytest.fixture

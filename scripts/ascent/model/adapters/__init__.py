@@ -22,9 +22,8 @@ from ..saving import save_like
 
 # How far embeddings from the merged weights may be from the adapter's, as a share of the largest number.
 TOLERANCE = 1e-5
-# The merge is checked on this many first tokens of each text: one processor embeds them in float64 while all others
-# wait.
-CHECKED_TOKENS = 64
+# The merge is checked on this many texts and their first tokens, which one process embeds in float64.
+CHECKED_TEXTS, CHECKED_TOKENS = 8, 64
 
 
 class Adaptation:
@@ -37,8 +36,9 @@ class Adaptation:
         """where: names the stage's adapter in errors."""
         self.settings, self.tokenizer, self.where = settings, tokenizer, where
 
-    def prepare(self, backbone: torch.nn.Module) -> None:
-        """Change the weights of the backbone before training, if they are not trained as they are."""
+    def prepare(self, backbone: torch.nn.Module, dtype: torch.dtype | None) -> None:
+        """Change the weights of the backbone before training, if they are not trained as they are. dtype: of the backbone's
+        matrix products, None for that of its weights."""
 
     def round(self, backbone: torch.nn.Module) -> None:
         """Give the backbone the float32 weights that the adapter was trained with, if they are not its own."""
@@ -49,11 +49,11 @@ class Adaptation:
         raise NotImplementedError
 
 
-def adapt(backbone: torch.nn.Module, adapter: Adapter, tokenizer, where: str) -> None:
-    """Freeze a backbone on the CPU and add the adapter in place; it remains a backbone like any other. See
-    Adaptation."""
+def adapt(backbone: torch.nn.Module, adapter: Adapter, tokenizer, where: str, dtype: torch.dtype | None = None) -> None:
+    """Freeze a backbone on the CPU and add the adapter in place; it remains a backbone like any other. dtype: of its
+    matrix products. See Adaptation."""
     adaptation = code_of(adapter)(adapter, tokenizer, where)
-    adaptation.prepare(backbone)
+    adaptation.prepare(backbone, dtype)
     adaptation.inject(backbone)
 
 
@@ -83,7 +83,7 @@ def save_merged(
     differently from the parent.
     """
     # Soft tokens may stand anywhere in a prompt.
-    texts = rows if adapter.trains_soft_tokens else [row[:CHECKED_TOKENS] for row in rows]
+    texts = rows if adapter.trains_soft_tokens else [row[:CHECKED_TOKENS] for row in rows[:CHECKED_TEXTS]]
     backbone, tokenizer = load_backbone(parent, contract)
     heads = load_heads(parent, contract, backbone.config.hidden_size)
 

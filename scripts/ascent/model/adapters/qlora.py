@@ -10,16 +10,19 @@ from .lora import Lora
 class Qlora(Lora):
     """Trains as Lora, on rounded weights, into which it is merged."""
 
-    def prepare(self, backbone: torch.nn.Module) -> None:
-        to_four_bits(backbone, self.where)
+    def prepare(self, backbone: torch.nn.Module, dtype: torch.dtype | None) -> None:
+        to_four_bits(backbone, self.where, dtype)
 
     def round(self, backbone: torch.nn.Module) -> None:
         to_four_bits(backbone, self.where)
         from_four_bits(backbone)
 
 
-def to_four_bits(backbone: torch.nn.Module, where: str) -> None:
-    """Replace the linear layers by bitsandbytes' 4-bit ones, which round their weights when they are moved to a GPU."""
+def to_four_bits(backbone: torch.nn.Module, where: str, dtype: torch.dtype | None = None) -> None:
+    """Replace the linear layers by bitsandbytes' 4-bit ones, which round their weights when they are moved to a GPU.
+
+    dtype: what they compute in; None for that of their inputs.
+    """
     if not torch.cuda.is_available():
         raise AscentError(f"{where}: qlora needs a GPU, but this machine has none; use lora.")
     try:
@@ -28,7 +31,8 @@ def to_four_bits(backbone: torch.nn.Module, where: str) -> None:
         raise AscentError(f"{where}: qlora needs bitsandbytes, which envs/gpu.txt has; install it, or use lora.") from None
     for name, module in list(backbone.named_modules()):
         if type(module) is torch.nn.Linear:
-            rounded = Linear4bit(module.in_features, module.out_features, bias=module.bias is not None, quant_type="nf4")
+            shape = {"bias": module.bias is not None, "compute_dtype": dtype, "quant_type": "nf4"}
+            rounded = Linear4bit(module.in_features, module.out_features, **shape)
             rounded.weight = Params4bit(module.weight.data, requires_grad=False, quant_type="nf4")
             rounded.bias = module.bias
             backbone.set_submodule(name, rounded)

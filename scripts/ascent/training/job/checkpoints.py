@@ -17,6 +17,13 @@ from ...files import folder_atomically, read_json, write_json
 from ...model.contract import weights_digest
 
 KEPT = 2
+# Writing takes at most one part in this many of the time, unless a checkpoint is due by steps.
+SPARE = 30
+
+
+def interval(minutes: float, seconds: float) -> float:
+    """Return the seconds between checkpoints that a recipe wants every `minutes`, if the last one took `seconds`."""
+    return max(60 * minutes, SPARE * seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +71,10 @@ class Checkpoints:
         optimizer = engine.optimizer.optimizer
         decays = [group["weight_decay"] for group in optimizer.param_groups]
         engine.load_checkpoint(str(self.folder), tag=tag, load_module_strict=False)
-        # At stage 3, DeepSpeed (0.19) gives every group the first one's decay, and all weights one shared step counter,
-        # which each of them would then advance.
+        # At stage 3, DeepSpeed (0.19) gives every group the first one's decay.
         for group, decay in zip(optimizer.param_groups, decays, strict=True):
             group["weight_decay"] = decay
-        for state in optimizer.state.values():
-            if torch.is_tensor(state.get("step")):
-                state["step"] = state["step"].clone()
+        place_steps(optimizer)
 
     def _convert(self, tag: str, target: str) -> None:
         shutil.rmtree(self.folder / target, ignore_errors=True)
@@ -95,11 +99,13 @@ class Checkpoints:
         engine.save_checkpoint(str(self.folder), tag=tag, save_latest=False, exclude_frozen_parameters=True)
         more(self.folder / tag)
         dist.barrier()
-        if dist.get_rank() == 0:
-            files = _sizes(self.folder / tag)
-            for name in files:  # on disk, not only in memory, before the marker says so
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            for name in _sizes(self.folder / tag):  # what this machine wrote is on disk before the marker says so
                 with (self.folder / tag / name).open("rb") as handle:
                     os.fsync(handle.fileno())
+        dist.barrier()
+        if dist.get_rank() == 0:
+            files = _sizes(self.folder / tag)
             content = {"fingerprint": self.fingerprint, "processes": dist.get_world_size(), "files": files}
             write_json(self.folder / f"{tag}.json", content)
             self._prune([marker.stem for marker in sorted(self.folder.glob("step-*.json"))[-KEPT:]])
@@ -138,6 +144,17 @@ class Checkpoints:
         for path in self.folder.glob("step-*"):
             if path.stem not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def place_steps(optimizer: torch.optim.Optimizer) -> None:
+    """Give each weight's state its own step counter, beside the weight, where the fused AdamW expects it.
+
+    DeepSpeed's universal form leaves counters on the CPU and, at stage 3, one that all weights share, which each of them
+    would then advance.
+    """
+    for parameter, state in optimizer.state.items():
+        if torch.is_tensor(state.get("step")):
+            state["step"] = state["step"].to(parameter.device, copy=True)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -14,6 +14,9 @@ from torch.utils.cpp_extension import _get_build_directory
 from ...model.device import find_device, processors
 from .lease import PATIENCE_SECONDS
 
+# Mini-batches differ in their tokens, which cuts up the GPU's memory where it is held in segments of fixed sizes.
+if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # its older name
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed looks for one, and warns
 import deepspeed

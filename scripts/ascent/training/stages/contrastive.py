@@ -15,7 +15,7 @@ from ..adversarial import Perturbation
 from ..data import Batch, TrainingData
 from ..engine import StepResult, forward_tokens, optimizer_step
 from ..gradient_cache import accumulate_gradient
-from ..objective import load_objectives
+from ..objective import chance_level, load_objectives
 from ..queue import Queue
 from ..schedule import Schedule
 
@@ -39,8 +39,8 @@ class Contrastive:
                 del model.heads[name]
         self._queue = Queue(self._stage, model) if self._stage.queue else None
         self._dynamic = data.dynamic
-        objective = load_objectives(self._stage, settings.contract)
-        self._objective = self._dynamic.watching(objective) if self._dynamic else objective
+        self._plain = load_objectives(self._stage, settings.contract)
+        self._objective = self._dynamic.watching(self._plain) if self._dynamic else self._plain
 
     def step(self, engine, batch: Batch, step: int) -> StepResult:
         """Take optimizer step `step`, see train_step."""
@@ -51,6 +51,14 @@ class Contrastive:
             if self._dynamic.due(step + 1):
                 result.more.update(self._dynamic.check(self._tokenizer.decode))
         return result
+
+    def chance(self, engine, batch: Batch, step: int) -> float | None:
+        """Return the loss of equal embeddings, if that is chance for all losses of the stage."""
+        losses = [loss for name in self._stage.data for loss in self._stage.objective_of(name).chosen.values()]
+        if not all(loss.has_chance for loss in losses):
+            return None
+        like = torch.ones(self.module.dimension, device=engine.device)
+        return chance_level(self._plain, batch, self._queue, like / like.norm(), step)
 
     def save(self, folder: Path) -> None:
         """Write the queue, and which negatives rows have."""

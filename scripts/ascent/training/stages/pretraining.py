@@ -99,6 +99,10 @@ class Pretraining:
         self.objective = code_of(chosen)(chosen, model, tokenizer, f"{settings.where}.objective")
         self.module = self.objective.module
 
+    def chance(self, engine, batch: TextBatch, step: int) -> float:
+        """Return the loss of guessing among all tokens, once for each part."""
+        return len(self.objective.parts) * float(np.log(self.module.backbone.get_input_embeddings().num_embeddings))
+
     def save(self, folder: Path) -> None:
         """Write nothing: nothing is kept from step to step."""
 
