@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.nn.functional import all_reduce
 
 T = TypeVar("T")
 
@@ -73,41 +74,15 @@ def gather(rows: torch.Tensor) -> torch.Tensor:
 
     Every process then holds everything: for scalars and other small rows. Large ones go round the ring (pass_on).
     """
-    return _Gather.apply(rows) if dist.is_initialized() and dist.get_world_size() > 1 else rows
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, rows):
-        ctx.sizes = sizes_of_all(rows)
-        filled = rows.new_zeros((max(ctx.sizes), *rows.shape[1:]))  # NCCL gathers blocks of one size
-        filled[: len(rows)] = rows
-        blocks = [torch.empty_like(filled) for _ in ctx.sizes]
-        dist.all_gather(blocks, filled)
-        return torch.cat([block[:size] for block, size in zip(blocks, ctx.sizes, strict=True)])
-
-    @staticmethod
-    def backward(ctx, gradient):
-        gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)
-        return gradient.split(ctx.sizes)[dist.get_rank()]
+    sizes = sizes_of_all(rows)
+    if len(sizes) == 1:
+        return rows
+    before = sum(sizes[: dist.get_rank()])
+    sides = (before, sum(sizes) - before - len(rows))
+    return sum_of_all(torch.nn.functional.pad(rows, (*[0, 0] * (rows.dim() - 1), *sides)))  # zeros in the others' places
 
 
 def sum_of_all(tensor: torch.Tensor) -> torch.Tensor:
     """Return the sum of every process's tensor, of one shape. Its backward pass gives each process the sum of what all say of
     it."""
-    return _Sum.apply(tensor) if dist.is_initialized() and dist.get_world_size() > 1 else tensor
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, tensor):
-        tensor = tensor.contiguous().clone()
-        dist.all_reduce(tensor)
-        return tensor
-
-    @staticmethod
-    def backward(ctx, gradient):
-        gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)
-        return gradient
+    return all_reduce(tensor) if dist.is_initialized() and dist.get_world_size() > 1 else tensor
