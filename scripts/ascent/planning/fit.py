@@ -56,7 +56,7 @@ def batch_warning(name: str, stage: Training, uses: list[int], processes: int) -
     if stage.batch_tokens is not None:  # its batches are known once the texts are tokenised
         return None
     parts = uses if stage.batching == "by_dataset" else [sum(uses)]
-    rows, last = min(((part, smallest_batch(part, len(parts) > 1, stage)) for part in parts if part), key=lambda x: x[1])
+    rows, last = min(((part, smallest_batch(part, stage)) for part in parts if part), key=lambda x: x[1])
     if last >= processes:
         return None
     return (

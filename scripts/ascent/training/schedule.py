@@ -69,15 +69,12 @@ def _divided(total: int, weights: Sequence[float]) -> np.ndarray:
     return rows
 
 
-def smallest_batch(rows: int, homogeneous: bool, stage: Training) -> int:
-    """Return the number of rows of the smallest batch of a stream, without a token budget. homogeneous: one of
-    several."""
+def smallest_batch(rows: int, stage: Training) -> int:
+    """Return the number of rows of the smallest batch of a stream, without a token budget."""
     last = rows % stage.batch_size
-    if stage.batching == "balanced":
+    if stage.batching == "balanced" or not last or rows < stage.batch_size:
         return min(rows, stage.batch_size)
-    if not last or rows < stage.batch_size:
-        return min(rows, stage.batch_size)
-    return (stage.batch_size + last) // 2 if homogeneous or stage.bucket_batches is not None else last
+    return (stage.batch_size + last) // 2
 
 
 def few_steps(stage: Training, rows: int) -> str | None:
@@ -115,8 +112,7 @@ def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | N
     homogeneous = len(streams) > 1 and stage.batching == "by_dataset"
     if len(streams) > 1 and not homogeneous:
         streams = [np.concatenate(streams)[_dealt([len(stream) for stream in streams], stage.seed)]]
-    even = homogeneous or stage.bucket_batches is not None or stage.batch_tokens is not None
-    parts = [_batches(stream, stage, lengths, even=even) for stream in streams]
+    parts = [_batches(stream, stage, lengths) for stream in streams]
     rows = np.concatenate([stream for stream, _ in parts])
     lengths_of_batches = np.concatenate([counts for _, counts in parts])
     if homogeneous:
@@ -155,10 +151,10 @@ def _balanced(streams: Sequence[np.ndarray], stage: Training) -> Schedule:
     return Schedule(rows=rows.ravel(), bounds=np.arange(steps + 1) * rows.shape[1])
 
 
-def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even: bool) -> tuple[np.ndarray, np.ndarray]:
+def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Cut a stream into batches; return its rows (reordered if there are buckets) and each batch's number of rows."""
     if stage.bucket_batches is None:
-        return stream, np.array(list(_cut(stream, stage, lengths, even=even)), dtype=np.int64)
+        return stream, np.array(list(_cut(stream, stage, lengths)), dtype=np.int64)
     window, rows, counts = stage.bucket_batches * stage.batch_size, [], []
     draw = np.random.default_rng([stage.seed, *_BUCKETS])
     # The remainder after the last window, less than a batch, is added to it.
@@ -166,18 +162,18 @@ def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None, *,
     for begin, end in zip(begins, [*begins[1:], len(stream)], strict=True):
         part = stream[begin:end]
         part = part[np.argsort(lengths[part], kind="stable")]
-        sizes = np.array(list(_cut(part, stage, lengths, even=even)), dtype=np.int64)
+        sizes = np.array(list(_cut(part, stage, lengths)), dtype=np.int64)
         part, sizes = _reordered(part, sizes, draw.permutation(len(sizes)))
         rows.append(part)
         counts.append(sizes)
     return np.concatenate(rows), np.concatenate(counts)
 
 
-def _cut(rows: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even: bool) -> Iterator[int]:
+def _cut(rows: np.ndarray, stage: Training, lengths: np.ndarray | None) -> Iterator[int]:
     """Yield the numbers of rows of the batches that rows, in their order, are cut into: as many as fit, at least one.
 
-    even: the last two share their rows as evenly as the budget of tokens lets them. Where each data set or window has a
-    last batch, tiny ones would be many; they have few negatives, or fewer rows than there are processes.
+    The last two share their rows as evenly as the budget of tokens lets them: a tiny batch has few negatives, so its loss
+    and gradient are near 0 and its step is one of momentum alone; or it has fewer rows than there are processes.
     """
     most, budget = stage.batch_size, stage.batch_tokens
     tokens = None if budget is None else np.concatenate([[0], np.cumsum(lengths[rows], dtype=np.int64)])
@@ -191,7 +187,7 @@ def _cut(rows: np.ndarray, stage: Training, lengths: np.ndarray | None, *, even:
     begin = 0
     while begin < len(rows):
         end = end_of(begin)
-        if even and end < len(rows) and end_of(end) == len(rows):
+        if end < len(rows) and end_of(end) == len(rows):
             half = begin + (len(rows) - begin + 1) // 2
             end = next((middle for middle in range(half, end) if end_of(middle) == len(rows)), end)
         yield end - begin
