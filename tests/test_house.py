@@ -19,10 +19,10 @@ REPOSITORY = Path(__file__).parents[1]
 LIBRARY = REPOSITORY / "scripts" / "ascent"
 # A file or folder imports only what stands to its left.
 ORDER = (
-    "errors layout files collectives settings components sources pairs corpora model negatives teachers tokens losses training "
-    "recipes evaluation planning report release"
+    "errors layout files progress collectives settings components sources pairs corpora model negatives teachers tokens losses "
+    "training recipes evaluation planning report release"
 ).split()
-ROOT = {"__init__", "errors", "layout", "files", "components", "collectives"}
+ROOT = {"__init__", "errors", "layout", "files", "progress", "components", "collectives"}
 HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")
 # Files of these folders that are no component.
 SHARED = {"losses": {"ring", "mixing", "rows"}, "sources": {"gguf"}}

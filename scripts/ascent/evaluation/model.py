@@ -57,4 +57,6 @@ class EvaluatedModel(AbsEncoder):
     ) -> np.ndarray:
         """Return the embeddings of a data loader's texts, float32 (texts, dimension)."""
         texts = [text for batch in inputs for text in batch["text"]]
-        return self.encoder.encode_with(prompt_of(self.encoder.contract, task_metadata, prompt_type), texts, progress=True)
+        kind = {PromptType.query: "queries", PromptType.document: "documents"}.get(prompt_type, "texts")
+        prompt = prompt_of(self.encoder.contract, task_metadata, prompt_type)
+        return self.encoder.encode_with(prompt, texts, progress=f"{task_metadata.name}, {kind}")

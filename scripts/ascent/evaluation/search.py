@@ -6,8 +6,9 @@ import torch
 from mteb._create_dataloaders import create_dataloader
 from mteb.types import PromptType
 
-from ..model.encoder import Encoder
+from ..model.encoder import PATIENCE, Encoder
 from ..model.token_scores import Encoded, scores_by_kind
+from ..progress import Progress
 from .model import model_meta, prompt_of
 
 # Queries per tile of scores.
@@ -49,7 +50,7 @@ class SearchingModel:
         allowed = [_mask(part, top_ranked, column_of, device) for part in query_ids] if top_ranked else None
         empty = [torch.empty(len(part), 0, device=device) for part in query_ids]
         best = [(scores, scores.long()) for scores in empty]
-        start = 0
+        start, shown = 0, Progress(f"{task_metadata.name}, documents", len(ids), "text", patience=PATIENCE)
         for batch in create_dataloader(self._corpus, prompt_type=PromptType.document, **options):
             documents = encode(batch["text"], PromptType.document)
             columns = torch.arange(start, start + len(batch["text"]), device=device)
@@ -63,6 +64,8 @@ class SearchingModel:
                 top = scores.topk(min(top_k, scores.shape[1]))
                 best[number] = top.values, candidates.gather(1, top.indices)
             start += len(columns)
+            shown.advance(len(columns))
+        shown.close()
         return {
             query: {ids[column]: score for score, column in zip(*row, strict=True) if score > -math.inf}
             for part, (scores, columns) in zip(query_ids, best, strict=True)

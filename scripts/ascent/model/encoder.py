@@ -1,14 +1,15 @@
 """Texts to embeddings with a model folder, by its contract."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..errors import AscentError
+from ..progress import Progress
 from ..settings.model import Backbone, Contract
 from .backbone import load_backbone
 from .batching import by_length, prompt_length, tokenise
@@ -24,6 +25,8 @@ Side = Literal["query", "document"]
 # On a CPU small batches stay in cache; on a GPU large ones keep it busy.
 CPU_TOKENS = 2048
 GPU_TOKENS = 131072
+# Seconds of embedding after which a log tells how far it is.
+PATIENCE = 10.0
 
 
 class Encoder:
@@ -70,26 +73,27 @@ class Encoder:
         self.model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids).to(self.device).eval()
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
 
-    def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: bool = False) -> np.ndarray:
+    def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: str | None = None) -> np.ndarray:
         """Return float32 embeddings of shape (texts, dimension), with the contract's prompt for the side and the task, as
         `encode_with`."""
         return self.encode_with(self.contract.prompt(side, task), texts, progress=progress)
 
     @torch.inference_mode()
-    def encode_with(self, prompt: str, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+    def encode_with(self, prompt: str, texts: Sequence[str], *, progress: str | None = None) -> np.ndarray:
         """Return float32 embeddings of shape (texts, dimension), with a prompt.
 
-        Texts are embedded longest first, in batches of neighbours in length, so that little is padded.
-        Raises AscentError if an embedding is not finite.
+        Texts are embedded longest first, in batches of neighbours in length, so that little is padded. progress: what they
+        are, for a bar in the terminal or lines in a log. Raises AscentError if an embedding is not finite.
         """
         # A repeated text is embedded once: mteb passes an STS set of 50 texts as 2,450.
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         rows, skipped = self._rows(list(place), prompt)
         distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
-        with tqdm(total=len(rows), unit="text", disable=None if progress else True) as bar:
+        with Progress(progress, len(rows), "text", patience=PATIENCE) if progress else nullcontext() as shown:
             for batch, outputs in self._batches(rows, skipped):
                 distinct[batch] = outputs[0].float().cpu().numpy()
-                bar.update(len(batch))
+                if shown:
+                    shown.advance(len(batch))
         embeddings = distinct[[place[text] for text in texts]]
         self._refuse_infinite(np.isfinite(embeddings).all(axis=1), texts)
         return embeddings

@@ -33,7 +33,7 @@ def encode_shard(encoder, pairs: Path, task: str, index: int, count: int, folder
         texts = table.select(id_column, text_column).unique(id_column).sort(id_column)
         start, end = (len(texts) * i // count for i in (index, index + 1))
         part = texts[start:end]
-        embeddings = encoder.encode(part[text_column].to_list(), side=side, task=task, progress=True)
+        embeddings = encoder.encode(part[text_column].to_list(), side=side, task=task, progress=name)
         ids = np.array(part[id_column].to_list(), dtype="S32")
         stem = shard_name(name, index, count)
         for suffix, array in ((".npy", embeddings), (".ids.npy", ids)):

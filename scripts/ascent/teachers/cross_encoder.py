@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ..errors import AscentError
@@ -13,8 +12,9 @@ from ..model.backbone import longest_input
 from ..model.batching import by_length
 from ..model.contract import weights_digest
 from ..model.device import find_device
-from ..model.encoder import CPU_TOKENS, GPU_TOKENS
+from ..model.encoder import CPU_TOKENS, GPU_TOKENS, PATIENCE
 from ..model.precision import precision_dtype
+from ..progress import Progress
 
 # Pairs or texts to tokenise, or embeddings to multiply, at a time: 100,000 of 500 tokens are 400 MB.
 CHUNK = 100_000
@@ -62,7 +62,7 @@ class CrossEncoder:
         Raises AscentError if one is not finite.
         """
         scores = np.empty(len(queries), dtype=np.float32)
-        with tqdm(total=len(queries), unit="pair", disable=None) as bar:
+        with Progress("pairs", len(queries), "pair", patience=PATIENCE) as bar:
             for start in range(0, len(queries), CHUNK):
                 texts = (list(side[start : start + CHUNK]) for side in (queries, documents))
                 encoded = self.tokenizer(*texts, truncation=True, max_length=self.max_tokens)
@@ -72,7 +72,7 @@ class CrossEncoder:
                     with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
                         logits = self.model(**inputs).logits
                     scores[start + batch] = logits[:, 0].float().cpu().numpy()
-                    bar.update(len(batch))
+                    bar.advance(len(batch))
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores))[0])
             raise AscentError(f"{self.folder}: the score of {documents[row][:60]!r} is not finite; use another teacher.")

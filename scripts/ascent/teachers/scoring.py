@@ -13,12 +13,14 @@ from ..settings.teachers import BiEncoderTeacher, Teaching
 from .cross_encoder import CHUNK, CrossEncoder
 from .outputs import candidates
 
+WORDS = {"query": "queries", "document": "documents"}
+
 
 def score_pairs(scoring: Scoring, folder: Path, pairs: pl.DataFrame) -> pl.DataFrame:
     """Return query_id, positive_id and score of each pair: the inner product of its embeddings by a bi-encoder."""
     encoder = Encoder.of_backbone(folder, scoring.teacher)
-    queries = encoder.encode(pairs["query"].to_list(), side="query", task=scoring.task, progress=True)
-    positives = encoder.encode(pairs["positive"].to_list(), side="document", task=scoring.task, progress=True)
+    queries = encoder.encode(pairs["query"].to_list(), side="query", task=scoring.task, progress="queries")
+    positives = encoder.encode(pairs["positive"].to_list(), side="document", task=scoring.task, progress="positives")
     return pairs.select("query_id", "positive_id").with_columns(score=pl.Series((queries * positives).sum(axis=1)))
 
 
@@ -48,7 +50,7 @@ def embed_with_teacher(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> 
         distinct, _ = distinct_texts(texts)
         for start in range(0, len(distinct), CHUNK):
             chunk = distinct[start : start + CHUNK].to_list()
-            embeddings = encoder.encode(chunk, side=side, task=teaching.task, progress=True)
+            embeddings = encoder.encode(chunk, side=side, task=teaching.task, progress=WORDS[side])
             if np.abs(embeddings).max() > np.finfo(np.float16).max:
                 raise AscentError(f"{folder}: an embedding has a number above 65,504; set the teacher's normalise: true.")
             parts.append(embeddings.astype(np.float16))
@@ -60,7 +62,7 @@ def _similarities(encoder: Encoder, task: str, pairs: pl.DataFrame) -> np.ndarra
     embeddings, places = {}, {}
     for side in ("query", "document"):
         texts, places[side] = distinct_texts(pairs[side])
-        embeddings[side] = encoder.encode(texts.to_list(), side=side, task=task, progress=True)
+        embeddings[side] = encoder.encode(texts.to_list(), side=side, task=task, progress=WORDS[side])
     scores = np.empty(len(pairs), dtype=np.float32)
     for start in range(0, len(pairs), CHUNK):
         part = slice(start, start + CHUNK)

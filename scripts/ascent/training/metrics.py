@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from ..errors import AscentError
 from ..files import write_atomically
+from ..progress import Progress
 from ..settings.stages import StageSettings
 from ..settings.training import Running
 
@@ -19,7 +19,6 @@ class Record:
 
     def __init__(self, settings: StageSettings, running: Running, path: Path, fingerprint: str, steps: int, start: int):
         self._path, self._partial = path, path.with_suffix(".partial")
-        self._steps = steps
         self._lines = [line for line in self._kept() if line["step"] <= start] if start else []
         self._monitor = GpuMonitor()
         self._trackers = Trackers(
@@ -30,19 +29,16 @@ class Record:
             folder=path.parent / "tensorboard",
             start=start,
         )
-        self._bar = tqdm(total=steps, initial=start, unit="step", disable=None)
+        self._progress = Progress(settings.name, steps, "step", start=start)
 
     def add(self, line: dict[str, float | str]) -> None:
         """Add a step's metrics."""
         line = line | self._monitor.read()
         self._lines.append(line)
         self._trackers.write(line)
-        self._bar.update()
-        self._bar.set_postfix(loss=f"{line['loss']:.3f}", refresh=False)
-        if self._bar.disable and line["step"] % max(1, self._steps // 10) == 0:
-            unit = "pairs" if "pairs_per_second" in line else "texts"
-            speed = f"{line[f'{unit}_per_second']:.1f} {unit}/s"
-            print(f"step {line['step']}/{self._steps}  loss {line['loss']:.3f}  {speed}", flush=True)
+        unit = "pairs" if "pairs_per_second" in line else "texts"
+        speed = f"{line[f'{unit}_per_second']:.1f} {unit}/s"
+        self._progress.advance(note=f"loss {line['loss']:.3f}  {speed}")
 
     def keep(self) -> None:
         """Write the metrics so far, for a run that resumes from here."""
@@ -50,7 +46,7 @@ class Record:
 
     def close(self) -> None:
         """Write the metrics of the finished run."""
-        self._bar.close()
+        self._progress.close()
         self._monitor.close()
         self._trackers.close()
         self._write(self._path)
