@@ -21,7 +21,7 @@ rule evaluate_task:
         mem_mb=by_attempt(32_000),
         runtime=by_attempt(480),
     params:
-        revision=4,
+        revision=5,
     shell:
         "python scripts/evaluate_task.py --settings {input.settings} --model {input.model} "
         "--recipe {wildcards.recipe} --stage {wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
@@ -41,7 +41,7 @@ rule compare_stages:
     conda:
         ENVIRONMENT
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/compare_stages.py --results {input} "
         "--scores {output.scores} --significance {output.significance} > {log} 2>&1"

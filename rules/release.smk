@@ -20,7 +20,7 @@ rule release_model:
     conda:
         ENVIRONMENT
     params:
-        revision=3,
+        revision=4,
     shell:
         "python scripts/release_model.py --settings {input.settings} --model {input.model} "
         "--scores {input.scores} --significance {input.significance} --audits {input.audits} "

@@ -43,7 +43,7 @@ rule draw_radar:
     conda:
         ENVIRONMENT
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/draw_radar.py --scores {input} --output {output} > {log} 2>&1"
 
@@ -76,7 +76,7 @@ rule render_tables:
     conda:
         ENVIRONMENT
     params:
-        revision=1,
+        revision=2,
     shell:
         "python scripts/render_tables.py --scores {input.scores} --significance {input.significance} "
         "--audits {input.audits} --scores-page {output.scores} --significance-page {output.significance} "
@@ -102,7 +102,7 @@ rule render_overview:
     conda:
         ENVIRONMENT
     params:
-        revision=1,
+        revision=2,
         pages=recipe_pages,
     shell:
         "python scripts/render_overview.py --settings {input.settings} --scores {input.scores} "

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.evaluation.statistics import compare_stages
+from ascent.evaluation.comparison import compare_stages
 
 
 @reports_errors

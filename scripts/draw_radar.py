@@ -1,10 +1,10 @@
-"""Draw the scores of a recipe's stages, one spoke per task."""
+"""Draw the scores of a recipe's stages, by task type."""
 
 import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.evaluation.statistics import read_table
+from ascent.evaluation.comparison import read_table
 from ascent.report.figures import draw_radar
 
 

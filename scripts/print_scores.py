@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
+from ascent.evaluation.comparison import read_table, verdict
 from ascent.evaluation.mteb_names import metric_name
-from ascent.evaluation.statistics import read_table, verdict
 from ascent.report.pages import number, score_table
 
 
@@ -37,9 +37,7 @@ def main() -> None:
         print("  ".join(texts).rstrip())
         if i == 0:
             print("  ".join("-" * width for width in widths))
-    print(
-        f"\n+ better, {marks['worse']} worse than the baseline (Holm-adjusted p < 0.05); intervals: {options.results}/scores.tsv"
-    )
+    print(f"\n+ better, {marks['worse']} worse than the baseline (adjusted p < 0.05); intervals: {options.results}/scores.tsv")
     for what, path in (("card", options.results / "release" / "README.md"), ("report", options.report)):
         if path and path.exists():
             print(f"{what}: {path}" + (" (opens with the result; all pages are under Results)" if what == "report" else ""))

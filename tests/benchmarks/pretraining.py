@@ -63,7 +63,7 @@ def make(options: argparse.Namespace) -> None:
 
 def compare(folder: Path) -> None:
     """Print what the stages reached, and how far they are apart."""
-    from ascent.evaluation.statistics import compare_stages, read_table
+    from ascent.evaluation.comparison import compare_stages, read_table
 
     results = [Path(f"results/scratch/{stage}/mteb/InsuranceQARetrieval.json") for stage in ("direct", "pretrained")]
     compare_stages(results, folder / "scores.tsv", folder / "significance.tsv", "direct")

@@ -3,14 +3,19 @@
 import json
 from dataclasses import replace
 
+import mteb
 import numpy as np
 import polars as pl
 import pytest
+from datasets import Dataset
+from mteb.mocks import mock_tasks
 from safetensors.torch import load_file
 from scipy import stats
+from sklearn.metrics import average_precision_score, f1_score
 
 from ascent.errors import AscentError
 from ascent.evaluation.model import EvaluatedModel
+from ascent.evaluation.mteb_names import units_of
 from ascent.evaluation.run import evaluate_task
 from ascent.evaluation.statistics import main_score
 from ascent.evaluation.tasks import make_task
@@ -142,6 +147,88 @@ def test_reranking_ranks_positives_among_the_negatives_only(corpus, model):
     assert set(data["relevant_docs"][first]) == {text_id(ANSWERS[0]), text_id(OTHERS[4])}
     entry, units = run(corpus, model, "reranking")
     assert main_score(units) == pytest.approx(entry["map_at_1000"], abs=1e-5)
+
+
+def observed(task, model, corpus, monkeypatch):
+    """Evaluate a task object of mteb; return mteb's main score and the units, which evaluate_task has compared."""
+    monkeypatch.setattr("ascent.evaluation.run.make_task", lambda *_: task)
+    output = {"output": corpus / "Toy.json", "units": corpus / "Toy.units.parquet"}
+    evaluate_task(settings("reranking"), model, recipe="toy", stage="base", **output)
+    return json.loads(output["output"].read_text())["scores"]["test"][0]["main_score"], read_units(output["units"])
+
+
+def test_reciprocal_ranks_are_units(corpus, model, monkeypatch):
+    task = make_task(settings("reranking"), corpus / "pairs.parquet")
+    ranked = task.dataset["default"]["test"]["top_ranked"]
+    task.metadata = task.metadata.model_copy(update={"main_score": "mrr_at_10"})
+    score, units = observed(task, model, corpus, monkeypatch)
+    encoder = Encoder(model)
+    for question, answers in zip(QUESTIONS, ([ANSWERS[0], OTHERS[4]], *([text] for text in ANSWERS[1:])), strict=True):
+        documents = [text for text in ANSWERS + OTHERS if text_id(text) in ranked[text_id(question)]]
+        query = encoder.encode([question], side="query", task="reranking")
+        scores = (encoder.encode(documents, side="document", task="reranking") @ query.T).ravel()
+        best = min(1 + sum(scores > scores[documents.index(answer)]) for answer in answers)
+        row = pl.from_arrow(units.table).filter(unit=text_id(question))
+        assert row["score"][0] == pytest.approx(1 / best)
+    assert main_score(units) == pytest.approx(score)
+
+
+def test_a_query_that_mteb_cuts_is_one_unit(corpus, model, monkeypatch):
+    """MindSmallReranking, with our texts: a document's score is the best of its query's parts, whose mean AP is taken."""
+    data = make_task(settings("reranking"), corpus / "pairs.parquet").dataset["default"]["test"]
+    names = ["first_0", "first_1", "second_0", "second_1"]
+    documents = data["corpus"]["id"]
+    relevant = {name: {documents[0 if name < "s" else 1]: 1, documents[5]: 1} for name in names}
+    data |= {
+        "queries": Dataset.from_dict({"id": names, "text": QUESTIONS}),
+        "relevant_docs": relevant,
+        "top_ranked": {name: list(documents) for name in names},
+    }
+    task = mteb.get_task("MindSmallReranking")
+    task.dataset, task.data_loaded = {"default": {"test": data}}, True
+    score, units = observed(task, model, corpus, monkeypatch)
+    encoder = Encoder(model)
+    similarities = (
+        encoder.encode(QUESTIONS, side="query", task="reranking")
+        @ encoder.encode(data["corpus"]["text"], side="document", task="reranking").T
+    )
+    expected = [
+        average_precision_score([i in (first, 5) for i in range(len(documents))], similarities[parts].max(0))
+        for first, parts in ((0, slice(2)), (1, slice(2, 4)))
+    ]
+    assert units.table["unit"].to_pylist() == ["first", "second"]
+    assert units.table["score"].to_pylist() == pytest.approx(expected)
+    assert main_score(units) == pytest.approx(score, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mock", "metric"),
+    [
+        ("MockMultilabelClassification", "accuracy"),
+        ("MockBitextMiningTask", "f1"),
+        ("MockMultilingualBitextMiningTask", "f1"),
+        ("MockBitextMiningTask", "accuracy"),
+    ],
+)
+def test_other_means_of_mteb_have_units(corpus, model, monkeypatch, mock, metric):
+    """evaluate_task fails where their mean is not mteb's score."""
+    task = getattr(mock_tasks, mock)()
+    task.metadata = task.metadata.model_copy(update={"main_score": metric})
+    task.load_data()
+    _, units = observed(task, model, corpus, monkeypatch)
+    assert units.table.num_rows > 1
+    assert len({text for texts in units.table["texts"].to_pylist() for text in texts}) > 1
+
+
+def test_bitext_units_are_sklearns_f1():
+    task = mock_tasks.MockBitextMiningTask()
+    task.metadata = task.metadata.model_copy(update={"main_score": "f1"})
+    task.dataset = {"test": Dataset.from_dict({"sentence1": ["a", "b", "c", "d"], "sentence2": ["w", "x", "y", "z"]})}
+    matched = [0, 0, 2, 1]
+    matches = {"sentence1-sentence2": [{"corpus_id": i, "score": 0.5} for i in matched]}
+    found = list(units_of("BitextMining").units(task, matches, "test", "default"))
+    assert [score for _, score, _, _ in found] == pytest.approx(f1_score(range(4), matched, average=None).tolist())
+    assert found[0][3] == [text_id("a"), text_id("w")]
 
 
 def test_classification_units_are_shares_of_correct_classifiers(corpus, model):

@@ -25,13 +25,14 @@ from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.validation import check
 
 PROMPTS = {"query": {"default": "", "retrieval": "find | the answer: "}}
-SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh
-toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.661300\t0.620000\t0.700000
-toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.771200\t0.733000\t0.801000
-toy\tmerge\tGroups\tClustering\tv_measure\t0.500000\t\t
+SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\treason
+toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.661300\t0.620000\t0.700000\t
+toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.771200\t0.733000\t0.801000\t
+toy\tmerge\tGroups\tClustering\tv_measure\t0.500000\t\t\tV-measure is no mean over texts
 """
-SIGNIFICANCE = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tp_value\tp_adjusted\tunits
-toy\tmerge\tbase\tSearch\tndcg_at_10\t0.109900\t0.080000\t0.140000\t0.000200\t0.000400\t400
+SIGNIFICANCE = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\
+\tlow_adjusted\thigh_adjusted\tp_value\tp_adjusted\tunits\treason
+toy\tmerge\tbase\tSearch\tndcg_at_10\t0.109900\t0.090000\t0.130000\t0.080000\t0.140000\t0.000200\t0.000400\t400\t
 """
 SETTINGS = {
     "name": "toy",
@@ -83,15 +84,12 @@ def model(tiny_model, tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path):
-    step = {
-        "filter": "length",
-        "in": 2100,
-        "changed": 0,
-        "dropped": {"query too long": 87},
-        "kept": 2013,
-        "examples": {},
-    }
-    audit = {"kind": "pairs", "dataset": "pairs", "corpus": "letters", "filters": [step], "in": 2100, "kept": 2013}
+    others = {"split is test, not train": 400}
+    steps = [
+        {"filter": "select", "in": 2500, "changed": 0, "dropped": others, "kept": 2100, "examples": {}},
+        {"filter": "length", "in": 2100, "changed": 0, "dropped": {"query too long": 87}, "kept": 2013, "examples": {}},
+    ]
+    audit = {"kind": "pairs", "dataset": "pairs", "corpus": "letters", "filters": steps, "in": 2500, "kept": 2013}
     task = {
         "task_name": "Search",
         "dataset_revision": "abc",
@@ -99,7 +97,7 @@ def files(tmp_path):
     }
     leakage = {"splits": ["test"], "training": {}, "evaluation": {"letters": {"texts": 400}}, "leaked": 0}
     for name, value in {
-        "audit": audit | {"dropped": {"query too long": 87}},
+        "audit": audit | {"dropped": others | {"query too long": 87}},
         "Search": task,
         "leakage": leakage,
     }.items():
@@ -177,6 +175,8 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     row = "| Search | Retrieval | nDCG@10 | 0.661 | 0.771 (0.733 to 0.801) | +0.110 (+0.080 to +0.140) | < 0.001 | better |"
     assert row in text
     assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
+    assert "- No interval: Groups (V-measure is no mean over texts)." in text
+    assert "all 1 comparisons" not in text and "The recipe makes one comparison only." in text
     assert "| pairs | letters | eng-Latn | CC \\| BY | 2,013 |" in text
     assert "pairs: 2,013 of 2,100 rows kept; 87 dropped (query too long)" in text
     assert "During stage contrastive, 1,234 negatives that had become easy were replaced, first after step 200" in text
@@ -190,10 +190,31 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "model.encode_document(" in text
     assert "temperature: 0.0375" in text
     assert "temperature: 0.0475" not in text
+    assert "null" not in text and "learning_rate" not in text  # a default
+    assert "split is" not in text  # a row of another split was not dropped
+    assert re.search(r"Made on \d{4}-\d\d-\d\d by Ascent \d+\.\d+\.\d+.*, with torch \d", text)
     for file in ("scores.tsv", "significance.tsv", "audit.json", "leakage.json"):
         assert str(files / file) in text
     assert "letters (400 texts)" in text
     assert "![" in text
+
+
+def test_a_card_without_a_base_has_no_column_of_differences(files, model):
+    (files / "scores.tsv").write_text("".join(line + "\n" for line in SCORES.splitlines() if "\tbase\t" not in line))
+    (files / "significance.tsv").write_text(SIGNIFICANCE.splitlines()[0] + "\n")
+    text = (release(files, model) / "README.md").read_text()
+    assert "| Task | Type | Metric | This model |\n" in text
+    assert "| Search | Retrieval | nDCG@10 | 0.771 (0.733 to 0.801) |\n" in text
+    assert "Difference" not in text and "base model;" not in text
+
+
+def test_card_says_what_could_not_be_tested(files, model):
+    reason = "5 queries cannot tell any difference among 2 comparisons; evaluate at least 7"
+    row = "toy\tmerge\tbase\tSearch\tndcg_at_10\t0.1099\t0.09\t0.13\t\t\t\t\t5\t" + reason
+    (files / "significance.tsv").write_text(SIGNIFICANCE.splitlines()[0] + "\n" + row + "\n")
+    text = (release(files, model) / "README.md").read_text()
+    assert "| 0.661 | 0.771 (0.733 to 0.801) | +0.110 | – | not tested |" in text
+    assert f"- Not tested: Search ({reason})." in text
 
 
 def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.evaluation.mteb_names import metric_name
-from ascent.report.figures import draw_curves, draw_radar, stage_colours
+from ascent.report.figures import draw_curves, draw_radar, spokes_of, stage_colours
 from ascent.report.pages import number, p_text, render_audits, render_scores, render_significance, score_table
 
 TASKS = {"Search": "ndcg_at_10", "Rerank": "map_at_1000", "Pairs": "cosine_spearman", "Groups": "v_measure"}
@@ -24,6 +24,7 @@ def rows(tasks=TASKS, stages=("base", "contrastive", "merge")):
             "score": 0.5 + 0.1 * i,
             "low": None,
             "high": None,
+            "reason": None,
         }
         for i, stage in enumerate(stages)
         for task, metric in tasks.items()
@@ -31,7 +32,7 @@ def rows(tasks=TASKS, stages=("base", "contrastive", "merge")):
 
 
 @pytest.mark.parametrize("tasks", [TASKS, {"Search": "ndcg_at_10"}])
-def test_radar_has_every_task_and_stage_and_the_same_bytes(tmp_path, tasks):
+def test_radar_has_every_spoke_and_stage_and_the_same_bytes(tmp_path, tasks):
     for name in ("first", "second"):
         draw_radar(rows(tasks), [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"])
     for kind in ("svg", "png"):
@@ -41,6 +42,36 @@ def test_radar_has_every_task_and_stage_and_the_same_bytes(tmp_path, tasks):
     assert "dc:date" not in text
     for word in [*tasks, "base", "contrastive", "merge", "nDCG@10"]:
         assert f"<!-- {word} -->" in text  # matplotlib names each drawn text so
+    if len(tasks) > 2:
+        assert "<!-- The centre is 0.4, the rings are 0.1 apart, the outermost is 0.7. -->" in text
+        assert "<!-- 0.4 -->" in text  # the centre's own label
+
+
+def test_spokes_are_means_by_task_type():
+    types = {"A": "Retrieval", "B": "Retrieval", "C": "STS", "D": "Clustering", "E": "Retrieval"}
+    given = [
+        {"stage": stage, "task": task, "type": kind, "metric": "accuracy" if task == "B" else "ndcg_at_10", "score": score + gain}
+        for stage, gain in (("base", 0.0), ("merge", 0.2))
+        for (task, kind), score in zip(types.items(), (0.1, 0.3, 0.5, 0.6, 0.9), strict=True)
+        if (stage, task) != ("base", "E")  # not a task that all stages have
+    ]
+    found = [(spoke.name, spoke.what, [round(score, 6) for score in spoke.scores.values()]) for spoke in spokes_of(given)]
+    assert found == [
+        ("Retrieval", "main scores, 2 tasks", [0.2, 0.4]),
+        ("STS", "nDCG@10, 1 task", [0.5, 0.7]),
+        ("Clustering", "nDCG@10, 1 task", [0.6, 0.8]),
+    ]
+
+
+@pytest.mark.parametrize(("kinds", "count", "spokes"), [(1, 9, 9), (1, 10, 1), (2, 4, 4), (3, 6, 3), (9, 131, 9), (14, 131, 9)])
+def test_a_radar_has_at_most_nine_spokes(kinds, count, spokes):
+    given = [
+        {"stage": "base", "task": f"T{i}", "type": f"K{i % kinds}", "metric": "accuracy", "score": i / count}
+        for i in range(count)
+    ]
+    found = spokes_of(given)
+    assert len(found) == spokes
+    assert ("Other types" in [spoke.name for spoke in found]) == (kinds > 9)
 
 
 def test_curves_show_each_stage(tmp_path):
@@ -93,13 +124,16 @@ def test_score_table_takes_means_over_tasks_that_all_stages_have():
 
 def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     (tmp_path / "scores.tsv").write_text(
-        "recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\n"
-        "toy\tbase\tSearch <b>\tRetrieval\tndcg_at_10\t0.5\t0.4\t0.6\ntoy\tmerge\tGroups\tClustering\tv_measure\t0.7\t\t\n"
+        "recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\treason\n"
+        "toy\tbase\tSearch <b>\tRetrieval\tndcg_at_10\t0.5\t0.4\t0.6\t\n"
+        "toy\tmerge\tGroups\tClustering\tv_measure\t0.7\t\t\tV-measure is no mean\n"
     )
     (tmp_path / "significance.tsv").write_text(
-        "recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tp_value\tp_adjusted\tunits\n"
-        "toy\tmerge\tbase\tSearch\tndcg_at_10\t-0.1\t-0.2\t-0.05\t0.001\t0.002\t400\n"
+        "recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tlow_adjusted\thigh_adjusted\tp_value\tp_adjusted\tunits\treason\n"
+        "toy\tmerge\tbase\tSearch\tndcg_at_10\t-0.1\t-0.2\t-0.05\t-0.21\t-0.04\t0.001\t0.002\t400\t\n"
+        "toy\tmerge\tbase\tFew\tndcg_at_10\t-0.1\t-0.2\t-0.05\t\t\t\t\t5\t5 queries cannot tell\n"
     )
+    others = {"filter": "select", "in": 9, "changed": 0, "dropped": {"split is test, not train": 4}, "kept": 5, "examples": {}}
     step = {"filter": "length", "in": 5, "changed": 0, "dropped": {"too long": 2}, "kept": 3}
     counts = dict.fromkeys(("pairs", "ranked", "known_positive", "outside_ranks", "above_share_of_positive"), 7)
     counts |= dict.fromkeys(("not_needed", "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives"), 8)
@@ -108,7 +142,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "kind": "pairs",
             "dataset": "pairs",
             "corpus": "letters",
-            "filters": [step | {"examples": {"too long": [{"query": "<i>"}]}}],
+            "filters": [others, step | {"examples": {"too long": [{"query": "<i>"}]}}],
         },
         "finetune/negatives/pairs.audit.json": {
             "kind": "negatives",
@@ -148,6 +182,11 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
         assert not re.search(r"(src|href)=|https?:|<script|@import", page)
     assert "Search &lt;b&gt;" in pages["scores"]
     assert "0.400 to 0.600" in pages["scores"]
+    assert "no interval: V-measure is no mean" in pages["scores"]
+    assert "\u22120.210 to \u22120.040" in pages["significance"]
+    assert "not tested:<br>5 queries cannot tell" in pages["significance"]
+    assert "counts all 1 comparisons" not in pages["significance"]
+    assert "5 of the corpus's 9 rows belong to this data set; the others: split is test, not train (4)." in pages["audits"]
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
     assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ascent.evaluation.statistics import read_table
+from ascent.evaluation.comparison import read_table
 from ascent.report.overview import compared, headline, render_overview, stages_in_words
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.validation import check
@@ -55,19 +55,23 @@ AUDIT = {
     "kind": "pairs",
     "dataset": "pairs",
     "corpus": "letters",
-    "filters": [{"filter": "select", "in": 2100, "kept": 2050}, {"filter": "score", "in": 2050, "kept": 1997}],
+    "filters": [
+        {"filter": "select", "in": 2100, "dropped": {"split is test, not train": 50}, "kept": 2050},
+        {"filter": "score", "in": 2050, "dropped": {"score too low": 53}, "kept": 1997},
+    ],
 }
-SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh
-toy\tbase\tAlike\tSTS\tcosine_spearman\t0.500000\t0.400000\t0.600000
-toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.646000\t0.600000\t0.700000
-toy\tmerge\tAlike\tSTS\tcosine_spearman\t0.462000\t0.400000\t0.500000
-toy\tmerge\tGroups\tClustering\tv_measure\t0.300000\t\t
-toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.733000\t0.700000\t0.760000
+SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\treason
+toy\tbase\tAlike\tSTS\tcosine_spearman\t0.500000\t0.400000\t0.600000\t
+toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.646000\t0.600000\t0.700000\t
+toy\tmerge\tAlike\tSTS\tcosine_spearman\t0.462000\t0.400000\t0.500000\t
+toy\tmerge\tGroups\tClustering\tv_measure\t0.300000\t\t\tV-measure is no mean over texts
+toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.733000\t0.700000\t0.760000\t
 """
-TESTS = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tp_value\tp_adjusted\tunits
-toy\ttuned\tbase\tSearch\tndcg_at_10\t0.300000\t0.200000\t0.400000\t0.000100\t0.000300\t1400
-toy\tmerge\tbase\tAlike\tcosine_spearman\t-0.038000\t-0.060000\t-0.010000\t0.010000\t0.020000\t99
-toy\tmerge\tbase\tSearch\tndcg_at_10\t0.087000\t0.066000\t0.110000\t0.000100\t0.000300\t1400
+TESTS = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\
+\tlow_adjusted\thigh_adjusted\tp_value\tp_adjusted\tunits\treason
+toy\ttuned\tbase\tSearch\tndcg_at_10\t0.300000\t0.25\t0.35\t0.200000\t0.400000\t0.000100\t0.000300\t1400\t
+toy\tmerge\tbase\tAlike\tcosine_spearman\t-0.038000\t-0.05\t-0.02\t-0.060000\t-0.010000\t0.010000\t0.020000\t99\t
+toy\tmerge\tbase\tSearch\tndcg_at_10\t0.087000\t0.07\t0.10\t0.066000\t0.110000\t0.000100\t0.000300\t1400\t
 """
 NO_TESTS = TESTS.splitlines()[0] + "\n"
 
@@ -111,10 +115,10 @@ def test_the_headline_is_the_first_retrieval_task_s(render):
     assert "Finds &lt;letters&gt; &amp; more." in page
     assert "+0.087 nDCG@10 on Search: 0.733 by merge, which is released, and 0.646 by the base model." in text
     assert "95% interval of the difference: +0.066 to +0.110, paired over 1,400 queries." in text
-    assert "The released model is better, all comparisons of the recipe counted (adjusted p < 0.001)." in text
+    assert "The released model is better (p < 0.001). Interval and p are adjusted for all 3 comparisons of the recipe." in text
     assert "merge against the base, on 2 tasks: better on 1, worse on 1, no clear difference on 0." in text
     assert "Alike Spearman 0.500 0.462 \u22120.038 (\u22120.060 to \u22120.010) worse" in text
-    assert "Groups V-measure – 0.300 not evaluated on the base" in text
+    assert "Groups V-measure – 0.300 the base was not evaluated on it" in text
     assert "0.300000" not in page and "+0.300" not in text  # the stage that is not released
 
 
@@ -125,7 +129,7 @@ def test_the_headline_is_the_first_retrieval_task_s(render):
             SCORES,
             TESTS.replace("0.000300\t1400", "0.131000\t1400"),
             "merge",
-            "No clear difference, all comparisons of the recipe counted (adjusted p = 0.131)",
+            "No clear difference (p = 0.131)",
             "is better",
         ),
         (
@@ -135,23 +139,36 @@ def test_the_headline_is_the_first_retrieval_task_s(render):
             "0.733 nDCG@10 on Search by merge, which is released. The base model was not evaluated on this task",
             "95%",
         ),
-        (SCORES, NO_TESTS, "merge", "The base model has 0.646. No interval", "95%"),
+        (
+            SCORES.replace("0.760000\t", "\tno mean over queries"),
+            NO_TESTS,
+            "merge",
+            "The base model has 0.646. Whether this is chance was not tested: no mean over queries.",
+            "95%",
+        ),
         (SCORES, NO_TESTS, "base", "0.646 nDCG@10 on Search by base, which is released. The base model itself", "95%"),
         (SCORES, TESTS, "warm", "warm, the released stage, was not evaluated: there is no result to show.", "On every task"),
         (
             SCORES,
-            re.sub(r"(0\.087000\t)0\.066000\t0\.110000", r"\1\t", TESTS),
+            re.sub(r"(0\.087000\t0.07\t0.10\t).*", r"\1\t\t\t\t5\t5 queries cannot tell", TESTS),
             "merge",
-            "and 0.646 by the base model. No interval could be computed. The released model is better",
+            "and 0.646 by the base model. Not tested: 5 queries cannot tell.",
             "95% interval of the difference",
         ),
     ],
-    ids=["chance", "no base", "untested", "base released", "not evaluated", "no interval"],
+    ids=["chance", "no base", "untested", "base released", "not evaluated", "too few"],
 )
 def test_what_is_not_known_is_said(render, scores, tests, stage, wanted, unwanted):
     text = text_of(render(scores, tests, stage))
     assert wanted in text
     assert unwanted not in text
+
+
+def test_without_a_base_there_is_no_column_of_it(render):
+    scores = "".join(line + "\n" for line in SCORES.splitlines() if "\tbase\t" not in line)
+    text = text_of(render(scores, NO_TESTS))
+    assert "Alike Spearman 0.462 Groups V-measure 0.300 Search" in text
+    assert "–" not in text
 
 
 def test_the_headline_does_not_depend_on_the_scores(tmp_path):
@@ -180,8 +197,9 @@ def test_it_links_to_the_pages_that_there_are(render):
     page = render()
     assert re.findall(r'<a href="(.*?)"', page) == ["scores.html", "radar.svg"]
     assert "curves.svg" not in page
-    assert "Training pairs: pairs, 1,997 of 2,100 rows kept." in text_of(page)
+    assert "Training pairs: pairs, 1,997 of 2,050 rows kept." in text_of(page)
     assert "results/toy/release" in page and "team/toy" in page
+    assert re.search(r"Made on \d{4}-\d\d-\d\d by Ascent \d+\.\d+\.\d+.*, with torch \d", text_of(page))
 
 
 def test_no_style_of_it_reaches_the_rest_of_the_report(render):

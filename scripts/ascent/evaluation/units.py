@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from ..errors import AscentError
 from ..files import write_atomically
 from ..pairs.table import read_columns
-from .mteb_names import local_type
+from .local_tasks.retrieval import Ranking
+from .mteb_names import units_of
 
 SCHEMA = pa.schema(
     {
@@ -23,6 +24,7 @@ SCHEMA = pa.schema(
         "unit": pa.string(),
         "score": pa.float64(),
         "reference": pa.float64(),
+        "texts": pa.list_(pa.string()),
     }
 )
 # What a file of units says of itself, in its metadata.
@@ -43,10 +45,20 @@ class Units:
     """The main score's name in mteb."""
     table: pa.Table
     """One row per unit (columns of SCHEMA), subset by subset. `score`: the metric of a query, the share of classifiers that
-    labelled a text correctly, or the similarity of a pair. `reference`: the human score of a pair. No rows if the main score
-    is neither a mean nor a correlation of units (V-measure)."""
+    labelled a text correctly, or the similarity of a pair. `reference`: the human score of a pair. `texts`: ids of the one or
+    two texts that the unit is about, by which units that share a text are known. No rows if the main score is neither a mean
+    nor a correlation of units (V-measure)."""
 
-    def groups(self) -> list[slice]:
+    @property
+    def is_mean(self) -> bool:
+        """Whether the main score is a mean of units; else it is a correlation with the human scores."""
+        return not self.metric.endswith(("spearman", "pearson"))
+
+    def texts(self, rows: slice) -> list[list[str]]:
+        """Return the ids of the texts of the units in these rows."""
+        return self.table["texts"][rows].to_pylist()
+
+    def subsets(self) -> list[slice]:
         """Return the rows of each subset; the main score is the mean over subsets."""
         keys = list(zip(self.table["split"].to_pylist(), self.table["subset"].to_pylist(), strict=True))
         starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
@@ -59,7 +71,7 @@ class UnitsObserver:
     def __init__(self, task) -> None:
         self._task = task
         self._rows: list[dict] = []
-        self._type = local_type(task.metadata.type)
+        self._type = units_of(task.metadata.type)
         # mteb passes predictions to this method if a folder for them is given. Ours writes no file.
         task._save_task_predictions = self._predictions
         if hasattr(task, "task_specific_scores"):  # tasks that rank are observed by their scores per query
@@ -76,12 +88,12 @@ class UnitsObserver:
         return Units(**identity, metric=metadata.main_score, table=table)
 
     def _observe(self, observed, split: str, subset: str) -> None:
-        for unit, score, reference in self._type.units(self._task, observed, split, subset) if self._type else ():
-            row = {"split": split, "subset": subset, "unit": unit, "score": score, "reference": reference}
+        for unit, score, reference, texts in self._type.units(self._task, observed, split, subset) if self._type else ():
+            row = {"split": split, "subset": subset, "unit": unit, "score": score, "reference": reference, "texts": texts}
             self._rows.append(row)
 
     def _scores(self, scores, qrels, results, hf_split, hf_subset):
-        self._observe(scores, hf_split, hf_subset)
+        self._observe(Ranking(scores, qrels, results), hf_split, hf_subset)
         return self._mteb_scores(scores, qrels, results, hf_split=hf_split, hf_subset=hf_subset)
 
     def _predictions(self, predictions, model, folder, *, hf_split, hf_subset) -> None:

@@ -5,15 +5,16 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..errors import AscentError
-from ..evaluation.statistics import read_table, verdict
+from ..evaluation.comparison import read_table, verdict
 from ..files import read_json
 from ..model.contract import read_contract
 from ..model.prompts import named_prompts
-from ..report.pages import environment, read_audits
+from ..report.pages import environment, pair_counts, read_audits
+from ..report.provenance import sentence
 from ..settings.model import Contract
 from ..settings.recipe import ReleaseSettings
 from ..settings.training import Stage
-from ..settings.validation import dump
+from ..settings.validation import chosen
 
 
 def make_card(
@@ -48,8 +49,11 @@ def make_card(
             **training_facts(settings, audits),
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},
+            tested=sum(row["p_adjusted"] is not None for row in read_table(significance)),
             verdict=verdict,
+            pair_counts=pair_counts,
             prompts=prompts_by_text(read_contract(model)[0]),
+            made=sentence(),
         )
     )
     return ModelCard(f"---\n{metadata(settings, results, rows).to_yaml()}\n---\n\n{text}")
@@ -80,7 +84,7 @@ def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
     trained = {name: stage for name, stage in lineage.items() if stage.trains}
     datasets = sorted({dataset for stage in trained.values() for dataset in stage.data})
     return {
-        "lineage": {name: dump(stage) for name, stage in lineage.items()},
+        "lineage": {name: chosen(stage) for name, stage in lineage.items()},
         "teachers": {
             name: (stage.teacher_used, settings.models.get(stage.teacher_model))
             for name, stage in trained.items()

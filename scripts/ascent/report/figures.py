@@ -5,7 +5,8 @@ Same numbers, same bytes: the SVG's ids come from a fixed salt, and no date is w
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -39,6 +40,8 @@ STYLE = {
     "grid.color": "#e6e6e6",
     "legend.frameon": False,
 }
+# The radar has no more spokes than this: mteb's largest benchmark has as many task types.
+SPOKES = 9
 # Curves drawn from metrics.jsonl: key, axis label.
 CURVES = (
     ("loss", "loss (nats)"),
@@ -97,82 +100,105 @@ def draw_curves(metrics: dict[str, Path], outputs: list[Path]) -> None:
 
 
 def draw_radar(rows: list[dict], outputs: list[Path]) -> None:
-    """Draw the scores of each stage on each task, one spoke per task. `rows`: those of scores.tsv.
+    """Draw the scores of each stage by task type: the mean over a type's tasks, of those that all stages have.
 
-    The rings do not start at 0 if all scores are high; their labels give their values.
+    Where the tasks are of one or two types, each task is drawn, if these are few. Bars are drawn for what a radar cannot show.
+    `rows`: those of scores.tsv.
     """
-    scores = defaultdict(dict)
-    for row in rows:
-        scores[row["stage"]][row["task"], row["metric"]] = row["score"]
-    spokes = list(dict.fromkeys((row["task"], row["metric"]) for row in rows))
+    spokes = spokes_of(rows)
+    scores = {stage: [spoke.scores[stage] for spoke in spokes] for stage in dict.fromkeys(row["stage"] for row in rows)}
+    labels = [f"{spoke.name}\n{spoke.what}" for spoke in spokes]
     with plt.rc_context(STYLE):
-        figure = _draw_bars(spokes, scores) if len(spokes) < 3 else _draw_spokes(spokes, scores)
-        _save(figure, outputs)
+        _save((_draw_bars if len(spokes) < 3 else _draw_spokes)(labels, scores), outputs)
 
 
-def _draw_spokes(spokes: list[tuple[str, str]], scores: dict[str, dict]):
-    angles = np.linspace(0, 2 * np.pi, len(spokes), endpoint=False)
-    lowest, highest = (limit(value for stage in scores.values() for value in stage.values()) for limit in (min, max))
+@dataclass(frozen=True)
+class Spoke:
+    """A spoke of the radar: its name, what is drawn along it, and each stage's score, NaN where it has none."""
+
+    name: str
+    what: str
+    scores: dict[str, float]
+
+
+def spokes_of(rows: list[dict]) -> list[Spoke]:
+    """Return at most SPOKES spokes: task types, the rarest together if there are more; tasks where types are one or two."""
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    tasks: dict[str, dict[str, dict]] = defaultdict(dict)
+    for row in rows:
+        tasks[row["task"]][row["stage"]] = row
+    names = {task: next(iter(cells.values()))["type"] for task, cells in tasks.items()}
+    counts = Counter(names.values())
+    if len(counts) < 3 and len(tasks) <= SPOKES:
+        names = {task: task for task in tasks}
+    elif len(counts) > SPOKES:
+        kept = {name for name, _ in counts.most_common(SPOKES - 1)}
+        names = {task: name if name in kept else "Other types" for task, name in names.items()}
+    members = defaultdict(list)
+    for task, name in names.items():
+        members[name].append(tasks[task])
+    spokes = []
+    for name, of_type in members.items():
+        common = [cells for cells in of_type if len(cells) == len(stages)] or of_type
+        metrics = {metric_name(row["metric"]) for cells in common for row in cells.values()}
+        what = metrics.pop() if len(metrics) == 1 else "main scores"
+        means = {stage: [cells[stage]["score"] for cells in common if stage in cells] for stage in stages}
+        spokes.append(
+            Spoke(
+                name=name,
+                what=what if name in tasks else f"{what}, {len(common)} task{'s' if len(common) > 1 else ''}",
+                scores={stage: sum(values) / len(values) if values else math.nan for stage, values in means.items()},
+            )
+        )
+    return spokes
+
+
+def _draw_spokes(labels: list[str], scores: dict[str, list[float]]):
+    angles = np.linspace(0, 2 * np.pi, len(labels), endpoint=False)
+    lowest, highest = np.nanmin(list(scores.values())), np.nanmax(list(scores.values()))
     step = 0.1 if highest - lowest < 0.4 else 0.2
     # The centre is one ring below the lowest score, and below zero only if a correlation is negative.
-    low = step * (math.floor(lowest / step) - 1)
+    low = step * (math.floor(lowest / step + 1e-9) - 1)
     low = max(low, 0.0) if lowest >= 0 else low
-    high = step * math.ceil(highest / step)
-    figure = plt.figure(figsize=(8.2, 6.2))
-    axis = figure.add_axes((0.2, 0.12, 0.6, 0.76), projection="polar")
+    high = step * math.ceil(highest / step - 1e-9)
+    figure = plt.figure(figsize=(8.2, 6.6))
+    axis = figure.add_axes((0.2, 0.16, 0.6, 0.72), projection="polar")
     axis.spines["polar"].set_visible(False)
     axis.set_theta_offset(np.pi / 2)
     axis.set_theta_direction(-1)
     colours = stage_colours(list(scores))
     for stage, values in scores.items():
-        line = [values.get(spoke, np.nan) for spoke in spokes]
         dashes = "--" if colours[stage] == BASELINE else "-"
         style = {"color": colours[stage], "linewidth": 1.8, "marker": "o", "markersize": 3.5}
-        axis.plot([*angles, angles[0]], [*line, line[0]], dashes, label=stage, **style)
+        axis.plot([*angles, angles[0]], [*values, values[0]], dashes, label=stage, **style)
     axis.set_ylim(low, high)
-    rings = np.arange(low, high + step / 2, step)
+    rings = np.arange(low + step, high + step / 2, step)
     # Between the first two spokes, away from the points.
-    axis.set_rgrids(
-        rings,
-        labels=[f"{ring:.1f}" for ring in rings],
-        angle=np.degrees(angles[1]) / 2,
-        fontsize=8,
-        color="#777777",
-    )
+    place = {"angle": np.degrees(angles[1]) / 2, "fontsize": 8, "color": "#777777"}
+    axis.set_rgrids(rings, labels=[f"{ring:.1f}" for ring in rings], **place)
     axis.set_xticks(angles, labels=[])
-    for angle, (task, metric) in zip(angles, spokes, strict=True):
+    axis.plot(0, low, marker="o", markersize=2.5, color="#777777", clip_on=False)
+    axis.annotate(f"{low + 0.0:.1f}", (0, low), (3, -9), textcoords="offset points", fontsize=8, color="#777777")
+    for angle, label in zip(angles, labels, strict=True):
         across, up = np.sin(angle), np.cos(angle)
         side = "center" if abs(across) < 0.15 else ("left" if across > 0 else "right")
         upright = "bottom" if up > 0.85 else ("top" if up < -0.85 else "center")
-        text = f"{task}\n{metric_name(metric)}"
-        axis.text(
-            angle,
-            low + (high - low) * 1.06,
-            text,
-            ha=side,
-            va=upright,
-            fontsize=9,
-            linespacing=1.4,
-            color="#333333",
-        )
-    figure.legend(*axis.get_legend_handles_labels(), loc="lower center", ncols=min(6, len(scores)))
+        style = {"fontsize": 9, "linespacing": 1.4, "color": "#333333"}
+        axis.text(angle, low + (high - low) * 1.06, label, ha=side, va=upright, **style)
+    figure.legend(*axis.get_legend_handles_labels(), loc="lower center", ncols=min(6, len(scores)), bbox_to_anchor=(0.5, 0.03))
+    scale = f"The centre is {low + 0.0:.1f}, the rings are {step:.1f} apart, the outermost is {high:.1f}."
+    figure.text(0.5, 0.02, scale, ha="center", fontsize=8.5, color="#555555")
     return figure
 
 
-def _draw_bars(spokes: list[tuple[str, str]], scores: dict[str, dict]):
+def _draw_bars(labels: list[str], scores: dict[str, list[float]]):
     # One or two spokes span no area.
-    figure, axis = plt.subplots(figsize=(2.5 + 2.5 * len(spokes), 4.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(2.5 + 2.5 * len(labels), 4.6), layout="constrained")
     colours, width = stage_colours(list(scores)), 0.8 / len(scores)
     for i, (stage, values) in enumerate(scores.items()):
-        places = np.arange(len(spokes)) + (i - (len(scores) - 1) / 2) * width
-        axis.bar(
-            places,
-            [values.get(spoke, np.nan) for spoke in spokes],
-            width * 0.9,
-            color=colours[stage],
-            label=stage,
-        )
-    axis.set_xticks(range(len(spokes)), [f"{task}\n{metric_name(metric)}" for task, metric in spokes])
+        places = np.arange(len(labels)) + (i - (len(scores) - 1) / 2) * width
+        axis.bar(places, values, width * 0.9, color=colours[stage], label=stage)
+    axis.set_xticks(range(len(labels)), labels)
     axis.set_ylabel("score")
     axis.grid(axis="x", visible=False)
     figure.legend(loc="outside lower center", ncols=min(4, len(scores)))

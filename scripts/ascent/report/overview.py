@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from .. import layout
-from ..evaluation.statistics import read_table
+from ..evaluation.comparison import read_table
 from ..settings.recipe import Recipe, ReleaseSettings
-from .pages import ALPHA, Strip, read_audits, verdict, write_page
+from .pages import ALPHA, Strip, pair_counts, read_audits, verdict, write_page
 
 BASE = "base"
 # Pages of the report, in the order in which they are offered: what they are, path, and what one finds there.
@@ -23,11 +23,10 @@ def render_overview(
 ) -> None:
     """Write the front page. `pages`: the paths of the report's files, as Snakemake names them."""
     release = settings.recipe.release
-    rows = compared(read_table(scores), read_table(significance), release.stage)
+    tests = read_table(significance)
+    rows = compared(read_table(scores), tests, release.stage)
     head = headline(rows)
     found = read_audits(audits)
-    ends = [abs(end) for row in rows for end in (row["difference"], row["low"], row["high"]) if end is not None]
-    reach = max(ends, default=0.0) * 1.05 or 0.1
     write_page(
         "overview.html.j2",
         output,
@@ -35,10 +34,11 @@ def render_overview(
         release=release,
         base=settings.models[settings.recipe.base.model],
         stages=stages_in_words(settings.recipe),
-        pairs=[(audit["dataset"], *rows_of(audit)) for audit in found["pairs"]],
+        pairs=[(audit["dataset"], pair_counts(audit)) for audit in found["pairs"]],
         rows=rows,
         head=head,
-        strip=Strip(-reach, reach, width=150),
+        strip=Strip.of_differences(rows, width=150),
+        tested=sum(row["p_adjusted"] is not None for row in tests),
         alpha=ALPHA,
         pages=[(what, path, text) for what, pattern, text in PAGES if (path := pattern.format(recipe=settings.name)) in pages],
         places={"release": layout.RELEASE.format(recipe=settings.name), "scores": scores, "significance": significance},
@@ -48,20 +48,21 @@ def render_overview(
 def compared(scores: list[dict], tests: list[dict], stage: str) -> list[dict]:
     """Return a row for each task that a stage was evaluated on: its score, the base's and, where it was tested, the difference.
 
-    Keys: task, type, metric, score, base (None where the base was not evaluated), difference, low, high, p_adjusted, units (None
-    where nothing was tested), verdict (empty likewise).
+    Keys: task, type, metric, score, base (None where the base was not evaluated), difference, low, high, low_adjusted,
+    high_adjusted, p_adjusted, units (None where nothing was tested), verdict (empty likewise), reason (why there is no interval
+    or no test, else None).
     """
     bases = {row["task"]: row["score"] for row in scores if row["stage"] == BASE}
     tested = {row["task"]: row for row in tests if (row["stage"], row["baseline"]) == (stage, BASE)}
     rows = []
     for row in (row for row in scores if row["stage"] == stage):
         test = tested.get(row["task"])
-        keys = ("difference", "low", "high", "p_adjusted", "units")
+        keys = ("difference", "low", "high", "low_adjusted", "high_adjusted", "p_adjusted", "units")
         rows.append(
             {key: row[key] for key in ("task", "type", "metric", "score")}
             | {"base": bases.get(row["task"])}
             | {key: test[key] if test else None for key in keys}
-            | {"verdict": verdict(test) if test else ""}
+            | {"verdict": verdict(test) if test else "", "reason": (test or row)["reason"]}
         )
     return rows
 
@@ -76,11 +77,6 @@ def headline(rows: list[dict]) -> dict | None:
         lambda row: True,
     ]
     return next((row for wanted in order for row in rows if wanted(row)), None)
-
-
-def rows_of(audit: dict) -> tuple[int, int]:
-    """Return how many rows of its corpus a data set began with, and how many it kept."""
-    return audit["filters"][0]["in"], audit["filters"][-1]["kept"]
 
 
 def stages_in_words(recipe: Recipe) -> list[tuple[str, str]]:

@@ -1,15 +1,17 @@
 """The report's pages behind the first: scores, significance and audits as self-contained HTML, no link or script."""
 
 import math
+from collections import Counter
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import AscentError
+from ..evaluation.comparison import ALPHA, read_table, verdict
 from ..evaluation.mteb_names import metric_name, units_name
-from ..evaluation.statistics import ALPHA, read_table, verdict
 from ..files import read_json, write_atomically
 from .figures import stage_colours
+from .provenance import sentence
 
 TEMPLATES = Path(__file__).with_name("templates")
 # Kinds of audit: rows set aside, pairs filtered, negatives mined, negatives replaced in training.
@@ -45,13 +47,16 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", "\u2212")
 
 
-def p_text(value: float) -> str:
-    """Return a p-value with three decimals, or `< 0.001`: the tests resolve no more."""
+def p_text(value: float | None) -> str:
+    """Return a p-value with three decimals, or `< 0.001`; an en dash for None."""
+    if value is None:
+        return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def score_table(rows: list[dict]) -> dict:
-    """Return the rows of scores.tsv as a table: stages, one line per task with a cell per stage, and means over tasks."""
+    """Return the rows of scores.tsv as a table: stages, one line per task with a cell per stage and the reasons why cells have no
+    interval, and means over tasks."""
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     cells = {(row["task"], row["stage"]): row for row in rows}
     lines = []
@@ -59,10 +64,25 @@ def score_table(rows: list[dict]) -> dict:
         line = [cells.get((task, stage)) for stage in stages]
         first = next(cell for cell in line if cell)
         best = max(cell["score"] for cell in line if cell)
-        lines.append({"task": task, "type": first["type"], "metric": first["metric"], "cells": line, "best": best})
+        reasons = list(dict.fromkeys(cell["reason"] for cell in line if cell and cell["reason"]))
+        lines.append(
+            {"task": task, "type": first["type"], "metric": first["metric"], "cells": line, "best": best} | {"reasons": reasons}
+        )
     complete = [line["cells"] for line in lines if all(line["cells"])]
     means = [sum(cells[i]["score"] for cells in complete) / len(complete) for i in range(len(stages))] if complete else []
     return {"stages": stages, "lines": lines, "means": means}
+
+
+def pair_counts(audit: dict) -> dict:
+    """Return the counts of a data set's audit: `rows` of its corpus, of which `others` are not its own, by reason (of another
+    split or task); `own`, of which `kept` passed the filters and others were `dropped`, by reason."""
+    selection, dropped = audit["filters"][0], Counter()
+    if selection["filter"] != "select":
+        raise AscentError(f"the audit of the data set {audit['dataset']}: lacks the selection of rows; re-run prepare_pairs.")
+    for step in audit["filters"][1:]:
+        dropped.update(step["dropped"])
+    counts = {"rows": selection["in"], "others": selection["dropped"], "own": selection["kept"]}
+    return counts | {"kept": audit["filters"][-1]["kept"], "dropped": dict(dropped)}
 
 
 def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
@@ -89,24 +109,14 @@ def render_scores(scores: Path, output: Path) -> None:
 def render_significance(significance: Path, output: Path) -> None:
     """Write the page of significance.tsv."""
     rows = read_table(significance)
-    ends = [abs(value) for row in rows for value in (row["low"], row["high"], row["difference"]) if value is not None]
-    reach = max(ends, default=0.0) * 1.05 or 0.1
     stages = {stage: [row for row in rows if row["stage"] == stage] for stage in dict.fromkeys(row["stage"] for row in rows)}
-    strip = Strip(-reach, reach)
-    write_page(
-        "significance.html.j2",
-        output,
-        stages=stages,
-        strip=strip,
-        verdict=verdict,
-        alpha=ALPHA,
-        source=significance,
-    )
+    values = {"stages": stages, "strip": Strip.of_differences(rows), "verdict": verdict, "alpha": ALPHA, "source": significance}
+    write_page("significance.html.j2", output, **values, tested=sum(row["p_adjusted"] is not None for row in rows))
 
 
 def render_audits(audits: list[Path], output: Path) -> None:
     """Write the page of the audits."""
-    write_page("audits.html.j2", output, audits=read_audits(audits))
+    write_page("audits.html.j2", output, audits=read_audits(audits), pair_counts=pair_counts)
 
 
 class Strip:
@@ -115,6 +125,13 @@ class Strip:
     def __init__(self, low: float, high: float, width: int = STRIP) -> None:
         self.low, self.high, self.width = low, high, width
 
+    @classmethod
+    def of_differences(cls, rows: list[dict], **options) -> "Strip":
+        """Return a strip around 0 on which all differences and their intervals have room."""
+        ends = [row[key] for row in rows for key in ("difference", "low", "high", "low_adjusted", "high_adjusted")]
+        reach = max((abs(end) for end in ends if end is not None), default=0.0) * 1.05 or 0.1
+        return cls(-reach, reach, **options)
+
     def at(self, value: float) -> float:
         """Return the position of a value in pixels; both ends leave 6 pixels for the dots."""
         return round(6 + (self.width - 12) * (value - self.low) / (self.high - self.low), 1)
@@ -122,6 +139,6 @@ class Strip:
 
 def write_page(template: str, output: Path, **values) -> None:
     """Write a page: a template with its values."""
-    text = environment(autoescape=True).get_template(template).render(**values)
+    text = environment(autoescape=True).get_template(template).render(**values, made=sentence())
     with write_atomically(output) as temporary:
         temporary.write_text(text, encoding="utf-8")

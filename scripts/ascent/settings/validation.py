@@ -36,6 +36,15 @@ def dump(settings: BaseModel) -> str:
     return yaml.safe_dump(settings.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
 
+def chosen(settings: BaseModel) -> str:
+    """Return those settings as YAML text that are not defaults."""
+    return yaml.safe_dump(
+        settings.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True),
+        sort_keys=False,
+        allow_unicode=True,
+    )
+
+
 # Pydantic's error types for a value of the wrong shape, and the right shape in words.
 _SHAPES = {"list_type": "a list", "tuple_type": "a list", "dict_type": "a map"}
 _SHAPES |= dict.fromkeys(("model_type", "model_attributes_type"), "a map of settings")

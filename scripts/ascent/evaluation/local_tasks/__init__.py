@@ -10,8 +10,8 @@ Each file has
     texts(task, pairs, documents)            texts to embed by side, for the planner
     mteb_class()                             mteb's class
     fill(mteb_task, task, pairs, documents)  gives a task object of mteb its data
-    units(mteb_task, observed, split, subset)  these units: (name, score, reference); `observed`: mteb's scores per query, or
-                                             its predictions
+    units(mteb_task, observed, split, subset)  these units: (name, score, reference, ids of its texts); `observed`: a Ranking,
+                                             or mteb's predictions
 
 `task` is the type's settings; `pairs` and `documents` are the corpus's tables. The planner reads these files too, so mteb
 and datasets are imported inside functions only.

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from ...errors import AscentError
+from ...pairs.text import text_id
 from ...settings.evaluation import Classification
 from . import check_labels, rows_of
 
@@ -50,8 +51,19 @@ def fill(mteb_task, task: Classification, pairs: Path, documents: Path | None) -
 
 
 def units(mteb_task, observed: list, split: str, subset: str) -> Iterator[tuple]:
-    """Yield the share of mteb's classifiers that label each text correctly; nothing when the main score is not accuracy."""
-    if mteb_task.metadata.main_score == "accuracy" and not mteb_task.is_cross_validation:
-        data = mteb_task.dataset.get(subset, mteb_task.dataset)[split]
-        correct = np.array(observed) == np.array(data[mteb_task.label_column_name])
-        yield from ((str(i), share, None) for i, share in enumerate(correct.mean(axis=0).tolist()))
+    """Yield the share of mteb's classifiers that label each text correctly, with all its labels where it has several; nothing
+    when the main score is not accuracy, and where mteb draws some of the texts."""
+    if mteb_task.metadata.main_score != "accuracy" or mteb_task.is_cross_validation:
+        return
+    data = mteb_task.dataset.get(subset, mteb_task.dataset)[split]
+    texts, labels, predicted = data[mteb_task.input_column_name], data[mteb_task.label_column_name], np.array(observed)
+    if len(texts) != predicted.shape[1]:
+        return
+    if predicted.ndim == 3:
+        from sklearn.preprocessing import MultiLabelBinarizer
+
+        correct = (predicted == MultiLabelBinarizer().fit_transform(labels)).all(axis=-1)
+    else:
+        correct = predicted == np.array(labels)
+    for i, (text, share) in enumerate(zip(texts, correct.mean(axis=0).tolist(), strict=True)):
+        yield str(i), share, None, [text_id(text)]

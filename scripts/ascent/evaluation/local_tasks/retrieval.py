@@ -1,7 +1,9 @@
 """Retrieval: each query ranks all documents of its split except itself."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +21,36 @@ METRICS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR"}
 ITSELF = "-itself"
 # mteb's metrics that are means over queries, and pytrec_eval's names for them.
 _PER_QUERY = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P", "hit_rate": "success"}
+# mteb's metrics over queries that it has cut into parts.
+_MERGED = "max_over_subqueries_"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What mteb knows of a ranking task's queries: their scores by pytrec_eval, which documents answer them (`qrels`), and
+    the documents' scores (`results`)."""
+
+    scores: dict[str, dict[str, float]]
+    qrels: dict[str, dict[str, int]]
+    results: dict[str, dict[str, float]]
+
+    def reciprocal_ranks(self, depth: int) -> dict[str, float]:
+        """Return each query's reciprocal rank, 0 beyond `depth`. pytrec_eval has no cut for it, so mteb counts."""
+        from mteb._evaluators.retrieval_metrics import mrr
+
+        return dict(zip(self.results, mrr(self.qrels, self.results, [depth])[f"MRR@{depth}"], strict=True))
+
+    def of_whole_queries(self, depth: int) -> "Ranking":
+        """Return the ranking of queries that were cut into `<query>_<number>`: a document has the best score of its parts'."""
+        from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
+
+        qrels, results = {}, defaultdict(dict)
+        for part, relevant in self.qrels.items():
+            query = part.rpartition("_")[0]
+            qrels[query] = relevant
+            for document, score in self.results[part].items():
+                results[query][document] = max(score, results[query].get(document, score))
+        return Ranking(calculate_retrieval_scores(results, qrels, [depth]).all_scores, qrels, results)
 
 
 def texts(task: Retrieval, pairs: Path, documents: Path) -> list[tuple[str, pl.Series]]:
@@ -82,12 +114,19 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
     mteb_task.dataset = {"default": {task.split: data}}
 
 
-def units(mteb_task, observed: dict[str, dict], split: str, subset: str) -> Iterator[tuple]:
+def units(mteb_task, observed: Ranking, split: str, subset: str) -> Iterator[tuple]:
     """Yield each query's main score; nothing when the main score is no mean over queries."""
-    measure, _, depth = mteb_task.metadata.main_score.partition("_at_")
-    if measure in _PER_QUERY and re.fullmatch(r"\d+", depth):
-        name = f"{_PER_QUERY[measure]}_{depth}"
-        yield from ((query, observed[query][name], None) for query in sorted(observed))
+    metric = mteb_task.metadata.main_score
+    measure, _, depth = metric.removeprefix(_MERGED).partition("_at_")
+    if not re.fullmatch(r"\d+", depth) or measure not in (*_PER_QUERY, "mrr"):
+        return
+    if metric.startswith(_MERGED):
+        observed = observed.of_whole_queries(int(depth))
+    if measure == "mrr":
+        scores = {} if mteb_task.skip_first_result else observed.reciprocal_ranks(int(depth))
+    else:
+        scores = {query: found[f"{_PER_QUERY[measure]}_{depth}"] for query, found in observed.scores.items()}
+    yield from ((query, scores[query], None, [query]) for query in sorted(scores))
 
 
 def _pool(task: Retrieval, documents: Path) -> pl.DataFrame:

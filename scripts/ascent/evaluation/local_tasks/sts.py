@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ...errors import AscentError
+from ...pairs.text import text_id
 from ...settings.evaluation import Sts
 from . import rows_of
 
@@ -46,9 +47,11 @@ def fill(mteb_task, task: Sts, pairs: Path, documents: Path | None) -> None:
 
 
 def units(mteb_task, observed: dict, split: str, subset: str) -> Iterator[tuple]:
-    """Yield the similarity and the label of each pair; nothing when the main score is no correlation."""
+    """Yield the similarity, the label and the texts of each pair; nothing when the main score is no correlation."""
     metric = mteb_task.metadata.main_score
     if metric.endswith(("spearman", "pearson")):
         similarities = observed["cosine_scores" if metric.startswith("cosine") else "similarity_scores"]
-        labels = mteb_task.dataset.get(subset, mteb_task.dataset)[split]["score"]
-        yield from ((str(i), *pair) for i, pair in enumerate(zip(similarities, labels, strict=True)))
+        data = mteb_task.dataset.get(subset, mteb_task.dataset)[split]
+        pairs = zip(*(data[column] for column in mteb_task.column_names), strict=True)
+        for i, (similarity, label, pair) in enumerate(zip(similarities, data["score"], pairs, strict=True)):
+            yield str(i), similarity, label, [text_id(text) for text in pair]

@@ -1,0 +1,128 @@
+"""The tables of a recipe: scores with intervals, and each stage compared with a baseline."""
+
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ..errors import AscentError
+from ..files import write_atomically
+from .mteb_names import metric_name, units_name
+from .permutation import ALPHA, compare, independent_units, smallest_p, units_needed
+from .statistics import intervals, main_score
+from .units import Units, read_units
+
+_TEXT, _NUMBER = pl.String, pl.Float64
+# `reason`: why there is no interval, or no test.
+SCORES = (
+    dict.fromkeys(("recipe", "stage", "task", "type", "metric"), _TEXT)
+    | dict.fromkeys(("score", "low", "high"), _NUMBER)
+    | {"reason": _TEXT}
+)
+# low, high: of the difference alone; low_adjusted, high_adjusted: of all differences of the recipe together.
+SIGNIFICANCE = (
+    dict.fromkeys(("recipe", "stage", "baseline", "task", "metric"), _TEXT)
+    | dict.fromkeys(("difference", "low", "high", "low_adjusted", "high_adjusted", "p_value", "p_adjusted"), _NUMBER)
+    | {"units": pl.Int64, "reason": _TEXT}
+)
+
+
+def verdict(row: dict) -> str:
+    """Return `better`, `worse`, `no clear difference` or `not tested` for a row of significance.tsv."""
+    if row["p_adjusted"] is None:
+        return "not tested"
+    if row["p_adjusted"] >= ALPHA:
+        return "no clear difference"
+    return "better" if row["difference"] > 0 else "worse"
+
+
+def compare_stages(results: list[Path], scores: Path, significance: Path, baseline: str = "base") -> None:
+    """Write scores.tsv and significance.tsv of a recipe from mteb's results.
+
+    `results`: <Task>.json of each stage, with <Task>.units.parquet beside it. Stages and tasks keep this order. Raises
+    AscentError for a score that is NaN, and for stages that were evaluated on different units.
+    """
+    units: dict[str, dict[str, Units]] = defaultdict(dict)
+    values: dict[tuple[str, str], float] = {}
+    for path in results:
+        one = read_units(path.with_suffix(".units.parquet"))
+        units[one.task][one.stage] = one
+        values[one.task, one.stage] = _mteb_score(path)
+    order = {stage: i for i, stage in enumerate(dict.fromkeys(stage for _, stage in values))}
+    score_rows, test_rows = [], []
+    family, tested = _families(units, baseline)
+    for task, by_stage in units.items():
+        # The baseline comes first, because differences are to the first.
+        stages = sorted(by_stage, key=lambda stage: stage != baseline)
+        models = [by_stage[stage] for stage in stages]
+        own, differences = intervals(models)
+        for stage, model, ends in zip(stages, models, own, strict=True):
+            row = {"recipe": model.recipe, "stage": stage, "task": task, "type": model.type, "metric": model.metric}
+            ends = {"low": ends[0], "high": ends[1], "reason": _no_interval(model, ends)}
+            score_rows.append(row | {"score": values[task, stage]} | ends)
+        if stages[0] != baseline or not models[0].table.num_rows:
+            continue
+        found = compare(models, sum(tested.values())) if tested.get(task) else [None] * len(models[1:])
+        for stage, model, ends, test in zip(stages[1:], models[1:], differences[1:], found, strict=True):
+            row = {"recipe": model.recipe, "stage": stage, "baseline": baseline, "task": task, "metric": model.metric}
+            row |= {"difference": main_score(model) - main_score(models[0]), "low": ends[0], "high": ends[1]}
+            row |= {"units": model.table.num_rows, "reason": None if test else _too_few(model, family)}
+            if test:
+                row |= {"low_adjusted": test.low, "high_adjusted": test.high}
+                row |= {"p_value": test.p_value, "p_adjusted": test.p_adjusted}
+            test_rows.append(row)
+    _write(scores, SCORES, sorted(score_rows, key=lambda row: order[row["stage"]]))
+    _write(significance, SIGNIFICANCE, sorted(test_rows, key=lambda row: order[row["stage"]]))
+
+
+def read_table(path: Path) -> list[dict]:
+    """Return the rows of scores.tsv or significance.tsv; an empty cell is None."""
+    try:
+        return pl.read_csv(path, separator="\t", infer_schema_length=None).to_dicts()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise AscentError(f"{path}: could not be read ({' '.join(str(error).split())[:120]}); re-run compare_stages.") from None
+
+
+def _families(units: dict[str, dict[str, Units]], baseline: str) -> tuple[int, dict[str, int]]:
+    """Return how many comparisons are possible, and by task how many are tested.
+
+    Those of too few units for any difference to be found among so many would only make the others harder to find.
+    """
+    bases = {task: by_stage[baseline] for task, by_stage in units.items() if baseline in by_stage}
+    possible = {task: len(units[task]) - 1 for task, base in bases.items() if base.table.num_rows}
+    family = sum(possible.values())
+    clear = [task for task in possible if smallest_p(independent_units(bases[task]), family) < ALPHA]
+    return family, {task: possible[task] for task in clear}
+
+
+def _too_few(units: Units, family: int) -> str:
+    count = independent_units(units)
+    what = units_name(units.type) if count == units.table.num_rows else "texts"
+    return f"{count} {what} cannot tell any difference among {family} comparisons; evaluate at least {units_needed(family)}"
+
+
+def _no_interval(model: Units, ends: np.ndarray) -> str | None:
+    if not math.isnan(ends[0]):
+        return None
+    if not model.table.num_rows:
+        return f"{metric_name(model.metric)} is no mean over {units_name(model.type)}"
+    return f"fewer than two {units_name(model.type)}"
+
+
+def _write(path: Path, schema: dict, rows: list[dict]) -> None:
+    numbers = pl.col(pl.Float64)
+    frame = pl.DataFrame(rows, schema=schema).with_columns(pl.when(numbers.is_finite()).then(numbers).name.keep())
+    with write_atomically(path) as temporary:
+        frame.write_csv(temporary, separator="\t", float_precision=6)
+
+
+def _mteb_score(path: Path) -> float:
+    # mteb writes NaN for metrics that a task does not have. Python's reader accepts it, and the main score is checked.
+    entries = [entry for split in json.loads(path.read_text())["scores"].values() for entry in split]
+    score = float(np.mean([entry["main_score"] for entry in entries]))
+    if math.isnan(score):
+        raise AscentError(f"{path}: main_score is NaN; remove the file and re-run evaluate_task.")
+    return score

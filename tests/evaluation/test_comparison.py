@@ -1,0 +1,98 @@
+"""The tables of scores and differences."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ascent.errors import AscentError
+from ascent.evaluation.comparison import compare_stages, read_table, verdict
+from ascent.evaluation.units import write_units
+from support.units import units
+
+
+@pytest.fixture
+def draws():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def results(tmp_path, draws):
+    hardness = draws.uniform(size=50)
+    for stage, gain in (("base", 0.0), ("merge", 0.1)):
+        for task, metric in (("Search", "ndcg_at_10"), ("Groups", "v_measure")):
+            folder = tmp_path / stage / "mteb"
+            folder.mkdir(parents=True, exist_ok=True)
+            scores = hardness + gain if task == "Search" else []
+            write_units(folder / f"{task}.units.parquet", units(scores, metric, stage=stage, task=task))
+            entry = {
+                "main_score": float(np.mean(scores)) if task == "Search" else 0.5 + gain,
+                "ap": float("nan"),
+            }
+            (folder / f"{task}.json").write_text(json.dumps({"scores": {"test": [entry]}}))
+    return tmp_path
+
+
+def paths(folder):
+    return [folder / stage / "mteb" / f"{task}.json" for stage in ("base", "merge") for task in ("Search", "Groups")]
+
+
+def score(folder):
+    compare_stages(paths(folder), folder / "scores.tsv", folder / "significance.tsv")
+    return read_table(folder / "scores.tsv"), read_table(folder / "significance.tsv")
+
+
+def test_tables(results):
+    scores, tests = score(results)
+    assert [(row["stage"], row["task"]) for row in scores] == [
+        ("base", "Search"),
+        ("base", "Groups"),
+        ("merge", "Search"),
+        ("merge", "Groups"),
+    ]
+    assert scores[0]["low"] < scores[0]["score"] < scores[0]["high"]
+    assert (scores[1]["low"], scores[1]["reason"]) == (None, "V-measure is no mean over queries")
+    assert scores[0]["reason"] is None
+    (test,) = tests
+    ends = ("low", "high", "low_adjusted", "high_adjusted")
+    assert [test["difference"], *(test[end] for end in ends)] == pytest.approx([0.1] * 5)
+    assert test["p_value"] == test["p_adjusted"] == pytest.approx(2e-4)
+    assert (verdict(test), test["reason"]) == ("better", None)
+    assert (test["baseline"], test["units"]) == ("base", 50)
+    before = (results / "scores.tsv").read_bytes(), (results / "significance.tsv").read_bytes()
+    score(results)
+    assert before == ((results / "scores.tsv").read_bytes(), (results / "significance.tsv").read_bytes())
+
+
+def test_nan_score_is_refused(results):
+    (results / "base/mteb/Search.json").write_text('{"scores": {"test": [{"main_score": NaN}]}}')
+    with pytest.raises(AscentError, match=r"Search.json: main_score is NaN; remove the file and re-run evaluate_task"):
+        score(results)
+
+
+def test_stages_with_other_queries_are_refused(results):
+    write_units(results / "merge/mteb/Search.units.parquet", units([0.1, 0.2], stage="merge", task="Search"))
+    with pytest.raises(AscentError, match=r"Search: two stages were evaluated on different queries"):
+        score(results)
+
+
+def test_truncated_units_are_refused(results):
+    path = results / "merge/mteb/Search.units.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(AscentError, match=r"Search.units.parquet: not a complete parquet file"):
+        score(results)
+
+
+def test_comparisons_that_nothing_could_show_are_not_tested(results, draws):
+    """Five queries have 32 flips, so p is 2/32 at best; the other task's family is the smaller for it."""
+    for stage, gain in (("base", 0.0), ("merge", 0.5)):
+        path = results / stage / "mteb" / "Groups.json"
+        write_units(path.with_suffix(".units.parquet"), units(np.linspace(0, 0.4, 5) + gain, stage=stage, task="Groups"))
+        path.write_text(json.dumps({"scores": {"test": [{"main_score": 0.2 + gain}]}}))
+    _, tests = score(results)
+    search, groups = tests
+    assert search["p_adjusted"] == search["p_value"]
+    assert (groups["p_value"], groups["p_adjusted"], groups["low_adjusted"]) == (None, None, None)
+    assert groups["reason"] == "5 queries cannot tell any difference among 2 comparisons; evaluate at least 7"
+    assert verdict(groups) == "not tested"
+    assert groups["low"] == groups["high"] == pytest.approx(0.5)
