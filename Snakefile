@@ -5,9 +5,12 @@ from snakemake.utils import min_version
 min_version("9.14")
 
 
-configfile: "config/corpora.yaml"
-configfile: "config/models.yaml"
-configfile: "config/config.yaml"
+include: "rules/places.smk"
+
+
+configfile: found("config/corpora.yaml")
+configfile: found("config/models.yaml")
+configfile: found("config/config.yaml")
 
 
 include: "rules/common.smk"
@@ -32,5 +35,5 @@ localrules:
 rule all:
     default_target: True
     input:
-        expand(RELEASE, recipe=RECIPES),
+        expand(RELEASE_CARD, recipe=RECIPES),
         REPORT,

@@ -1,16 +1,17 @@
 # In: the configuration and the recipes. Out: the nouns that rules name, in the order in which rules use them.
 import re
 import sys
-from os.path import dirname
+from os.path import dirname, exists
 from pathlib import Path
+from shutil import copy2
 
-from scripts.ascent.errors import AscentError
-from scripts.ascent.layout import *
-from scripts.ascent.recipes.loading import load_recipes
-from scripts.ascent.recipes.local_files import check_local_files
-from scripts.ascent.recipes.source_digests import update_digests
-from scripts.ascent.recipes.step_settings import settings_files
-from scripts.ascent.settings.filters import compared_with
+from ascent.errors import AscentError
+from ascent.layout import *
+from ascent.recipes.loading import load_recipes
+from ascent.recipes.local_files import check_local_files
+from ascent.recipes.source_digests import update_digests
+from ascent.recipes.step_settings import settings_files
+from ascent.settings.filters import compared_with
 
 try:
     # Files given on the command line are laid over the others, though they are read first.
@@ -199,15 +200,12 @@ def task_results(wildcards):
 
 def recipe_pairs(wildcards):
     """The training pairs of a recipe."""
-    recipe = wildcards.recipe
-    return [dataset_pairs(recipe, name) for name in recipes.training_data(recipe)]
+    return [PAIRS.format(key=key) for key in recipes.leak_check(wildcards.recipe).training]
 
 
 def evaluation_pairs(wildcards):
     """The rows of the corpora that a recipe's local tasks are made of, and the texts of its other tasks."""
-    return tables_of(
-        [*recipes.evaluation_corpora(wildcards.recipe), *recipes.registered_tasks(wildcards.recipe)]
-    )
+    return tables_of(recipes.leak_check(wildcards.recipe).evaluation)
 
 
 def trained_stages(wildcards):
@@ -253,8 +251,3 @@ def base_model(wildcards):
 def task_of_dataset(wildcards):
     """The task type of a data set, which chooses the prompts."""
     return recipes.dataset(wildcards.recipe, wildcards.dataset).task
-
-
-def evaluation_splits(wildcards):
-    """The splits that a recipe's local tasks evaluate."""
-    return recipes.evaluation_splits(wildcards.recipe)

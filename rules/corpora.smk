@@ -22,7 +22,7 @@ rule retrieve_resource:
     params:
         revision=1,
     shell:
-        "python scripts/retrieve_resource.py --kind {wildcards.kind} --settings {input.settings} "
+        PYTHON + "retrieve_resource.py --kind {wildcards.kind} --settings {input.settings} "
         "--output {output} > {log} 2>&1"
 
 
@@ -46,7 +46,7 @@ rule normalise_corpus:
     params:
         revision=2,
     shell:
-        "python scripts/normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
+        PYTHON + "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
         "--resource {input.resource} --pairs {output.pairs} --documents {output.documents} "
         "--audit {output.audit} > {log} 2>&1"
 
@@ -68,4 +68,4 @@ rule list_evaluation_texts:
     params:
         revision=1,
     shell:
-        "python scripts/list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1"
+        PYTHON + "list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1"

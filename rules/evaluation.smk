@@ -4,6 +4,7 @@
 rule evaluate_task:
     input:
         settings=TASK_SETTINGS,
+        checked=ancient(LEAKAGE),
         model=MODEL,
         pairs=task_pairs,
         documents=task_documents,
@@ -23,14 +24,16 @@ rule evaluate_task:
     params:
         revision=5,
     shell:
-        "python scripts/evaluate_task.py --settings {input.settings} --model {input.model} "
+        PYTHON + "evaluate_task.py --settings {input.settings} --model {input.model} "
         "--recipe {wildcards.recipe} --stage {wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
         "--output {output.result} --units {output.units} > {log} 2>&1"
 
 
 rule compare_stages:
     input:
-        task_results,
+        # Not `ancient`: what follows from a task that is added or removed must be seen from here on.
+        checked=LEAKAGE,
+        results=task_results,
     output:
         scores=SCORES,
         significance=SIGNIFICANCE,
@@ -43,5 +46,5 @@ rule compare_stages:
     params:
         revision=2,
     shell:
-        "python scripts/compare_stages.py --results {input} "
+        PYTHON + "compare_stages.py --results {input.results} "
         "--scores {output.scores} --significance {output.significance} > {log} 2>&1"

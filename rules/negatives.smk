@@ -4,6 +4,7 @@
 
 rule encode_shard:
     input:
+        checked=ancient(LEAKAGE),
         model=MODEL,
         pairs=training_pairs,
     output:
@@ -32,7 +33,7 @@ rule encode_shard:
         revision=2,
         task=task_of_dataset,
     shell:
-        "python scripts/encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "
+        PYTHON + "encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "
         "--shard {wildcards.shard} --shards {wildcards.shards} "
         "--output $(dirname {output.fingerprint}) > {log} 2>&1"
 
@@ -60,7 +61,7 @@ rule mine_negatives:
         folder=lambda wildcards, input: dirname(input.shards[0]),
         shards=lambda wildcards, input: len(input.shards),
     shell:
-        "python scripts/mine_negatives.py --settings {input.settings} --pairs {input.pairs} "
+        PYTHON + "mine_negatives.py --settings {input.settings} --pairs {input.pairs} "
         "--shards {params.folder} --count {params.shards} "
         "--stage {wildcards.stage} --dataset {wildcards.dataset} "
         "--output {output.negatives} --audit {output.audit} > {log} 2>&1"

@@ -23,7 +23,7 @@ rule prepare_pairs:
         revision=2,
         name=dataset_name,
     shell:
-        "python scripts/prepare_pairs.py --name {params.name} --settings {input.settings} "
+        PYTHON + "prepare_pairs.py --name {params.name} --settings {input.settings} "
         "--pairs {input.pairs} --against {input.against} --output {output.pairs} --audit {output.audit} > {log} 2>&1"
 
 
@@ -48,7 +48,7 @@ rule score_pairs:
     params:
         revision=1,
     shell:
-        "python scripts/score_pairs.py --settings {input.settings} --pairs {input.pairs} "
+        PYTHON + "score_pairs.py --settings {input.settings} --pairs {input.pairs} "
         "--teacher {input.teacher} --output {output} > {log} 2>&1"
 
 
@@ -73,13 +73,24 @@ rule filter_pairs:
     params:
         revision=2,
     shell:
-        "python scripts/filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
+        PYTHON + "filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
         "--prepared-audit {input.audit} --scores {input.scores} --against {input.against} --output {output.pairs} "
         "--audit {output.audit} > {log} 2>&1"
 
 
+# A check that fails leaves no file, and without one everything behind it would be trained again, though the task that leaked be
+# taken back: then the last clean one stands in, older than what has changed since, so that the next run checks again.
+for recipe in RECIPES:
+    before, checked = LEAKAGE_BEFORE.format(recipe=recipe), LEAKAGE.format(recipe=recipe)
+    if workflow.is_main_process and exists(before) and not exists(checked):
+        copy2(before, checked)
+
+
+# The gate of every step that trains, or uses a GPU or much time for a recipe (CONTRIBUTING.md, "The leak check"). Each takes its
+# output as `ancient`, so that a new task, which is checked before anything else, trains nothing again.
 rule check_leakage:
     input:
+        settings=LEAKAGE_SETTINGS,
         pairs=recipe_pairs,
         evaluation=evaluation_pairs,
     output:
@@ -96,7 +107,7 @@ rule check_leakage:
         mem_mb=by_attempt(16_000),
     params:
         revision=2,
-        splits=evaluation_splits,
+        before=LEAKAGE_BEFORE,
     shell:
-        "python scripts/check_leakage.py --pairs {input.pairs} --evaluation {input.evaluation} "
-        "--splits {params.splits} --output {output} > {log} 2>&1"
+        PYTHON + "check_leakage.py --settings {input.settings} --pairs {input.pairs} "
+        "--evaluation {input.evaluation} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"

@@ -12,7 +12,7 @@ rule release_model:
         radar=RADAR_IMAGE,
         results=released_results,
     output:
-        directory(RELEASE),
+        RELEASE_CARD,
     log:
         "logs/{recipe}/release_model.log",
     benchmark:
@@ -22,6 +22,6 @@ rule release_model:
     params:
         revision=4,
     shell:
-        "python scripts/release_model.py --settings {input.settings} --model {input.model} "
+        PYTHON + "release_model.py --settings {input.settings} --model {input.model} "
         "--scores {input.scores} --significance {input.significance} --audits {input.audits} "
-        "--leakage {input.leakage} --radar {input.radar} --results {input.results} --output {output} > {log} 2>&1"
+        "--leakage {input.leakage} --radar {input.radar} --results {input.results} --output $(dirname {output}) > {log} 2>&1"

@@ -23,7 +23,7 @@ rule draw_curves:
         revision=1,
         stages=trained_stages,
     shell:
-        "python scripts/draw_curves.py --stages {params.stages} --metrics {input} --output {output} > {log} 2>&1"
+        PYTHON + "draw_curves.py --stages {params.stages} --metrics {input} --output {output} > {log} 2>&1"
 
 
 rule draw_radar:
@@ -45,7 +45,7 @@ rule draw_radar:
     params:
         revision=2,
     shell:
-        "python scripts/draw_radar.py --scores {input} --output {output} > {log} 2>&1"
+        PYTHON + "draw_radar.py --scores {input} --output {output} > {log} 2>&1"
 
 
 rule render_tables:
@@ -78,7 +78,7 @@ rule render_tables:
     params:
         revision=2,
     shell:
-        "python scripts/render_tables.py --scores {input.scores} --significance {input.significance} "
+        PYTHON + "render_tables.py --scores {input.scores} --significance {input.significance} "
         "--audits {input.audits} --scores-page {output.scores} --significance-page {output.significance} "
         "--audits-page {output.audits} > {log} 2>&1"
 
@@ -105,6 +105,6 @@ rule render_overview:
         revision=2,
         pages=recipe_pages,
     shell:
-        "python scripts/render_overview.py --settings {input.settings} --scores {input.scores} "
+        PYTHON + "render_overview.py --settings {input.settings} --scores {input.scores} "
         "--significance {input.significance} --audits {input.audits} --pages {params.pages} "
         "--output {output} > {log} 2>&1"

@@ -1,7 +1,7 @@
 # In: the configuration. Out: each step's settings file, the only part of the configuration that it sees.
 from base64 import urlsafe_b64encode
 
-from scripts.ascent.files import write_atomically
+from ascent.files import write_atomically
 
 # Where Snakemake's record of a settings file is lost (rm -rf .snakemake), only its content shows that it is stale. It is written
 # here then, also by a dry run, and so is newer than what was made from the old one.

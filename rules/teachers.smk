@@ -5,6 +5,7 @@
 rule score_with_teacher:
     input:
         settings=TEACHING,
+        checked=ancient(LEAKAGE),
         teacher=stage_teacher,
         pairs=training_pairs,
         negatives=mined_negatives,
@@ -24,13 +25,14 @@ rule score_with_teacher:
     params:
         revision=3,
     shell:
-        "python scripts/score_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
+        PYTHON + "score_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
 
 
 rule embed_with_teacher:
     input:
         settings=TEACHING,
+        checked=ancient(LEAKAGE),
         teacher=stage_teacher,
         pairs=training_pairs,
         negatives=mined_negatives,
@@ -50,5 +52,5 @@ rule embed_with_teacher:
     params:
         revision=3,
     shell:
-        "python scripts/embed_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
+        PYTHON + "embed_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
         "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"

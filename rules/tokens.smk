@@ -5,6 +5,7 @@
 rule tokenise_pairs:
     input:
         settings=TOKENISING,
+        checked=ancient(LEAKAGE),
         # All stages have its tokenizer, and a parent would first have to be trained.
         model=BASE_MODEL,
         pairs=training_pairs,
@@ -26,6 +27,6 @@ rule tokenise_pairs:
     params:
         revision=2,
     shell:
-        "python scripts/tokenise_pairs.py --settings {input.settings} --model {input.model} "
+        PYTHON + "tokenise_pairs.py --settings {input.settings} --model {input.model} "
         "--pairs {input.pairs} --negatives {input.negatives} --scores {input.scores} "
         "--embeddings {input.embeddings} --output {output} > {log} 2>&1"

@@ -20,7 +20,7 @@ rule import_base:
     params:
         revision=1,
     shell:
-        "python scripts/import_base.py --settings {input.settings} --resource {input.resource} "
+        PYTHON + "import_base.py --settings {input.settings} --resource {input.resource} "
         "--output {output} > {log} 2>&1"
 
 
@@ -29,6 +29,7 @@ rule train_contrastive:
         settings=STAGE_SETTINGS,
         # Changes nothing that comes out.
         running=ancient(RUNNING),
+        checked=ancient(LEAKAGE),
         parent=parent_models,
         tokens=stage_tokens,
     output:
@@ -55,7 +56,8 @@ rule train_contrastive:
     # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
         "trap '' TERM INT USR1; "
-        "python scripts/train_stage.py --settings {input.settings} --running {input.running} "
+        + PYTHON
+        + "train_stage.py --settings {input.settings} --running {input.running} "
         "--parent {input.parent} --tokens {input.tokens} --output {output.model} "
         "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
         "--nodes {resources.nodes} > {log} 2>&1"
@@ -93,7 +95,7 @@ rule audit_replacements:
     params:
         revision=2,
     shell:
-        "python scripts/audit_replacements.py --metrics {input} --stage {wildcards.stage} "
+        PYTHON + "audit_replacements.py --metrics {input} --stage {wildcards.stage} "
         "--output {output} > {log} 2>&1"
 
 
@@ -116,5 +118,5 @@ rule merge_stages:
     params:
         revision=1,
     shell:
-        "python scripts/merge_stages.py --settings {input.settings} --parents {input.parents} "
+        PYTHON + "merge_stages.py --settings {input.settings} --parents {input.parents} "
         "--output {output} > {log} 2>&1"

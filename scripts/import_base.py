@@ -1,12 +1,11 @@
 """Make a model folder, with its prompt contract, of a model as it was retrieved."""
 
 import argparse
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ascent.errors import reports_errors
-from ascent.files import folder_atomically
+from ascent.files import copy_folder, folder_atomically
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import weights_digest
 from ascent.model.saving import save_new
@@ -31,7 +30,7 @@ def main() -> None:
         if adoption.soft_tokens:
             add_soft_tokens(backbone, tokenizer, adoption.soft_tokens)
             resource = Path(extended)
-            shutil.copytree(arguments.resource, resource, dirs_exist_ok=True)  # for its heads
+            copy_folder(arguments.resource, resource)  # for its heads
             for weights in resource.glob("*.safetensors*"):
                 weights.unlink()
             backbone.save_pretrained(resource)

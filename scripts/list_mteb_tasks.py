@@ -12,9 +12,10 @@ from ascent.recipes.recipes import MTEB
 
 
 def mteb_tasks() -> dict[str, Any]:
-    """Return mteb's version, the sorted names of all its registered tasks, and each benchmark's tasks by name.
+    """Return mteb's version, all its registered tasks by name, and each benchmark's tasks by name.
 
-    If a benchmark uses only some of a task's subsets or splits, the task's entry names them.
+    A task's entry says what keeps it from being run: `is_public` if its data are not, `modalities` if they are not text alone. If
+    a benchmark uses only some of a task's subsets or splits, the task's entry there names them.
     """
     warnings.simplefilter("ignore", UserWarning)  # one per beta task
     logging.disable(logging.WARNING)
@@ -25,9 +26,16 @@ def mteb_tasks() -> dict[str, Any]:
     benchmarks = mteb.get_benchmarks()
     return {
         "mteb": mteb.__version__,
-        "tasks": sorted(task.metadata.name for task in tasks),
+        "tasks": {task.metadata.name: _kind(task) for task in tasks},
         "benchmarks": {benchmark.name: {task.metadata.name: _part(task) for task in benchmark.tasks} for benchmark in benchmarks},
     }
+
+
+def _kind(task) -> dict[str, Any]:
+    parts = [part.metadata for part in (task.metadata.tasks if task.is_aggregate else [task])]
+    modalities = sorted({modality for part in parts for modality in part.modalities})
+    kind = {} if all(part.is_public for part in parts) else {"is_public": False}
+    return kind if modalities == ["text"] else kind | {"modalities": modalities}
 
 
 def _part(task) -> dict[str, list[str]]:

@@ -35,6 +35,21 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
     assert names(path.parent) == ["a.txt"]
 
 
+def test_modes_follow_the_umask_whatever_wrote_the_file(tmp_path):
+    umask = os.umask(0o027)
+    try:
+        for write in (write_atomically, folder_atomically):
+            with write(tmp_path / write.__name__) as temporary:
+                file = temporary if write is write_atomically else temporary / "a"
+                file.write_text("x")
+                file.chmod(0o600)  # as safetensors does
+        write_json(tmp_path / "b.json", 1)
+    finally:
+        os.umask(umask)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*") if path.is_file()}
+    assert modes == dict.fromkeys(["write_atomically", "a", "b.json"], "0o640")
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

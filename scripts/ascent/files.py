@@ -16,11 +16,15 @@ import yaml
 
 from .errors import AscentError
 
+# The file in each folder that a rule makes, whose time Snakemake takes for the folder's.
+SNAKEMAKE_MARK = ".snakemake_timestamp"
+
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; sync and rename it to `path` on success, remove it on failure.
 
+    The file's mode follows the umask, whatever wrote it: safetensors' own files are the user's alone.
     Raises AscentError if the path cannot be written, for example because the disk is full.
     """
     path = Path(path)
@@ -29,7 +33,10 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     with _errors_of_writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()
+            mode = temporary.stat().st_mode
             yield temporary
+            temporary.chmod(mode)
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
@@ -43,16 +50,18 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 def folder_atomically(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; replace `path` by it on success, remove it on failure.
 
-    Raises the errors of write_atomically.
+    Its files' modes follow the umask. Raises the errors of write_atomically.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with _errors_of_writing(path):
         try:
             temporary.mkdir(parents=True)
+            mode = temporary.stat().st_mode & 0o666
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
+                    file.chmod(mode)
                     with file.open("rb") as handle:
                         os.fsync(handle.fileno())
             if path.exists():
@@ -61,6 +70,11 @@ def folder_atomically(path: str | Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def copy_folder(source: str | Path, folder: str | Path, *but: str) -> None:
+    """Copy a folder's files into a folder, but for those that match the patterns `but` and Snakemake's own mark of a folder."""
+    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SNAKEMAKE_MARK, *but))
 
 
 @contextmanager

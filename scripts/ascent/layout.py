@@ -31,7 +31,10 @@ FILTERING = "results/pairs/{key}/filtering.yaml"
 PAIRS = "results/pairs/{key}/pairs.parquet"
 PAIRS_AUDIT = "results/pairs/{key}/audit.json"
 
+LEAKAGE_SETTINGS = "results/{recipe}/leakage.yaml"
 LEAKAGE = "results/{recipe}/leakage.json"
+# The last clean one, for when a check fails.
+LEAKAGE_BEFORE = "results/{recipe}/leakage.before.json"
 RUNNING = "results/{recipe}/running.yaml"
 SHARD_QUERIES = "results/{recipe}/{stage}/shards/{dataset}/queries-{shard}-of-{shards}"
 SHARD_DOCUMENTS = "results/{recipe}/{stage}/shards/{dataset}/documents-{shard}-of-{shards}"
@@ -66,6 +69,8 @@ SIGNIFICANCE_PAGE = "results/{recipe}/report/significance.html"
 AUDITS_PAGE = "results/{recipe}/report/audits.html"
 RELEASE_SETTINGS = "results/{recipe}/release.yaml"
 RELEASE = "results/{recipe}/release"
+# The output that Snakemake knows of it: in a folder that is an output it leaves a file of its own.
+RELEASE_CARD = "results/{recipe}/release/README.md"
 
 # Folders beside the recipes' own: no recipe may be called so.
 SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "pairs")

@@ -145,12 +145,14 @@ def test_contamination_is_found_whatever_the_case_and_punctuation():
     pairs, audit = prepared(
         *(Pair(row, "p") for row in rows),
         Pair("q", "what is TERM LIFE?"),
+        Pair("q", "p", negatives=("n", "what is whole-life")),
         against=against,
         filters=[{"contamination": {"against": ["tested"]}}],
     )
     assert pairs["query"].to_list() == ["What is a claim?", "What is a car?"]
     assert dropped(audit) == {
         "contamination": {
+            "a negative is a validation query": 1,
             "the positive is a test query": 1,
             "the query is a test query": 2,
             "the query is a validation query": 1,

@@ -79,10 +79,11 @@ def test_queries_are_tested_and_both_sides_of_sts():
 
 
 def test_what_was_compared_is_counted():
-    training = frame("web", Pair("How much is a car?", "Cover for a time."), Pair("How much is a car?", "A lot."))
+    rows = [("Cover for a time.", ("A lot.", "Nothing.")), ("A lot.", ())]
+    training = frame("web", *(Pair("How much is a car?", positive, negatives) for positive, negatives in rows))
     assert check_leakage([training], [TESTED]) == {
         "splits": ["test"],
-        "training": {"web": {"pairs": 2, "texts": 3}},
+        "training": {"web": {"pairs": 2, "texts": 4}},
         "evaluation": {"insurance": {"texts": 3}},
         "leaked": 0,
     }
@@ -95,11 +96,12 @@ def test_what_was_compared_is_counted():
         Pair("what is term life", "x"),
         Pair("x", "What is term life!"),
         Pair("x", "a storm hit"),
+        Pair("x", "x", negatives=("x", "what is term life")),
     ],
 )
 def test_a_leaked_text_is_named(pair):
     training = frame("web", Pair("How much is a car?", "A lot."), pair)
-    leaked = pair.query if pair.query != "x" else pair.positive
+    (leaked,) = {pair.query, pair.positive, *pair.negatives} - {"x"}
     with pytest.raises(AscentError) as error:
         check_leakage([training], [TESTED])
     assert str(error.value).startswith(f"data set web: 1 of its texts are test texts, first '{leaked}' ('")
@@ -117,15 +119,9 @@ def test_the_command_writes_counts_or_fails(tmp_path):
     write_pairs(tmp_path / "tested.parquet", TESTED)
     write_pairs(tmp_path / "clean.parquet", frame("web", Pair("a", "b")))
     write_pairs(tmp_path / "leaked.parquet", frame("dump", Pair("WHAT IS TERM LIFE", "b")))
-    command = [
-        sys.executable,
-        SCRIPT,
-        "--evaluation",
-        "tested.parquet",
-        "--output",
-        "leakage.json",
-        "--pairs",
-    ]
+    (tmp_path / "leakage.yaml").write_text("{splits: [test], training: [web], evaluation: [insurance]}")
+    options = {"--settings": "leakage.yaml", "--evaluation": "tested.parquet", "--output": "leakage.json"}
+    command = [sys.executable, SCRIPT, *(word for option in options.items() for word in option), "--pairs"]
 
     run = subprocess.run([*command, "clean.parquet", "leaked.parquet"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1 and run.stderr.startswith("error: data set dump: 1 of its texts")

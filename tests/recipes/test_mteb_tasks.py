@@ -4,9 +4,13 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
+from ascent.errors import AscentError
 from ascent.files import read_json
+from ascent.recipes.loading import load_recipes
 from ascent.recipes.recipes import MTEB
+from support.recipes import changed, filters
 from support.small_recipe import ROOT
 
 SIZES = {
@@ -47,6 +51,58 @@ def test_benchmarks_have_their_known_sizes(listed, benchmark, size):
 
 
 def test_every_task_of_a_benchmark_is_a_registered_task(listed):
-    tasks = set(listed["tasks"])
-    assert len(tasks) == len(listed["tasks"])
-    assert {name for names in listed["benchmarks"].values() for name in names} <= tasks
+    assert {name for names in listed["benchmarks"].values() for name in names} <= set(listed["tasks"])
+
+
+def test_private_tasks_and_other_modalities_are_told(listed):
+    private = {name for name, kind in listed["tasks"].items() if not kind.get("is_public", True)}
+    assert sum(name in private for name in listed["benchmarks"]["RTEB(beta)"]) == 13
+    assert sum(any(name in private for name in tasks) for tasks in listed["benchmarks"].values()) == 12
+    assert listed["tasks"]["Flickr30kI2TRetrieval"]["modalities"] == ["image", "text"]
+    assert listed["tasks"]["SciFact"] == {}
+
+
+def test_a_benchmark_s_private_and_other_tasks_are_left_out_by_name(write, listed):
+    recipes = load_recipes(write(small=changed(evaluate__benchmarks=["RTEB(beta)"])))
+    tasks, whole = recipes.registered_tasks("small"), listed["benchmarks"]["RTEB(beta)"]
+    assert (len(tasks), len(whole)) == (17, 30)
+    (line,) = recipes.left_out("small")
+    assert line.startswith("Left out of RTEB(beta): ") and line.endswith(" (private).")
+    assert set(line.split(": ", 1)[1].removesuffix(" (private).").split(", ")) == set(whole) - set(tasks)
+    assert load_recipes(write(small=changed(evaluate__benchmarks=["BEIR"]))).left_out("small") == []
+
+
+def test_a_filter_compares_with_the_tasks_that_have_texts(write):
+    against = filters(contamination={"against": ["RTEB(beta)"]})
+    recipes = load_recipes(write(small=changed(data__questions__filters=against)))
+    assert len(recipes.tested_tasks) == 17
+    assert len(recipes.left_out("small")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"evaluate__mteb_tasks": ["{private}"]},
+            "'evaluate.mteb_tasks' names the task '{private}', which is private, so its data cannot be loaded; remove it.",
+        ),
+        (
+            {"evaluate__mteb_tasks": ["Flickr30kI2TRetrieval"]},
+            "'evaluate.mteb_tasks' names the task 'Flickr30kI2TRetrieval', which is a task of image and text, and a text model",
+        ),
+        (
+            {"evaluate__benchmarks": ["MIEB(lite)"]},
+            "'evaluate.benchmarks' names the benchmark 'MIEB(lite)', which has no public text task; remove it.",
+        ),
+        (
+            {"data__questions__filters": filters(contamination={"against": ["{private}"]})},
+            "'data.questions.filters' names the task '{private}', which is private",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_refused_by_name(write, listed, changes, message):
+    private = next(name for name, kind in listed["tasks"].items() if not kind.get("is_public", True))
+    changes = yaml.safe_load(yaml.safe_dump(changes).replace("{private}", private))
+    with pytest.raises(AscentError) as error:
+        load_recipes(write(small=changed(**changes)))
+    assert message.replace("{private}", private) in str(error.value)

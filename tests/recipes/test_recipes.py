@@ -65,11 +65,11 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
 
 def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
     root = Path(__file__).parents[2]
-    assert tuple(re.findall(r'^configfile: "(.*)"$', (root / "Snakefile").read_text(), re.MULTILINE)) == CONFIG_FILES
-    (tmp_path / "mine.yaml").write_text("corpora: {lee: {licence: mine}}\nrecipes: []\n")
+    assert tuple(re.findall(r'^configfile: found\("(.*)"\)$', (root / "Snakefile").read_text(), re.MULTILINE)) == CONFIG_FILES
+    (tmp_path / "mine.yaml").write_text("corpora: {lee: {licence: mit}}\nrecipes: []\n")
     config = read_config(tmp_path / "mine.yaml")
     assert config["recipes"] == []
-    assert config["corpora"]["lee"] == read_config()["corpora"]["lee"] | {"licence": "mine"}
+    assert config["corpora"]["lee"] == read_config()["corpora"]["lee"] | {"licence": "mit"}
 
 
 def test_a_benchmark_stands_for_its_tasks(write):

@@ -7,7 +7,7 @@ import yaml
 from ascent.recipes.loading import load_recipes
 from ascent.recipes.step_settings import settings_files
 from ascent.settings.corpora import Reading
-from ascent.settings.evaluation import TaskSettings
+from ascent.settings.evaluation import LeakCheck, TaskSettings
 from ascent.settings.model import Adoption
 from ascent.settings.negatives import Mining
 from ascent.settings.pairs import Filtering, Preparation, Scoring
@@ -29,6 +29,7 @@ def test_each_step_has_its_settings_file(write, tmp_path):
         "results/small/finetune/mining.yaml": Mining,
         **{f"results/small/{name}/stage.yaml": StageSettings for name in ("contrastive", "finetune", "merge")},
         **{f"results/small/tasks/{name}.yaml": TaskSettings for name in SMALL["evaluate"]["tasks"]},
+        "results/small/leakage.yaml": LeakCheck,
         "results/small/release.yaml": ReleaseSettings,
     }
     resources = {f"resources/corpora/{name}.yaml" for name in ("library", "modules", "similar")} | {"resources/models/tiny.yaml"}
@@ -59,14 +60,15 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
         release,
     }
     lower = changed(data__questions__filters=filters(score={"min": 0.1}))
-    assert {file.split("/")[1] for file in edited(write, lower) - {release}} == {"pairs"}
+    assert {file.split("/")[1] for file in edited(write, lower) - {release, "results/small/leakage.yaml"}} == {"pairs"}
     assert edited(write, changed(base__max_tokens=16)) == {
         release,
         *(f"results/small/{stage}/stage.yaml" for stage in ("base", "contrastive", "finetune", "merge")),
         *(f"results/small/{stage}/tokens/questions.yaml" for stage in ("contrastive", "finetune")),
     }
     tasks = {name: task for name, task in SMALL["evaluate"]["tasks"].items() if name != "Similar"}
-    assert edited(write, changed(evaluate__tasks=tasks)) == {"results/small/tasks/Similar.yaml", release}
+    checked = "results/small/leakage.yaml"
+    assert edited(write, changed(evaluate__tasks=tasks)) == {"results/small/tasks/Similar.yaml", checked, release}
     # A key that is given its default is no change; nor is the order of the keys.
     same = changed(stages__finetune__objective={"infonce": {"temperature": 0.05}})
     same["stages"]["finetune"] = dict(reversed(same["stages"]["finetune"].items()))

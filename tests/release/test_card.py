@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import shutil
 
@@ -60,7 +61,8 @@ SETTINGS = {
         "letters": {
             "source": {"type": "files", "paths": ["x"]},
             "reader": {"pairs": {}},
-            "licence": "CC | BY",
+            "licence": "cc-by-4.0",
+            "licence_note": "a | b",
             "language": "eng-Latn",
         },
     },
@@ -177,7 +179,7 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
     assert "- No interval: Groups (V-measure is no mean over texts)." in text
     assert "all 1 comparisons" not in text and "The recipe makes one comparison only." in text
-    assert "| pairs | letters | eng-Latn | CC \\| BY | 2,013 |" in text
+    assert "| pairs | letters | eng-Latn | cc-by-4.0 (a \\| b) | 2,013 |" in text
     assert "pairs: 2,013 of 2,100 rows kept; 87 dropped (query too long)" in text
     assert "During stage contrastive, 1,234 negatives that had become easy were replaced, first after step 200" in text
     assert "stage other" not in text
@@ -193,8 +195,6 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "null" not in text and "learning_rate" not in text  # a default
     assert "split is" not in text  # a row of another split was not dropped
     assert re.search(r"Made on \d{4}-\d\d-\d\d by Ascent \d+\.\d+\.\d+.*, with torch \d", text)
-    for file in ("scores.tsv", "significance.tsv", "audit.json", "leakage.json"):
-        assert str(files / file) in text
     assert "letters (400 texts)" in text
     assert "![" in text
 
@@ -217,10 +217,45 @@ def test_card_says_what_could_not_be_tested(files, model):
     assert f"- Not tested: Search ({reason})." in text
 
 
+def test_every_source_of_the_card_is_in_the_release(files, model):
+    audit = json.loads((files / "audit.json").read_text())
+    audit["filters"][0]["examples"] = {"query too long": [{"query": "a secret", "positive": "of the corpus"}]}
+    (files / "audit.json").write_text(json.dumps(audit))
+    folder = release(files, model)
+    text = (folder / "README.md").read_text()
+    links = dict(re.findall(r"\[([^\]]+)\]\((provenance/[^)]+)\)", text))
+    assert links == {
+        "scores.tsv": "provenance/scores.tsv",
+        "significance.tsv": "provenance/significance.tsv",
+        "audit.json": "provenance/audit.json",
+        "replacements.json": "provenance/contrastive/replacements.json",
+        "leakage.json": "provenance/leakage.json",
+    }
+    assert len(re.findall("Sources?: ", text)) == len(re.findall(r"Sources?: \[", text)) == 4
+    assert (folder / "provenance/scores.tsv").read_bytes() == (files / "scores.tsv").read_bytes()
+    shipped = json.loads((folder / "provenance/audit.json").read_text())
+    assert (shipped["kept"], shipped["filters"][0]["kept"]) == (2013, 2013)
+    assert not any("secret" in file.read_text() for file in (folder / "provenance").rglob("*") if file.is_file())
+
+
+def test_the_release_is_for_all_and_holds_no_mark_of_snakemake(files, tiny_model, tmp_path):
+    source = tmp_path / "model"
+    shutil.copytree(tiny_model, source)
+    (source / ".snakemake_timestamp").touch()
+    (source / "model.safetensors").chmod(0o600)
+    umask = os.umask(0o027)
+    try:
+        folder = release(files, source)
+    finally:
+        os.umask(umask)
+    assert {oct(file.stat().st_mode & 0o777) for file in folder.rglob("*") if file.is_file()} == {"0o640"}
+    assert list(folder.rglob(".*")) == []
+
+
 def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch):
     assert "Licence |\n|---|---|---|---|\n| contrastive" not in (release(files, model) / "README.md").read_text()
     settings = copy.deepcopy(SETTINGS)
-    settings["models"]["judge"] = settings["models"]["tiny"] | {"licence": "CC | NC", "upstream": "team/judge"}
+    settings["models"]["judge"] = settings["models"]["tiny"] | {"licence": "cc-by-nc-4.0", "upstream": "team/judge"}
     for stage in ("contrastive", "other"):
         settings["recipe"]["stages"][stage] |= {
             "objective": "margin_mse",
@@ -228,7 +263,7 @@ def test_card_tells_the_teachers_of_the_released_stage(files, model, monkeypatch
         }
     monkeypatch.setitem(globals(), "SETTINGS", settings)
     text = (release(files, model) / "README.md").read_text()
-    assert "| contrastive | team/judge | cross-encoder | CC \\| NC |" in text
+    assert "| contrastive | team/judge | cross-encoder | cc-by-nc-4.0 |" in text
     assert "| other | team/judge" not in text
     assert "The licences of the training data and the teachers above" in text
     settings["recipe"]["stages"]["contrastive"]["teacher"] = {"type": "stored"}
@@ -275,6 +310,29 @@ def test_outputs_beside_the_embedding_are_told(files, tiny_resource, tmp_path, m
     assert "| Dimension | 32 |" in text
     assert "with a weight (`lexical_weights`) and a vector (`multi_vectors`, to be scaled to length 1) per token of" in text
     assert "Search ranks by 1.0 x dense + 0.5 x multi-vector score, not by the embedding alone." in text
+
+
+@pytest.mark.parametrize(
+    ("licence", "front", "mtebs"),
+    [
+        ("apache-2.0", {"license": "apache-2.0"}, "apache-2.0"),
+        ("bsd-2-clause", {"license": "bsd-2-clause"}, "https://spdx.org/licenses/BSD-2-Clause.html"),
+        ("research-only", {"license": "other", "license_name": "research-only"}, None),
+    ],
+)
+def test_the_licence_is_read_back_by_mteb_and_the_hub(files, model, monkeypatch, licence, front, mtebs):
+    from mteb.models.model_meta import ModelMeta
+
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["release"] |= {"licence": licence, "licence_reason": "the letters' owner agreed"}
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    folder = release(files, model)
+    card = ModelCard.load(folder / "README.md")
+    assert {key: value for key, value in card.data.to_dict().items() if key.startswith("license")} == front
+    assert "| Why this licence | the letters' owner agreed |" in card.text
+    (meta,) = (folder / "results" / "team__toy").glob("*/model_meta.json")
+    read = ModelMeta.model_validate_json_resolved(meta.read_text())
+    assert (read.license, read.name) == (mtebs, "team/toy")
 
 
 def test_results_lie_as_in_mtebs_repository(files, model):

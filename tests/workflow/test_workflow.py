@@ -82,6 +82,10 @@ def test_everything_is_there(finished):
         assert left == {"finished", "owner.lock"}
     hidden = [path for path in (finished / "results").rglob(".*") if path.name != ".snakemake_timestamp"]
     assert hidden == []  # no temporary file is left
+    assert list((finished / "results/small/release").rglob(".*")) == []
+    card = (finished / "results/small/release/README.md").read_text()
+    sources = re.findall(r"\]\((provenance/[^)]+)\)", card)
+    assert len(sources) > 4 and all((finished / "results/small/release" / source).is_file() for source in sources)
 
 
 def test_the_release_is_loaded_by_sentence_transformers_alone(finished, corpus_rows):
@@ -117,6 +121,21 @@ def test_mined_negatives_are_no_answers(finished):
     assert table["negative_ids"].list.len().sum() > 100
     for query, negatives in table.select("query_id", "negative_ids").iter_rows():
         assert not answers[query] & set(negatives)
+
+
+def test_the_rule_graph_shows_what_the_leak_check_is_before(finished):
+    graph = finished.build("results/small/release/README.md", "--rulegraph").stdout
+    rules = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.MULTILINE))
+    edges = re.findall(r"^\s*(\d+) -> (\d+)", graph, re.MULTILINE)
+    assert {rules[end] for start, end in edges if rules[start] == "check_leakage"} == {
+        "tokenise_pairs",
+        "train_contrastive",
+        "encode_shard",
+        "train_finetune",
+        "evaluate_task",
+        "compare_stages",
+        "release_model",
+    }
 
 
 # ---------------------------------------------------------------- what re-runs
@@ -218,13 +237,25 @@ def test_how_a_data_set_is_used_re_runs_no_tokenising(finished):
 def test_a_task_that_is_removed_reruns_no_other(finished):
     with edited(recipe_of(finished), lambda text: re.sub(r"    Similar: .*\n", "", text)):
         # Its corpus is no longer tested with, so training texts need not be compared with it.
-        assert finished.jobs() == {"check_leakage small", *write("release"), *TOLD}
+        assert finished.jobs() == {"check_leakage small", *write("leakage", "release"), *TOLD}
 
 
 def test_a_task_that_is_added_runs_alone(finished):
     line = "    Similar: {type: sts, corpus: similar}\n"
     with edited(recipe_of(finished), lambda text: text.replace(line, line + line.replace("Similar", "Alike"))):
         assert finished.jobs() == {*write("tasks/Alike", "release"), *evaluations(STAGES, ["Alike"]), *TOLD}
+
+
+def test_a_task_of_another_split_is_checked_before_it_runs_and_nothing_is_trained(finished):
+    held = "    Held: {type: sts, corpus: similar, split: validation}\n"
+    with edited(recipe_of(finished), lambda text: text.replace("  tasks:\n", f"  tasks:\n{held}")):
+        jobs = finished.jobs()
+    assert jobs == {
+        "check_leakage small",
+        *write("tasks/Held", "leakage", "release"),
+        *evaluations(STAGES, ["Held"]),
+        *TOLD,
+    }
 
 
 def test_texts_of_a_task_of_mteb_are_compared_with_training_s(finished):
@@ -293,3 +324,23 @@ def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
     log = (killed / "logs/small/finetune/train_finetune.log").read_text()
     assert "already trained with these settings and data; restored" in log
     assert model.read_bytes() == before
+
+
+def test_nothing_costly_runs_on_a_leak_and_a_task_that_is_taken_back_trains_nothing(killed):
+    """A task tests with the questions that are trained on; a stage would also have to be trained again."""
+    before = killed.jobs()
+    assert before == set()
+    leaking, recipe = "    Leaking: {type: retrieval, corpus: library, split: train}\n", recipe_of(killed)
+
+    def slower(text: str) -> str:
+        head, tail = text.split("  finetune:\n", 1)
+        return f"{head}  finetune:\n{tail.replace('learning_rate: 1.0e-3', 'learning_rate: 3.0e-3', 1)}"
+
+    with edited(recipe, lambda text: slower(text).replace("  tasks:\n", f"  tasks:\n{leaking}")):
+        done = killed.build()
+        assert done.returncode != 0
+        assert "data set questions: " in done.stdout and "of its texts are test texts" in done.stdout
+        assert set(re.findall(r"^start (\w+)", done.stdout, re.MULTILINE)) - {"write_settings"} == {"check_leakage"}
+        # The check is not forgotten, whatever is asked for.
+        assert "check_leakage small" in killed.jobs("results/small/finetune/model")
+    assert {job.split()[0] for job in killed.jobs()} == {"write_settings", "check_leakage", *(job.split()[0] for job in TOLD)}

@@ -1,6 +1,5 @@
 """Model folders written in the layout of sentence-transformers."""
 
-import shutil
 from collections import OrderedDict
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from transformers import AutoTokenizer
 
 from ..errors import AscentError
+from ..files import copy_folder
 from ..settings.model import Contract
 from .backbone import position_table, set_attention
 from .contract import tokenizer_digest, write_contract
@@ -52,7 +52,7 @@ def save_like(parent: Path, state: dict[str, torch.Tensor], contract: Contract, 
 
     `state` holds all tensors by name (see heads), float32.
     """
-    shutil.copytree(parent, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors*", "ascent.json"))
+    copy_folder(parent, folder, "*.safetensors*", "ascent.json")
     write_state(folder, state, contract)
     write_exchange(folder, contract)
     write_contract(folder, contract, AutoTokenizer.from_pretrained(folder), history)

@@ -47,8 +47,17 @@ def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:
     return {leakage_key(text): text for text in dict.fromkeys(texts)}
 
 
+def training_texts(pairs: pl.DataFrame) -> list[str]:
+    """Return the distinct texts of pairs that a stage may train on: queries, positives and negatives.
+
+    Documents of pre-training and mined negatives are among them.
+    """
+    columns = [pairs["query"], pairs["positive"], pairs["negatives"].explode().drop_nulls()]
+    return pl.concat([column.rename("text") for column in columns]).unique(maintain_order=True).to_list()
+
+
 def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], splits: Sequence[str] = ("test",)) -> dict:
-    """Compare the training pairs with the texts that the evaluation pairs' splits test with.
+    """Compare the training pairs' texts, negatives included, with the texts that the evaluation pairs' splits test with.
 
     Return the counts of what was compared. Raises AscentError, which names the first leaked text.
     """
@@ -63,7 +72,7 @@ def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], 
         counts["evaluation"][corpus] = {"texts": texts}
     for pairs in training:
         name = pairs["dataset"][0]
-        texts = dict.fromkeys([*pairs["query"], *pairs["positive"]])
+        texts = training_texts(pairs)
         leaked = [text for text in texts if leakage_key(text) in tested]
         if leaked:
             corpus, split, text = tested[leakage_key(leaked[0])]

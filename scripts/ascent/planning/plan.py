@@ -120,6 +120,7 @@ class _Planner:
         remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
         if remote:
             self.notes.append(f"Not counted: {remote} mteb tasks, because their data come from a hub.")
+        self.notes += self.recipes.left_out(self.name)
 
     # ------------------------------------------------------------ files
 

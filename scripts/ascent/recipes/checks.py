@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ..errors import AscentError, did_you_mean
 from ..settings.filters import compared_with
+from ..settings.licences import wider_than
 from ..settings.recipe import Config, Recipe
-from .recipes import mteb_tasks
+from .recipes import benchmark_tasks, mteb_tasks, not_runnable
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Checks:
             self._known(dataset.corpus, self.config.corpora, "the corpus", f"data.{name}.corpus")
             for other in compared_with(dataset.filters):
                 self._known(other, comparable, "the corpus or task", f"data.{name}.filters")
+                if other not in self.config.corpora:
+                    self._runnable(other, f"data.{name}.filters")
             if dataset.teacher:
                 self._known(dataset.teacher.model, self.config.models, "the model", f"data.{name}.filters")
 
@@ -74,14 +77,38 @@ class Checks:
                 self._known(score, scores, "the score", f"evaluate.tasks.{name}.rank_by")
         for name in evaluate.mteb_tasks:
             self._known(name, mteb["tasks"], "the task", "evaluate.mteb_tasks")
+            self._runnable(name, "evaluate.mteb_tasks")
         for name in evaluate.benchmarks:
             self._known(name, mteb["benchmarks"], "the benchmark", "evaluate.benchmarks")
+            self._runnable(name, "evaluate.benchmarks")
         if not (evaluate.tasks or evaluate.mteb_tasks or evaluate.benchmarks):
             raise AscentError(f"{self.path}: 'evaluate' names no task; add tasks, mteb_tasks or benchmarks.")
 
     def release(self) -> None:
-        """Check that the released stage is evaluated."""
-        self._known(self.recipe.release.stage, self.recipe.evaluate.stages, "the evaluated stage", "release.stage")
+        """Check that the released stage is evaluated, and that its licence allows no more than those of what it is made of."""
+        release = self.recipe.release
+        self._known(release.stage, self.recipe.evaluate.stages, "the evaluated stage", "release.stage")
+        corpora, models = self.recipe.made_of
+        sources = [(name, self.config.corpora[name]) for name in corpora] + [(name, self.config.models[name]) for name in models]
+        wider = [
+            f"{name} ({source.licence}) {' and '.join(reasons)}"
+            for name, source in sources
+            if (reasons := wider_than(release.licence, source.licence))
+        ]
+        if wider and not release.licence_reason:
+            raise AscentError(
+                f"{self.path}: 'release.licence' is {release.licence}, but {', '.join(dict.fromkeys(wider))}; choose a licence "
+                "that allows no more, or say in release.licence_reason why it may."
+            )
+
+    def _runnable(self, name: str, key: str) -> None:
+        """Reject a task of mteb that cannot be run here, and a benchmark of such tasks only."""
+        if name in mteb_tasks()["benchmarks"]:
+            if not benchmark_tasks(name):
+                raise AscentError(f"{self.path}: '{key}' names the benchmark '{name}', which has no public text task; remove it.")
+        elif reason := not_runnable(name):
+            why = "so its data cannot be loaded" if reason == "private" else "and a text model is evaluated on text alone"
+            raise AscentError(f"{self.path}: '{key}' names the task '{name}', which is {reason}, {why}; remove it.")
 
     @property
     def _models(self) -> list[str]:

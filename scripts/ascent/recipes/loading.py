@@ -12,7 +12,7 @@ from ..settings.adapters import SOFT_TOKEN
 from ..settings.recipe import Config, Recipe
 from ..settings.validation import check
 from .checks import Checks
-from .recipes import Recipes
+from .recipes import Recipes, of_workflow
 from .trial import SUFFIX, shrink
 
 # Later files are laid over earlier ones, as by the Snakefile.
@@ -25,7 +25,7 @@ def config_files(*more: str | Path) -> list[Path]:
     As by Snakemake, files that are not in the working folder are those of the workflow.
     """
     return [
-        *(Path(name) if Path(name).exists() else Path(__file__).parents[3] / name for name in CONFIG_FILES),
+        *map(of_workflow, CONFIG_FILES),
         *map(Path, more),
     ]
 
@@ -62,9 +62,9 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
             raise AscentError(
                 f"{where(['recipes'])}: a recipe cannot be called '{name}', the name of another folder of results; rename it."
             )
-        path = Path(checked.recipe_folder) / f"{name}.yaml"
+        path = of_workflow(checked.recipe_folder) / f"{name}.yaml"
         if not path.exists():
-            known = sorted(file.stem for file in Path(checked.recipe_folder).glob("*.yaml"))
+            known = sorted(file.stem for file in path.parent.glob("*.yaml"))
             raise AscentError(f"{where(['recipes'])}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
         recipe = check(Recipe, read_yaml(path), path)
         Checks(checked, recipe, path).run()

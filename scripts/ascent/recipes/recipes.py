@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import layout
 from ..errors import AscentError
 from ..files import read_json
-from ..settings.evaluation import TaskSettings
+from ..settings.evaluation import LeakCheck, TaskSettings
 from ..settings.filters import compared_with
 from ..settings.model import Contract
 from ..settings.pairs import Dataset
@@ -29,6 +29,25 @@ MTEB = Path(__file__).with_name("mteb_tasks.json")
 def mteb_tasks() -> dict:
     """Return the tasks and benchmarks that mteb knows, from a file: importing mteb takes seconds."""
     return read_json(MTEB)
+
+
+def not_runnable(task: str) -> str | None:
+    """Return why a task that mteb knows cannot be run, in words after 'is': private, or about other things than text."""
+    kind = mteb_tasks()["tasks"][task]
+    if not kind.get("is_public", True):
+        return "private"
+    return f"a task of {' and '.join(kind['modalities'])}" if "modalities" in kind else None
+
+
+def benchmark_tasks(benchmark: str) -> dict[str, dict]:
+    """Return the tasks of a benchmark that can be run, each with the subsets and splits that it uses if not all."""
+    return {name: part for name, part in mteb_tasks()["benchmarks"][benchmark].items() if not not_runnable(name)}
+
+
+def of_workflow(path: str) -> Path:
+    """Return a path of the working folder, or if it is not there, as for Snakemake's own files, the workflow's."""
+    own = Path(__file__).parents[3] / path
+    return own if own.exists() and not Path(path).exists() else Path(path)
 
 
 @dataclass(frozen=True)
@@ -67,12 +86,15 @@ class Recipes:
     def _with_tasks(self, dataset: Dataset) -> Dataset:
         """Return the data set with each benchmark that its filters name replaced by the benchmark's tasks."""
         corpora, benchmarks = self.config.corpora, mteb_tasks()["benchmarks"]
+
+        def tasks_of(name: str) -> list[str]:
+            return list(benchmark_tasks(name)) if name in benchmarks and name not in corpora else [name]
+
         filters = []
         for each in dataset.filters:
             settings = each.settings
             if settings.needs == "rows":
-                tasks = [[name] if name in corpora else benchmarks.get(name, [name]) for name in settings.against]
-                against = list(dict.fromkeys(name for part in tasks for name in part))
+                against = list(dict.fromkeys(task for name in settings.against for task in tasks_of(name)))
                 each = type(each)(**{settings.component(): settings.model_copy(update={"against": against})})
             filters.append(each)
         return dataset.model_copy(update={"filters": filters})
@@ -147,7 +169,7 @@ class Recipes:
         for name, task in evaluate.tasks.items():
             tasks[name] = TaskSettings(name=name, task=task, language=self.config.corpora[task.corpus].language)
         parts = [(name, {}) for name in evaluate.mteb_tasks]
-        parts += [item for benchmark in evaluate.benchmarks for item in mteb_tasks()["benchmarks"][benchmark].items()]
+        parts += [item for benchmark in evaluate.benchmarks for item in benchmark_tasks(benchmark).items()]
         for name, part in parts:
             settings = TaskSettings(name=name, **part)
             if tasks.setdefault(name, settings) != settings:
@@ -161,10 +183,14 @@ class Recipes:
         """Return the corpora that the recipe's local tasks are made of."""
         return sorted({task.corpus for task in self.recipes[recipe].evaluate.tasks.values()})
 
-    def evaluation_splits(self, recipe: str) -> list[str]:
-        """Return the splits that the recipe's local tasks evaluate; the texts of other tasks are listed as `test`."""
-        local = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}
-        return sorted(local | ({"test"} if self.registered_tasks(recipe) else set()))
+    def leak_check(self, recipe: str) -> LeakCheck:
+        """Return leakage.yaml's settings. The texts of tasks that mteb knows are listed as `test`."""
+        local, registered = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}, self.registered_tasks(recipe)
+        return LeakCheck(
+            splits=sorted(local | ({"test"} if registered else set())),
+            training=[self.steps(recipe, name).keys["pairs"] for name in self.training_data(recipe)],
+            evaluation=[*self.evaluation_corpora(recipe), *registered],
+        )
 
     def registered_tasks(self, recipe: str) -> list[str]:
         """Return the recipe's evaluation tasks that mteb knows by name."""
@@ -185,6 +211,21 @@ class Recipes:
     def trained(self, recipe: str) -> list[str]:
         """Return the recipe's stages that train, in its order."""
         return [name for name, stage in self.recipes[recipe].stages.items() if stage.trains]
+
+    def left_out(self, recipe: str) -> list[str]:
+        """Return a sentence for each benchmark of a recipe, evaluated or compared with, whose tasks are not all run."""
+        sentences = []
+        compared = {name for dataset in self.recipes[recipe].data.values() for name in compared_with(dataset.filters)}
+        named = dict.fromkeys([*self.recipes[recipe].evaluate.benchmarks, *sorted(compared - self.config.corpora.keys())])
+        for benchmark in (name for name in named if name in mteb_tasks()["benchmarks"]):
+            reasons: dict[str, list[str]] = {}
+            for task in mteb_tasks()["benchmarks"][benchmark]:
+                if reason := not_runnable(task):
+                    reasons.setdefault(reason, []).append(task)
+            if reasons:
+                told = "; ".join(f"{', '.join(tasks)} ({reason})" for reason, tasks in reasons.items())
+                sentences.append(f"Left out of {benchmark}: {told}.")
+        return sentences
 
     def pages(self, recipe: str) -> list[str]:
         """Return the files of the recipe's report; curves only where something trains."""
@@ -215,4 +256,4 @@ class Recipes:
 
     def path(self, recipe: str) -> Path:
         """Return a recipe's file."""
-        return Path(self.config.recipe_folder) / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"
+        return of_workflow(self.config.recipe_folder) / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"

@@ -47,6 +47,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                 files[layout.SELECTION.format(recipe=name, stage=stage)] = dump(part(Selection, settings.mining_used))
         for task, settings in recipes.tasks(name).items():
             files[layout.TASK_SETTINGS.format(recipe=name, task=task)] = dump(settings)
+        files[layout.LEAKAGE_SETTINGS.format(recipe=name)] = dump(recipes.leak_check(name))
         files[layout.RUNNING.format(recipe=name)] = dump(recipe.running)
         files[layout.RELEASE_SETTINGS.format(recipe=name)] = dump(_release(name, recipe, recipes))
     return files

@@ -52,6 +52,7 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
         values["base"] |= {"model": trial.model} | ({"attention": trial.attention} if trial.attention else {})
     values["shards"] = 1
     values["release"]["name"] += SUFFIX
+    values["release"]["licence"] = "internal"  # its corpora and models may be others, and nobody is given it
     return check(Recipe, values, path)
 
 

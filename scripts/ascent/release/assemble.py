@@ -3,12 +3,15 @@
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 from ..errors import AscentError
-from ..files import folder_atomically, read_json
+from ..files import copy_folder, folder_atomically, read_json
 from ..model.exchange import requirements, write_exchange
+from ..settings.licences import TERMS
 from ..settings.recipe import ReleaseSettings
 from .card import make_card
+from .provenance import ship_sources
 
 
 def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar: Path, results: list[Path], **files) -> None:
@@ -23,7 +26,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
 
     release = settings.recipe.release
     with folder_atomically(output) as folder:
-        shutil.copytree(model, folder, dirs_exist_ok=True)
+        copy_folder(model, folder)
         encoder = Encoder(folder, precision="float32")
         write_exchange(folder, encoder.contract)
         wrapper = open_as_mteb(folder, encoder)
@@ -33,8 +36,8 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         print(f"mteb's own wrapper gives the evaluated embeddings in all {len(tasks)} tasks, to {difference:.1e}.")
         shutil.copyfile(radar, folder / f"radar{radar.suffix}")
         upstream = settings.models[settings.recipe.base.model].upstream
-        languages = mteb_languages(release.languages)
-        meta = model_meta(encoder, release.name, license=release.licence, languages=languages, adapted_from=upstream or None)
+        licence, languages = mteb_licence(release.licence), mteb_languages(release.languages)
+        meta = model_meta(encoder, release.name, license=licence, languages=languages, adapted_from=upstream or None)
         results_folder = folder / "results" / release.name.replace("/", "__") / meta.revision
         results_folder.mkdir(parents=True)
         for path in results:
@@ -42,8 +45,17 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         write_meta(results_folder / "model_meta.json", meta)
         facts = {"dimension": meta.embed_dim, "parameters": meta.n_parameters, "revision": meta.revision}
         facts |= {"difference": difference, "tasks": len(tasks), "requirements": requirements(folder, encoder.contract)}
-        card = make_card(settings, model, results=results, facts=facts, radar=f"radar{radar.suffix}", **files)
+        places = ship_sources([files["scores"], files["significance"], files["leakage"], *files["audits"]], folder)
+        card = make_card(settings, model, results=results, facts=facts, places=places, radar=f"radar{radar.suffix}", **files)
         card.save(folder / "README.md")
+
+
+def mteb_licence(word: str) -> str | None:
+    """Return a licence as mteb's ModelMeta has it: mteb's word or the address of the licence's text; None if it has neither."""
+    from mteb.types import Licenses
+
+    spdx = TERMS[word].spdx
+    return word if word in get_args(Licenses) else f"https://spdx.org/licenses/{spdx}.html" if spdx else None
 
 
 def mteb_languages(names: list[str]) -> list[str] | None:

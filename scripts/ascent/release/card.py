@@ -11,9 +11,9 @@ from ..model.contract import read_contract
 from ..model.prompts import named_prompts
 from ..report.pages import environment, pair_counts, read_audits
 from ..report.provenance import sentence
+from ..settings.licences import TERMS
 from ..settings.model import Contract
 from ..settings.recipe import ReleaseSettings
-from ..settings.training import Stage
 from ..settings.validation import chosen
 
 
@@ -27,12 +27,14 @@ def make_card(
     leakage: Path,
     results: list[Path],
     facts: dict,
+    places: dict[Path, str],
     radar: str | None = "radar.png",
 ) -> ModelCard:
     """Return the card of a model folder. `facts`: dimension, parameters, revision, what must be installed, the
     largest difference to mteb's wrapper and over how many tasks; `radar`: name of the image in the folder.
 
-    Every number comes from one of these files, and the card names it. Raises AscentError for a file without the stage.
+    Every number comes from one of these files, and the card links to its copy in the release, at `places`. Raises AscentError for
+    a file without the stage.
     """
     rows = score_facts(settings, scores, significance)
     text = (
@@ -50,6 +52,7 @@ def make_card(
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},
             tested=sum(row["p_adjusted"] is not None for row in read_table(significance)),
+            source=lambda file: f"[{Path(file).name}]({places[Path(file)]})",
             verdict=verdict,
             pair_counts=pair_counts,
             prompts=prompts_by_text(read_contract(model)[0]),
@@ -80,7 +83,7 @@ def prompts_by_text(contract: Contract) -> dict[str, list[str]]:
 
 def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
     """Return what the card says of training: the released stage's lineage, its data, its teachers and their audits."""
-    recipe, by_kind, lineage = settings.recipe, read_audits(audits), _lineage(settings)
+    recipe, by_kind, lineage = settings.recipe, read_audits(audits), settings.recipe.lineage
     trained = {name: stage for name, stage in lineage.items() if stage.trains}
     datasets = sorted({dataset for stage in trained.values() for dataset in stage.data})
     return {
@@ -103,7 +106,7 @@ def metadata(settings: ReleaseSettings, results: list[Path], rows: dict[str, tup
     release = settings.recipe.release
     return ModelCardData(
         language=list(release.languages),
-        license=release.licence,
+        **_licence(release.licence),
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "mteb", "ascent"],
@@ -113,12 +116,9 @@ def metadata(settings: ReleaseSettings, results: list[Path], rows: dict[str, tup
     )
 
 
-def _lineage(settings: ReleaseSettings) -> dict[str, Stage]:
-    """Return the released stage and all its ancestors, in the recipe's order."""
-    stages, wanted = settings.recipe.stages, [settings.recipe.release.stage]
-    for name in wanted:
-        wanted += [parent for parent in getattr(stages.get(name), "parents", []) if parent not in wanted]
-    return {name: stage for name, stage in stages.items() if name in wanted}
+def _licence(word: str) -> dict[str, str]:
+    """Return a licence as the hub's front matter has it."""
+    return {"license": word} if TERMS[word].hub else {"license": "other", "license_name": word}
 
 
 def _eval_results(path: Path, settings: ReleaseSettings, rows: dict[str, tuple]) -> list[EvalResult]:

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from .base import Settings, Share, as_written
 from .languages import Language
+from .licences import Licensed
 from .readers import ChosenReader
 from .sources import ChosenSource
 
@@ -36,23 +37,19 @@ class Reading(Settings):
         return given
 
 
-class Corpus(Reading):
+class Corpus(Reading, Licensed):
     """A raw corpus: where it comes from and how its rows are read."""
 
     source: ChosenSource
     """Where the files come from."""
-    licence: str
-    """Licence of the texts, printed on the model card."""
     homepage: str = ""
     """Where the corpus is described, printed on the model card."""
 
 
-class Model(Settings):
+class Model(Licensed):
     """A model that recipes may start from or score pairs with."""
 
     source: ChosenSource
     """Where the files come from: a folder that transformers can load, with safetensors weights, or one GGUF file."""
-    licence: str
-    """Licence of the weights, printed on the model card."""
     upstream: str = ""
     """The model's own id on a hub, printed on the model card as the base model."""

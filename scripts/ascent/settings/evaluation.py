@@ -107,7 +107,19 @@ class Evaluate(Settings):
     mteb_tasks: list[str] = []
     """Tasks that mteb knows by name. Their data come from a hub."""
     benchmarks: list[str] = []
-    """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their tasks."""
+    """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their public tasks of text. Others are left out, by name
+    in the run's first lines and in the plan."""
+
+
+class LeakCheck(Settings):
+    """leakage.yaml: what the leak check compares. A change of it, once written, is newer than the last check."""
+
+    splits: list[Split]
+    """The splits that local tasks evaluate, and `test` for the texts of other tasks."""
+    training: list[str]
+    """The folders of the pairs that stages train on or choose weights by."""
+    evaluation: list[str]
+    """The corpora and tasks whose texts must not be among them."""
 
 
 class TaskSettings(Settings):

@@ -12,10 +12,11 @@ from .base import ORGANISATION_AND_NAME, Count, Name, Settings
 from .corpora import Corpus, Model
 from .evaluation import Evaluate
 from .languages import HubLanguage
+from .licences import Licensed
 from .model import Base
 from .pairs import Dataset
 from .stages import AnyStage
-from .training import Running
+from .training import Running, Stage
 from .trial import Trial
 
 
@@ -36,15 +37,16 @@ class Config(Settings):
     """Models by name, in config/models.yaml."""
 
 
-class Release(Settings):
+class Release(Licensed):
     """The model to release, and its name."""
 
     stage: str
     """The stage that makes the released model."""
     name: str = Field(pattern=ORGANISATION_AND_NAME)
     """The model's id on a hub, `organisation/name`."""
-    licence: str
-    """Licence of the released weights, spelled as on the hub: apache-2.0."""
+    licence_reason: str | None = None
+    """Why the licence may allow more than those of the data, the teachers and the base, printed on the model card. Without
+    it, such a release is refused."""
     languages: list[HubLanguage]
     """Languages, spelled as on the hub: en."""
     summary: str
@@ -68,6 +70,23 @@ class Recipe(Settings):
     """The stages and tasks to evaluate."""
     release: Release
     """The model to release."""
+
+    @property
+    def lineage(self) -> dict[str, Stage]:
+        """The released stage and all its ancestors, in the recipe's order."""
+        wanted = [self.release.stage]
+        for name in wanted:
+            wanted += [parent for parent in getattr(self.stages.get(name), "parents", []) if parent not in wanted]
+        return {name: stage for name, stage in self.stages.items() if name in wanted}
+
+    @property
+    def made_of(self) -> tuple[list[str], list[str]]:
+        """The corpora that the released model learnt from, and the models: the base and all teachers."""
+        trained = [stage for stage in self.lineage.values() if stage.trains]
+        datasets = [self.data[name] for stage in trained for name in stage.data]
+        teachers = [*(data.teacher.model for data in datasets if data.teacher), *(stage.teacher_model for stage in trained)]
+        models = [self.base.model, *(model for model in teachers if model)]
+        return list(dict.fromkeys(data.corpus for data in datasets)), list(dict.fromkeys(models))
 
 
 class ReleaseSettings(Settings):

@@ -11,12 +11,17 @@ def judge(pairs: pl.DataFrame, settings: Contamination, context: Context) -> pl.
     """Drop pairs with a text that equals a validation or test query of `against`, whatever its case and punctuation."""
     rows = context.against.filter(pl.col("dataset").is_in(settings.against))
     keys = {split: set(evaluation_keys(rows, split)) for split in ("test", "validation")}
+    texts = {
+        "the query": [[text] for text in pairs["query"]],
+        "the positive": [[text] for text in pairs["positive"]],
+        "a negative": pairs["negatives"].to_list(),
+    }
     return pairs.with_columns(
         reason=pl.coalesce(
-            pl.when(pl.Series([leakage_key(text) in keys[split] for text in pairs[side]], dtype=pl.Boolean)).then(
-                pl.lit(f"the {side} is a {split} query")
-            )
+            pl.when(
+                pl.Series([any(leakage_key(text) in keys[split] for text in row) for row in texts[which]], dtype=pl.Boolean)
+            ).then(pl.lit(f"{which} is a {split} query"))
             for split in keys
-            for side in ("query", "positive")
+            for which in texts
         )
     )

@@ -1,0 +1,14 @@
+# In: nothing. Out: where this workflow lies, whatever the run's working folder and the main Snakefile are.
+import sys
+from os.path import abspath, dirname, exists
+from shlex import quote
+
+WORKFLOW = dirname(abspath(workflow.current_basedir.get_path_or_uri(secret_free=True)))
+sys.path.insert(0, f"{WORKFLOW}/scripts")
+# How a command that calls a script begins. A name in its braces would be looked up in the main workflow, not in a module.
+PYTHON = f"python {quote(WORKFLOW)}/scripts/"
+
+
+def found(path):
+    """A file of the working folder or, if it is not there, of this workflow."""
+    return path if exists(path) else f"{WORKFLOW}/{path}"
