@@ -200,6 +200,23 @@ def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path, zero, bef
     assert largest_difference(found, wanted) < 1e-4
 
 
+@pytest.mark.nightly
+def test_bfloat16_weights_go_on_with_another_number_of_processes(run, tmp_path):
+    """At ZeRO 1, where DeepSpeed has another optimizer for them. Without its moments the first step would be longer."""
+    settings = {"epochs": 3, "dropout": 0, "zero": 1, "weights": "bfloat16", "precision": "bfloat16"}
+    settings["running"] = {"checkpoint_steps": 1}
+    whole = finished(run("whole", processes=2, **settings), tmp_path / "whole")
+    folder = tmp_path / "disturbed"
+    assert interrupted(run("disturbed", processes=2, **settings), folder, signal.SIGTERM, after=5) == 1
+    reached = newest(folder)
+    finished(run("disturbed", processes=1, **settings), folder)
+    assert f"resuming from the checkpoint at step {reached} of 17" in (folder / "log").read_text()
+    lines, expected = lines_of(folder), lines_of(whole)
+    assert [line["loss"] for line in lines] == pytest.approx([line["loss"] for line in expected], abs=0.05)
+    found, wanted = (load_file(path / "model" / "model.safetensors") for path in (folder, whole))
+    assert largest_difference(found, wanted) < 3e-3
+
+
 def test_a_signal_to_one_process_stops_all_at_the_same_step(run, tmp_path):
     settings = {"epochs": 6, "dropout": 0.1}
     whole = finished(run("whole", processes=2, **settings), tmp_path / "whole")
