@@ -2,7 +2,6 @@
 
 Each file has
 
-    ROWS                        which rows of the corpus the task is made of, a polars expression
     CATEGORY                    mteb's name for what it compares
     MAIN_SCORE                  mteb's name for the main score
     UNITS                       what the main score averages or correlates: queries, texts or pairs
@@ -21,18 +20,19 @@ from pathlib import Path
 
 import polars as pl
 
-from ...components import module_of
 from ...errors import AscentError
 from ...pairs.table import read_pairs
 from ...settings.evaluation import LocalTask
 
 
-def rows_of(task: LocalTask, pairs: Path, split: str | None = None) -> pl.DataFrame:
+def rows_of(task: LocalTask, pairs: Path, *conditions: pl.Expr, split: str | None = None) -> pl.DataFrame:
     """Return the rows that a task evaluates, by query and positive, or all of its rows in another split.
+
+    conditions: what holds of the rows besides their split and task type.
 
     Raises AscentError when there are none.
     """
-    rows = read_pairs(pairs).filter(module_of(task).ROWS, pl.col("split") == (split or task.split))
+    rows = read_pairs(pairs).filter(pl.col("task") == task.rows, pl.col("split") == (split or task.split), *conditions)
     if task.queries is not None and split is None:
         rows = rows.filter(pl.col("query_id").rank("dense") <= task.queries)
     if rows.is_empty():

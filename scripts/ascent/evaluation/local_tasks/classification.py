@@ -11,7 +11,6 @@ from ...pairs.text import text_id
 from ...settings.evaluation import Classification
 from . import check_labels, rows_of
 
-ROWS = pl.col("task") == "classification"
 CATEGORY, MAIN_SCORE = "t2c", "accuracy"
 UNITS = "texts"
 METRICS = {}

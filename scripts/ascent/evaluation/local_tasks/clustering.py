@@ -6,9 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from ...settings.evaluation import Clustering
-from . import check_labels, classification, rows_of
+from . import check_labels, rows_of
 
-ROWS = classification.ROWS
 CATEGORY, MAIN_SCORE = "t2c", "v_measure"
 UNITS = "texts"
 METRICS = {"v_measure": "V-measure"}

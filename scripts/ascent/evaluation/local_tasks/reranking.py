@@ -8,7 +8,7 @@ from ...pairs.text import text_id
 from ...settings.evaluation import Reranking
 from . import retrieval, rows_of
 
-ROWS = retrieval.ROWS & (pl.col("negatives").list.len() > 0)
+WITH_NEGATIVES = pl.col("negatives").list.len() > 0
 CATEGORY, MAIN_SCORE = "t2t", "map_at_1000"
 UNITS, METRICS = retrieval.UNITS, retrieval.METRICS
 mteb_class, units = retrieval.mteb_class, retrieval.units
@@ -16,13 +16,13 @@ mteb_class, units = retrieval.mteb_class, retrieval.units
 
 def texts(task: Reranking, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:
     """Return the queries, their positives and their negatives."""
-    rows = rows_of(task, pairs)
+    rows = rows_of(task, pairs, WITH_NEGATIVES)
     return [("query", rows["query"]), ("document", pl.concat([rows["positive"], rows["negatives"].explode()]))]
 
 
 def fill(mteb_task, task: Reranking, pairs: Path, documents: Path | None) -> None:
     """Fill mteb's task with the queries and the documents that each of them ranks."""
-    rows = rows_of(task, pairs)
+    rows = rows_of(task, pairs, WITH_NEGATIVES)
     texts, candidates = {}, {}
     for row in rows.iter_rows(named=True):
         documents_of_row = {row["positive_id"]: row["positive"]} | {text_id(text): text for text in row["negatives"]}

@@ -13,7 +13,6 @@ from ...pairs.table import read_documents
 from ...settings.evaluation import Retrieval
 from . import rows_of
 
-ROWS = pl.col("task") == "retrieval"
 CATEGORY, MAIN_SCORE = "t2t", "ndcg_at_10"
 UNITS = "queries"
 METRICS = {"ndcg": "nDCG", "map": "MAP", "mrr": "MRR"}

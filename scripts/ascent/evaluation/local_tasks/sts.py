@@ -10,7 +10,6 @@ from ...pairs.text import text_id
 from ...settings.evaluation import Sts
 from . import rows_of
 
-ROWS = pl.col("task") == "sts"
 CATEGORY, MAIN_SCORE = "t2t", "cosine_spearman"
 UNITS = "pairs"
 METRICS = {"cosine_spearman": "Spearman", "spearman": "Spearman", "pearson": "Pearson"}
