@@ -184,7 +184,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "0.400 to 0.600" in pages["scores"]
     assert "no interval: V-measure is no mean" in pages["scores"]
     assert "\u22120.210 to \u22120.040" in pages["significance"]
-    assert "not tested:<br>5 queries cannot tell" in pages["significance"]
+    assert "not tested: 5 queries cannot tell" in pages["significance"]
     assert "counts all 1 comparisons" not in pages["significance"]
     assert "5 of the corpus's 9 rows belong to this data set; the others: split is test, not train (4)." in pages["audits"]
     assert "worse" in pages["significance"]

@@ -175,6 +175,7 @@ def _draw_spokes(labels: list[str], scores: dict[str, list[float]]):
     rings = np.arange(low + step, high + step / 2, step)
     # Between the first two spokes, away from the points.
     place = {"angle": np.degrees(angles[1]) / 2, "fontsize": 8, "color": "#777777"}
+    place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8}
     axis.set_rgrids(rings, labels=[f"{ring:.1f}" for ring in rings], **place)
     axis.set_xticks(angles, labels=[])
     axis.plot(0, low, marker="o", markersize=2.5, color="#777777", clip_on=False)
