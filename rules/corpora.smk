@@ -22,8 +22,10 @@ rule retrieve_resource:
     params:
         revision=1,
     shell:
-        PYTHON + "retrieve_resource.py --kind {wildcards.kind} --settings {input.settings} "
-        "--output {output} > {log} 2>&1"
+        call_script(
+            "retrieve_resource.py --kind {wildcards.kind} --settings {input.settings} "
+            "--output {output} > {log} 2>&1"
+        )
 
 
 rule normalise_corpus:
@@ -46,9 +48,11 @@ rule normalise_corpus:
     params:
         revision=2,
     shell:
-        PYTHON + "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
-        "--resource {input.resource} --pairs {output.pairs} --documents {output.documents} "
-        "--audit {output.audit} > {log} 2>&1"
+        call_script(
+            "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
+            "--resource {input.resource} --pairs {output.pairs} --documents {output.documents} "
+            "--audit {output.audit} > {log} 2>&1"
+        )
 
 
 rule list_evaluation_texts:
@@ -68,4 +72,4 @@ rule list_evaluation_texts:
     params:
         revision=1,
     shell:
-        PYTHON + "list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1"
+        script("list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1")

@@ -24,9 +24,11 @@ rule evaluate_task:
     params:
         revision=5,
     shell:
-        PYTHON + "evaluate_task.py --settings {input.settings} --model {input.model} "
-        "--recipe {wildcards.recipe} --stage {wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
-        "--output {output.result} --units {output.units} > {log} 2>&1"
+        call_script(
+            "evaluate_task.py --settings {input.settings} --model {input.model} "
+            "--recipe {wildcards.recipe} --stage {wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
+            "--output {output.result} --units {output.units} > {log} 2>&1"
+        )
 
 
 rule compare_stages:
@@ -46,5 +48,7 @@ rule compare_stages:
     params:
         revision=2,
     shell:
-        PYTHON + "compare_stages.py --results {input.results} "
-        "--scores {output.scores} --significance {output.significance} > {log} 2>&1"
+        call_script(
+            "compare_stages.py --results {input.results} "
+            "--scores {output.scores} --significance {output.significance} > {log} 2>&1"
+        )

@@ -33,9 +33,11 @@ rule encode_shard:
         revision=2,
         task=task_of_dataset,
     shell:
-        PYTHON + "encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "
-        "--shard {wildcards.shard} --shards {wildcards.shards} "
-        "--output $(dirname {output.fingerprint}) > {log} 2>&1"
+        call_script(
+            "encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "
+            "--shard {wildcards.shard} --shards {wildcards.shards} "
+            "--output $(dirname {output.fingerprint}) > {log} 2>&1"
+        )
 
 
 rule mine_negatives:
@@ -61,7 +63,9 @@ rule mine_negatives:
         folder=lambda wildcards, input: dirname(input.shards[0]),
         shards=lambda wildcards, input: len(input.shards),
     shell:
-        PYTHON + "mine_negatives.py --settings {input.settings} --pairs {input.pairs} "
-        "--shards {params.folder} --count {params.shards} "
-        "--stage {wildcards.stage} --dataset {wildcards.dataset} "
-        "--output {output.negatives} --audit {output.audit} > {log} 2>&1"
+        call_script(
+            "mine_negatives.py --settings {input.settings} --pairs {input.pairs} "
+            "--shards {params.folder} --count {params.shards} "
+            "--stage {wildcards.stage} --dataset {wildcards.dataset} "
+            "--output {output.negatives} --audit {output.audit} > {log} 2>&1"
+        )

@@ -23,8 +23,10 @@ rule prepare_pairs:
         revision=2,
         name=dataset_name,
     shell:
-        PYTHON + "prepare_pairs.py --name {params.name} --settings {input.settings} "
-        "--pairs {input.pairs} --against {input.against} --output {output.pairs} --audit {output.audit} > {log} 2>&1"
+        call_script(
+            "prepare_pairs.py --name {params.name} --settings {input.settings} "
+            "--pairs {input.pairs} --against {input.against} --output {output.pairs} --audit {output.audit} > {log} 2>&1"
+        )
 
 
 rule score_pairs:
@@ -48,8 +50,10 @@ rule score_pairs:
     params:
         revision=1,
     shell:
-        PYTHON + "score_pairs.py --settings {input.settings} --pairs {input.pairs} "
-        "--teacher {input.teacher} --output {output} > {log} 2>&1"
+        call_script(
+            "score_pairs.py --settings {input.settings} --pairs {input.pairs} "
+            "--teacher {input.teacher} --output {output} > {log} 2>&1"
+        )
 
 
 rule filter_pairs:
@@ -73,9 +77,11 @@ rule filter_pairs:
     params:
         revision=2,
     shell:
-        PYTHON + "filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
-        "--prepared-audit {input.audit} --scores {input.scores} --against {input.against} --output {output.pairs} "
-        "--audit {output.audit} > {log} 2>&1"
+        call_script(
+            "filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
+            "--prepared-audit {input.audit} --scores {input.scores} --against {input.against} --output {output.pairs} "
+            "--audit {output.audit} > {log} 2>&1"
+        )
 
 
 # A check that fails leaves no file, and without one everything behind it would be trained again, though the task that leaked be
@@ -109,5 +115,7 @@ rule check_leakage:
         revision=2,
         before=LEAKAGE_BEFORE,
     shell:
-        PYTHON + "check_leakage.py --settings {input.settings} --pairs {input.pairs} "
-        "--evaluation {input.evaluation} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"
+        call_script(
+            "check_leakage.py --settings {input.settings} --pairs {input.pairs} "
+            "--evaluation {input.evaluation} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"
+        )

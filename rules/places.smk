@@ -5,8 +5,12 @@ from shlex import quote
 
 WORKFLOW = dirname(abspath(workflow.current_basedir.get_path_or_uri(secret_free=True)))
 sys.path.insert(0, f"{WORKFLOW}/scripts")
-# How a command that calls a script begins. A name in its braces would be looked up in the main workflow, not in a module.
-PYTHON = f"python {quote(WORKFLOW)}/scripts/"
+
+
+def call_script(command, before=""):
+    """A shell command that calls a script of this workflow. (A name in its braces would be looked up in the main workflow, not in
+    a module.)"""
+    return f"{before}python {quote(WORKFLOW)}/scripts/{command}"
 
 
 def found(path):

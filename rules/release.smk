@@ -22,6 +22,8 @@ rule release_model:
     params:
         revision=4,
     shell:
-        PYTHON + "release_model.py --settings {input.settings} --model {input.model} "
-        "--scores {input.scores} --significance {input.significance} --audits {input.audits} "
-        "--leakage {input.leakage} --radar {input.radar} --results {input.results} --output $(dirname {output}) > {log} 2>&1"
+        call_script(
+            "release_model.py --settings {input.settings} --model {input.model} "
+            "--scores {input.scores} --significance {input.significance} --audits {input.audits} "
+            "--leakage {input.leakage} --radar {input.radar} --results {input.results} --output $(dirname {output}) > {log} 2>&1"
+        )

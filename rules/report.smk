@@ -23,7 +23,7 @@ rule draw_curves:
         revision=1,
         stages=trained_stages,
     shell:
-        PYTHON + "draw_curves.py --stages {params.stages} --metrics {input} --output {output} > {log} 2>&1"
+        script("draw_curves.py --stages {params.stages} --metrics {input} --output {output} > {log} 2>&1")
 
 
 rule draw_radar:
@@ -45,7 +45,7 @@ rule draw_radar:
     params:
         revision=2,
     shell:
-        PYTHON + "draw_radar.py --scores {input} --output {output} > {log} 2>&1"
+        script("draw_radar.py --scores {input} --output {output} > {log} 2>&1")
 
 
 rule render_tables:
@@ -78,9 +78,11 @@ rule render_tables:
     params:
         revision=2,
     shell:
-        PYTHON + "render_tables.py --scores {input.scores} --significance {input.significance} "
-        "--audits {input.audits} --scores-page {output.scores} --significance-page {output.significance} "
-        "--audits-page {output.audits} > {log} 2>&1"
+        call_script(
+            "render_tables.py --scores {input.scores} --significance {input.significance} "
+            "--audits {input.audits} --scores-page {output.scores} --significance-page {output.significance} "
+            "--audits-page {output.audits} > {log} 2>&1"
+        )
 
 
 rule render_overview:
@@ -105,6 +107,8 @@ rule render_overview:
         revision=2,
         pages=recipe_pages,
     shell:
-        PYTHON + "render_overview.py --settings {input.settings} --scores {input.scores} "
-        "--significance {input.significance} --audits {input.audits} --pages {params.pages} "
-        "--output {output} > {log} 2>&1"
+        call_script(
+            "render_overview.py --settings {input.settings} --scores {input.scores} "
+            "--significance {input.significance} --audits {input.audits} --pages {params.pages} "
+            "--output {output} > {log} 2>&1"
+        )

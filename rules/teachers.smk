@@ -25,8 +25,10 @@ rule score_with_teacher:
     params:
         revision=3,
     shell:
-        PYTHON + "score_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
-        "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
+        call_script(
+            "score_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
+            "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
+        )
 
 
 rule embed_with_teacher:
@@ -52,5 +54,7 @@ rule embed_with_teacher:
     params:
         revision=3,
     shell:
-        PYTHON + "embed_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
-        "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
+        call_script(
+            "embed_with_teacher.py --settings {input.settings} --teacher {input.teacher} "
+            "--pairs {input.pairs} --negatives {input.negatives} --output {output} > {log} 2>&1"
+        )

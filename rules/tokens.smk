@@ -27,6 +27,8 @@ rule tokenise_pairs:
     params:
         revision=2,
     shell:
-        PYTHON + "tokenise_pairs.py --settings {input.settings} --model {input.model} "
-        "--pairs {input.pairs} --negatives {input.negatives} --scores {input.scores} "
-        "--embeddings {input.embeddings} --output {output} > {log} 2>&1"
+        call_script(
+            "tokenise_pairs.py --settings {input.settings} --model {input.model} "
+            "--pairs {input.pairs} --negatives {input.negatives} --scores {input.scores} "
+            "--embeddings {input.embeddings} --output {output} > {log} 2>&1"
+        )

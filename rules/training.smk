@@ -20,8 +20,10 @@ rule import_base:
     params:
         revision=1,
     shell:
-        PYTHON + "import_base.py --settings {input.settings} --resource {input.resource} "
-        "--output {output} > {log} 2>&1"
+        call_script(
+            "import_base.py --settings {input.settings} --resource {input.resource} "
+            "--output {output} > {log} 2>&1"
+        )
 
 
 rule train_contrastive:
@@ -55,12 +57,13 @@ rule train_contrastive:
         revision=3,
     # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
-        "trap '' TERM INT USR1; "
-        + PYTHON
-        + "train_stage.py --settings {input.settings} --running {input.running} "
-        "--parent {input.parent} --tokens {input.tokens} --output {output.model} "
-        "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
-        "--nodes {resources.nodes} > {log} 2>&1"
+        call_script(
+            "train_stage.py --settings {input.settings} --running {input.running} "
+            "--parent {input.parent} --tokens {input.tokens} --output {output.model} "
+            "--metrics {output.metrics} --deepspeed {output.deepspeed} --revision {params.revision} "
+            "--nodes {resources.nodes} > {log} 2>&1",
+            before="trap '' TERM INT USR1; ",
+        )
 
 
 use rule train_contrastive as train_pretrain with:
@@ -95,8 +98,10 @@ rule audit_replacements:
     params:
         revision=2,
     shell:
-        PYTHON + "audit_replacements.py --metrics {input} --stage {wildcards.stage} "
-        "--output {output} > {log} 2>&1"
+        call_script(
+            "audit_replacements.py --metrics {input} --stage {wildcards.stage} "
+            "--output {output} > {log} 2>&1"
+        )
 
 
 rule merge_stages:
@@ -118,5 +123,7 @@ rule merge_stages:
     params:
         revision=1,
     shell:
-        PYTHON + "merge_stages.py --settings {input.settings} --parents {input.parents} "
-        "--output {output} > {log} 2>&1"
+        call_script(
+            "merge_stages.py --settings {input.settings} --parents {input.parents} "
+            "--output {output} > {log} 2>&1"
+        )

@@ -231,7 +231,7 @@ def test_a_query_with_very_many_answers_is_searched_as_deep_as_it_must_be_and_no
     assert audit["counts"]["ranked"] == sum(6 + len(known[row.query]) for row in rows)
 
 
-@pytest.mark.parametrize("per_query", [1, 2, 9])
+@pytest.mark.parametrize("per_query", [1, 2, 4])
 def test_a_query_is_no_candidate_of_itself_unless_it_is_its_answer(per_query):
     """Duplicate questions in both directions, against brute force: each is nearest to itself."""
     draw = np.random.default_rng(0)
