@@ -19,7 +19,7 @@ rule evaluate_task:
         ENVIRONMENT
     resources:
         gpu=1,
-        mem_mb=by_attempt(32_000),
+        mem_mb=by_model("model", 32_000, copies=2),
         runtime=by_attempt(480),
     params:
         revision=5,

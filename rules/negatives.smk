@@ -25,9 +25,11 @@ rule encode_shard:
         "benchmarks/{recipe}/{stage}/shards/{dataset}/{shard}-of-{shards}.tsv"
     conda:
         ENVIRONMENT
+    threads: 8
     resources:
         gpu=1,
-        mem_mb=by_attempt(32_000),
+        # The weights as they are read and in float32.
+        mem_mb=by_model("model", 32_000, copies=2),
         runtime=by_attempt(480),
     params:
         revision=2,

@@ -16,7 +16,8 @@ rule import_base:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=by_attempt(32_000),
+        # Loaded in float32 to be checked, and again to be saved; the files may hold 16 bits.
+        mem_mb=by_model("resource", 32_000, copies=4),
     params:
         revision=1,
     shell:
@@ -54,7 +55,7 @@ rule train_contrastive:
         # Not longer by attempt: training goes on where it stopped.
         runtime=1440,
     params:
-        revision=3,
+        revision=4,
     # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
         call_script(
@@ -119,7 +120,8 @@ rule merge_stages:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=by_attempt(64_000),
+        # All of them and their mean.
+        mem_mb=by_model("parents", 32_000, copies=2),
     params:
         revision=1,
     shell:

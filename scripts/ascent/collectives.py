@@ -36,7 +36,7 @@ def sizes_of_all(rows: torch.Tensor) -> list[int]:
     size = torch.tensor([len(rows)], device=rows.device)
     sizes = [torch.empty_like(size) for _ in range(dist.get_world_size())]
     dist.all_gather(sizes, size)
-    return [int(size) for size in sizes]
+    return torch.cat(sizes).tolist()
 
 
 def pass_on(tensors: list[torch.Tensor], sizes: list[int], hop: int) -> Callable[[], list[torch.Tensor]]:

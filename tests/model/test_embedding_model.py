@@ -16,7 +16,7 @@ from ascent.model.batching import pad, tokenise
 from ascent.model.embedding_model import EmbeddingModel, pool
 from ascent.model.encoder import Encoder
 from ascent.model.packing import is_packed
-from ascent.model.precision import prepare_backbone
+from ascent.model.precision import fits_float8, is_to_compile, prepare_backbone
 from ascent.model.saving import save_like, save_new
 from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
@@ -208,6 +208,39 @@ def test_a_stage_s_dropout_reaches_backbones_that_call_it_otherwise(padded_folde
     AutoConfig.for_model("mamba").save_pretrained(tmp_path)
     with pytest.raises(AscentError, match="dropout is 0.1, but this backbone has no such setting; remove it from the stage"):
         load_backbone(tmp_path, contract, dropout=0.1)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last", "weighted_mean"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_multiple_of_sixteen_tokens_changes_nothing(folders, monkeypatch, pooling, packed):
+    """As FP8's products need it: embeddings and gradients are those without the padding, in float64."""
+    monkeypatch.setattr("ascent.model.backbone.is_to_pack", lambda kind: packed)
+    contract = Contract(max_tokens=32, pooling=pooling)
+    rows, found = rows_of(23, 5, 5, 2, 17, 2, 30), []
+    for multiple in (1, 16):
+        backbone, _ = load_backbone(folders["bert"], contract, dropout=0.0)
+        model = EmbeddingModel(backbone, contract, multiple=multiple).double()
+        inputs = model.inputs(rows, 0, "cpu", [1] * len(rows))
+        assert (inputs["input_ids"].numel() % 16 == 0) == (multiple == 16)
+        embeddings = model.embed(**inputs)
+        (embeddings * torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)).sum().backward()
+        found.append([embeddings.detach(), *(p.grad for p in model.parameters() if p.grad is not None)])
+    for ours, right in zip(*found, strict=True):
+        torch.testing.assert_close(ours, right, rtol=1e-10, atol=1e-12)
+
+
+def test_fp8_leaves_out_what_does_not_fit_and_lora_s_own_matrices():
+    square, thin = torch.nn.Linear(32, 32), torch.nn.Linear(32, 8)
+    assert fits_float8(square, "layer.0.query") and not fits_float8(thin, "layer.0.query")
+    assert not fits_float8(torch.nn.Linear(32, 16), "layer.0.query.lora_A.default")
+
+
+def test_fp8_on_a_gpu_implies_compilation(monkeypatch):
+    eighth, half = (Contrastive(objective="infonce", data=["x"], precision=precision) for precision in ("float8", "bfloat16"))
+    for gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert is_to_compile(eighth) == gpu and not is_to_compile(half)
+        assert is_to_compile(half.model_copy(update={"compile": True}))
 
 
 def test_fp8_without_its_library_is_one_sentence(folders, monkeypatch):

@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
 from ascent.errors import AscentError
+from ascent.model import encoder as encoder_module
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import read_contract
 from ascent.model.encoder import Encoder
@@ -75,6 +76,17 @@ def test_a_text_s_embedding_does_not_depend_on_its_neighbours(tiny_model, texts)
     np.testing.assert_allclose(encoder.encode(texts, side="document", task="retrieval"), whole, rtol=0, atol=1e-6)
     # No mean length of 1 by chance: the contract normalises.
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-5)
+
+
+def test_many_texts_are_embedded_chunk_by_chunk(tiny_model, texts, monkeypatch):
+    encoder = Encoder(tiny_model, precision="float32")
+    expected, seen = encoder.encode(texts, side="document", task="retrieval"), []
+    made = encoder._rows
+    monkeypatch.setattr(encoder, "_rows", lambda part, *asked: (seen.append(len(part)), made(part, *asked))[1])
+    monkeypatch.setattr(encoder_module, "CHUNK_TEXTS", 7)
+    found = encoder.encode(texts, side="document", task="retrieval")
+    assert max(seen) == 7 and sum(seen) == len(set(texts))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_no_texts_give_no_embeddings(tiny_model):

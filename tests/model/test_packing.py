@@ -6,9 +6,9 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
 from ascent.model.backbone import first_position, load_backbone
-from ascent.model.batching import pad
+from ascent.model.batching import pack, pad
 from ascent.model.embedding_model import EmbeddingModel
-from ascent.model.packing import attention_in_words, is_packed, is_to_pack, pack, packed_attention
+from ascent.model.packing import attention_in_words, is_packed, is_to_pack, packed_attention
 from ascent.settings.model import Contract
 from support.tiny_models import DECODERS, ENCODERS, EVERY, LENGTHS, make_architecture, rows_of
 
@@ -89,7 +89,12 @@ def test_a_packed_row_says_where_rows_begin():
     assert packed["position_ids"].tolist() == [[2, 3, 4, 2]]
     assert packed["cumulative"].tolist() == [0, 3, 4]
     assert packed["cumulative"].dtype == torch.int32
-    assert packed["longest"] == 3
+    assert (packed["longest"], packed["spare"]) == (3, 0)
+    packed = pack([np.array([5, 6, 7]), np.array([8])], first_position=2, pad_id=1, multiple=16)
+    assert packed["input_ids"].tolist() == [[5, 6, 7, 8, *[1] * 12]]
+    assert packed["position_ids"].tolist() == [[2, 3, 4, 2, *range(2, 14)]]
+    assert packed["cumulative"].tolist() == [0, 3, 4, 16]
+    assert (packed["longest"], packed["spare"]) == (12, 12)
 
 
 @pytest.mark.parametrize(("name", "attention"), SOME)

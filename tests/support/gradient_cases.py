@@ -9,6 +9,7 @@ from transformers import AutoModel
 
 from ascent.model.adapters import adapt
 from ascent.model.backbone import load_backbone
+from ascent.model.batching import Texts
 from ascent.model.embedding_model import EmbeddingModel
 from ascent.model.heads import new_heads
 from ascent.settings.adapters import Lora
@@ -17,6 +18,7 @@ from ascent.settings.contrastive import Contrastive
 from ascent.settings.losses import Loss
 from ascent.settings.model import Contract
 from ascent.training.data import Batch
+from ascent.training.schedule import dealt
 
 CONTRACT = Contract(max_tokens=32)
 TEMPERATURE = 0.1
@@ -101,14 +103,16 @@ def taught(texts: list[int]) -> torch.Tensor:
 
 
 def batch_of(kind: str, rank: int, world: int) -> Batch:
-    """A process's share of the batch, as the sampler deals it: every world-th row."""
-    numbers = list(range(ROWS))[rank::world]
-    own = [rows(kind)[number] for number in numbers]
+    """A process's share of the batch, as training deals it."""
+    table = rows(kind)
+    lengths = np.array([len(row.query) + sum(map(len, row.documents)) for row in table])
+    numbers = dealt(lengths, rank, world).tolist()
+    own = [table[number] for number in numbers]
     negatives = [
         (i, document, id_) for i, row in enumerate(own) for document, id_ in zip(row.documents[1:], row.ids[1:], strict=True)
     ]
     return Batch(
-        tokens=[row.query for row in own] + [row.documents[0] for row in own] + [document for _, document, _ in negatives],
+        tokens=Texts.of([row.query for row in own] + [row.documents[0] for row in own] + [text for _, text, _ in negatives]),
         prompt_lengths=[0] * (2 * len(own) + len(negatives)),
         rows=len(own),
         global_rows=ROWS,

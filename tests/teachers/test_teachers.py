@@ -171,7 +171,7 @@ def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
     for step in range(len(schedule)):
         batch = data.batch(schedule[step], rank=1, world=2)
         assert batch.teacher_queries.dtype == batch.teacher_documents.dtype == torch.float32
-        for row, place in enumerate(schedule[step][1::2].tolist()):
+        for row, place in enumerate(schedule[step][batch.numbers].tolist()):
             parts = batch.teacher_queries[row : row + 1], batch.teacher_documents[batch.row_of_document == row]
             if place >= len(rows):
                 assert all(part.isnan().all() for part in parts)
@@ -244,7 +244,7 @@ def test_a_batch_has_the_scores_of_its_documents(rows, pairs, scored, training_r
     for step in range(len(schedule)):
         for rank in range(2):
             batch = data.batch(schedule[step], rank=rank, world=2)
-            places = schedule[step][rank::2].tolist()
+            places = schedule[step][batch.numbers].tolist()
             assert batch.teacher_scores.dtype == torch.float32
             for row, place in enumerate(places):
                 found = batch.teacher_scores[batch.row_of_document == row].tolist()

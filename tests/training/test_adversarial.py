@@ -7,7 +7,7 @@ from ascent.model.backbone import load_backbone
 from ascent.model.embedding_model import EmbeddingModel
 from ascent.settings.model import Contract
 from ascent.training.adversarial import Perturbation, steepest
-from support.tiny_models import DECODERS, ENCODERS, EVERY, make_architecture, rows_of
+from support.tiny_models import DECODERS, ENCODERS, EVERY, LENGTHS, make_architecture, rows_of
 
 EPSILON = 0.7
 
@@ -54,6 +54,22 @@ def test_each_text_is_moved_by_its_own_gradient(name, attention, folders):
     # Some architectures compute norms and rotations in float32 whatever their weights are.
     assert torch.allclose(moved, torch.cat(expected, dim=1), atol=1e-5)
     assert torch.allclose(model.embed(**inputs, perturbation=moved), one_by_one(expected), atol=1e-5)
+
+
+def test_padding_to_a_multiple_is_not_moved(folders):
+    contract = Contract(max_tokens=32)
+    backbone, _ = load_backbone(folders["bert"], contract, dropout=0.0)
+    found = []
+    for multiple in (1, 16):
+        model = EmbeddingModel(backbone, contract, multiple=multiple)
+        inputs = model.inputs(rows_of(), 0, "cpu")
+        perturbation = Perturbation(backbone, EPSILON)
+        loss_of(model.embed(**inputs, perturbation=perturbation.added(0, inputs))).backward()
+        perturbation.ascend()
+        moved = perturbation.added(0, inputs)
+        found.append(moved[:, : moved.shape[1] - inputs["spare"]])
+        assert not moved[:, found[-1].shape[1] :].any() and inputs["spare"] == (0 if multiple == 1 else -sum(LENGTHS) % 16)
+    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bert", "t5", "gemma3_text"])

@@ -24,6 +24,7 @@ from ascent.pairs.text import text_id
 from ascent.settings.model import Contract
 from ascent.training.data import Batch, check_shares
 from ascent.training.loader import Loader
+from ascent.training.schedule import dealt
 
 BATCH = 8
 # Three data sets of 44, 20 and 31 rows; the first two share queries, the last is of another type.
@@ -97,7 +98,8 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
         most = max(len(answers[table[row][1].query]) for row in schedule[step])
         widths.add(most)
         for rank, batch in enumerate(shares(data, schedule, step, 2)):
-            numbers = list(range(len(schedule[step])))[rank::2]
+            numbers = batch.numbers.tolist()
+            assert numbers == dealt(data._row_tokens(schedule[step]), rank, 2).tolist()
             own = [table[schedule[step][place]] for place in numbers]
             documents = [(index, row.positive) for index, (_, row) in enumerate(own)]
             documents += [(index, text) for index, (_, row) in enumerate(own) for text in row.negatives]
@@ -145,7 +147,7 @@ def test_in_batch_negatives_are_as_the_recipe_says(folders, data_of, alone):
     uses = {"questions": {"in_batch": not alone}, "classes": DATA["classes"] | {"in_batch": not alone}}
     data = data_of(folders, tasks=TASKS, data=uses)
     batch = data.batch(data.schedule()[0], rank=1, world=2)
-    assert batch.groups.tolist() == ([2, 4, 6, 8] if alone else [0] * 4)
+    assert batch.groups.tolist() == ([1 + number for number in batch.numbers.tolist()] if alone else [0] * 4)
 
 
 def test_all_answers_of_a_query_are_known_to_each_of_its_rows(tokens_of, data_of):
@@ -222,6 +224,8 @@ def test_processes_share_the_same_batches(mixture, settings, world):
         for name in ("numbers", "answers", "dataset_index", "groups", "labels", "weights"):
             together = torch.cat([getattr(share, name) for share in found])[order]
             assert torch.equal(together.nan_to_num(-7), getattr(whole, name).nan_to_num(-7)), name
+        tokens = [int(share.tokens.lengths.sum()) for share in found]
+        assert max(tokens) - min(tokens) <= data._row_tokens(schedule[step]).max()
         # Each row has the same query and the same documents, whoever holds it.
         assert texts_of(*found) == texts_of(whole)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score
 
@@ -10,15 +11,21 @@ from ascent.model.encoder import Encoder
 from ascent.pairs.table import Pair
 from ascent.settings.contrastive import Development as DevelopmentSettings
 from ascent.tokens.table import TokenisedPairs
-from ascent.training.development import Development, ndcg
+from ascent.training import development
+from ascent.training.development import Development
 
 
-def test_ndcg_is_scikit_learns():
+@pytest.mark.parametrize("documents", [30, 7])
+@pytest.mark.parametrize("scores_at_once", [2**26, 100, 1])
+def test_ndcg_is_scikit_learns(monkeypatch, documents, scores_at_once):
+    """In one block of queries, in some, and query by query; with more and with fewer documents than are ranked."""
+    monkeypatch.setattr(development, "SCORES", scores_at_once)
     draw = np.random.default_rng(0)
-    scores = draw.normal(size=(20, 30))
-    relevant = draw.random((20, 30)) < 0.15
+    sides = draw.normal(size=(20, 8)), draw.normal(size=(documents, 8))
+    relevant = draw.random((20, documents)) < 0.4  # some have more than ten
     relevant[:, 0] |= ~relevant.any(1)
-    assert ndcg(scores, relevant) == pytest.approx(ndcg_score(relevant, scores, k=10))
+    found = development.ndcg(*map(torch.from_numpy, sides), *np.nonzero(relevant))
+    assert found == pytest.approx(ndcg_score(relevant, sides[0] @ sides[1].T, k=10))
 
 
 def test_a_document_that_is_the_query_itself_is_not_ranked_unless_it_is_its_answer(tokens_of, tmp_path, monkeypatch):
@@ -28,13 +35,14 @@ def test_a_document_that_is_the_query_itself_is_not_ranked_unless_it_is_its_answ
     draw = np.random.default_rng(0)
     vectors = {text: draw.standard_normal(6) for text in "abcde"}
     texts = [*dict.fromkeys(row.query for row in rows), *dict.fromkeys(row.positive for row in rows)]  # in the table's order
-    monkeypatch.setattr(split, "_embed", lambda engine, pad_id: np.array([vectors[text] for text in texts]))
+    monkeypatch.setattr(development, "SCORES", 7)
+    embeddings = torch.from_numpy(np.array([vectors[text] for text in texts]))
     expected = []
     for row in rows:
         ranked = [text for text in "abcde" if text != row.query or text == row.positive]
         scores = [[vectors[row.query] @ vectors[text] for text in ranked]]
         expected.append(ndcg_score([[text == row.positive for text in ranked]], scores, k=10))
-    assert split.score(None, 0) == pytest.approx(np.mean(expected))
+    assert split._score_of(embeddings) == pytest.approx(np.mean(expected))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +72,10 @@ def test_the_best_weights_are_kept(selected, held_out, tmp_path, capsys, changes
     _, scores = selected(held_out, 2e-2, development=development, **changes)
     assert sorted(scores) == [3, 6, 9, 12, 15, 18, 20]
     best = max(scores, key=lambda step: (scores[step], -step))
-    assert f"kept the weights of step {best}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"kept the weights of step {best}" in printed
+    assert "attention: rows packed, without padding; one product per length" in printed
+    assert "up to 16,384 tokens at a time on each of 1 processes" in printed
     assert len(set(scores.values())) > 1
     encoder = Encoder(tmp_path / "run" / "model", precision="float32")
     queries = encoder.encode([row.query for row in held_out], side="query", task="retrieval")

@@ -12,11 +12,13 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, BertForMaskedLM
 
 from ascent.errors import AscentError
+from ascent.model.batching import Texts
 from ascent.settings.model import Contract
 from ascent.training.data import open_table
 from ascent.training.masking import Masking, draw_of
 from ascent.training.pretraining_objectives import mask_id
 from ascent.training.pretraining_objectives.retromae import EnhancedDecoder, visible
+from ascent.training.schedule import dealt
 from ascent.training.stages.pretraining import TextBatch, TextData
 from support.float64_process import float64_process
 from support.pretraining_cases import (
@@ -99,7 +101,7 @@ def test_mlm_is_the_loss_of_transformers(tiny_resource):
     ours.norm.load_state_dict(head.transform.LayerNorm.state_dict())
     ours.bias.data = head.bias.data
 
-    batch = TextBatch(tokens=texts()[:5], numbers=np.arange(5), global_rows=5)
+    batch = TextBatch(tokens=Texts.of(texts()[:5]), numbers=np.arange(5), global_rows=5)
     inputs = method.inputs(batch, np.arange(5), 0, "cpu")
     losses, count = [], 0
     for number, text in enumerate(batch.tokens):
@@ -117,7 +119,7 @@ def test_mntp_predicts_from_the_state_before(decoder_resource):
     method = method_of(decoder_resource, "mntp")
     theirs = AutoModelForCausalLM.from_pretrained(decoder_resource, attn_implementation="eager").double().eval()
     theirs.config.is_causal = False
-    batch = TextBatch(tokens=texts()[:5], numbers=np.arange(5), global_rows=5)
+    batch = TextBatch(tokens=Texts.of(texts()[:5]), numbers=np.arange(5), global_rows=5)
     expected = 0.0
     for number, text in enumerate(batch.tokens):
         masked, places = method.objective.masking(text, draw_of(0, 0, number))
@@ -160,8 +162,8 @@ def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple]
 
     with float64_process(rank, world, store):
         table, found = texts(), {}
-        numbers = np.arange(rank, len(table), world)
-        batch = TextBatch(tokens=[table[number] for number in numbers], numbers=numbers, global_rows=len(table))
+        numbers = dealt(np.array([len(text) for text in table]), rank, world)
+        batch = TextBatch(tokens=Texts.of([table[number] for number in numbers]), numbers=numbers, global_rows=len(table))
         for objective, zero, tokens in cases:
             method = method_of(folders[objective], objective, zero=zero, mini_batch_tokens=tokens)
             # See tests/training/test_gradients.py: so long a step leaves nothing but the gradient in the weights' digits.

@@ -8,7 +8,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.settings.contrastive import Contrastive
-from ascent.training.schedule import make_schedule, shares, smallest_batch
+from ascent.training.schedule import dealt, make_schedule, shares, smallest_batch
 
 SIZES = [700, 90, 210]
 STARTS = [0, 700, 790, 1000]
@@ -183,12 +183,22 @@ def test_every_balanced_batch_has_the_same_share_of_every_data_set(settings, quo
     assert shares(SIZES, settings) == [rows * steps for rows in quota]
     for rows in batches(found):
         assert [sources(rows)[index] for index in range(3)] == quota
-        for world in (2, 4):
-            for index in range(3):
-                dealt = [sources(rows[rank::world])[index] for rank in range(world)]
-                assert max(dealt) - min(dealt) <= 1
     assert batches(found) == batches(schedule_of(settings))
     assert batches(found) != batches(schedule_of(settings.model_copy(update={"seed": 1})))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+@pytest.mark.parametrize("rows", [8, 9, 15, 500])
+def test_rows_are_dealt_so_that_processes_have_as_many_tokens(rows, world):
+    lengths = np.minimum(np.random.default_rng(rows).lognormal(4, 1, rows), 256).astype(np.int32)
+    found = [dealt(lengths, rank, world) for rank in range(world)]
+    assert sorted(np.concatenate(found).tolist()) == list(range(rows))
+    assert all((np.diff(own) > 0).all() for own in found)  # in the batch's order
+    counts, tokens = [len(own) for own in found], [int(lengths[own].sum()) for own in found]
+    assert max(counts) - min(counts) <= 1
+    assert max(tokens) - min(tokens) <= lengths.max()
+    if rows == 500:
+        assert max(tokens) < 1.01 * np.mean(tokens)
 
 
 def test_balanced_each_data_set_goes_through_its_own_passes():

@@ -52,7 +52,7 @@ class Rows:
 
     def to(self, device: torch.device) -> Self:
         """Return the same with these fields on a device."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors().items()})
 
     def pin_memory(self) -> Self:
         """Return the same with these fields in pinned memory, from which a GPU copies by itself; a loader calls

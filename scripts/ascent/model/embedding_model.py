@@ -10,9 +10,9 @@ from transformers.utils import logging as transformers_logging
 
 from ..settings.model import Contract
 from .backbone import first_position
-from .batching import pad
+from .batching import Texts, by_length, pack, pad
 from .heads import through
-from .packing import is_packed, pack
+from .packing import is_packed
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -30,9 +30,9 @@ def pool(
     states = states.to(torch.promote_types(states.dtype, torch.float32))
     if pooling in ("cls", "last"):
         return states[cumulative[:-1] if pooling == "cls" else cumulative[1:] - 1]
-    lengths = cumulative.diff().long()
+    lengths = cumulative.diff().long()  # right by construction: checking them, as torch would, waits for the GPU
     if pooling == "mean" and prompt_lengths is None:
-        return torch.segment_reduce(states, "mean", lengths=lengths)
+        return torch.segment_reduce(states, "mean", lengths=lengths, unsafe=True)
 
     def per_token(row_values: torch.Tensor) -> torch.Tensor:
         return torch.repeat_interleave(row_values, lengths, output_size=len(states))
@@ -41,8 +41,8 @@ def pool(
     weights = places.to(states.dtype) if pooling == "weighted_mean" else states.new_ones(len(states))
     if prompt_lengths is not None:
         weights = weights * (places > per_token(prompt_lengths))
-    sums = torch.segment_reduce(states * weights[:, None], "sum", lengths=lengths)
-    return sums / torch.segment_reduce(weights, "sum", lengths=lengths).clamp(min=1)[:, None]
+    sums = torch.segment_reduce(states * weights[:, None], "sum", lengths=lengths, unsafe=True)
+    return sums / torch.segment_reduce(weights, "sum", lengths=lengths, unsafe=True).clamp(min=1)[:, None]
 
 
 class EmbeddingModel(torch.nn.Module):
@@ -58,10 +58,12 @@ class EmbeddingModel(torch.nn.Module):
         dtype: torch.dtype | None = None,
         heads: torch.nn.ModuleDict | None = None,
         special_ids: Sequence[int] = (),
+        multiple: int = 1,
     ):
         """dtype: of the backbone's matrix products; None for the float32 of its weights.
 
         heads: those that the contract names. special_ids: the tokenizer's special tokens, for token-level heads.
+        multiple: of how many tokens a mini-batch is, padding included.
         """
         super().__init__()
         self.backbone = backbone
@@ -70,6 +72,7 @@ class EmbeddingModel(torch.nn.Module):
         self.contract = contract
         self.dtype = dtype
         self._special_ids = np.array(special_ids, dtype=np.int64)
+        self._multiple, self._first_position = multiple, first_position(backbone)
         self._takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
 
     @property
@@ -83,22 +86,42 @@ class EmbeddingModel(torch.nn.Module):
         within = [head.get_embedding_dimension() for name, head in self.heads.items() if name not in self.per_token]
         return [self.backbone.config.hidden_size, *within][-1]
 
+    @property
+    def packed(self) -> bool:
+        """Whether rows are packed, without padding between them."""
+        return is_packed(self.backbone)
+
+    def mini_batches(self, lengths: Sequence[int], tokens: int) -> list[np.ndarray]:
+        """Split rows of these lengths into mini-batches that this model embeds within a budget of tokens, see
+        by_length."""
+        return by_length(lengths, tokens, packed=self.packed)
+
     def inputs(
-        self, rows: Sequence[np.ndarray], pad_id: int, device: torch.device | str, prompt_lengths: Sequence[int] = ()
+        self,
+        rows: Sequence[np.ndarray],
+        pad_id: int,
+        device: torch.device | str,
+        prompt_lengths: Sequence[int] | torch.Tensor = (),
     ) -> dict[str, Any]:
         """Return the arguments of `forward` for rows of token ids: packed, or padded for a backbone that cannot be
         packed.
 
-        prompt_lengths: how many tokens at each row's beginning pooling leaves out; none when empty.
+        prompt_lengths: how many tokens at each row's beginning pooling leaves out; none when empty. Of rows and prompt
+        lengths that are on the device already, nothing is copied to it.
         """
-        packed = pack(rows, device, first_position(self.backbone)) if is_packed(self.backbone) else pad(rows, pad_id, device)
-        return packed | ({"prompt_lengths": torch.tensor(prompt_lengths, device=device)} if any(prompt_lengths) else {})
+        if self.packed:
+            inputs = pack(rows, device, self._first_position, pad_id=pad_id, multiple=self._multiple)
+        else:
+            inputs = pad(rows, pad_id, device, multiple=self._multiple) | {"tokens": int(Texts.of(rows).lengths.sum())}
+        if isinstance(prompt_lengths, torch.Tensor) or any(prompt_lengths):
+            inputs["prompt_lengths"] = torch.as_tensor(prompt_lengths, device=device)
+        return inputs
 
     def counted(self, rows: Sequence[np.ndarray], prompt_lengths: Sequence[int]) -> list[np.ndarray]:
         """Return the tokens of each row (a mask) whose outputs are compared: no special tokens, and none of a prompt
         that is not pooled."""
-        lengths = [len(row) for row in rows]  # row by row it would take seconds for a large batch
-        masks = np.split(~np.isin(np.concatenate(rows), self._special_ids), np.cumsum(lengths[:-1]))
+        texts = Texts.of(rows)  # row by row it would take seconds for a large batch
+        masks = np.split(~np.isin(texts.ids.numpy(), self._special_ids), np.cumsum(texts.lengths[:-1]))
         for mask, length in zip(masks, prompt_lengths, strict=True):
             mask[:length] = False
         return masks
@@ -108,20 +131,23 @@ class EmbeddingModel(torch.nn.Module):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         perturbation: torch.Tensor | None = None,
+        spare: int = 0,
+        tokens: int | None = None,
         **packed: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the states (tokens, dimension) of the real tokens of what `inputs` returns, and where rows begin, as
         pool takes them; input_ids (rows, tokens) with an attention_mask may also be padded on the left.
 
-        perturbation: (rows, tokens, width), added to the outputs of the backbone's token embedding.
+        perturbation: (rows, tokens, width), added to the outputs of the backbone's token embedding. spare: see pack.
+        tokens: how many real tokens padded rows have; without it, a GPU is waited for to count them.
         """
-        if attention_mask is not None and is_packed(self.backbone):
+        if attention_mask is not None and self.packed:
             rows = [ids[real].cpu().numpy() for ids, real in zip(input_ids, attention_mask.bool(), strict=True)]
-            packed = pack(rows, input_ids.device, first_position(self.backbone))
-            input_ids, attention_mask = packed.pop("input_ids"), None
+            packed = pack(rows, input_ids.device, self._first_position, multiple=self._multiple)
+            input_ids, attention_mask, spare = packed.pop("input_ids"), None, packed.pop("spare")
         elif attention_mask is not None and self._takes_positions:
             # By default a backbone would count positions from the padding on the left.
-            packed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0) + first_position(self.backbone)
+            packed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0) + self._first_position
         # Autocast is here and not around the training step because DeepSpeed disables one that it did not configure.
         with torch.autocast(input_ids.device.type, self.dtype, enabled=self.dtype is not None):
             texts = {"input_ids": input_ids}
@@ -131,8 +157,12 @@ class EmbeddingModel(torch.nn.Module):
             states = self.backbone(**texts, attention_mask=attention_mask, **packed).last_hidden_state
         if attention_mask is None:
             states, cumulative = states[0], packed["cumulative"]
+            if spare:
+                states, cumulative = states[:-spare], cumulative[:-1]
         else:
-            states, cumulative = states[attention_mask.bool()], torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
+            tokens = int(attention_mask.sum()) if tokens is None else tokens
+            states = states.flatten(0, 1)[torch.nonzero_static(attention_mask.flatten(), size=tokens)[:, 0]]
+            cumulative = torch.nn.functional.pad(attention_mask.sum(1).cumsum(0), (1, 0))
         return states, cumulative
 
     def forward(self, prompt_lengths: torch.Tensor | None = None, **inputs: Any) -> tuple[torch.Tensor, ...]:

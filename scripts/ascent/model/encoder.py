@@ -1,6 +1,7 @@
 """Texts to embeddings with a model folder, by its contract."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from ..errors import AscentError
 from ..progress import Progress
 from ..settings.model import Backbone, Contract
 from .backbone import load_backbone
-from .batching import by_length, prompt_length, tokenise
+from .batching import prompt_length, tokenise
 from .contract import own_pooling, read_contract, refuse_difference
 from .device import find_device
 from .embedding_model import EmbeddingModel
@@ -27,13 +28,15 @@ CPU_TOKENS = 2048
 GPU_TOKENS = 131072
 # Seconds of embedding after which a log tells how far it is.
 PATIENCE = 10.0
+# Texts whose tokens are in memory together.
+CHUNK_TEXTS = 100_000
 
 
 class Encoder:
     """A model folder, ready to embed. `contract` is how it was trained; `digest` identifies its weights.
 
     `expected`: the contract of the recipe; a folder with another one is rejected.
-    `precision`: see Contrastive.precision. `tokens_per_batch`: padded tokens that are embedded at a time.
+    `precision`: see Contrastive.precision. `tokens_per_batch`: tokens that are embedded at a time.
     """
 
     def __init__(
@@ -82,18 +85,19 @@ class Encoder:
     def encode_with(self, prompt: str, texts: Sequence[str], *, progress: str | None = None) -> np.ndarray:
         """Return float32 embeddings of shape (texts, dimension), with a prompt.
 
-        Texts are embedded longest first, in batches of neighbours in length, so that little is padded. progress: what they
-        are, for a bar in the terminal or lines in a log. Raises AscentError if an embedding is not finite.
+        Texts are embedded longest first, in batches of neighbours in length, so that little is padded; of many texts one chunk
+        after another, while the next one is tokenised. progress: what they are, for a bar in the terminal or lines in a log.
+        Raises AscentError if an embedding is not finite.
         """
         # A repeated text is embedded once: mteb passes an STS set of 50 texts as 2,450.
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-        rows, skipped = self._rows(list(place), prompt)
-        distinct = np.zeros((len(rows), self.model.dimension), dtype=np.float32)
-        with Progress(progress, len(rows), "text", patience=PATIENCE) if progress else nullcontext() as shown:
-            for batch, outputs in self._batches(rows, skipped):
-                distinct[batch] = outputs[0].float().cpu().numpy()
-                if shown:
-                    shown.advance(len(batch))
+        distinct = np.zeros((len(place), self.model.dimension), dtype=np.float32)
+        with Progress(progress, len(place), "text", patience=PATIENCE) if progress else nullcontext() as shown:
+            for start, rows, skipped in self._chunks(list(place), prompt):
+                for batch, outputs in self._batches(rows, skipped):
+                    distinct[start + batch] = outputs[0].float().cpu().numpy()
+                    if shown:
+                        shown.advance(len(batch))
         embeddings = distinct[[place[text] for text in texts]]
         self._refuse_infinite(np.isfinite(embeddings).all(axis=1), texts)
         return embeddings
@@ -126,6 +130,17 @@ class Encoder:
             text = texts[int(np.flatnonzero(~finite)[0])]
             raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train it again in float32.")
 
+    def _chunks(self, texts: Sequence[str], prompt: str) -> Iterator[tuple[int, list[np.ndarray], int]]:
+        """Yield where a chunk of the texts begins, and what _rows returns for it; the next one is already being made."""
+        starts = range(0, len(texts), CHUNK_TEXTS)
+        with ThreadPoolExecutor(1) as pool:
+            made = (pool.submit(self._rows, texts[start : start + CHUNK_TEXTS], prompt) for start in starts)
+            coming = next(made, None)
+            for start in starts:
+                rows = coming.result()
+                coming = next(made, None)
+                yield start, *rows
+
     def _rows(self, texts: Sequence[str], prompt: str) -> tuple[list[np.ndarray], int]:
         """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""
         longest = self.contract.max_tokens
@@ -135,5 +150,5 @@ class Encoder:
     def _batches(self, rows: list[np.ndarray], skipped: int) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
         """Yield rows' indexes and the model's outputs for them."""
         pad_id = self.tokenizer.pad_token_id or 0
-        for batch in by_length([len(row) for row in rows], self.tokens_per_batch):
+        for batch in self.model.mini_batches([len(row) for row in rows], self.tokens_per_batch):
             yield batch, self.model(**self.model.inputs([rows[i] for i in batch], pad_id, self.device, [skipped] * len(batch)))

@@ -4,12 +4,9 @@ The lengths travel as arguments through the model's layers to the attention, so 
 checkpointing computes a layer a second time.
 """
 
-from collections.abc import Sequence
 from itertools import groupby
 from types import MethodType
-from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -61,23 +58,6 @@ def limit_position_bias(backbone: torch.nn.Module, longest: int) -> None:
 def is_packed(backbone: torch.nn.Module) -> bool:
     """Return whether a backbone was loaded with the packed attention."""
     return backbone.config._attn_implementation == NAME
-
-
-def pack(rows: Sequence[np.ndarray], device: torch.device | str = "cpu", first_position: int = 0) -> dict[str, Any]:
-    """Return what a backbone with packed attention takes for `rows`, of at least one token each.
-
-    input_ids and position_ids: int64 of shape (1, tokens), positions from `first_position` in each row. cumulative:
-    int32 of shape (rows + 1,), where each row begins and the last one ends. longest: the most tokens of a row.
-    """
-    lengths = np.array([len(row) for row in rows])
-    cumulative = np.concatenate([[0], lengths.cumsum()])
-    positions = np.arange(cumulative[-1]) - np.repeat(cumulative[:-1], lengths) + first_position
-    return {
-        "input_ids": torch.from_numpy(np.concatenate(rows).astype(np.int64)[None]).to(device),
-        "position_ids": torch.from_numpy(positions[None]).to(device),
-        "cumulative": torch.from_numpy(cumulative.astype(np.int32)).to(device),
-        "longest": int(lengths.max()),
-    }
 
 
 def reach(module: torch.nn.Module, is_causal: bool | None, window: int | None) -> tuple[int, int]:

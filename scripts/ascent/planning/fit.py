@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from ..model.costs import Memory
 from ..settings.training import Training
 from ..training.schedule import smallest_batch
-from .costs import Memory
 from .gpus import Machine, amount
 
 # A checkpoint from this size on is noted, in bytes.
@@ -36,7 +36,7 @@ def remedies(stage: Training, max_tokens: int) -> list[dict]:
     """Return changes of a stage's settings that save GPU memory, the fastest to train with first."""
     highest = 2 if stage.queue_size else 3
     single = [{"zero": zero} for zero in range(stage.zero + 1, highest + 1)]
-    tokens = stage.mini_batch_tokens
+    tokens = stage.token_budget
     while tokens // 2 >= max_tokens:
         tokens //= 2
         single.append({"mini_batch_tokens": tokens})

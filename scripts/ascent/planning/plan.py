@@ -15,6 +15,7 @@ from .. import layout
 from ..components import module_of
 from ..errors import AscentError
 from ..model.contract import own_pooling
+from ..model.costs import Memory, checkpoint_bytes, encoding_memory, training_flops, training_memory, with_budget
 from ..model.shape import Shape, forward_flops, read_shape, trained_weights
 from ..pairs.select import with_positives
 from ..pairs.table import read_pairs
@@ -24,7 +25,6 @@ from ..settings.model import Contract
 from ..settings.teachers import BiEncoderTeacher
 from ..settings.training import Training
 from ..training.schedule import few_steps, shares
-from .costs import Memory, checkpoint_bytes, encoding_memory, training_flops, training_memory
 from .fit import batch_warning, checkpoint_note, job_warning, loading_note, reduction_note, stage_warning
 from .gpus import Machine, amount
 from .token_counts import Count, TokenCounter
@@ -78,7 +78,8 @@ class _Planner:
 
     def plan(self) -> Plan:
         self.check_inputs()
-        stages = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
+        asked = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
+        stages = {name: with_budget(stage, self.memory, self.machine.gpu.memory) for name, stage in asked.items()}
         memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
         jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if self.recipe.data[name].teacher]
         mined = dict.fromkeys(pair for stage in stages.values() for pair in mined_with(stage))
@@ -111,6 +112,10 @@ class _Planner:
         return Plan(jobs=jobs, memory=memory, zero=zero, shapes=shapes, notes=self.notes, warnings=self.warnings)
 
     def note_assumptions(self, stages: dict[str, Training]) -> None:
+        for name, stage in stages.items():
+            if self.recipe.stages[name].mini_batch_tokens is None:
+                chosen = f"{stage.token_budget:,}, chosen for the {self.machine.name}"
+                self.notes.append(f"Stage {name}: mini_batch_tokens is {chosen}.")
         if mining := [name for name, stage in stages.items() if stage.mining_used]:
             self.notes.append(f"Negatives of {', '.join(mining)}: assumed as many as requested and as long as the positives.")
         if pretrained := [name for name, stage in stages.items() if stage.unit == "texts"]:
@@ -236,7 +241,7 @@ class _Planner:
         most = min(stage.batch_size * total.tokens / sum(taken), stage.batch_tokens or math.inf, total.tokens)
         share = most / self.machine.processes
         # Larger batches go through the gradient cache, which embeds twice. Pre-training accumulates gradients instead.
-        cached = share > stage.mini_batch_tokens and stage.unit == "pairs"
+        cached = share > stage.token_budget and stage.unit == "pairs"
         flops = training_flops(self.shape(model), stage, total.tokens, total.squares, cached=cached)
         if stage.queue_size:  # its momentum copy embeds the positives
             flops += forward_flops(self.shape(model), queued.tokens, queued.squares)

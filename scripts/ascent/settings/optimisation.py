@@ -30,9 +30,11 @@ class Optimisation(Settings):
     """Largest norm of the whole gradient; 0 switches clipping off."""
     dropout: Share | None = None
     """Dropout of the backbone. Default: the backbone's own."""
-    mini_batch_tokens: Count = 16384
+    mini_batch_tokens: Count | None = None
     """Tokens that one process embeds at a time. A larger batch goes through the gradient cache (pre-training
-    accumulates gradients), so that this number bounds the memory, not batch_size."""
+    accumulates gradients), so that this number bounds the memory, not batch_size. Default: on a GPU as many as fit by
+    the model's shape, a power of two up to 262,144, which plan and log tell; 16,384 on a CPU, in pre-training and with
+    token-level losses."""
     precision: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
     """Precision of matrix products. `auto` is bfloat16 where the processor supports it; `float8` needs torchao and a
     GPU with FP8 (Hopper), and computes everything else in bfloat16. Weights and optimizer stay float32."""
@@ -52,6 +54,11 @@ class Optimisation(Settings):
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass instead of keeping them: a third more work, a fraction of the
     memory."""
+
+    @property
+    def token_budget(self) -> int:
+        """Tokens that one process embeds at a time; where neither the recipe nor a GPU's memory says, 16,384."""
+        return 16384 if self.mini_batch_tokens is None else self.mini_batch_tokens
 
     @model_validator(mode="after")
     def _zero_supports_the_rest(self):

@@ -60,6 +60,7 @@ def steepest(gradient: torch.Tensor, cumulative: torch.Tensor | None, epsilon: f
         lengths = squares.sum(1, keepdim=True).sqrt()
     else:
         counts = cumulative.diff().long()
-        lengths = torch.segment_reduce(squares[0], "sum", lengths=counts).sqrt().repeat_interleave(counts)[None]
+        lengths = torch.segment_reduce(squares[0], "sum", lengths=counts, unsafe=True).sqrt()
+        lengths = torch.repeat_interleave(lengths, counts, output_size=squares.shape[1])[None]
     factor = torch.where(lengths > 0, epsilon / lengths, 0)
     return gradient.mul_(factor[..., None].to(gradient.dtype))

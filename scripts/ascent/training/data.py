@@ -1,25 +1,27 @@
 """The data sets of a stage, mapped into memory, and one process's share of a batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 
 from ..errors import AscentError
 from ..losses.rows import Rows
+from ..model.batching import Texts
 from ..settings.losses import Objectives
 from ..settings.stages import StageSettings
 from ..tokens.table import TokenisedPairs
 from .dynamic_negatives import DynamicNegatives
-from .schedule import Schedule, make_schedule
+from .schedule import Schedule, dealt, make_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Rows):
     """One process's share of a batch, as token ids."""
 
-    tokens: list[np.ndarray]
+    tokens: Texts
     """The token ids of its queries, then of its documents."""
     prompt_lengths: list[int]
     """How many tokens at the beginning of each text pooling leaves out."""
@@ -27,6 +29,10 @@ class Batch(Rows):
     """How many queries this share holds."""
     global_rows: int
     """How many queries the whole batch holds."""
+
+    def pin_memory(self) -> Self:
+        """See Rows."""
+        return replace(super().pin_memory(), tokens=self.tokens.pin_memory())
 
 
 class TrainingData:
@@ -78,8 +84,8 @@ class TrainingData:
         return make_schedule(self.sizes, self.stage, lengths)
 
     def batch(self, rows: np.ndarray, *, rank: int, world: int) -> Batch:
-        """Return a process's share of the batch of these rows: every world-th one."""
-        numbers = np.arange(rank, len(rows), world)
+        """Return a process's share of the batch of these rows, see dealt."""
+        numbers = dealt(self._row_tokens(rows.astype(np.int64)), rank, world)
         own = rows[numbers].astype(np.int64)
         sources = np.searchsorted(self._starts, own, side="right") - 1
         places = list(zip([self.tables[source] for source in sources], (own - self._starts[sources]).tolist(), strict=True))
@@ -94,7 +100,7 @@ class TrainingData:
             owners += [number] * len(others)
         documents = positives + negatives
         return Batch(
-            tokens=[table.text(text) for table, text in queries + documents],
+            tokens=Texts.of([table.text(text) for table, text in queries + documents]),
             prompt_lengths=[table.prompt_length(text) for table, text in queries + documents],
             rows=len(own),
             global_rows=len(rows),
@@ -110,6 +116,15 @@ class TrainingData:
             teacher_queries=self._teacher_embeddings(queries),
             teacher_documents=self._teacher_embeddings(documents),
         )
+
+    def _row_tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Return how many tokens the texts of each row have together: int64 (rows,)."""
+        sources = np.searchsorted(self._starts, rows, side="right") - 1
+        tokens = np.empty(len(rows), dtype=np.int64)
+        for source in np.unique(sources):
+            mask = sources == source
+            tokens[mask] = self.tables[source].row_tokens[rows[mask] - self._starts[source]]
+        return tokens
 
     def _teacher_scores(self, rows: list[tuple[TokenisedPairs, int]]) -> torch.Tensor | None:
         """Return the teacher's scores of the rows' positives, then of their negatives."""

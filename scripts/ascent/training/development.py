@@ -12,11 +12,12 @@ from scipy.stats import spearmanr
 from ..collectives import of_first
 from ..errors import AscentError
 from ..files import read_json, write_atomically, write_json
-from ..model.batching import by_length
 from ..settings.contrastive import Development as DevelopmentSettings
 from ..tokens.table import TokenisedPairs
 
 DEPTH = 10
+# Scores that are in memory together.
+SCORES = 2**26
 
 
 class Development:
@@ -61,9 +62,7 @@ class Development:
         scores = self._content["scores"]
         if str(step) in scores:
             return scores[str(step)]
-        agreed = torch.tensor([self.score(engine, pad_id)], dtype=torch.float64, device=engine.device)
-        dist.broadcast(agreed, 0)  # different machines may differ in the last digit
-        score = float(agreed)
+        score = self.score(engine, pad_id)
         if score > max(scores.values(), default=-np.inf):
             weights = state(engine)
             if dist.get_rank() == 0:
@@ -96,30 +95,42 @@ class Development:
         self._file.unlink(missing_ok=True)
 
     def score(self, engine, pad_id: int) -> float:
-        """Return the split's score: Spearman's correlation of similarities and labels for graded pairs; else nDCG@10 of
-        each query among all documents of the split except itself, where known answers are relevant (Järvelin and
-        Kekäläinen 2002)."""
+        """Return the split's score, the same on every process: Spearman's correlation of similarities and labels for
+        graded pairs; else nDCG@10 of each query among all documents of the split except itself, where known answers are
+        relevant (Järvelin and Kekäläinen 2002)."""
         embeddings = self._embed(engine, pad_id)
+        score = self._score_of(embeddings) if dist.get_rank() == 0 else 0.0
+        agreed = torch.tensor([score], dtype=torch.float64, device=engine.device)
+        dist.broadcast(agreed, 0)
+        return float(agreed)
+
+    def _score_of(self, embeddings: torch.Tensor) -> float:
+        """Return the score of the texts' embeddings, (texts, dimension)."""
         table = self._table
-        queries, positives = table.queries, table.documents[table.document_offsets[:-1]]
         if np.isfinite(table.labels).all():
-            return float(spearmanr((embeddings[queries] * embeddings[positives]).sum(1), table.labels).statistic)
-        documents = np.unique(table.documents)
-        asked = np.unique(queries)
+            positives = table.documents[table.document_offsets[:-1]]
+            pairs = (torch.from_numpy(np.array(texts)).to(embeddings.device) for texts in (table.queries, positives))
+            queries, documents = (embeddings[texts] for texts in pairs)
+            return float(spearmanr((queries * documents).sum(1).cpu().numpy(), table.labels).statistic)
+        asked, documents = np.unique(table.queries), np.unique(table.documents)
         places, answers = table.answers_of(table.text_ids[asked])
-        relevant = np.zeros((len(asked), len(documents)), dtype=bool)
-        column = {int(id_): place for place, id_ in enumerate(table.text_ids[documents])}
-        for place, answer in zip(places, answers, strict=True):
-            relevant[place, column[int(answer)]] = True
-        scores = embeddings[asked] @ embeddings[documents].T
-        same = table.text_ids[asked][:, None] == table.text_ids[documents]
-        return ndcg(np.where(same & ~relevant, -np.inf, scores), relevant)
+        ids = table.text_ids[documents]
+        order = np.argsort(ids)
+
+        def column(wanted: np.ndarray) -> np.ndarray:
+            return order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
+
+        columns, own = column(answers), column(table.text_ids[asked])
+        same = np.flatnonzero(ids[own] == table.text_ids[asked])
+        hidden = np.setdiff1d(same * len(ids) + own[same], places * len(ids) + columns)
+        sides = (embeddings[torch.from_numpy(texts).to(embeddings.device)] for texts in (asked, documents))
+        return ndcg(*sides, places, columns, hidden)
 
     @torch.no_grad()
-    def _embed(self, engine, pad_id: int) -> np.ndarray:
-        """Embed all texts, each process a share; return (texts, dimension) on every process."""
+    def _embed(self, engine, pad_id: int) -> torch.Tensor:
+        """Embed all texts, each process a share; return (texts, dimension), whole on the first process only."""
         lengths = np.diff(self._table.offsets)
-        chunks = by_length(lengths, self._tokens)
+        chunks = engine.module.mini_batches(lengths, self._tokens)
         rank, world = dist.get_rank(), dist.get_world_size()
         full = None
         engine.eval()
@@ -135,15 +146,31 @@ class Development:
             if begin + rank < len(chunks):
                 full[torch.from_numpy(chunk).to(full.device)] = embedded
         engine.train()
-        dist.all_reduce(full)
-        return full.cpu().numpy()
+        dist.reduce(full, 0)
+        return full
 
 
-def ndcg(scores: np.ndarray, relevant: np.ndarray) -> float:
-    """Return the mean nDCG@10 of queries by their scores (queries, documents) and relevant documents, of the same
-    shape."""
-    top = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
-    discounts = 1 / np.log2(np.arange(2, 2 + DEPTH))
-    gains = np.take_along_axis(relevant, top, axis=1) @ discounts[: top.shape[1]]
-    ideal = np.concatenate([[0], np.cumsum(discounts)])[np.minimum(relevant.sum(1), DEPTH)]
-    return float(np.mean(gains / ideal))
+def ndcg(
+    queries: torch.Tensor, documents: torch.Tensor, places: np.ndarray, columns: np.ndarray, hidden: np.ndarray | None = None
+) -> float:
+    """Return the mean nDCG@10 of queries (queries, dimension) among documents (documents, dimension) by dot product, on
+    their device and in blocks of queries.
+
+    places, columns: int64 (answers,), the query and the document of each relevant pair, once; every query has one. hidden:
+    int64, the other pairs that are not ranked: the query's number times the number of documents, plus the document's.
+    """
+    device, count = queries.device, len(documents)
+    relevant = torch.from_numpy(places * count + columns).to(device)
+    discounts = 1 / torch.arange(2, 2 + DEPTH, dtype=torch.float64, device=device).log2()
+    gains = []
+    for block in torch.arange(len(queries), device=device).split(max(1, SCORES // count)):
+        scores = queries[block] @ documents.T
+        if hidden is not None:
+            begin, end = np.searchsorted(hidden, [int(block[0]) * count, (int(block[-1]) + 1) * count])
+            own = torch.from_numpy(hidden[begin:end]).to(device) - block[0] * count
+            scores.view(-1)[own] = -torch.inf
+        top = scores.topk(min(DEPTH, count)).indices
+        hits = torch.isin(block[:, None] * count + top, relevant)
+        gains.append(hits.double() @ discounts[: top.shape[1]])
+    ideal = discounts.cumsum(0).cpu().numpy()[np.minimum(np.bincount(places, minlength=len(queries)), DEPTH) - 1]
+    return float(np.mean(torch.cat(gains).cpu().numpy() / ideal))

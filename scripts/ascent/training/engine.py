@@ -130,4 +130,4 @@ def seed_pass(stage: Training, step: int, index: int) -> None:
 
 def forward_tokens(stage: Training, device: torch.device) -> int:
     """Return the number of tokens per forward pass."""
-    return min(stage.mini_batch_tokens, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.mini_batch_tokens
+    return min(stage.token_budget, CPU_FORWARD_TOKENS) if device.type == "cpu" else stage.token_budget

@@ -10,7 +10,6 @@ import torch.distributed as dist
 
 from ..collectives import largest
 from ..losses import Embedded, Objective
-from ..model.batching import by_length
 from ..model.embedding_model import EmbeddingModel
 from ..model.token_scores import TokenOutputs
 from ..settings.contrastive import Contrastive
@@ -68,25 +67,32 @@ class MiniBatches:
     def __init__(
         self, engine, batch: Batch, stage: Contrastive, step: int, pad_id: int, perturbation: Perturbation | None = None
     ):
-        self._engine, self._batch, self._stage, self._step = engine, batch, stage, step
+        self._engine, self._stage, self._step = engine, stage, step
         self._pad_id, self._perturbation = pad_id, perturbation
-        self.chunks = by_length([len(row) for row in batch.tokens], forward_tokens(stage, engine.device))
-        padded = sum(len(chunk) * len(batch.tokens[chunk[0]]) for chunk in self.chunks)
-        padded, count = largest(padded, len(self.chunks), device=engine.device)
-        self.cached = padded > stage.mini_batch_tokens
+        model, texts = engine.module, batch.tokens
+        self.chunks = model.mini_batches(texts.lengths, forward_tokens(stage, engine.device))
+        longest = sum(len(chunk) * texts.lengths[chunk[0]] for chunk in self.chunks)
+        tokens, count = largest(texts.lengths.sum() if model.packed else longest, len(self.chunks), device=engine.device)
+        self.cached = tokens > stage.token_budget
         # Every process makes the same number of passes, otherwise ZeRO's collectives would wait for ever: the extra
         # ones embed one row whose gradient is zero.
         self.chunks += [self.chunks[-1][:1]] * (count - len(self.chunks))
+        # All texts go to the device at once, in the order of the mini-batches, which are then parts of these tensors:
+        # with a copy for each, the GPU would run dry again and again.
+        order, sizes = np.concatenate(self.chunks), [len(chunk) for chunk in self.chunks]
+        self._texts = texts.to(engine.device).take(order).split(sizes)
+        self._prompt_lengths: Sequence[torch.Tensor | tuple] = [()] * count
+        if any(batch.prompt_lengths):
+            self._prompt_lengths = torch.tensor(batch.prompt_lengths)[order].to(engine.device).split(sizes)
 
     def embed(self, index: int) -> tuple[torch.Tensor, ...]:
         """Embed one mini-batch, with the same dropout each time."""
         seed_pass(self._stage, self._step, index)
-        chunk, batch, module = self.chunks[index], self._batch, self._engine.module
-        tokens, prompt_lengths = ([texts[row] for row in chunk] for texts in (batch.tokens, batch.prompt_lengths))
-        inputs = module.inputs(tokens, self._pad_id, self._engine.device, prompt_lengths)
+        engine = self._engine
+        inputs = engine.module.inputs(self._texts[index], self._pad_id, engine.device, self._prompt_lengths[index])
         if self._perturbation:
             inputs["perturbation"] = self._perturbation.added(index, inputs)
-        return self._engine(**inputs)
+        return engine(**inputs)
 
     def forward(self) -> list[torch.Tensor]:
         """Return the outputs of all mini-batches, one after the other; without a graph if they are cached."""
@@ -115,7 +121,7 @@ class CachedOutputs:
         """outputs: what `forward` returns, of all mini-batches. chunks: the texts of each mini-batch; of a text that
         occurs in several, the first one counts."""
         device = outputs[0].device
-        lengths, order = np.array([len(text) for text in batch.tokens]), np.concatenate(chunks)
+        lengths, order = batch.tokens.lengths, np.concatenate(chunks)
         _, first = np.unique(order, return_index=True)
         self._names, self._queries, self._outputs = model.per_token, batch.rows, outputs
         places, self._sizes = [first], [[len(chunk) for chunk in chunks]]

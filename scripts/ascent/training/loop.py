@@ -20,10 +20,11 @@ from ..model.contract import read_contract, refuse_difference
 from ..model.embedding_model import EmbeddingModel
 from ..model.heads import PREFIX, load_heads
 from ..model.packing import attention_in_words
-from ..model.precision import prepare_backbone
+from ..model.precision import is_to_compile, prepare_backbone
 from ..model.saving import check_tokenizer, save_like
 from ..settings.stages import StageSettings
 from ..settings.training import Running
+from .budget import with_token_budget
 from .data import check_shares, open_table
 from .development import Development
 from .engine import StepResult, deepspeed_config, forward_tokens, start_engine
@@ -139,6 +140,10 @@ class _Run:
             self.say(f"{task.model}: already trained with these settings and data; restored")
             dist.destroy_process_group()
             return False
+        trained = [self.tables[name] for name in self.stage.data]
+        self.settings = settings = with_token_budget(settings, task.parent, trained, self.device, self.world)
+        self.say(f"up to {settings.stage.token_budget:,} tokens at a time on each of {self.world} processes")
+        self.stage = settings.stage
         self.data = self.kind.Data({name: self.tables[name] for name in self.stage.data}, settings)
         self.schedule = self.data.schedule()
         check_shares(self.schedule, self.world, settings)
@@ -168,7 +173,7 @@ class _Run:
         model, tokenizer = load_model(task.parent, settings, device)
         check_tokenizer(tokenizer, self.document["tokenizer_digest"], task.parent)
         self.say(f"attention: {attention_in_words(model.backbone, device, model.dtype)}")
-        if stage.compile:
+        if is_to_compile(stage):
             self.say("compiling the backbone: the first steps take minutes")
         if stage.zero < 3:
             model.to(device)

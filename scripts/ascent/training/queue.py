@@ -19,7 +19,6 @@ import torch
 import torch.distributed as dist
 
 from ..losses import Queued
-from ..model.batching import by_length
 from ..model.embedding_model import EmbeddingModel
 from ..settings.contrastive import Contrastive
 from .data import Batch
@@ -74,7 +73,7 @@ class Queue:
 
     def _embed(self, batch: Batch, texts: list[int], pad_id: int, tokens: int) -> torch.Tensor:
         """Return the copy's embeddings of these texts of a batch."""
-        chunks, parts = by_length([len(batch.tokens[text]) for text in texts], tokens), []
+        chunks, parts = self._copy.mini_batches(batch.tokens.lengths[texts], tokens), []
         for chunk in chunks:
             rows, prompt_lengths = ([values[texts[row]] for row in chunk] for values in (batch.tokens, batch.prompt_lengths))
             parts.append(self._copy.embed(**self._copy.inputs(rows, pad_id, self._device, prompt_lengths)))

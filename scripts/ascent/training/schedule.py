@@ -87,6 +87,17 @@ def few_steps(stage: Training, rows: int) -> str | None:
     )
 
 
+def dealt(lengths: np.ndarray, rank: int, world: int) -> np.ndarray:
+    """Return which rows of a batch a process takes, int64, ascending. lengths: tokens of each row of the batch.
+
+    The longest row goes to the first process, the next to the second and so on, and back again from the last, in a
+    snake, so that all have as many tokens, within a row's; numbers of rows differ by at most one.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    turns, seats = np.divmod(np.arange(len(order)), world)
+    return np.sort(order[np.where(turns % 2, world - 1 - seats, seats) == rank])
+
+
 def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | None = None) -> Schedule:
     """Return the batches of a stage. sizes: the rows of each data set. lengths: tokens of each row, over all data sets;
     needed for buckets and for a budget of tokens.
@@ -144,8 +155,7 @@ def _dealt(counts: Sequence[int], seed: int) -> np.ndarray:
 
 
 def _balanced(streams: Sequence[np.ndarray], stage: Training) -> Schedule:
-    """Return batches with the same number of rows of every stream, data set by data set; so each process, which takes
-    every world-th row of a batch, has the same share of each."""
+    """Return batches with the same number of rows of every stream, data set by data set."""
     steps = math.ceil(sum(map(len, streams)) / stage.batch_size)
     rows = np.concatenate([stream.reshape(steps, -1) for stream in streams], axis=1)
     return Schedule(rows=rows.ravel(), bounds=np.arange(steps + 1) * rows.shape[1])

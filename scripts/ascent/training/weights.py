@@ -16,7 +16,7 @@ from ..model.adapters import adapt
 from ..model.backbone import load_backbone
 from ..model.embedding_model import EmbeddingModel
 from ..model.heads import PREFIX, load_heads
-from ..model.precision import precision_dtype
+from ..model.precision import precision_dtype, token_multiple
 from ..settings.stages import StageSettings
 from ..settings.training import Training
 from .job.distributed import deepspeed
@@ -29,7 +29,7 @@ def load_model(parent: Path, settings: StageSettings, device: torch.device) -> t
     backbone, tokenizer = load_backbone(parent, contract, dropout=stage.dropout, weights=weights)
     heads = load_heads(parent, contract, backbone.config.hidden_size)
     dtype = precision_dtype(stage.precision, device)
-    model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids)
+    model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids, token_multiple(stage.precision))
     if stage.adapter:
         adapt(backbone, stage.adapter, tokenizer, f"{settings.where}.adapter", dtype)
     return model, tokenizer

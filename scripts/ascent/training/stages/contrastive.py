@@ -103,7 +103,8 @@ def train_step(
     norm = optimizer_step(engine, stage)
     if queue:
         queue.take(engine.module, batch, pad_id, forward_tokens(stage, engine.device))
-    lengths = losses.new_tensor([[len(row), len(row) ** 2] for row in batch.tokens], dtype=torch.float64).sum(0)
+    lengths = batch.tokens.counts.double()
+    lengths = torch.stack([lengths.sum(), lengths.square().sum()]).to(engine.device)
     totals = torch.cat([losses.sum()[None], gradients, lengths])
     dist.all_reduce(totals)
     loss, *parts, tokens, squares = totals.tolist()

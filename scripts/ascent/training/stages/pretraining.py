@@ -16,13 +16,13 @@ import torch.distributed as dist
 
 from ...collectives import largest
 from ...components import code_of
-from ...model.batching import by_length
+from ...model.batching import Texts
 from ...model.embedding_model import EmbeddingModel
 from ...settings.stages import StageSettings
 from ...tokens.table import TokenisedPairs
 from ..engine import StepResult, forward_tokens, optimizer_step, seed_pass
 from ..masking import draw_of
-from ..schedule import Schedule, make_schedule
+from ..schedule import Schedule, dealt, make_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class TextBatch:
     the whole batch holds.
     """
 
-    tokens: list[np.ndarray]
+    tokens: Texts
     numbers: np.ndarray
     global_rows: int
 
@@ -69,15 +69,15 @@ class TextData:
         return make_schedule(self.sizes, self.stage, np.concatenate(lengths) if needed else None)
 
     def batch(self, rows: np.ndarray, *, rank: int, world: int) -> TextBatch:
-        """Return a process's share of the batch of these texts: every world-th one."""
-        numbers = np.arange(rank, len(rows), world)
-        own = rows[numbers].astype(np.int64)
-        sources = np.searchsorted(self._starts, own, side="right") - 1
-        texts = []
-        for source, row in zip(sources, own - self._starts[sources], strict=True):
-            table = self.tables[source]
-            texts.append(table.text(table.meta["texts"]["query"] + row))  # a table's queries come first
-        return TextBatch(tokens=texts, numbers=numbers, global_rows=len(rows))
+        """Return a process's share of the batch of these texts, see dealt."""
+        sources = np.searchsorted(self._starts, rows, side="right") - 1
+        queries = np.array([table.meta["texts"]["query"] for table in self.tables])  # a table's queries come first
+        places = rows.astype(np.int64) - self._starts[sources] + queries[sources]
+        texts = [(self.tables[source], int(place)) for source, place in zip(sources, places, strict=True)]
+        lengths = np.array([table.offsets[place + 1] - table.offsets[place] for table, place in texts])
+        numbers = dealt(lengths, rank, world)
+        own = [texts[number] for number in numbers]
+        return TextBatch(tokens=Texts.of([table.text(place) for table, place in own]), numbers=numbers, global_rows=len(rows))
 
     def sample(self) -> list[np.ndarray]:
         """Return the token ids of one text per data set."""
@@ -113,8 +113,8 @@ class Pretraining:
         """Take one optimizer step on a batch; this process holds a share of at least one text."""
         losses = self.backward(engine, batch, step)
         norm = optimizer_step(engine, self.stage)
-        lengths = torch.tensor([[len(text), len(text) ** 2] for text in batch.tokens], dtype=torch.float64, device=engine.device)
-        lengths = lengths.sum(0)
+        lengths = batch.tokens.counts.double()
+        lengths = torch.stack([lengths.sum(), lengths.square().sum()]).to(engine.device)
         dist.all_reduce(lengths)
         tokens, squares = lengths.tolist()
         parts = dict(zip(self.objective.parts, losses.tolist(), strict=True))
@@ -130,7 +130,7 @@ class Pretraining:
         """Leave the whole batch's gradient with the engine; return each part's mean loss over the whole batch,
         (parts,)."""
         device, stage = engine.device, self.stage
-        chunks = by_length([len(text) for text in batch.tokens], forward_tokens(stage, device))
+        chunks = self.module.embedder.mini_batches(batch.tokens.lengths, forward_tokens(stage, device))
         (count,) = largest(len(chunks), device=device)
         predictable = [len(self.objective.masking.predictable(text)) for text in batch.tokens]
         totals = torch.tensor(self.objective.predictions(predictable), dtype=torch.float64, device=device)

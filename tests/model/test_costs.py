@@ -8,15 +8,15 @@ from transformers import AutoConfig, AutoModel, BertForMaskedLM
 
 from ascent.errors import AscentError
 from ascent.losses import ring
-from ascent.model import encoder
+from ascent.model import costs, encoder
 from ascent.model.adapters import adapt
 from ascent.model.backbone import load_backbone
+from ascent.model.costs import checkpoint_bytes, layer_bytes, states, training_flops, training_memory, with_budget
 from ascent.model.shape import Shape, forward_flops, read_shape, step_flops, trained_weights
 from ascent.model.soft_tokens import add_soft_tokens
-from ascent.planning import costs
-from ascent.planning.costs import checkpoint_bytes, layer_bytes, states, training_flops, training_memory
 from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
+from ascent.settings.pretraining import Pretraining
 from support.tiny_models import make_architecture
 
 # 7.5 G parameters: the model of the ZeRO paper's figure 1.
@@ -32,11 +32,24 @@ ZERO = Shape(
     rms=False,
     normed_heads=False,
 )
+# BERT-large.
+LARGE = Shape(
+    parameters=335_000_000,
+    matrices=302_000_000,
+    layers=24,
+    width=1024,
+    queries=1024,
+    keys=1024,
+    inner=4096,
+    gated=False,
+    rms=False,
+    normed_heads=False,
+)
 ROWS, LENGTH = 7, 60
 
 
 def stage(**settings) -> Contrastive:
-    return Contrastive(objective="infonce", data=["pairs"], **settings)
+    return Contrastive(**{"objective": "infonce", "data": ["pairs"]} | settings)
 
 
 def config(architecture: str):
@@ -204,6 +217,32 @@ def test_activations_are_those_that_torch_keeps(architecture, mode, tmp_path):
     precision, kind = ("float32" if mode == "float32" else "bfloat16", "bfloat16" if mode == "bfloat16" else "float32")
     expected = shape.layers * (layer_bytes(shape, precision=precision, weights=kind) - 2 * shape.width)  # no dropout here
     assert held / (ROWS * LENGTH) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("room", [60e9, 141e9, 180e9, 1e15])
+def test_the_default_budget_is_the_largest_that_fits(room):
+    def memory(asked):
+        return training_memory(LARGE, asked, 8, texts=3, max_tokens=512)
+
+    asked = stage(batch_size=8192, precision="bfloat16")
+    found = with_budget(asked, memory, room)
+    tokens = found.mini_batch_tokens
+    assert tokens in costs.BUDGETS and asked.mini_batch_tokens is None
+    assert memory(found).total <= 0.85 * room or tokens == 4096
+    twice = memory(found.model_copy(update={"mini_batch_tokens": 2 * tokens})).total
+    assert twice > 0.85 * room or tokens == 262_144
+
+
+def test_the_budgets_differ_by_gpu_and_a_recipe_s_own_stays():
+    def memory(asked):
+        return training_memory(LARGE, asked, 8, texts=3, max_tokens=512)
+
+    tokens = [with_budget(stage(batch_size=8192), memory, room).mini_batch_tokens for room in (10e9, 24e9, 80e9, 141e9)]
+    assert tokens == sorted(tokens) and len(set(tokens)) > 2
+    assert with_budget(stage(mini_batch_tokens=7), memory, 80e9).mini_batch_tokens == 7
+    assert with_budget(stage(), memory, None).mini_batch_tokens == 16384
+    for other in (Pretraining(type="pretraining", objective="mlm", data=["pairs"]), stage(objective="m3")):
+        assert with_budget(other, memory, 80e9).mini_batch_tokens == 16384
 
 
 def test_a_stage_s_memory_by_hand():

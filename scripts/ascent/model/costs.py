@@ -14,10 +14,11 @@ torch's fused attention (sdpa), which a GPU uses, does not keep the scores. Torc
 norms' inputs in float32, and one 16-bit copy of a layer's input per matrix.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..model.shape import Shape, forward_flops, step_flops
 from ..settings.training import Training
+from .shape import Shape, forward_flops, step_flops
 
 # The loss's tile, ascent/losses/ring.py, and the encoder's batch on a GPU, ascent/model/encoder.py.
 TILE = 4096
@@ -27,6 +28,8 @@ BUCKET = 500_000_000
 LIVE_WEIGHTS = 1_000_000_000
 # Bytes of a weight in 4 bits, with a scale of 8 bits for 64 of them (QLoRA, arXiv 2305.14314, section 3).
 FOUR_BITS = 0.5 + 1 / 64
+# Token budgets that are tried on a GPU for stages that name none, and the share of its memory that they may take.
+BUDGETS, PLANNED_SHARE = [2**power for power in range(18, 11, -1)], 0.85
 # CUDA's context, workspaces of cuBLAS and buffers of NCCL; and the share of the rest that the allocator wastes.
 CONTEXT = 1.5e9
 FRAGMENTATION = 0.1
@@ -84,7 +87,7 @@ def training_memory(
     as if all trained.
     """
     rows = -(-stage.batch_size // processes)
-    tokens = min(max(stage.mini_batch_tokens, max_tokens), rows * texts * max_tokens)
+    tokens = min(max(stage.token_budget, max_tokens), rows * texts * max_tokens)
     layer = layer_bytes(shape, precision=stage.precision, weights=stage.weights)
     four_bits = stage.adapter is not None and stage.adapter.four_bits
     casts = 2 * shape.matrices if stage.precision != "float32" and stage.weights == "float32" and not four_bits else 0
@@ -106,6 +109,21 @@ def training_memory(
         held["weights"] += 4 * shape.parameters
         batch += 5 * 4 * shape.width * -(-stage.queue_size // processes)
     return Memory(activations=activations, batch=batch, **held)
+
+
+def with_budget(stage: Training, memory: Callable[[Training], Memory], room: float | None) -> Training:
+    """Return a stage with a number of mini_batch_tokens: its own, else the largest power of two from 4,096 to 262,144 with
+    which it takes at most 85 % of a GPU's memory.
+
+    memory: a stage's memory. room: the GPU's, in bytes; None without a GPU. There, and for what `training_memory` does not
+    count (pre-training's predictions, token-level outputs), it is 16,384.
+    """
+    if stage.mini_batch_tokens is not None:
+        return stage
+    if room is None or stage.unit != "pairs" or stage.token_level_losses:
+        return stage.model_copy(update={"mini_batch_tokens": stage.token_budget})
+    tried = [stage.model_copy(update={"mini_batch_tokens": tokens}) for tokens in BUDGETS]
+    return next((one for one in tried if memory(one).total <= PLANNED_SHARE * room), tried[-1])
 
 
 def states(parameters: int, stage: Training, processes: int, trained: int | None = None) -> dict[str, float]:
