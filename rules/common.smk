@@ -87,6 +87,12 @@ def files_of_source(wildcards):
     return [SOURCE_DIGESTS.format(**wildcards), *map(ancient, files)]
 
 
+def adapted_model(wildcards):
+    """The model that a retrieved adapter is merged into; none for anything else."""
+    adapted = getattr(recipes.config.models.get(wildcards.name), "adapter_of", None)
+    return RETRIEVED_MODEL.format(model=adapted) if wildcards.kind == "models" and adapted else []
+
+
 def corpus_pairs(wildcards):
     """The corpus of a data set."""
     return CORPUS_PAIRS.format(corpus=recipes.steps_by_key[wildcards.key].dataset.corpus)

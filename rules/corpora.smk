@@ -6,6 +6,7 @@ rule retrieve_resource:
     input:
         settings=RESOURCE_SETTINGS,
         files=files_of_source,
+        base=adapted_model,
     output:
         directory(RESOURCE),
     log:
@@ -24,7 +25,7 @@ rule retrieve_resource:
     shell:
         call_script(
             "retrieve_resource.py --kind {wildcards.kind} --settings {input.settings} "
-            "--output {output} > {log} 2>&1"
+            "--base {input.base} --output {output} > {log} 2>&1"
         )
 
 

@@ -19,7 +19,7 @@ rule import_base:
         # Loaded in float32 to be checked, and again to be saved; the files may hold 16 bits.
         mem_mb=by_model("resource", 32_000, copies=4),
     params:
-        revision=1,
+        revision=2,
     shell:
         call_script(
             "import_base.py --settings {input.settings} --resource {input.resource} "

@@ -8,8 +8,10 @@ from ascent.errors import reports_errors
 from ascent.files import copy_folder, folder_atomically
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import weights_digest
+from ascent.model.prompt_checks import refuse_long_prompts
 from ascent.model.saving import save_new
 from ascent.model.soft_tokens import add_soft_tokens
+from ascent.model.statements import differences
 from ascent.settings.model import Adoption, Contract
 from ascent.settings.validation import load
 
@@ -24,6 +26,9 @@ def main() -> None:
     adoption = load(Adoption, arguments.settings)
     contract = Contract(**adoption.model_dump(include=set(Contract.model_fields)))
     backbone, tokenizer = load_backbone(arguments.resource, contract)  # refuses what training could not use
+    for difference in differences(arguments.resource, contract):
+        print(f"warning: {difference}")
+    refuse_long_prompts(contract.every_prompt, tokenizer.backend_tokenizer, contract.max_tokens, arguments.resource)
     history = {"retrieved": weights_digest(arguments.resource)}
     with folder_atomically(arguments.output) as folder, TemporaryDirectory(dir=folder.parent) as extended:
         resource = arguments.resource

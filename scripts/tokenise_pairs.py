@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
+from ascent.model.prompt_checks import prompt_twice
 from ascent.settings.model import Tokenising
 from ascent.settings.validation import load
 from ascent.tokens.tokenise import tokenise_pairs
@@ -26,6 +27,15 @@ def main() -> None:
     texts, truncated = sum(meta["texts"].values()), sum(meta["texts_cut"].values())
     print(f"{meta['rows']:,} rows, {texts:,} distinct texts, {meta['tokens']:,} tokens")
     print(f"{truncated:,} texts were truncated to {settings.max_tokens} tokens: {meta['texts_cut']}")
+    for side, total in meta["texts"].items():
+        prompt, what = settings.prompts[side], "distinct queries" if side == "query" else "distinct documents"
+        if number := meta["texts_with_prompt"][side]:
+            print(f"warning: {prompt_twice(number, total, prompt, what)}")
+        if number := meta["texts_alike"][side]:
+            print(
+                f"warning: {number:,} of {total:,} {what} ({number / total:.0%}) have the tokens of an earlier one and so its "
+                f"embedding; if that is for max_tokens: {settings.max_tokens} and the prompt {prompt!r}, change these."
+            )
 
 
 if __name__ == "__main__":

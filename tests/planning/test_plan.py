@@ -9,6 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from ascent import layout
+from ascent.errors import AscentError
 from ascent.files import read_yaml
 from ascent.pairs.table import pair_frame, read_pairs, write_pairs
 from ascent.planning.gpus import Machine
@@ -172,19 +173,49 @@ def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
     assert texts[0] - texts[1] == 2 * len(pairs) + pairs["negatives"].list.len().sum()  # its own
 
 
-def test_a_base_that_was_made_with_another_pooling_is_told(recipe, workspace):
+def test_texts_that_begin_with_their_prompt_are_told_by_data_set_and_task(recipe, workspace):
+    def change(values):
+        values["stages"]["finetune"]["prompts"] = values["stages"]["merge"]["prompts"] = {"query": {"retrieval": "What does"}}
+
+    rows = read_pairs(workspace / "results/corpora/library/pairs.parquet")
+    parts = {}
+    for split, what in (("train", "data set questions"), ("test", "task LibraryRetrieval")):
+        queries = rows.filter(pl.col("split") == split)["query"].unique()
+        assert queries.str.starts_with("what does").all()
+        parts[what] = (
+            f"{len(queries)} of {len(queries)} distinct queries of {what} (100%) begin with the prompt 'What does' already"
+        )
+    found = recipe(change).warnings
+    assert [warning.split(", so that")[0] for warning in found] == list(parts.values())
+
+
+def test_a_prompt_without_room_for_a_text_is_refused_before_any_job(recipe):
+    def change(values):
+        values["stages"]["finetune"]["prompts"] = {"query": {"retrieval": "open the file and read a line of it " * 4}}
+
+    with pytest.raises(
+        AscentError, match=r"tiny: the prompt 'open the file .*' alone has \d+ tokens, 1\d\d% of max_tokens: 32, so"
+    ):
+        recipe(change)
+
+
+def test_what_a_model_says_of_itself_otherwise_is_told(recipe, workspace):
     modules, config = workspace / "model" / "modules.json", workspace / "model" / "1_Pooling" / "config.json"
     assert not recipe().warnings
     config.parent.mkdir()
     modules.write_text('[{"name": "1", "path": "1_Pooling", "type": "x"}]')
+    length = "model 'tiny': tokenizer_config.json says max_tokens: 64, but the recipe has 32."
     try:
-        for written in ('{"pooling_mode": "cls"}', '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'):
+        for written, pooling in (
+            ('{"pooling_mode": "cls"}', "cls"),
+            ('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}', "cls"),
+            ('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}', "mean and max"),
+        ):
             config.write_text(written)
-            assert recipe().warnings == ["base.model 'tiny' was trained with pooling: cls, but the recipe has mean."]
-        config.write_text('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}')
-        assert recipe().warnings == ["base.model 'tiny' was trained with pooling: mean and max, but the recipe has mean."]
+            told = f"model 'tiny': 1_Pooling/config.json says pooling: '{pooling}', but the recipe has 'mean'."
+            assert recipe().warnings == [told, length]  # once, although a filter's teacher is the same model
         config.write_text('{"pooling_mode": "mean"}')
-        assert not recipe().warnings
+        assert recipe().warnings == [length]
     finally:
         shutil.rmtree(config.parent)
         modules.unlink()

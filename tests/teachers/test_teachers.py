@@ -129,7 +129,7 @@ def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows
 @pytest.mark.parametrize(
     ("labels", "max_tokens", "message"),
     [
-        (None, 48, r"judge: has no weights for classifier\.\w+, so it is not a model for sequence classification; use"),
+        (None, 48, r"judge: has no weights for classifier\.bias and 1 more of transformers' BertForSequenceClassification"),
         (2, 48, r"judge: gives 2 logits, but a score is one; use another teacher"),
         (1, 65, r"judge: takes at most 64 tokens, but max_tokens is 65; lower it"),
     ],
@@ -139,7 +139,7 @@ def test_what_is_no_cross_encoder_is_refused(labels, max_tokens, message, tmp_pa
     with pytest.raises(AscentError, match=message):
         CrossEncoder(folder, max_tokens=max_tokens)
     (folder / "config.json").unlink()
-    with pytest.raises(AscentError, match=r"judge: has no config\.json"):
+    with pytest.raises(AscentError, match=r"judge: holds no config\.json"):
         CrossEncoder(folder, max_tokens=max_tokens)
 
 

@@ -9,13 +9,15 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+import tokenise_pairs as tokenise_script
 from ascent.errors import AscentError
 from ascent.files import read_json
 from ascent.model.batching import tokenise
 from ascent.model.contract import tokenizer_digest
-from ascent.pairs.table import Pair
+from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import text_id
 from ascent.settings.model import Tokenising
+from ascent.settings.validation import dump
 from ascent.tokens import tokenise as tokenised
 from ascent.tokens.table import TokenisedPairs
 from ascent.tokens.tokenise import load_tokenizer, tokenise_pairs
@@ -80,6 +82,59 @@ def test_what_is_there_is_counted_and_each_text_is_kept_once(rows, table, tiny_m
     assert table.meta["rows"] == len(rows)
     lengths = [min(32, len(tokenizer(text)["input_ids"])) for found in texts.values() for text in found]
     assert table.meta["tokens"] == len(table.tokens) == sum(lengths)
+
+
+@pytest.fixture
+def prompted(training_contract):
+    """The tests' contract with a prompt, "question: " by default."""
+
+    def _prompted(prompt: str = "question: ", **changes):
+        return training_contract.model_copy(update={"prompts": {"query": {"retrieval": prompt}}} | changes)
+
+    return _prompted
+
+
+def test_a_prompt_that_fills_most_of_the_length_is_refused(rows, tokens_of, tiny_model, prompted):
+    prompt = "what does the file in the list do to open a string: "
+    tokens = len(AutoTokenizer.from_pretrained(tiny_model)(prompt)["input_ids"])
+    tokens_of(rows[:5], contract=prompted(prompt, max_tokens=2 * tokens))
+    with pytest.raises(AscentError, match=rf"alone has {tokens} tokens, 100% of max_tokens: {tokens}, so that little or"):
+        tokens_of(rows[:5], contract=prompted(prompt, max_tokens=tokens))
+
+
+def test_texts_that_become_the_same_tokens_are_counted(tokens_of, tiny_model, training_contract):
+    long = "open the file and read a line of it " * 8
+    asked = ["Open the file", "open the FILE", "close the file", f"{long} now", f"{long} later", f"{long} never"]
+    table = TokenisedPairs(tokens_of([Pair(query, f"answer {place}") for place, query in enumerate(asked)]))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    inputs = tokenizer([f"question: {query}" for query in asked], truncation=True, max_length=32)["input_ids"]
+    assert len(asked) - len(set(map(tuple, inputs))) == 3
+    assert table.meta["texts_alike"] == {"query": 3, "document": 0}
+
+
+def test_texts_that_begin_with_the_prompt_are_counted(tokens_of, prompted):
+    asked = ["Question: what is it", "question:what", "what question: is it", "the question", " question: spaced"]
+    rows = [Pair(query, f"question: {place}") for place, query in enumerate(asked)]
+    assert TokenisedPairs(tokens_of(rows, contract=prompted())).meta["texts_with_prompt"] == {"query": 3, "document": 0}
+    assert TokenisedPairs(tokens_of(rows, contract=prompted(""))).meta["texts_with_prompt"] == {"query": 0, "document": 0}
+
+
+def test_the_log_tells_of_prompts_twice_and_of_equal_tokens(tiny_model, tmp_path, monkeypatch, capsys):
+    rows = [Pair(query, "an answer") for query in ("query: open", "query: OPEN", "close it", "read it")]
+    write_pairs(tmp_path / "pairs.parquet", pair_frame(rows, "questions", "eng-Latn"))
+    settings = Tokenising(query_prompt="query: ", document_prompt="", max_tokens=32)
+    (tmp_path / "settings.yaml").write_text(dump(settings))
+    files = {"settings": "settings.yaml", "pairs": "pairs.parquet", "output": "tokens"}
+    words = [word for key, name in files.items() for word in (f"--{key}", str(tmp_path / name))]
+    monkeypatch.setattr("sys.argv", ["tokenise_pairs.py", "--model", str(tiny_model), *words])
+    assert tokenise_script.main() == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert told == [
+        "warning: 2 of 4 distinct queries (50%) begin with the prompt 'query: ' already, so that they have it twice; take it "
+        "out of `prompts`, or out of the corpus.",
+        "warning: 1 of 4 distinct queries (25%) have the tokens of an earlier one and so its embedding; if that is for "
+        "max_tokens: 32 and the prompt 'query: ', change these.",
+    ]
 
 
 def test_a_text_of_exactly_the_longest_length_is_not_cut(tokens_of, tiny_model, training_contract):

@@ -1,14 +1,15 @@
 """A transformers backbone: loaded, its attention, positions and dropout."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
 from ..errors import AscentError
 from ..settings.model import Contract
+from .adoption import load_tokenizer, load_weights
+from .intact import check_files
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias
 from .unloaded import stored_dtype, without_weights
 
@@ -29,13 +30,12 @@ def load_backbone(
 ) -> tuple[torch.nn.Module, Any]:
     """Load a backbone and its tokenizer. Only safetensors are read, and no code of the folder is run.
 
-    Its attention is the contract's; of an encoder-decoder (T5) only the encoder is loaded. dropout: replaces the
+    Raises AscentError unless the folder is whole and holds what its config.json says (intact.py, adoption.py). The
+    backbone's attention is the contract's; of an encoder-decoder (T5) only the encoder is loaded. dropout: replaces the
     backbone's own. weights: as float32, as the folder stores them, or none, see unloaded.py.
     """
     folder = Path(folder)
-    if not (folder / "config.json").exists():
-        raise AscentError(f"{folder}: holds no config.json, so it is no model folder; check the model's source.")
-    config = json.loads((folder / "config.json").read_text())
+    config = check_files(folder)
     kind = config.get("model_type")
     options: dict[str, Any] = {}
     if is_to_pack(kind):
@@ -48,14 +48,12 @@ def load_backbone(
         options |= {key: dropout for key in DROPOUTS if key in words}
         if dropout and not options.keys() & set(DROPOUTS):
             raise AscentError(f"{folder}: dropout is {dropout}, but this backbone has no such setting; remove it from the stage.")
-    if not any(folder.glob("*.safetensors")):
-        raise AscentError(f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first.")
     automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
     if weights == "none":
         backbone = without_weights(automatic, folder, **options)
     else:
         dtype = torch.float32 if weights == "float32" else stored_dtype(folder)
-        backbone = automatic.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, **options)
+        backbone = load_weights(automatic, folder, config, pooler=False, dtype=dtype, **options)
     backbone.config.use_cache = False  # nothing is generated, so keys and values are not kept
     set_attention(backbone, contract.attention, folder)
     if is_packed(backbone):
@@ -65,7 +63,7 @@ def load_backbone(
         raise AscentError(
             f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the recipe."
         )
-    return backbone, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return backbone, load_tokenizer(folder, backbone.get_input_embeddings().num_embeddings)
 
 
 def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path) -> None:

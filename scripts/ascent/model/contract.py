@@ -44,24 +44,6 @@ def weights_digest(folder: str | Path) -> str:
     return hashlib.sha256("".join(sha256_file(file) for file in files + heads).encode()).hexdigest()
 
 
-# Names of poolings in sentence-transformers and here, and in its older folders.
-_POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
-OLDER_POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
-OLDER_POOLINGS |= {"max_tokens": "max", "mean_sqrt_len_tokens": "mean_sqrt_len_tokens"}
-
-
-def own_pooling(folder: str | Path) -> str | None:
-    """Return the pooling that a folder in sentence-transformers' layout was made with, under the contract's name if it
-    has one; None if the folder does not say."""
-    file = Path(folder) / "modules.json"
-    paths = [module["path"] for module in read_json(file) if module["path"].endswith("_Pooling")] if file.exists() else []
-    if not paths:
-        return None
-    settings = read_json(Path(folder) / paths[0] / "config.json")
-    names = settings.get("pooling_mode") or [name for key, name in OLDER_POOLINGS.items() if settings.get(f"pooling_mode_{key}")]
-    return " and ".join(_POOLINGS.get(name, name) for name in ([names] if isinstance(names, str) else names)) or None
-
-
 def write_contract(folder: str | Path, contract: Contract, tokenizer, history: dict[str, Any]) -> None:
     """Write ascent.json: the contract, the digests of tokenizer and weights, and how the model was made."""
     write_json(

@@ -14,12 +14,14 @@ from ..progress import Progress
 from ..settings.model import Backbone, Contract
 from .backbone import load_backbone
 from .batching import prompt_length, tokenise
-from .contract import own_pooling, read_contract, refuse_difference
+from .contract import read_contract, refuse_difference
 from .device import find_device
 from .embedding_model import EmbeddingModel
 from .heads import load_heads, refuse_others
 from .precision import precision_dtype
+from .prompt_checks import refuse_long_prompts
 from .saving import check_tokenizer
+from .statements import differences, own_pooling
 from .token_scores import Encoded, TokenOutputs
 
 Side = Literal["query", "document"]
@@ -65,7 +67,11 @@ class Encoder:
         if pooling not in (None, backbone.pooling):
             raise AscentError(f"{folder}: pools by {pooling}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
         contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
-        self._set(*load_backbone(folder, contract), contract, "", folder, precision, None)
+        for difference in differences(folder, contract):
+            print(f"warning: {difference}")
+        loaded, tokenizer = load_backbone(folder, contract)
+        refuse_long_prompts(contract.every_prompt, tokenizer.backend_tokenizer, contract.max_tokens, folder)
+        self._set(loaded, tokenizer, contract, "", folder, precision, None)
         return self
 
     def _set(self, backbone, tokenizer, contract, digest, folder, precision, tokens_per_batch) -> None:

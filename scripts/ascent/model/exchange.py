@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ..files import read_json
 from ..settings.model import Contract
-from .contract import OLDER_POOLINGS
 from .heads import write_code
 from .prompts import named_prompts
+from .statements import OLDER_POOLINGS
 
 # Settings of a Dense layer that are new, at their defaults.
 _DENSE = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 from ..errors import AscentError
 from ..files import copy_folder
 from ..settings.model import Contract
+from .adoption import set_padding
 from .backbone import position_table, set_attention
 from .contract import tokenizer_digest, write_contract
 from .exchange import write_exchange
@@ -23,7 +24,10 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
     from sentence_transformers import SentenceTransformer  # takes 2 s to import, and only this step needs it
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for a pooler that the folder lacks, so that the folder made is the same each time
+        transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
+    set_padding(transformer.tokenizer, resource)
     set_attention(transformer.model, contract.attention, resource)
     if position_table(transformer.model) is not None:
         transformer.tokenizer.padding_side = "right"  # on the left, sentence-transformers would count padding as positions

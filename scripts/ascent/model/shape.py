@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from ..errors import AscentError
-from ..files import read_json
 from ..settings.adapters import Adapter
 from ..settings.training import Training
+from .intact import check_files, tensor_shapes, weight_files
 
 # ---------------------------------------------------------------- the model
 
@@ -53,7 +51,7 @@ def read_shape(folder: Path) -> Shape:
 
     Raises AscentError if a file is missing or damaged, config.json lacks a dimension, or layers share their weights.
     """
-    config = read_json(folder / "config.json")
+    config = check_files(folder)
 
     def dimension(name: str) -> int:
         for key in _KEYS[name]:
@@ -97,18 +95,7 @@ def trained_weights(folder: Path, adapter: Adapter, soft_tokens: int) -> int:
 
 
 def _tensors(folder: Path) -> dict[str, list[int]]:
-    shapes = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="np") as file:
-                shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
-        except (SafetensorError, OSError) as error:
-            raise AscentError(
-                f"{path}: not a whole safetensors file ({error}); remove its folder and retrieve it again."
-            ) from None
-    if not shapes:
-        raise AscentError(f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first.")
-    return shapes
+    return {name: shape for path in weight_files(folder) for name, shape in tensor_shapes(path).items()}
 
 
 def _backbone(tensors: dict[str, list[int]]) -> dict[str, list[int]]:

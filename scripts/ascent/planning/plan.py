@@ -14,9 +14,10 @@ import polars as pl
 from .. import layout
 from ..components import module_of
 from ..errors import AscentError
-from ..model.contract import own_pooling
 from ..model.costs import Memory, checkpoint_bytes, encoding_memory, training_flops, training_memory, with_budget
+from ..model.prompt_checks import prompts_twice
 from ..model.shape import Shape, forward_flops, read_shape, trained_weights
+from ..model.statements import differences
 from ..pairs.select import with_positives
 from ..pairs.table import read_pairs
 from ..recipes.recipes import Recipes
@@ -105,7 +106,7 @@ class _Planner:
         for job in jobs:
             if not job.rule.startswith("train_"):
                 self.warn(job_warning(f"{job.rule} {job.what}", job.memory, self.machine))
-        self.check_pooling()
+        self.compare_models()
         self.note_assumptions(stages)
         zero = {name: stage.zero for name, stage in stages.items()}
         shapes = {model: self.shape(model) for model in sorted(self.models)}
@@ -232,6 +233,8 @@ class _Planner:
             taken = [round(rows * part) for rows in taken]
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
             total += self.trained(model, contract, stage, dataset) * (uses / size)
+            prompts = stage.tokenising(contract, self.recipe.data[dataset].task).prompts
+            self.warn(*prompts_twice(f"data set {dataset}", prompts, self.distinct(dataset)))
             if stage.queue_size:
                 task, positives = self.recipe.data[dataset].task, self.rows(dataset)["positive"]
                 queued += self.count(model, contract, task, document=positives) * (uses / size)
@@ -292,7 +295,9 @@ class _Planner:
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:
-                total += self.count(model, contract, task.type, **{side: texts.unique(maintain_order=True)})
+                distinct = {side: texts.unique(maintain_order=True)}
+                total += self.count(model, contract, task.type, **distinct)
+                self.warn(*prompts_twice(f"task {name}", {side: contract.prompt(side, task.type)}, distinct))
         return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages), "float32")
 
     # ------------------------------------------------------------ warnings
@@ -300,14 +305,16 @@ class _Planner:
     def note(self, note: str | None) -> None:
         self.notes += [note] if note else []
 
-    def warn(self, warning: str | None) -> None:
-        self.warnings += [warning] if warning else []
+    def warn(self, *warnings: str | None) -> None:
+        self.warnings += [warning for warning in warnings if warning and warning not in self.warnings]
 
-    def check_pooling(self) -> None:
-        base = self.recipe.base
-        pooling = own_pooling(self.model_folder(base.model))
-        if pooling not in (None, base.pooling):
-            self.warn(f"base.model '{base.model}' was trained with pooling: {pooling}, but the recipe has {base.pooling}.")
+    def compare_models(self) -> None:
+        """Warn of what the models' folders say otherwise than the recipe."""
+        stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
+        used = [self.recipe.base, *self.teachers.values(), *(stage.teacher_used for stage in stages if stage.teacher_model)]
+        for model in used:
+            if isinstance(model, Contract):
+                self.warn(*differences(self.model_folder(model.model), model))
 
 
 def mined_with(stage: Training) -> list[tuple[str, str]]:

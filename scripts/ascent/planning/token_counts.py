@@ -9,6 +9,7 @@ import polars as pl
 from tokenizers import Tokenizer
 
 from ..errors import AscentError
+from ..model.prompt_checks import refuse_long_prompts
 
 SAMPLE = 1000
 SEED = 0
@@ -44,10 +45,15 @@ class TokenCounter:
                 f"{path}: cannot be read ({error}); save the tokenizer with transformers (AutoTokenizer) beside the weights."
             ) from None
         self._tokenizer.no_padding()
+        self._folder, self._max_tokens = folder, max_tokens
         self._tokenizer.enable_truncation(max_tokens)
 
     def count(self, texts: pl.Series, prompt: str) -> Count:
-        """Return the count of `prompt + text` over all texts: exact for at most SAMPLE texts, else scaled from a sample."""
+        """Return the count of `prompt + text` over all texts: exact for at most SAMPLE texts, else scaled from a sample.
+
+        Raises AscentError for a prompt that fills most of the tokens.
+        """
+        refuse_long_prompts([prompt], self._tokenizer, self._max_tokens, self._folder)
         return self._count(len(texts), lambda sample: [prompt + text for text in texts.gather(sample)])
 
     def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:

@@ -1,7 +1,7 @@
 """Recipes loaded, and checked across their keys."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
         return max(reversed(parts), key=lambda part: _depth(part[1], keys), default=("configuration", None))[0]
 
     checked = check(Config, config, where)
+    _check_adapters(checked, where)
     recipes = {}
     for name in checked.recipes:
         if name in SHARED_FOLDERS:
@@ -93,6 +94,17 @@ def _depth(values: Any, keys: Sequence[str]) -> int:
     return depth
 
 
+def _check_adapters(config: Config, where: Callable[[Sequence[str]], str | Path]) -> None:
+    """Reject an adapter of a model that does not exist, or of another adapter. where: the file of a key."""
+    whole = [name for name, model in config.models.items() if model.adapter_of is None]
+    for name, model in config.models.items():
+        if model.adapter_of is not None and model.adapter_of not in whole:
+            raise AscentError(
+                f"{where(['models', name, 'adapter_of'])}: 'models.{name}.adapter_of' names '{model.adapter_of}', which is no "
+                f"whole model; {did_you_mean(model.adapter_of, whole)}"
+            )
+
+
 def _check_soft_tokens(loaded: Recipes, name: str) -> None:
     """Reject prompts with soft tokens that the base does not have."""
     recipe, path = loaded.recipes[name], loaded.path(name)
@@ -102,7 +114,7 @@ def _check_soft_tokens(loaded: Recipes, name: str) -> None:
 
     for stage in ["base", *recipe.stages]:
         contract = loaded.contract(name, stage)
-        every = used(*(text for tasks in contract.prompts.values() for text in tasks.values()))
+        every = used(*contract.every_prompt)
         unknown = sorted(every - {SOFT_TOKEN.format(index) for index in range(recipe.base.soft_tokens)})
         if unknown:
             raise AscentError(

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from .base import Settings, Share, as_written
+from .base import Name, Settings, Share, as_written
 from .languages import Language
 from .licences import Licensed
 from .readers import ChosenReader
@@ -51,5 +51,8 @@ class Model(Licensed):
 
     source: ChosenSource
     """Where the files come from: a folder that transformers can load, with safetensors weights, or one GGUF file."""
+    adapter_of: Name | None = None
+    """The model of the catalogue that this one is an adapter of, of peft: `adapter_config.json` and
+    `adapter_model.safetensors`. It is merged into that model's weights when it is retrieved. Default: a whole model."""
     upstream: str = ""
     """The model's own id on a hub, printed on the model card as the base model."""

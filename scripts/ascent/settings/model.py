@@ -24,6 +24,11 @@ class Tokenising(Settings):
     pool_prompt: bool = True
     """Whether the prompts' tokens are pooled. If not, their number is stored."""
 
+    @property
+    def prompts(self) -> dict[Side, str]:
+        """The prompts by side."""
+        return {"query": self.query_prompt, "document": self.document_prompt}
+
 
 class Contract(Settings):
     """The prompt contract: everything about a model, besides its weights, that changes its embeddings."""
@@ -77,6 +82,11 @@ class Contract(Settings):
         if task == "reranking" and task not in prompts:
             task = "retrieval"
         return prompts.get(task, prompts.get("default", ""))
+
+    @property
+    def every_prompt(self) -> list[str]:
+        """The prompts of all sides and task types, each once."""
+        return list(dict.fromkeys(text for tasks in self.prompts.values() for text in tasks.values()))
 
     def tokenising(self, task: str) -> Tokenising:
         """Return what tokens of a task type's texts depend on."""

@@ -7,6 +7,7 @@ several resources share.
 """
 
 import fnmatch
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +21,17 @@ from .gguf import unpack_gguf
 PICKLES = ("*.pkl", "*.pickle", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.joblib")
 
 
-def retrieve(source: Source, folder: str | Path, kind: Literal["corpora", "models"], cache: str | Path) -> None:
+def retrieve(
+    source: Source,
+    folder: str | Path,
+    kind: Literal["corpora", "models"],
+    cache: str | Path,
+    finish: Callable[[Path], None] | None = None,
+) -> None:
     """Fill `folder` with the source's files and provenance.json: the source and each file's SHA-256.
 
-    A GGUF file of a model is replaced by its unpacked model; the source's digest pins the GGUF file.
+    A GGUF file of a model is replaced by its unpacked model; the source's digest pins the GGUF file. finish: what else
+    is done to the files.
     """
     with folder_atomically(folder) as temporary:
         module_of(source).fetch(source, temporary, kind, Path(cache))
@@ -33,6 +41,8 @@ def retrieve(source: Source, folder: str | Path, kind: Literal["corpora", "model
         for file in packed:
             unpack_gguf(file, temporary)
             file.unlink()
+        if finish:
+            finish(temporary)
         paths = sorted(path for path in temporary.rglob("*") if path.is_file())
         files = {
             path.relative_to(temporary).as_posix(): {

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from ..errors import AscentError
+from ..model.adoption import load_tokenizer, load_weights
 from ..model.backbone import longest_input
 from ..model.batching import by_length
-from ..model.contract import weights_digest
 from ..model.device import find_device
 from ..model.encoder import CPU_TOKENS, GPU_TOKENS, PATIENCE
+from ..model.intact import check_files
 from ..model.precision import precision_dtype
 from ..progress import Progress
 
@@ -28,22 +29,13 @@ class CrossEncoder:
     """
 
     def __init__(self, folder: Path, *, max_tokens: int, precision: str = "auto", tokens_per_batch: int | None = None):
-        if not (folder / "config.json").exists():
-            raise AscentError(f"{folder}: has no config.json, so it is not a model folder; check the model's source.")
-        weights_digest(folder)  # raises for a folder without safetensors
+        config = check_files(folder)
         self.device = find_device()
         self.dtype = precision_dtype(precision, self.device)
         self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
         self.folder, self.max_tokens = folder, max_tokens
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-        if loaded["missing_keys"]:
-            raise AscentError(
-                f"{folder}: has no weights for {min(loaded['missing_keys'])}, so it is not a model for sequence "
-                "classification; use a cross-encoder."
-            )
+        model = load_weights(AutoModelForSequenceClassification, folder, config, pooler=True, dtype=torch.float32)
+        self.tokenizer = load_tokenizer(folder, model.get_input_embeddings().num_embeddings)
         if model.config.num_labels != 1:
             raise AscentError(f"{folder}: gives {model.config.num_labels} logits, but a score is one; use another teacher.")
         longest = longest_input(model)

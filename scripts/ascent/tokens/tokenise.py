@@ -35,6 +35,7 @@ from tokenizers import Tokenizer
 from ..errors import AscentError
 from ..files import folder_atomically, read_json, sha256_file, write_json
 from ..model.contract import tokenizer_digest
+from ..model.prompt_checks import refuse_long_prompts, with_prompt
 from ..negatives.table import training_rows
 from ..pairs.table import distinct_texts
 from ..pairs.text import text_id
@@ -63,15 +64,16 @@ def tokenise_pairs(
     negatives: mined ones, which replace the rows' own.
     scores, embeddings: a teacher's, by score_with_teacher and embed_with_teacher; `pairs` again for scores that came with them.
 
-    Raises AscentError if any of these was made for other pairs, if a prompt that pooling leaves out leaves nothing of a
-    text, and as read_pairs does.
+    Raises AscentError if any of these was made for other pairs, if a prompt fills most of the tokens, if one that pooling
+    leaves out leaves nothing of a text, and as read_pairs does.
     """
     tokenizer, digest = load_tokenizer(model, settings.max_tokens)
+    refuse_long_prompts(settings.prompts.values(), tokenizer, settings.max_tokens, model)
     rows, prompt_lengths = training_rows(pairs, negatives), _prompt_lengths(model, settings)
     texts, places = _distinct(rows)
     with folder_atomically(output) as folder:
         with (folder / "tokens.npy").open("wb") as file:
-            lengths, truncated = _write_tokens(file, tokenizer, texts, settings, prompt_lengths, pairs)
+            lengths, truncated, alike = _write_tokens(file, tokenizer, texts, settings, prompt_lengths, pairs)
         arrays = places | _arrays(rows, texts, places, lengths)
         if scores:
             arrays["teacher_scores"] = stored_scores(pairs, rows) if scores == pairs else read_scores(scores, rows)
@@ -89,6 +91,8 @@ def tokenise_pairs(
             "rows": len(rows),
             "texts": {side: len(distinct) for side, distinct in texts.items()},
             "texts_cut": truncated,
+            "texts_alike": alike,
+            "texts_with_prompt": {side: with_prompt(texts[side], prompt) for side, prompt in settings.prompts.items()},
             "tokens": int(lengths.sum()),
             "files": {
                 file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in sorted(folder.iterdir())
@@ -116,14 +120,17 @@ def _distinct(rows: pl.DataFrame) -> tuple[dict[str, pl.Series], dict[str, np.nd
 
 def _write_tokens(
     file: BinaryIO, tokenizer: Tokenizer, texts: dict[str, pl.Series], settings: Tokenising, prompt_lengths: dict, pairs: Path
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Write the texts' tokens; return each text's number of tokens, and how many texts of each side were truncated."""
-    prompts = {"query": settings.query_prompt, "document": settings.document_prompt}
-    lengths, truncated = [], dict.fromkeys(texts, 0)
+) -> tuple[np.ndarray, dict[str, int], dict[str, int]]:
+    """Write the texts' tokens; return each text's number of tokens, and how many texts of each side were truncated, and
+    have the tokens of an earlier one."""
+    prompts, lengths, truncated, alike = settings.prompts, [], dict.fromkeys(texts, 0), {}
     _write_header(file, 0)
     for side, distinct in texts.items():
+        hashes = []  # 8 bytes a text; the tokens themselves might not fit into memory
         for chunk in _chunks(distinct):
             tokens, counts, longer = _tokenise(tokenizer, [prompts[side] + text for text in chunk])
+            rows = np.split(tokens, np.cumsum(counts)[:-1])
+            hashes.append(np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(rows)))
             if prompt_lengths[side] and counts.min() <= prompt_lengths[side]:
                 raise AscentError(
                     f"{pairs}: the prompt alone has as many tokens as {(prompts[side] + chunk[counts.argmin()])[:60]!r}, which "
@@ -132,8 +139,9 @@ def _write_tokens(
             file.write(tokens.astype("<i4").tobytes())
             lengths.append(counts)
             truncated[side] += longer
+        alike[side] = len(distinct) - len(np.unique(np.concatenate(hashes)))
     _write_header(file, int(sum(counts.sum() for counts in lengths)))
-    return np.concatenate(lengths), truncated
+    return np.concatenate(lengths), truncated, alike
 
 
 def _arrays(rows: pl.DataFrame, texts: dict[str, pl.Series], places: dict, lengths: np.ndarray) -> dict[str, np.ndarray]:
@@ -178,16 +186,15 @@ def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
 
 def _prompt_lengths(model: Path, settings: Tokenising) -> dict[str, int]:
     """Return how many tokens at the start of each side's texts pooling leaves out."""
-    prompts = {"query": settings.query_prompt, "document": settings.document_prompt}
     if settings.pool_prompt:
-        return dict.fromkeys(prompts, 0)
+        return dict.fromkeys(settings.prompts, 0)
     # transformers knows which tokens are special, but imports torch, for seconds.
     from transformers import AutoTokenizer
 
     from ..model.batching import prompt_length
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    return {side: prompt_length(tokenizer, prompt, settings.max_tokens) for side, prompt in prompts.items()}
+    return {side: prompt_length(tokenizer, prompt, settings.max_tokens) for side, prompt in settings.prompts.items()}
 
 
 def _chunks(texts: pl.Series) -> Iterator[list[str]]:

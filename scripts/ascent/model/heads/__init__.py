@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from ...components import code_of
 from ...errors import AscentError
+from ...files import read_json
 from ...settings.model import Contract
 
 PREFIX = "heads."
@@ -70,13 +71,15 @@ def adopt_heads(resource: Path, contract: Contract, width: int) -> torch.nn.Modu
 
 
 def refuse_others(resource: str | Path, contract: Contract) -> None:
-    """Raise AscentError if a retrieved folder has a layer that the contract's heads do not name, which would be
-    lost."""
-    for name, path in module_paths(resource).items():
-        if name not in contract.heads.chosen and path and path.split("_")[-1] not in ("Transformer", "Pooling", "Normalize"):
+    """Raise AscentError if a retrieved folder has a layer that the contract's heads do not name, or one of code that it
+    brings along, which would be lost."""
+    for module in _modules(resource):
+        name, kind, path = module["name"], module["type"], module["path"]
+        kept = kind.startswith("sentence_transformers.") and kind.split(".")[-1] in ("Transformer", "Pooling", "Normalize")
+        if name not in contract.heads.chosen and not kept:
             raise AscentError(
-                f"{Path(resource) / 'modules.json'}: the model has a layer ({path}) that the recipe's heads do not name, which "
-                f"would be lost; name it, heads.{name}, if Ascent made it, or remove it from modules.json."
+                f"{Path(resource) / 'modules.json'}: the model has a layer ({path or kind}) that the recipe's heads do not name, "
+                f"which would be lost; name it, heads.{name}, if Ascent made it, or remove it from modules.json."
             )
 
 
@@ -100,8 +103,12 @@ def through(heads: torch.nn.ModuleDict, place: str, vectors: torch.Tensor) -> di
 
 def module_paths(folder: str | Path) -> dict[str, str]:
     """Return the folders of a model folder's modules by name; empty without modules.json."""
+    return {module["name"]: module["path"] for module in _modules(folder)}
+
+
+def _modules(folder: str | Path) -> list[dict[str, str]]:
     file = Path(folder) / "modules.json"
-    return {module["name"]: module["path"] for module in json.loads(file.read_text())} if file.exists() else {}
+    return read_json(file) if file.exists() else []
 
 
 def read_state(folder: Path, contract: Contract) -> dict[str, torch.Tensor]:

@@ -1,0 +1,91 @@
+"""What a retrieved model folder itself says of its use, compared with a recipe. Nothing here imports torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..files import read_json
+from ..settings.model import Contract
+from .intact import tensor_shapes, weight_files
+
+# Names of poolings in sentence-transformers and here, and in its older folders.
+_POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
+OLDER_POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
+OLDER_POOLINGS |= {"max_tokens": "max", "mean_sqrt_len_tokens": "mean_sqrt_len_tokens"}
+# The side of a prompt by its name: encode_query and encode_document look for these.
+_SIDES = {"query": "query", "document": "document", "passage": "document", "corpus": "document"}
+# What transformers writes where a tokenizer has no maximum.
+_ENDLESS = 10**9
+_POSITIONS = ("position_embeddings.weight", "wpe.weight")
+
+
+def differences(folder: str | Path, contract: Contract) -> list[str]:
+    """Return a sentence for each thing that a folder says otherwise than the contract, with both values."""
+    where = f"model '{Path(folder).name}'"
+    return [
+        f"{where}: {file} says {key}: {own!r}, but the recipe has {wanted!r}."
+        for key, own, wanted, file in _statements(Path(folder), contract)
+        if own != wanted
+    ] + [*_padding(Path(folder), where)]
+
+
+def own_pooling(folder: str | Path) -> str | None:
+    """Return the pooling that a folder in sentence-transformers' layout was made with, under the contract's name if it
+    has one; None if the folder does not say."""
+    settings, _ = _pooling(Path(folder))
+    names = settings.get("pooling_mode") or [name for key, name in OLDER_POOLINGS.items() if settings.get(f"pooling_mode_{key}")]
+    return " and ".join(_POOLINGS.get(name, name) for name in ([names] if isinstance(names, str) else names)) or None
+
+
+def _statements(folder: Path, contract: Contract) -> Iterator[tuple[str, Any, Any, str]]:
+    """Yield key, the folder's value, the contract's, and the file that says so."""
+    pooling, file = _pooling(folder)
+    if own := own_pooling(folder):
+        yield "pooling", own, contract.pooling, file
+    if "include_prompt" in pooling:
+        yield "pool_prompt", pooling["include_prompt"], contract.pool_prompt, file
+    file = "config_sentence_transformers.json"
+    settings = _read(folder, file)
+    if own := settings.get("similarity_fn_name"):
+        yield "similarity", own, contract.similarity, file
+    for name, text in (settings.get("prompts") or {}).items():
+        if text and name in _SIDES:
+            yield f"the prompt '{name}'", text, contract.prompt(_SIDES[name], "retrieval"), file
+        elif text and text not in contract.every_prompt:
+            yield f"the prompt '{name}'", text, None, file
+    yield from _length(folder, contract)
+
+
+def _length(folder: Path, contract: Contract) -> Iterator[tuple[str, Any, Any, str]]:
+    """Yield what a folder says of the maximum length. A tokenizer alone says what the backbone can take, not how long the
+    texts were that it learned from, so only more than that is a difference."""
+    own = _read(folder, "sentence_bert_config.json").get("max_seq_length")
+    if own:
+        yield "max_tokens", own, contract.max_tokens, "sentence_bert_config.json"
+        return
+    own = _read(folder, "tokenizer_config.json").get("model_max_length") or _ENDLESS
+    if own < _ENDLESS and ((folder / "modules.json").exists() or own < contract.max_tokens):
+        yield "max_tokens", own, contract.max_tokens, "tokenizer_config.json"
+
+
+def _padding(folder: Path, where: str) -> Iterator[str]:
+    if _read(folder, "tokenizer_config.json").get("padding_side") != "left":
+        return
+    names = (name for file in weight_files(folder) for name in tensor_shapes(file))
+    if any(name.endswith(_POSITIONS) for name in names):
+        yield (
+            f"{where}: tokenizer_config.json says padding_side: 'left', but is saved with 'right', because its positions are "
+            "learned and padding on the left would shift them."
+        )
+
+
+def _pooling(folder: Path) -> tuple[dict, str]:
+    """Return the settings of a folder's pooling and their file's name; empty without one."""
+    modules = _read(folder, "modules.json") or []
+    paths = [module["path"] for module in modules if module["path"].endswith("_Pooling")]
+    file = f"{paths[0]}/config.json" if paths else ""
+    return (read_json(folder / file), file) if paths else ({}, "")
+
+
+def _read(folder: Path, name: str) -> Any:
+    return read_json(folder / name) if (folder / name).exists() else {}
