@@ -205,7 +205,8 @@ def test_a_stage_s_dropout_reaches_backbones_that_call_it_otherwise(padded_folde
     contract = Contract(max_tokens=32, attention="causal")
     assert has_dropout(load_backbone(padded_folders["gpt2"], contract)[0])
     assert not has_dropout(load_backbone(padded_folders["gpt2"], contract, dropout=0.0)[0])
-    AutoConfig.for_model("mamba").save_pretrained(tmp_path)
+    mamba = AutoConfig.for_model("mamba", vocab_size=8, hidden_size=8, num_hidden_layers=1, state_size=2)
+    AutoModel.from_config(mamba).save_pretrained(tmp_path)
     with pytest.raises(AscentError, match="dropout is 0.1, but this backbone has no such setting; remove it from the stage"):
         load_backbone(tmp_path, contract, dropout=0.1)
 

@@ -8,7 +8,7 @@ import numpy as np
 # Longer and shorter than the windows, neighbours of one length, single tokens.
 LENGTHS = [23, 5, 5, 1, 17, 2, 30]
 SHAPE = {
-    "vocab_size": 2000,
+    "vocab_size": 2016,  # more than the tokenizer has, to which transformers adds tokens of some architectures
     "hidden_size": 32,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
@@ -33,7 +33,7 @@ DECODERS = {
     "qwen3": GROUPED,
     "gemma3_text": GEMMA | {"sliding_window": 4},
 }
-T5 = {"vocab_size": 2000, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4, "pad_token_id": 0}
+T5 = {"vocab_size": 2016, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4, "pad_token_id": 0}
 ENCODERS["t5"] = T5 | {"dropout_rate": 0.0}
 EVERY = [(name, "bidirectional") for name in (*ENCODERS, *DECODERS)] + [(name, "causal") for name in DECODERS]
 
