@@ -314,7 +314,7 @@ def test_what_the_folder_says_otherwise_is_told_with_both_values(tiny_resource, 
             f"{where}config_sentence_transformers.json says similarity: 'dot', but the recipe has 'cosine'.",
             f"{where}config_sentence_transformers.json says the prompt 'query': 'ask: ', but the recipe has 'query: '.",
             f"{where}config_sentence_transformers.json says the prompt 'summary': 'sum up: ', but the recipe has None.",
-            f"{where}tokenizer_config.json says max_tokens: 48, but the recipe has 32.",
+            f"{where}sentence_bert_config.json says max_tokens: 48, but the recipe has 32.",
             f"{where}tokenizer_config.json says padding_side: 'left', but is saved with 'right', because its positions are "
             "learned and padding on the left would shift them.",
         ]
