@@ -73,4 +73,4 @@ rule list_evaluation_texts:
     params:
         revision=1,
     shell:
-        script("list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1")
+        call_script("list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1")

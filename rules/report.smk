@@ -23,7 +23,9 @@ rule draw_curves:
         revision=1,
         stages=trained_stages,
     shell:
-        script("draw_curves.py --stages {params.stages} --metrics {input} --output {output} > {log} 2>&1")
+        call_script(
+            "draw_curves.py --stages {params.stages} --metrics {input} --output {output} > {log} 2>&1"
+        )
 
 
 rule draw_radar:
@@ -45,7 +47,7 @@ rule draw_radar:
     params:
         revision=2,
     shell:
-        script("draw_radar.py --scores {input} --output {output} > {log} 2>&1")
+        call_script("draw_radar.py --scores {input} --output {output} > {log} 2>&1")
 
 
 rule render_tables:
