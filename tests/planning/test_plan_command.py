@@ -46,7 +46,7 @@ def test_the_command_prints_a_plan_without_heavy_imports(workspace):
 def test_an_unknown_recipe_is_one_clear_line(workspace):
     done = run(workspace, "--configfile", "config.yaml", "--recipe", "smal")
     assert done.returncode == 1
-    assert done.stderr == "error: configuration: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
+    assert done.stderr == "error: config.yaml: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
 
 
 @pytest.mark.workflow
