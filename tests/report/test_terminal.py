@@ -115,6 +115,34 @@ def test_a_dry_run_tells_each_job_and_why(toy):
     assert re.fullmatch(r"counts/[abc].txt, counts/[abc].txt and 1 more", updated)
 
 
+REJECTED = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
+
+
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [("my-team", REJECTED), ("others", "The given account my-team appears to be invalid. Available accounts:\nothers")],
+)
+def test_what_a_cluster_says_of_a_job_that_it_does_not_take_is_told_and_no_older_log(toy, account, told):
+    """The executor's own words, with stand-ins for SLURM's commands; the log of an earlier run of the rule is there."""
+    assert run(toy, "counts/a.txt")[0] == 0
+    (toy / "counts/a.txt").unlink()
+    (toy / "bin").mkdir()
+    for name, text in (("sbatch", f"echo '{REJECTED}' >&2; exit 1"), ("sacctmgr", f"echo {account}"), ("scontrol", "")):
+        (toy / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (toy / "bin" / name).chmod(0o755)
+    resources = ("slurm_account=my-team", "slurm_partition=cpu", "mem_mb=100", "runtime=1")
+    arguments = ("counts/a.txt", "--executor", "slurm", "--jobs", "1", "--default-resources", *resources)
+    environment = os.environ | {"PATH": f"{toy / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(command(*arguments), cwd=toy, env=environment, text=True, **pipes)
+    assert done.returncode == 1
+    assert len(re.findall(rf"^\S+ +error count a: was not submitted: {told}$", done.stdout, re.MULTILINE)) == 1, done.stdout
+    called = re.search(r"^  sbatch call: sbatch --parsable .* -A my-team +-p cpu ", done.stdout, re.MULTILINE)
+    assert bool(called) == (account == "my-team")
+    assert "last lines" not in done.stdout
+    assert "1 job failed, 0 of 1 are done: count a." in done.stdout
+
+
 def test_quiet_keeps_its_meaning(toy):
     code, lines = run(toy, "--quiet", "all")
     assert (code, lines) == (0, [])

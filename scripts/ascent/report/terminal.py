@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WARNING
+from .screen import Screen
 
 # Of a failed job's log, how many of the last lines are shown.
 TAIL = 30
@@ -42,6 +43,12 @@ SILENT = {"workflow_started", "resources_info", "job_started", "rulegraph"}
 # A command that failed: the record of its job says the rest.
 COMMAND = re.compile(r"Command '.*' (returned non-zero exit status \d+|died with .*?)\.\s*$", re.DOTALL)
 FAILED = "At least one job did not complete successfully."
+# A job that never ran, by its executor: what sbatch said, and the whole command; or why it was not even submitted.
+REFUSED = re.compile(
+    r"SLURM sbatch failed\. The error message was '(?P<sbatch>.*?)'\.\n\s*sbatch call:\n\s*(?P<call>.*)|"
+    r"Job submission failed with exception: (?P<executor>.*?)(For further error details .*)?",
+    re.DOTALL,
+)
 
 
 @dataclass
@@ -93,7 +100,7 @@ class RunDisplay(logging.Handler):
         self.done = self.total = 0
         self.begun = time.time()
         self.live = None
-        self.screen = _Screen(default) if default.stream.isatty() and not dry_run else None
+        self.screen = Screen(default) if default.stream.isatty() and not dry_run else None
         self.width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns) if self.screen else WIDTH
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -200,6 +207,12 @@ class RunDisplay(logging.Handler):
             self._line(record, "stop", name, style="yellow")
             return
         self.failed[name] = None
+        if refused := REFUSED.fullmatch(record.rule_msg or ""):
+            words = refused["sbatch"] or refused["executor"]
+            self._line(record, "error", f"{name}: was not submitted: {words.strip()}", style="bold red")
+            call = [f"  sbatch call: {refused['call'].strip()}"] if refused["call"] else []
+            self._print(*call, "  It did not run; correct the words of the profile.", style="red")
+            return
         how = COMMAND.search(cause.getMessage())[1].replace("returned non-zero ", "") if cause else record.rule_msg or ""
         self._line(record, "error", f"{name}" + (f": {how}" if how else ""), style="bold red")
         lines = [f"  command: {command}"] if command else []
@@ -281,48 +294,6 @@ class RunDisplay(logging.Handler):
         else:
             self.default.stream.write("".join(f"{line}\n" for line in lines))
             self.default.flush()
-
-
-class _Screen:
-    """A terminal: styled lines, and below them what is drawn again twice a second."""
-
-    def __init__(self, default: logging.StreamHandler):
-        # Here, so that the jobs of a cluster, which parse the Snakefile, too, do not load it.
-        from rich.console import Console
-
-        colours = {"no_color": True} if getattr(default, "nocolor", False) else {}
-        self.console = Console(file=default.stream, force_terminal=True, highlight=False, markup=False, emoji=False, **colours)
-
-    def print(self, text: str, style: str) -> None:
-        self.console.print(text, style=style or None, soft_wrap=True)
-
-    def live(self, now):
-        """Start to draw what `now` returns, until `stop` is called on what is returned."""
-        from rich.live import Live
-
-        live = Live(get_renderable=lambda: self._draw(*now()), console=self.console, transient=True, refresh_per_second=2)
-        live.start()
-        # A run that is killed must not leave a terminal without a cursor.
-        self.console.show_cursor(True)
-        return live
-
-    def _draw(self, rows, more: int, done: int, total: int, clock: str):
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        jobs = Table.grid(padding=(0, 2))
-        jobs.add_column(no_wrap=True, overflow="ellipsis", min_width=24)
-        jobs.add_column(justify="right", no_wrap=True)
-        jobs.add_column(no_wrap=True, overflow="ellipsis", style="dim")
-        for name, spent, words in rows:
-            jobs.add_row(Text(name), spent, Text(words))
-        if more:
-            jobs.add_row(Text(f"and {more} more"))
-        bar = Table.grid(padding=(0, 2))
-        bar.add_row(ProgressBar(total=max(total, 1), completed=done, width=40), f"{done} of {total} jobs", clock)
-        return Group(Text(""), jobs, bar)
 
 
 def _clock(seconds: float) -> str:
