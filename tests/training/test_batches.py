@@ -242,8 +242,8 @@ def texts_of(*found: Batch) -> dict:
 
 def test_a_batch_too_small_for_the_processes_is_refused(training_tokens, data_of):
     data = data_of({"questions": training_tokens})
-    check_shares(data.schedule(), 4, data.settings)  # 44 rows: the last batch has four
-    with pytest.raises(AscentError, match=r"^recipe r, stages\.s\.batch_size: a batch of 4 rows cannot be shared by 8 processes"):
+    check_shares(data.schedule(), 4, data.settings)  # 44 rows: the last two batches have six each
+    with pytest.raises(AscentError, match=r"^recipe r, stages\.s\.batch_size: a batch of 6 rows cannot be shared by 8 processes"):
         check_shares(data.schedule(), 8, data.settings)
     data = data_of({"questions": training_tokens}, batch_tokens=100)
     with pytest.raises(AscentError, match=r"stages\.s\.batch_tokens: a batch of \d rows cannot be shared by 8 processes"):
