@@ -13,6 +13,7 @@ configfile: found("config/models.yaml")
 configfile: found("config/config.yaml")
 
 
+include: "rules/environment.smk"
 include: "rules/common.smk"
 include: "rules/settings.smk"
 include: "rules/corpora.smk"

@@ -2,17 +2,12 @@
 
 import argparse
 
-import polars as pl
-import pyarrow as pa
-
 from ascent.errors import reports_errors
 from ascent.files import read_json, write_json
 from ascent.pairs.filtering import finish
-from ascent.pairs.table import read_columns, read_pairs, write_pairs
+from ascent.pairs.table import read_all_pairs, read_pair_scores, read_pairs, write_pairs
 from ascent.settings.pairs import Filtering
 from ascent.settings.validation import load
-
-SCORES = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
 
 
 @reports_errors
@@ -27,9 +22,9 @@ def main() -> None:
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()
 
-    scores = pl.from_arrow(read_columns(options.scores, SCORES)) if options.scores else None
+    scores = read_pair_scores(options.scores) if options.scores else None
     prepared = read_pairs(options.prepared)
-    against = pl.concat([prepared.clear(), *map(read_pairs, options.against)])
+    against = read_all_pairs(options.against)
     settings, audit = load(Filtering, options.settings), read_json(options.prepared_audit)
     pairs, audit = finish(settings, prepared, audit, scores, against)
     write_pairs(options.output, pairs)

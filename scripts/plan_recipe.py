@@ -3,8 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from ascent.errors import reports_errors
 from ascent.planning.gpus import GPUS, Machine, amount
@@ -18,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="files laid over the configuration")
     parser.add_argument("--recipe", default="demo", help="the recipe's name")
-    parser.add_argument("--trial", type=yaml.safe_load, help="plan the recipe as this trial makes it: '{rows: 200, model: tiny}'")
+    parser.add_argument("--trial", type=parsed, help="plan the recipe as this trial makes it: '{rows: 200, model: tiny}'")
     parser.add_argument("--gpu", default="h100", help=", ".join(GPUS))
     parser.add_argument("--gpus", type=int, default=8, help="GPUs per node")
     parser.add_argument("--nodes", type=int, default=1, help="nodes per training job")
@@ -30,6 +29,13 @@ def main() -> None:
     recipes = load_recipes(config, config_files(*options.configfile))
     (name,) = recipes.recipes
     sys.stdout.write(text_of(make_plan(recipes, name, machine), name, machine))
+
+
+def parsed(text: str) -> Any:
+    """Return what YAML reads in a text."""
+    import yaml  # not before Ascent's own modules, which say what to do if it is missing
+
+    return yaml.safe_load(text)
 
 
 def text_of(plan: Plan, recipe: str, machine: Machine) -> str:

@@ -2,12 +2,10 @@
 
 import argparse
 
-import polars as pl
-
 from ascent.errors import reports_errors
 from ascent.files import write_json
 from ascent.pairs.filtering import prepare
-from ascent.pairs.table import read_pairs, write_pairs
+from ascent.pairs.table import read_all_pairs, read_pairs, write_pairs
 from ascent.settings.pairs import Preparation
 from ascent.settings.validation import load
 
@@ -24,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
 
     pairs = read_pairs(options.pairs)
-    against = pl.concat([pairs.clear(), *map(read_pairs, options.against)])
+    against = read_all_pairs(options.against)
     prepared, audit = prepare(options.name, load(Preparation, options.settings), pairs, against)
     write_pairs(options.output, prepared)
     write_json(options.audit, audit)

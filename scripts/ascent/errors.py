@@ -4,6 +4,7 @@ import functools
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 # How a line of a step's log begins that the terminal shows when the step is done.
 WARNING = "warning: "
@@ -39,3 +40,28 @@ def reports_errors(main: Callable[..., int | None]) -> Callable[..., int]:
             return 1
 
     return wrapped
+
+
+def refuse_other_python(packages: tuple[str, ...]) -> None:
+    """Exit with one sentence if this Python lacks one of the packages: it is not that of Ascent's environment."""
+    for name in packages:
+        if find_spec(name) is None:
+            sys.exit(_other_python(name))
+
+
+def _other_python(package: str) -> str:
+    return (
+        f"error: {sys.executable}: has no package '{package}'; run this in Ascent's environment, "
+        "by `source .venv/bin/activate` (docs/installation.md)."
+    )
+
+
+def _report_import(kind: type[BaseException], error: BaseException, trace) -> None:
+    """Report a package that is missing, which a command line finds out before it can report anything else."""
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "ascent":
+        print(_other_python(error.name), file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _report_import

@@ -38,6 +38,7 @@ SCHEMA = pa.schema(
         "split": pa.string(),
     }
 )
+SCORE_SCHEMA = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
 DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string()})
 
 
@@ -120,6 +121,16 @@ def read_pairs(path: str | Path) -> pl.DataFrame:
     _check_rows(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}")
     _check_rows(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}")
     return pairs
+
+
+def read_all_pairs(paths: Iterable[str | Path]) -> pl.DataFrame:
+    """Read several pair tables as one; of none, an empty one. Raises AscentError as read_pairs does."""
+    return pl.concat([pair_frame([], "", ""), *map(read_pairs, paths)])
+
+
+def read_pair_scores(path: str | Path) -> pl.DataFrame:
+    """Read what score_pairs writes. Raises AscentError as read_columns does."""
+    return pl.from_arrow(read_columns(path, SCORE_SCHEMA))
 
 
 def read_documents(path: str | Path) -> pl.DataFrame:
