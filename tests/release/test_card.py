@@ -234,7 +234,7 @@ def test_every_source_of_the_card_is_in_the_release(files, model):
     assert len(re.findall("Sources?: ", text)) == len(re.findall(r"Sources?: \[", text)) == 4
     assert (folder / "provenance/scores.tsv").read_bytes() == (files / "scores.tsv").read_bytes()
     shipped = json.loads((folder / "provenance/audit.json").read_text())
-    assert (shipped["kept"], shipped["filters"][0]["kept"]) == (2013, 2013)
+    assert shipped == audit | {"filters": [{k: v for k, v in step.items() if k != "examples"} for step in audit["filters"]]}
     assert not any("secret" in file.read_text() for file in (folder / "provenance").rglob("*") if file.is_file())
 
 
