@@ -23,7 +23,7 @@ SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 # By files, in the order that tests/conftest.py gives them; a worker that dies is not started again, or it would hang again.
 SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: demo run plan test test-fast lint format unit workflow slurm-test nightly gradients gpu-test bench-train schemas lock clean
+.PHONY: demo run plan test test-fast lint format unit workflow slurm-test nightly gradients gpu-test acceptance bench-train schemas lock clean
 
 demo: override RECIPE = demo
 demo: run  ## build the recipe `demo`, its card and its report
@@ -69,6 +69,9 @@ gradients: $(VENV)/.ready-dev  ## the gradient at 1, 2 and 4 processes, every lo
 
 gpu-test: $(VENV)-gpu/.ready  ## the checks that need a GPU, with the torch that PYTHON has: make gpu-test PYTHON=/opt/conda/bin/python
 	$(VENV)-gpu/bin/python -m pytest -m gpu -rs --capture=no
+
+acceptance:  ## is training right on a GPU, and how fast: ten minutes, with the packages of PYTHON; ARGS=--tiny tries it on a CPU
+	$(PYTHON) tests/gpu/acceptance.py $(ARGS)
 
 bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the demo's base model and pairs
 	$(SNAKEMAKE) --quiet all --config 'recipes=[demo]' -- results/demo/base/model results/demo/leakage.json
