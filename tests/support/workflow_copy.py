@@ -32,8 +32,9 @@ class Copy:
 
     @property
     def path(self) -> str:
-        """Where rules, which call `python`, find it."""
-        return os.pathsep.join([str(Path(self.python).parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+        """A PATH without the environment's programs: rules find its `python` in an environment that is not activated."""
+        places = os.environ["PATH"].split(os.pathsep)
+        return os.pathsep.join(place for place in places if Path(place).resolve() != Path(sys.executable).parent.resolve())
 
     def snakemake(self, *arguments: str, launcher=(), **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
