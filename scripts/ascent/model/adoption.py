@@ -7,8 +7,13 @@ from typing import Any
 import torch
 import transformers
 from transformers import CONFIG_MAPPING, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from ..errors import AscentError
+
+# Its report of what was loaded would be a table of all weights in front of our sentence.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 # A sentence in scripts of which each vocabulary knows one.
 PROBES = (

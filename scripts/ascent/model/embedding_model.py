@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.utils import logging as transformers_logging
 
 from ..settings.model import Contract
 from .backbone import first_position
 from .batching import Texts, by_length, pack, pad
 from .heads import through
 from .packing import is_packed
-
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
 
 
 def pool(
