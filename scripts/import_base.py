@@ -28,12 +28,13 @@ def main() -> None:
     backbone, tokenizer = load_backbone(arguments.resource, contract)  # refuses what training could not use
     for difference in differences(arguments.resource, contract):
         print(f"warning: {difference}")
+    if adoption.soft_tokens:
+        add_soft_tokens(backbone, tokenizer, adoption.soft_tokens)
     refuse_long_prompts(contract.every_prompt, tokenizer.backend_tokenizer, contract.max_tokens, arguments.resource)
     history = {"retrieved": weights_digest(arguments.resource)}
     with folder_atomically(arguments.output) as folder, TemporaryDirectory(dir=folder.parent) as extended:
         resource = arguments.resource
         if adoption.soft_tokens:
-            add_soft_tokens(backbone, tokenizer, adoption.soft_tokens)
             resource = Path(extended)
             copy_folder(arguments.resource, resource)  # for its heads
             for weights in resource.glob("*.safetensors*"):

@@ -191,7 +191,7 @@ def test_the_learning_scale(parents):
 @pytest.mark.parametrize("name", ["bert", "t5", "qwen3"])
 def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(name, tiny_resource, corpus_rows, tmp_path, monkeypatch):
     resource = make_architecture(tmp_path / "resource", name, tiny_resource)
-    contract = Contract(max_tokens=32, prompts={"query": {"retrieval": SOFT}})
+    contract = Contract(max_tokens=64, prompts={"query": {"retrieval": SOFT}})
     for folder, number in (("plain", 0), ("soft", 4), ("again", 4)):
         (tmp_path / f"{folder}.yaml").write_text(dump(Adoption(**contract.model_dump(), soft_tokens=number)))
         words = ["--settings", tmp_path / f"{folder}.yaml", "--resource", resource, "--output", tmp_path / folder]
