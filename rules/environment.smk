@@ -11,7 +11,7 @@ from ascent.recipes.profiles import check_profiles
 
 # Without an activated environment, too, rules find the packages that are beside Snakemake.
 if find_spec("torch"):
-    os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+    os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))
 
 try:
     check_profiles(sys.argv)
