@@ -115,6 +115,7 @@ def test_a_dry_run_tells_each_job_and_why(toy):
     assert re.fullmatch(r"counts/[abc].txt, counts/[abc].txt and 1 more", updated)
 
 
+SOON = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1")
 REJECTED = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
 
 
@@ -131,7 +132,7 @@ def test_what_a_cluster_says_of_a_job_that_it_does_not_take_is_told_and_no_older
         (toy / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
         (toy / "bin" / name).chmod(0o755)
     resources = ("slurm_account=my-team", "slurm_partition=cpu", "mem_mb=100", "runtime=1")
-    arguments = ("counts/a.txt", "--executor", "slurm", "--jobs", "1", "--default-resources", *resources)
+    arguments = ("counts/a.txt", "--executor", "slurm", "--jobs", "1", *SOON, "--default-resources", *resources)
     environment = os.environ | {"PATH": f"{toy / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(command(*arguments), cwd=toy, env=environment, text=True, **pipes)

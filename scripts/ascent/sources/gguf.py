@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import AscentError
+from ..files import read_json, write_json
 
 
 def unpack_gguf(file: Path, folder: Path) -> None:
@@ -29,3 +30,7 @@ def unpack_gguf(file: Path, folder: Path) -> None:
     plain.load_state_dict(model.state_dict(), assign=True)
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    # transformers' reader adds a token of its own, which the file, and so the model, does not have.
+    written = read_json(folder / "tokenizer.json")
+    written["added_tokens"] = [token for token in written["added_tokens"] if token["id"] < config.vocab_size]
+    write_json(folder / "tokenizer.json", written)
