@@ -24,7 +24,7 @@ class Copy:
     def __init__(self, folder: Path, config: Path, python: str = sys.executable):
         self.folder, self.config, self.python = folder, config, python
         ignore = shutil.ignore_patterns("__pycache__")
-        for name in ("Snakefile", "rules", "scripts", "config", "profiles", "envs", "docs"):
+        for name in ("Snakefile", "pyproject.toml", "rules", "scripts", "config", "profiles", "envs", "docs"):
             source = ROOT / name
             copy = shutil.copyfile if source.is_file() else lambda a, b: shutil.copytree(a, b, ignore=ignore)
             folder.mkdir(parents=True, exist_ok=True)
