@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from .base import Count, Name, Settings
 from .evaluation import AnyLocalTask
 
@@ -13,6 +15,9 @@ class Trial(Settings):
     texts come from a hub; training is plain (no ZeRO, offload, compilation, FP8 or 4-bit weights), and shards are one.
     Numbers that are smaller already stay.
     """
+
+    # Snakemake reads values of --config as text.
+    model_config = ConfigDict(strict=False)
 
     rows: Count = 200
     """Rows per data set, the first of its split."""
