@@ -47,7 +47,7 @@ def workspace(tmp_path_factory) -> Path:
 def finished(cluster, workspace, warm_python, tmp_path_factory) -> ClusterCopy:
     """The small recipe, built by the cluster, undisturbed.
 
-    Processes start warm: SLURM signals and ends them as others, but does not count their memory.
+    Its processes start warm. SLURM neither signals nor counts a warm process's own ones, so those of disturbed runs start cold.
     """
     copy = ClusterCopy(tmp_path_factory.mktemp("finished") / "ascent", workspace, cluster, warm_python)
     copy.start().finish(900)
@@ -73,7 +73,7 @@ def begun(request, finished, tmp_path_factory) -> dict[pytest.Item, Future]:
 
 def untrained(finished: ClusterCopy, folder: Path) -> ClusterCopy:
     """A copy of the finished workspace in which the stage `contrastive` is not there yet."""
-    copy = ClusterCopy(folder, finished.config, finished.cluster, finished.python)
+    copy = ClusterCopy(folder, finished.config, finished.cluster)
     for name in ("results", "resources", ".snakemake"):
         shutil.copytree(finished / name, copy / name)
     for path in ("model", "metrics.jsonl", "deepspeed.json", "checkpoints"):

@@ -1,7 +1,6 @@
 """Training that is disturbed ends with the bytes of training that is not, and says what happened."""
 
 import re
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,7 +100,6 @@ def test_past_its_time_limit(finished, untrained):
 
 @begun_early
 def test_killed_for_memory(finished, untrained):
-    untrained.python = sys.executable  # SLURM does not count a warm one's memory
     untrained.edit(train_contrastive={"mem_mb": "1500 * min(attempt, 2)"})
     run = train_a_little(untrained, HOARD_AT="step-00000003.json")
     with recovery(finished, untrained, "too little memory"):
