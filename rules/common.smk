@@ -1,6 +1,7 @@
 # In: the configuration and the recipes. Out: the nouns that rules name, in the order in which rules use them.
 import re
 import sys
+from base64 import urlsafe_b64encode
 from os.path import dirname, exists
 from pathlib import Path
 from shutil import copy2
@@ -53,6 +54,11 @@ wildcard_constraints:
     task=r"[^/]+",
     shard=r"\d{5}",
     shards=r"\d{5}",
+
+
+def record_of(path):
+    """Snakemake's record of how a file was made."""
+    return Path(".snakemake/metadata") / urlsafe_b64encode(path.encode()).decode()
 
 
 def by_attempt(first):

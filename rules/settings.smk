@@ -1,13 +1,14 @@
 # In: the configuration. Out: each step's settings file, the only part of the configuration that it sees.
-from base64 import urlsafe_b64encode
-
 from ascent.files import write_atomically
 
 # Where Snakemake's record of a settings file is lost (rm -rf .snakemake), only its content shows that it is stale. It is written
 # here then, also by a dry run, and so is newer than what was made from the old one.
 for path, text in SETTINGS.items():
-    record = Path(".snakemake/metadata") / urlsafe_b64encode(path.encode()).decode()
-    if not record.exists() and Path(path).exists() and Path(path).read_text(encoding="utf-8") != text:
+    if (
+        not record_of(path).exists()
+        and Path(path).exists()
+        and Path(path).read_text(encoding="utf-8") != text
+    ):
         with write_atomically(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
