@@ -16,10 +16,9 @@ from ascent.recipes.step_settings import settings_files
 from ascent.settings.filters import compared_with
 
 try:
-    # Files given on the command line are laid over the others, though they are read first.
-    recipes = load_recipes(
-        config, sorted(workflow.configfiles, key=lambda path: path in workflow.overwrite_configfiles)
-    )
+    # Files given on the command line are laid over the others, though they are read first. A job need not read them again.
+    files = sorted(workflow.configfiles, key=lambda path: path in workflow.overwrite_configfiles)
+    recipes = load_recipes(config, files if workflow.is_main_process else ())
     SETTINGS = settings_files(recipes)
     if workflow.is_main_process:
         check_local_files(recipes)

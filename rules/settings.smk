@@ -3,7 +3,7 @@ from ascent.files import write_atomically
 
 # Where Snakemake's record of a settings file is lost (rm -rf .snakemake), only its content shows that it is stale. It is written
 # here then, also by a dry run, and so is newer than what was made from the old one.
-for path, text in SETTINGS.items():
+for path, text in SETTINGS.items() if workflow.is_main_process else ():
     if (
         not record_of(path).exists()
         and Path(path).exists()

@@ -56,7 +56,7 @@ def test_subsets_weigh_the_same(draws):
 
 
 def test_p_value_of_spearman_is_that_of_exchanged_ranks_to_first_order(draws):
-    """Ranks are exchanged by scipy, which standardises them anew each time."""
+    """Ranks are exchanged by scipy, which standardises them each time."""
     for _ in range(5):
         human, base = draws.normal(size=(2, 60))
         base += human

@@ -1,4 +1,4 @@
-"""Digests of local files: read once, and written anew only when a file's content is another."""
+"""Digests of local files: read once, and written again only when a file's content is another."""
 
 import hashlib
 import os

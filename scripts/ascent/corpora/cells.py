@@ -67,11 +67,6 @@ def cell_of(row: dict[str, Any], column: str) -> Any:
     return found
 
 
-def root_of(column: str) -> str:
-    """Return the column that a path begins at: `passages` for `passages[].text`."""
-    return re.split(r"\[\]|\.", column)[0]
-
-
 def fields_of(row: dict[str, Any]) -> list[str]:
     """Return the columns of a row as `columns` names them; of cells with objects, the paths to their fields."""
     return sorted(path for name, value in row.items() for path in _paths(name, value))

@@ -7,17 +7,13 @@ network: every cluster job parses the workflow again.
 import csv
 import gzip
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import AscentError, did_you_mean
 from ..settings.corpora import Corpus
-from ..settings.readers import Table
+from ..settings.readers import COMPRESSED, FORMATS, Table, root_of
 from .recipes import Recipes
-
-FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-COMPRESSED = (".gz", ".zst", ".bz2", ".lz4")
 
 
 def check_local_files(recipes: Recipes) -> None:
@@ -76,12 +72,14 @@ def _check_table(files: dict[str, Path], name: str, reader: Table) -> None:
 
 
 def _check_file(path: Path, name: str, wanted: dict[str, str]) -> None:
-    kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSED), "")
+    kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSED.values()), "")
     if kind not in FORMATS:
-        raise AscentError(f"{path}: unknown format; use one of {', '.join(FORMATS)}, optionally {' or '.join(COMPRESSED)}.")
+        raise AscentError(
+            f"{path}: unknown format; use one of {', '.join(FORMATS)}, optionally {' or '.join(COMPRESSED.values())}."
+        )
     header = _header(path, kind)
     for key, column in wanted.items():
-        if header and not {column, re.split(r"[.\[]", column)[0]} & set(header):
+        if header and not {column, root_of(column)} & set(header):
             key = f"columns.{key}" if key else "document_column"
             raise AscentError(
                 f"{path}: its first row has no column '{column}' ('corpora.{name}.reader.{key}'); {did_you_mean(column, header)}"

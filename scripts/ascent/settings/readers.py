@@ -1,11 +1,21 @@
 """How the rows of a corpus are read: the readers that a corpus may name, and each one's settings."""
 
+import re
 from typing import Literal
 
 from pydantic import model_validator
 
 from .base import Component, Count, Settings, Split, one_of
 from .evaluation import TaskType
+
+# Tables by suffix, each optionally compressed.
+FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+COMPRESSED = {"gzip": ".gz", "zstd": ".zst", "bzip2": ".bz2", "lz4": ".lz4"}
+
+
+def root_of(column: str) -> str:
+    """Return the column that a path begins at: `passages` for `passages[].text`."""
+    return re.split(r"\[\]|\.", column)[0]
 
 
 class Reader(Component):

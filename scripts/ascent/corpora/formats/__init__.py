@@ -14,24 +14,18 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import AscentError
+from ...settings.readers import COMPRESSED, FORMATS
 from . import delimited, json_rows, parquet
-from .opening import COMPRESSED
 
-FORMATS = {
-    ".jsonl": json_rows.read,
-    ".json": json_rows.read,
-    ".csv": delimited.read_csv,
-    ".tsv": delimited.read_tsv,
-    ".parquet": parquet.read,
-}
+READS = dict(zip(FORMATS, (json_rows.read, json_rows.read, delimited.read_csv, delimited.read_tsv, parquet.read), strict=True))
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Yield the rows of a file. Raises AscentError if its format is unknown, or it cannot be read to its end."""
     suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSED.values()]
-    if not suffixes or suffixes[-1] not in FORMATS:
+    if not suffixes or suffixes[-1] not in READS:
         raise AscentError(f"{path}: unknown format; use one of {', '.join(FORMATS)}, optionally .gz or .zst.")
     try:
-        yield from FORMATS[suffixes[-1]](path)
+        yield from READS[suffixes[-1]](path)
     except (OSError, pa.ArrowInvalid) as error:
         raise AscentError(f"{path}: cannot be read to its end ({error}); replace it.") from None

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ...errors import AscentError
+from ...settings.readers import COMPRESSED
 
 # By the first bytes: how a file is compressed, and the suffix that says so.
 _MAGIC = {
@@ -17,7 +18,6 @@ _MAGIC = {
     b"PK\x03\x04": "zip",
     b"PAR1": "parquet",
 }
-COMPRESSED = {"gzip": ".gz", "zstd": ".zst", "bzip2": ".bz2", "lz4": ".lz4"}
 # Bytes looked at for what is no UTF-8.
 _HEAD = 4096
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ...errors import AscentError
 from ...pairs.table import Document, Pair
-from ...settings.readers import Table
-from ..cells import BadRow, cell_of, fields_of, is_none, root_of, usable_number, usable_text
+from ...settings.readers import Table, root_of
+from ..cells import BadRow, cell_of, fields_of, is_none, usable_number, usable_text
 from ..formats import rows_of
 from . import Rejected, matching_files
 
