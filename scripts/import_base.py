@@ -8,7 +8,7 @@ from ascent.errors import reports_errors
 from ascent.files import copy_folder, folder_atomically
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import weights_digest
-from ascent.model.prompt_checks import refuse_long_prompts
+from ascent.model.prompt_checks import refuse_prompts
 from ascent.model.saving import save_new
 from ascent.model.soft_tokens import add_soft_tokens
 from ascent.model.statements import differences
@@ -30,7 +30,7 @@ def main() -> None:
         print(f"warning: {difference}")
     if adoption.soft_tokens:
         add_soft_tokens(backbone, tokenizer, adoption.soft_tokens)
-    refuse_long_prompts(contract.every_prompt, tokenizer.backend_tokenizer, contract.max_tokens, arguments.resource)
+    refuse_prompts(contract, tokenizer.backend_tokenizer, arguments.resource)
     history = {"retrieved": weights_digest(arguments.resource)}
     with folder_atomically(arguments.output) as folder, TemporaryDirectory(dir=folder.parent) as extended:
         resource = arguments.resource

@@ -53,6 +53,7 @@ def ascent(options, folder: Path) -> list[float]:
     """Train with the engine; return the seconds of each step."""
     from ascent.model.contract import read_contract
     from ascent.settings.contrastive import Contrastive
+    from ascent.settings.model import Contract
     from ascent.settings.stages import StageSettings
     from ascent.settings.training import Running
     from ascent.tokens.tokenise import tokenise_pairs
@@ -60,7 +61,7 @@ def ascent(options, folder: Path) -> list[float]:
     from ascent.training.loop import Task, train
 
     contract, _ = read_contract(options.model)
-    contract = contract.model_copy(update={"max_tokens": options.max_tokens})
+    contract = Contract(**contract.model_dump() | {"max_tokens": options.max_tokens})
     tokenise_pairs(options.model, contract.tokenising("retrieval"), options.pairs, None, folder / "tokens")
     model = _with_contract(options.model, contract, folder / "parent")
     stage = Contrastive(

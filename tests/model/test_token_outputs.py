@@ -226,7 +226,7 @@ def test_sentence_transformers_multi_vector_encoder_ranks_alike(folder, texts, c
     paths = {module["name"]: module["path"] for module in json.loads((folder / "modules.json").read_text())}
     head = Dense.load(str(folder), subfolder=paths["multi_vector"])
     head.module_output_name = "token_embeddings"
-    transformer = Transformer(str(folder), max_seq_length=contract.max_tokens)
+    transformer = Transformer(str(folder), max_seq_length=contract.max_tokens.longest)
     special = transformer.tokenizer.all_special_tokens
     mask = MultiVectorMask(skiplist_words=special, skiplist_tasks=["query", "document"])
     normalise = Normalize(module_input_name="token_embeddings")

@@ -109,6 +109,21 @@ def test_shards_hold_each_text_once(recipe, workspace, base):
     assert (found.count.tokens, found.runs) == (embedder.tokens, 2)
 
 
+def test_each_side_is_counted_up_to_its_own_length(recipe, base):
+    def change(values):
+        values["base"]["max_tokens"] = {"query": 5, "document": 12}
+        for stage in values["stages"].values():
+            stage.pop("prompts", None)
+
+    rows = pl.read_parquet("results/corpora/library/pairs.parquet").filter(pl.col("split") == "train")
+    tokenizer, embedded = AutoTokenizer.from_pretrained(base), 0
+    for column, longest in (("query", 5), ("positive", 12)):
+        ids = tokenizer(rows[column].unique().to_list(), truncation=True, max_length=longest)["input_ids"]
+        embedded += sum(map(len, ids))
+    found = job(recipe(change), "encode_shard", "contrastive, questions").count
+    assert found.tokens == embedded
+
+
 # ---------------------------------------------------------------- jobs
 
 

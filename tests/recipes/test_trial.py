@@ -40,11 +40,16 @@ def shrunk(recipe: dict, **trial) -> Recipe:
     return shrink(check(Recipe, recipe, "small.yaml"), check(Trial, trial, "trial"), CORPORA, Path("small.yaml"))
 
 
+def test_lengths_of_both_sides_shrink():
+    found = shrunk(huge() | {"base": huge()["base"] | {"max_tokens": {"query": 8, "document": 512}}}, max_tokens=64)
+    assert found.base.max_tokens.model_dump() == {"query": 8, "document": 64}
+
+
 def test_a_huge_recipe_becomes_one_for_a_laptop():
     found = shrunk(huge(), model="tiny", rows=100, steps=10, batch_size=8, max_tokens=16, queries=5)
-    assert (found.base.model, found.base.max_tokens, found.base.heads.projection.dimension) == ("tiny", 16, 32)
+    assert (found.base.model, found.base.max_tokens.longest, found.base.heads.projection.dimension) == ("tiny", 16, 32)
     assert [dataset.rows for dataset in found.data.values()] == [100, 100]
-    assert (found.data["questions"].teacher.model, found.data["questions"].teacher.max_tokens) == ("tiny", 16)
+    assert (found.data["questions"].teacher.model, found.data["questions"].teacher.max_tokens.longest) == ("tiny", 16)
     contrastive, finetune = found.stages["contrastive"], found.stages["finetune"]
     assert (contrastive.batch_size, contrastive.max_steps, finetune.max_steps) == (8, 4, 10)
     assert contrastive.matryoshka == {32: 1, 16: 0.5, 4: 0.3}
@@ -86,4 +91,4 @@ def test_numbers_that_are_smaller_stay():
     recipe["stages"]["contrastive"]["batch_size"] = 4
     recipe["data"]["questions"]["rows"] = 7
     found = shrunk(recipe, batch_size=8, max_tokens=64)
-    assert (found.stages["contrastive"].batch_size, found.base.max_tokens, found.data["questions"].rows) == (4, 32, 7)
+    assert (found.stages["contrastive"].batch_size, found.base.max_tokens.longest, found.data["questions"].rows) == (4, 32, 7)

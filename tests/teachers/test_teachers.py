@@ -257,7 +257,7 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     """From FlagEmbedding's JSON lines to a batch, past filters that drop rows and negatives: each document's score is the one
     that stands beside its text."""
     texts = [row["positive"] for row in corpus_rows]
-    tokenizer, _ = tokenised.load_tokenizer(tiny_model, training_contract.max_tokens)
+    tokenizer, _ = tokenised.load_tokenizer(tiny_model, training_contract.max_tokens.longest)
 
     def ids(text):
         return tuple(tokenizer.encode(text).ids)

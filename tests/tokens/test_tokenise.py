@@ -16,7 +16,7 @@ from ascent.model.batching import tokenise
 from ascent.model.contract import tokenizer_digest
 from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import text_id
-from ascent.settings.model import Tokenising
+from ascent.settings.model import Contract, Tokenising
 from ascent.settings.validation import dump
 from ascent.tokens import tokenise as tokenised
 from ascent.tokens.table import TokenisedPairs
@@ -89,7 +89,7 @@ def prompted(training_contract):
     """The tests' contract with a prompt, "question: " by default."""
 
     def _prompted(prompt: str = "question: ", **changes):
-        return training_contract.model_copy(update={"prompts": {"query": {"retrieval": prompt}}} | changes)
+        return Contract(**training_contract.model_dump() | {"prompts": {"query": {"retrieval": prompt}}} | changes)
 
     return _prompted
 

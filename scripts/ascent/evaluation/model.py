@@ -22,7 +22,7 @@ def model_meta(encoder: Encoder, name: str, **further) -> ModelMeta:
         "revision": encoder.digest[:40],
         "embed_dim": encoder.model.dimension,
         "n_parameters": sum(weight.numel() for weight in encoder.model.parameters()),
-        "max_tokens": encoder.contract.max_tokens,
+        "max_tokens": encoder.contract.max_tokens.longest,
         "similarity_fn_name": similarity,
         "use_instructions": any(text for side in encoder.contract.prompts.values() for text in side.values()),
         "framework": ["Sentence Transformers", "PyTorch", "Transformers", "safetensors"],

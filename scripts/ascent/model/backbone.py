@@ -57,9 +57,9 @@ def load_backbone(
     backbone.config.use_cache = False  # nothing is generated, so keys and values are not kept
     set_attention(backbone, contract.attention, folder)
     if is_packed(backbone):
-        limit_position_bias(backbone, contract.max_tokens)
+        limit_position_bias(backbone, contract.max_tokens.longest)
     longest = longest_input(backbone)
-    if longest is not None and contract.max_tokens > longest:
+    if longest is not None and contract.max_tokens.longest > longest:
         raise AscentError(
             f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the recipe."
         )

@@ -19,7 +19,7 @@ from .device import find_device
 from .embedding_model import EmbeddingModel
 from .heads import load_heads, refuse_others
 from .precision import precision_dtype
-from .prompt_checks import refuse_long_prompts
+from .prompt_checks import refuse_prompts
 from .saving import check_tokenizer
 from .statements import differences, own_pooling
 from .token_scores import Encoded, TokenOutputs
@@ -70,7 +70,7 @@ class Encoder:
         for difference in differences(folder, contract):
             print(f"warning: {difference}")
         loaded, tokenizer = load_backbone(folder, contract)
-        refuse_long_prompts(contract.every_prompt, tokenizer.backend_tokenizer, contract.max_tokens, folder)
+        refuse_prompts(contract, tokenizer.backend_tokenizer, folder)
         self._set(loaded, tokenizer, contract, "", folder, precision, None)
         return self
 
@@ -83,13 +83,17 @@ class Encoder:
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
 
     def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: str | None = None) -> np.ndarray:
-        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt for the side and the task, as
-        `encode_with`."""
-        return self.encode_with(self.contract.prompt(side, task), texts, progress=progress)
+        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt and length for the side and the
+        task, as `encode_with`: what training makes of the texts."""
+        longest = getattr(self.contract.lengths(task), side)
+        return self.encode_with(self.contract.prompt(side, task), texts, longest=longest, progress=progress)
 
     @torch.inference_mode()
-    def encode_with(self, prompt: str, texts: Sequence[str], *, progress: str | None = None) -> np.ndarray:
-        """Return float32 embeddings of shape (texts, dimension), with a prompt.
+    def encode_with(
+        self, prompt: str, texts: Sequence[str], *, longest: int | None = None, progress: str | None = None
+    ) -> np.ndarray:
+        """Return float32 embeddings of shape (texts, dimension), with a prompt, of at most `longest` tokens; by default the
+        contract's larger length, to which the folder truncates elsewhere.
 
         Texts are embedded longest first, in batches of neighbours in length, so that little is padded; of many texts one chunk
         after another, while the next one is tokenised. progress: what they are, for a bar in the terminal or lines in a log.
@@ -99,7 +103,7 @@ class Encoder:
         place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         distinct = np.zeros((len(place), self.model.dimension), dtype=np.float32)
         with Progress(progress, len(place), "text", patience=PATIENCE) if progress else nullcontext() as shown:
-            for start, rows, skipped in self._chunks(list(place), prompt):
+            for start, rows, skipped in self._chunks(list(place), prompt, longest):
                 for batch, outputs in self._batches(rows, skipped):
                     distinct[start + batch] = outputs[0].float().cpu().numpy()
                     if shown:
@@ -136,20 +140,20 @@ class Encoder:
             text = texts[int(np.flatnonzero(~finite)[0])]
             raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train it again in float32.")
 
-    def _chunks(self, texts: Sequence[str], prompt: str) -> Iterator[tuple[int, list[np.ndarray], int]]:
+    def _chunks(self, texts: Sequence[str], prompt: str, longest: int | None) -> Iterator[tuple[int, list[np.ndarray], int]]:
         """Yield where a chunk of the texts begins, and what _rows returns for it; the next one is already being made."""
         starts = range(0, len(texts), CHUNK_TEXTS)
         with ThreadPoolExecutor(1) as pool:
-            made = (pool.submit(self._rows, texts[start : start + CHUNK_TEXTS], prompt) for start in starts)
+            made = (pool.submit(self._rows, texts[start : start + CHUNK_TEXTS], prompt, longest) for start in starts)
             coming = next(made, None)
             for start in starts:
                 rows = coming.result()
                 coming = next(made, None)
                 yield start, *rows
 
-    def _rows(self, texts: Sequence[str], prompt: str) -> tuple[list[np.ndarray], int]:
+    def _rows(self, texts: Sequence[str], prompt: str, longest: int | None = None) -> tuple[list[np.ndarray], int]:
         """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""
-        longest = self.contract.max_tokens
+        longest = longest or self.contract.max_tokens.longest
         skipped = 0 if self.contract.pool_prompt else prompt_length(self.tokenizer, prompt, longest)
         return tokenise(self.tokenizer, texts, prompt, longest), skipped
 

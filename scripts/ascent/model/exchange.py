@@ -35,7 +35,7 @@ def write_exchange(folder: Path, contract: Contract) -> None:
         elif kind == "Dense":
             _write(path, {key: value for key, value in read_json(path).items() if _DENSE.get(key) != value})
     _write(folder / "modules.json", modules)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": contract.max_tokens, "do_lower_case": False})
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": contract.max_tokens.longest, "do_lower_case": False})
     path = folder / "config_sentence_transformers.json"
     _write(path, read_json(path) | {"prompts": named_prompts(contract)})
     # Else a base that was published in bfloat16 would still be loaded in bfloat16, and embed otherwise than here.

@@ -10,7 +10,7 @@ import polars as pl
 from tokenizers import Tokenizer
 
 from ..errors import AscentError
-from ..settings.model import Side
+from ..settings.model import Contract, Side
 
 # A prompt with a larger share of max_tokens is refused: what tells texts apart would be truncated.
 MOST = 0.5
@@ -31,6 +31,13 @@ def refuse_long_prompts(prompts: Iterable[str], tokenizer: Tokenizer, max_tokens
             f"{where}: the prompt {shown!r} alone has {tokens} tokens, {tokens / max_tokens:.0%} of max_tokens: {max_tokens}, so "
             "that little or nothing of each text would be read; shorten it in `prompts`, or raise max_tokens."
         )
+
+
+def refuse_prompts(contract: Contract, tokenizer: Tokenizer, where: str | Path) -> None:
+    """Raise AscentError if a prompt of a contract fills most of the length of its texts."""
+    for side, tasks in contract.prompts.items():
+        for task, prompt in tasks.items():
+            refuse_long_prompts([prompt], tokenizer, getattr(contract.lengths(task), side), where)
 
 
 def with_prompt(texts: pl.Series, prompt: str) -> int:

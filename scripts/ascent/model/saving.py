@@ -26,7 +26,7 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # for a pooler that the folder lacks, so that the folder made is the same each time
-        transformer = Transformer(str(resource), max_seq_length=contract.max_tokens)
+        transformer = Transformer(str(resource), max_seq_length=contract.max_tokens.longest)
     set_padding(transformer.tokenizer, resource)
     set_attention(transformer.model, contract.attention, resource)
     if position_table(transformer.model) is not None:

@@ -61,11 +61,11 @@ def _length(folder: Path, contract: Contract) -> Iterator[tuple[str, Any, Any, s
     texts were that it learned from, so only more than that is a difference."""
     own = _read(folder, "sentence_bert_config.json").get("max_seq_length")
     if own:
-        yield "max_tokens", own, contract.max_tokens, "sentence_bert_config.json"
+        yield "max_tokens", own, contract.max_tokens.longest, "sentence_bert_config.json"
         return
     own = _read(folder, "tokenizer_config.json").get("model_max_length") or _ENDLESS
-    if own < _ENDLESS and ((folder / "modules.json").exists() or own < contract.max_tokens):
-        yield "max_tokens", own, contract.max_tokens, "tokenizer_config.json"
+    if own < _ENDLESS and ((folder / "modules.json").exists() or own < contract.max_tokens.longest):
+        yield "max_tokens", own, contract.max_tokens.longest, "tokenizer_config.json"
 
 
 def _padding(folder: Path, where: str) -> Iterator[str]:

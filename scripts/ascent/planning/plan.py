@@ -93,7 +93,7 @@ class _Planner:
                 needed = set(stage.teacher_needs(dataset).values()) if stage.teacher_model else set()
                 jobs += [self.teaching(rule, name, stage, dataset) for need, rule in TEACHING.items() if need in needed]
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
-            self.warn(stage_warning(name, stage, self.machine, self.recipe.base.max_tokens, self.memory))
+            self.warn(stage_warning(name, stage, self.machine, self.recipe.base.max_tokens.longest, self.memory))
             if stage.queue_size:
                 self.notes.append(f"Stage {name} copies its model for the queue, so it cannot use zero: 3.")
             parameters = self.shape(self.recipe.base.model).parameters
@@ -181,10 +181,13 @@ class _Planner:
 
     # ------------------------------------------------------------ jobs
 
-    def count(self, model: str, contract: Contract, task: str, **texts: pl.Series) -> Count:
-        """Count texts by side: query, document."""
-        counter = self.counter(model, contract.max_tokens)
-        return sum((counter.count(part, contract.prompt(side, task)) for side, part in texts.items()), Count())
+    def count(self, model: str, contract: Contract, task: str, longest: int | None = None, **texts: pl.Series) -> Count:
+        """Count texts by side: query, document. longest: the most tokens of a text, if not the contract's for its side."""
+        total = Count()
+        for side, part in texts.items():
+            counter = self.counter(model, longest or getattr(contract.lengths(task), side))
+            total += counter.count(part, contract.prompt(side, task))
+        return total
 
     def embedding(self, rule: str, what: str, model: str, count: Count, runs: int, precision: str = "auto") -> Job:
         """A job that embeds texts without training."""
@@ -264,7 +267,7 @@ class _Planner:
         """Count the texts of one pass over a data set."""
         rows, task = self.rows(dataset), self.recipe.data[dataset].task
         if stage.unit == "texts":
-            return self.counter(model, contract.max_tokens).count(self.documents(dataset), "")
+            return self.counter(model, contract.lengths(task).document).count(self.documents(dataset), "")
         positives = self.count(model, contract, task, document=rows["positive"])
         pairs = self.count(model, contract, task, query=rows["query"]) + positives
         if stage.mines_for(dataset):
@@ -278,7 +281,7 @@ class _Planner:
             for dataset in stage.data
         ]
         texts = 1 if stage.unit == "texts" else 2 + max(negatives)
-        changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens
+        changed, most = stage.model_copy(update=changes), self.recipe.base.max_tokens.longest
         shape = self.shape(self.recipe.base.model)
         trained = self.trained_weights(stage)
         return training_memory(shape, changed, self.machine.processes, texts=texts, max_tokens=most, trained=trained)
@@ -296,7 +299,7 @@ class _Planner:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:
                 distinct = {side: texts.unique(maintain_order=True)}
-                total += self.count(model, contract, task.type, **distinct)
+                total += self.count(model, contract, task.type, contract.max_tokens.longest, **distinct)
                 self.warn(*prompts_twice(f"task {name}", {side: contract.prompt(side, task.type)}, distinct))
         return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages), "float32")
 

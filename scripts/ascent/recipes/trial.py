@@ -60,7 +60,7 @@ def _changes(trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any]
     """Return what becomes of the values of keys that mean the same wherever they stand in a recipe."""
     changes = {
         "corpus": lambda name: trial.corpora.get(name, name),
-        "max_tokens": lambda number: min(number, trial.max_tokens),
+        "max_tokens": lambda most: _at_most(most, trial.max_tokens),
         "batch_size": lambda number: min(number, trial.batch_size),
         "against": lambda names: [trial.corpora.get(name, name) for name in names if name in corpora],
         "every_steps": lambda number: min(number, trial.steps),
@@ -75,6 +75,11 @@ def _changes(trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any]
             "score": lambda score: score | {"min": -1e9},
         }
     return changes
+
+
+def _at_most(number: Any, limit: int) -> Any:
+    """Return a number, or those of each side, no larger than a limit."""
+    return {side: min(own, limit) for side, own in number.items()} if isinstance(number, dict) else min(number, limit)
 
 
 def _teacher(teacher: dict, trial: Trial) -> dict:

@@ -81,8 +81,11 @@ def headline(rows: list[dict]) -> dict | None:
 
 def stages_in_words(recipe: Recipe) -> list[tuple[str, str]]:
     """Return each stage's name and what it does, in the recipe's order, the base first."""
-    base = recipe.base
+    base, most = recipe.base, recipe.base.max_tokens
+    texts = f"texts of up to {most.longest} tokens"
+    if most.query != most.document:
+        texts = f"queries of up to {most.query} and documents of up to {most.document} tokens"
     return [
-        (BASE, f"{base.model}, {base.pooling.replace('_', ' ')} pooling, texts of up to {base.max_tokens} tokens"),
+        (BASE, f"{base.model}, {base.pooling.replace('_', ' ')} pooling, {texts}"),
         *((name, stage.summary) for name, stage in recipe.stages.items()),
     ]

@@ -1,15 +1,48 @@
 """How a model is used: the prompt contract, the base."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from .base import Count, Settings
+from .base import Count, Settings, as_written
 from .evaluation import TWO_SIDED, TaskType
 from .heads import ChosenHeads, Heads
 
 Side = Literal["query", "document"]
 PromptTask = Literal["default", TaskType]
+
+
+class Lengths(Settings):
+    """The most tokens of a text, by side."""
+
+    query: Count
+    """Of a query."""
+    document: Count
+    """Of a document."""
+
+    @property
+    def longest(self) -> int:
+        """The larger one."""
+        return max(self.query, self.document)
+
+    def __str__(self) -> str:
+        return as_written(self.model_dump()).removesuffix("...").strip()
+
+    @model_serializer(mode="wrap")
+    def _one_number(self, serialise):
+        """Write one number where both are the same."""
+        return self.query if self.query == self.document else serialise(self)
+
+
+def _both_sides(given: Any) -> Any:
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return {"query": given, "document": given}
+    if not isinstance(given, dict | Lengths):
+        raise ValueError(f"{given!r} is neither a number of tokens, at least 1, nor {{query: 64, document: 512}}: write one")
+    return given
+
+
+MaxTokens = Annotated[Lengths, BeforeValidator(_both_sides, json_schema_input_type=Count | Lengths)]
 
 
 class Tokenising(Settings):
@@ -19,8 +52,8 @@ class Tokenising(Settings):
     """Text put before a query."""
     document_prompt: str
     """Text put before a positive or a negative."""
-    max_tokens: Count
-    """Texts are truncated to this many tokens, prompt and special tokens included."""
+    max_tokens: MaxTokens
+    """Texts are truncated to this many tokens, prompt and special tokens included: one number, or one per side."""
     pool_prompt: bool = True
     """Whether the prompts' tokens are pooled. If not, their number is stored."""
 
@@ -46,8 +79,11 @@ class Contract(Settings):
     """Whether embeddings are scaled to length 1."""
     similarity: Literal["cosine", "dot"] = "cosine"
     """The score of two embeddings."""
-    max_tokens: Count = 512
-    """Texts are truncated to this many tokens, prompt and special tokens included."""
+    max_tokens: MaxTokens = Lengths(query=512, document=512)
+    """Texts are truncated to this many tokens, prompt and special tokens included. `{query: 64, document: 512}`: training,
+    mining and teachers truncate queries and documents to lengths of their own; both texts of a row of sts or
+    pair-classification, which have no side, to the larger. Evaluation and the released folder use the larger one for all
+    texts, because sentence-transformers has only one."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether a token sees the tokens after it. Llama, Mistral, Qwen 2 and 3 and Gemma 3 can be made bidirectional."""
     prompts: dict[Side, dict[PromptTask, str]] = {}
@@ -83,6 +119,11 @@ class Contract(Settings):
             task = "retrieval"
         return prompts.get(task, prompts.get("default", ""))
 
+    def lengths(self, task: str) -> Lengths:
+        """Return the lengths to which a task type's texts are truncated, in all but evaluation."""
+        longest = self.max_tokens.longest
+        return Lengths(query=longest, document=longest) if task in TWO_SIDED else self.max_tokens
+
     @property
     def every_prompt(self) -> list[str]:
         """The prompts of all sides and task types, each once."""
@@ -93,7 +134,7 @@ class Contract(Settings):
         return Tokenising(
             query_prompt=self.prompt("query", task),
             document_prompt=self.prompt("document", task),
-            max_tokens=self.max_tokens,
+            max_tokens=self.lengths(task),
             pool_prompt=self.pool_prompt,
         )
 

@@ -67,8 +67,9 @@ def tokenise_pairs(
     Raises AscentError if any of these was made for other pairs, if a prompt fills most of the tokens, if one that pooling
     leaves out leaves nothing of a text, and as read_pairs does.
     """
-    tokenizer, digest = load_tokenizer(model, settings.max_tokens)
-    refuse_long_prompts(settings.prompts.values(), tokenizer, settings.max_tokens, model)
+    tokenizer, digest = load_tokenizer(model, settings.max_tokens.longest)
+    for side, prompt in settings.prompts.items():
+        refuse_long_prompts([prompt], tokenizer, getattr(settings.max_tokens, side), model)
     rows, prompt_lengths = training_rows(pairs, negatives), _prompt_lengths(model, settings)
     texts, places = _distinct(rows)
     with folder_atomically(output) as folder:
@@ -126,6 +127,7 @@ def _write_tokens(
     prompts, lengths, truncated, alike = settings.prompts, [], dict.fromkeys(texts, 0), {}
     _write_header(file, 0)
     for side, distinct in texts.items():
+        tokenizer.enable_truncation(getattr(settings.max_tokens, side), direction=tokenizer.truncation["direction"])
         hashes = []  # 8 bytes a text; the tokens themselves might not fit into memory
         for chunk in _chunks(distinct):
             tokens, counts, longer = _tokenise(tokenizer, [prompts[side] + text for text in chunk])
@@ -194,7 +196,8 @@ def _prompt_lengths(model: Path, settings: Tokenising) -> dict[str, int]:
     from ..model.batching import prompt_length
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    return {side: prompt_length(tokenizer, prompt, settings.max_tokens) for side, prompt in settings.prompts.items()}
+    longest = settings.max_tokens
+    return {side: prompt_length(tokenizer, prompt, getattr(longest, side)) for side, prompt in settings.prompts.items()}
 
 
 def _chunks(texts: pl.Series) -> Iterator[list[str]]:

@@ -30,8 +30,10 @@ def with_token_budget(
             trained = trained_weights(parent, stage.adapter, 0) if stage.adapter else None
     texts = 1 + max(int(np.diff(table.document_offsets).max()) for table in tables)
 
+    most = settings.contract.max_tokens.longest
+
     def memory(asked: Training) -> Memory:
-        return training_memory(shape, asked, processes, texts=texts, max_tokens=settings.contract.max_tokens, trained=trained)
+        return training_memory(shape, asked, processes, texts=texts, max_tokens=most, trained=trained)
 
     (negative,) = largest(-with_budget(stage, memory, room).token_budget, device=device)
     return settings.model_copy(update={"stage": stage.model_copy(update={"mini_batch_tokens": -negative})})

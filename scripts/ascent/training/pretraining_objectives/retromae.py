@@ -43,7 +43,7 @@ class Retromae(MaskedPrediction):
 
 def first_positions(model: EmbeddingModel) -> torch.Tensor:
     """Return positions to start from, (longest text, width): the backbone's, or random ones where it learns none."""
-    most, table = model.contract.max_tokens, position_table(model.backbone)
+    most, table = model.contract.max_tokens.longest, position_table(model.backbone)
     if table is None:
         return torch.randn(most, model.backbone.config.hidden_size) * SPREAD
     first = first_position(model.backbone)
