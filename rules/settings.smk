@@ -19,7 +19,7 @@ rule write_settings:
     log:
         "logs/write_settings/{settings}.log",
     wildcard_constraints:
-        settings=any_of(path.removesuffix(".yaml") for path in SETTINGS),
+        settings=any_path(path.removesuffix(".yaml") for path in SETTINGS),
     conda:
         ENVIRONMENT
     params:

@@ -1,5 +1,7 @@
 """FLOPs and bytes against hand counts, the papers' own numbers, and what torch counts and keeps."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
@@ -12,9 +14,10 @@ from ascent.model import costs, encoder
 from ascent.model.adapters import adapt
 from ascent.model.backbone import load_backbone
 from ascent.model.costs import checkpoint_bytes, layer_bytes, states, training_flops, training_memory, with_budget
-from ascent.model.shape import Shape, forward_flops, read_shape, step_flops, trained_weights
+from ascent.model.shape import Shape, described_shape, forward_flops, read_shape, step_flops, trained_weights
 from ascent.model.soft_tokens import add_soft_tokens
 from ascent.settings.contrastive import Contrastive
+from ascent.settings.corpora import BackboneShape
 from ascent.settings.model import Contract
 from ascent.settings.pretraining import Pretraining
 from support.tiny_models import make_architecture
@@ -89,6 +92,23 @@ def test_weights_are_counted_as_transformers_counts_them(architecture, tmp_path)
     assert shape.matrices == sum(module.weight.numel() for module in linear)
     assert shape.gated == (architecture != "bert")
     assert shape.normed_heads == (architecture == "qwen3")
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert", "llama", "qwen3", "t5"])
+def test_a_shape_that_the_catalogue_describes_is_that_of_the_files(name, tiny_resource, tmp_path):
+    """But for biases, norms, tables of positions and T5's bias of positions."""
+    folder = make_architecture(tmp_path / name, name, tiny_resource)
+    grouped = {"key_heads": 2, "head_dimension": 8} if name in ("llama", "qwen3") else {}
+    sizes = {"layers": 3, "width": 32, "heads": 4, "inner": 64, "vocabulary": 2016}
+    described = BackboneShape(architecture=name, **sizes, **grouped)
+    read, found = read_shape(folder), described_shape(described)
+    assert found.parameters == pytest.approx(read.parameters, rel=0.05)
+    assert found.matrices == pytest.approx(read.matrices, rel=0.01)
+    same = {"parameters": read.parameters, "matrices": read.matrices}
+    assert replace(found, **same) == read
+    lora = stage(adapter={"type": "lora", "rank": 3}).adapter
+    if name != "modernbert":  # whose three projections are one matrix
+        assert trained_weights(described, lora, 0) == trained_weights(folder, lora, 0)
 
 
 def test_the_tiny_model_s_weights_are_counted(tiny_resource):

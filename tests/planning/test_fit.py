@@ -4,7 +4,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.model.shape import Shape
-from ascent.planning import gpus, plan
+from ascent.planning import gpus, inputs
 from ascent.planning.fit import remedies
 from ascent.planning.gpus import GPUS, Gpu, Machine, amount
 from ascent.settings.contrastive import Contrastive, Queue
@@ -30,7 +30,7 @@ LARGE = Shape(
 @pytest.fixture
 def large(recipe, monkeypatch):
     """Plans of the small recipe with a model of 7 G parameters."""
-    monkeypatch.setattr(plan, "read_shape", lambda folder: LARGE)
+    monkeypatch.setattr(inputs, "read_shape", lambda folder: LARGE)
 
     def planned(**settings):
         return recipe(lambda values: values["stages"]["contrastive"].update(settings), gpus=8)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from transformers import AutoTokenizer
 
 from ascent import layout
@@ -13,6 +14,8 @@ from ascent.errors import AscentError
 from ascent.files import read_yaml
 from ascent.pairs.table import pair_frame, read_pairs, write_pairs
 from ascent.planning.gpus import Machine
+from ascent.planning.plan import make_plan
+from ascent.planning.token_counts import Count
 from ascent.recipes.dataset_steps import dataset_steps
 from ascent.recipes.loading import load_recipes
 from ascent.settings.model import Contract
@@ -83,6 +86,35 @@ def test_evaluation_s_tokens_are_those_that_are_embedded(recipe, base, tmp_path,
     assert 0 < tokens <= found.count.tokens
     # Of a classification's training texts the plan counts all that mteb may draw.
     assert found.count.tokens == pytest.approx(tokens, rel=0.25 if name == "Modules" else 0)
+
+
+def test_what_is_not_here_is_planned_from_the_catalogue(recipe, workspace):
+    """A million rows and a model of which only their sizes are known."""
+    shape = {"architecture": "qwen2", "layers": 2, "width": 64, "heads": 4, "key_heads": 2, "inner": 96, "vocabulary": 1000}
+    hub = {"type": "hub", "id": "some/thing"}
+    size = {"rows": 1_000_000, "query_tokens": 10, "positive_tokens": 98, "negatives": 3}
+    config = read_yaml(workspace / "config.yaml")
+    far = {"source": hub, "reader": {"pairs": {"train": ["*"]}}, "licence": "mit", "language": "eng-Latn", "size": size}
+    far |= {"mteb_tasks": ["SciFact", "NFCorpus"]}
+    config |= {"corpora": config["corpora"] | {"far": far}, "recipes": ["far"]}
+    config["models"] |= {"far": {"source": hub, "licence": "mit", "shape": shape}}
+    values = yaml.safe_load((workspace / "small.yaml").read_text())
+    values["base"] |= {"model": "far", "max_tokens": 50}
+    values["data"] = {"questions": {"corpus": "far"}, "some": {"corpus": "far", "rows": 5000}}
+    values["stages"]["contrastive"] |= {"data": ["some"]}
+    values["evaluate"] |= {"tasks": {}, "mteb_tasks": ["SciFact"]}
+    (workspace / "far.yaml").write_text(yaml.safe_dump(values))
+    found = make_plan(load_recipes(config), "far", Machine())
+    matrices = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 96)
+    assert (found.shapes["far"].matrices, found.shapes["far"].parameters) == (matrices, matrices + 64_000)
+    # A query has 10 tokens and two special ones; a positive or negative would have 100, and is truncated.
+    assert job(found, "train_contrastive", "contrastive").count == Count(
+        texts=25_000, tokens=5000 * (12 + 4 * 50), squares=5000 * (12**2 + 4 * 50**2)
+    )
+    prompted = 13 + 2  # `question: ` is two and a half tokens
+    assert job(found, "train_finetune", "finetune").count.tokens == pytest.approx(1e6 * (prompted + 2 * 50))
+    assert job(found, "encode_shard", "contrastive, questions").count.texts == 2e6
+    assert "Not zero-shot on 1 of 1 mteb tasks, at least: SciFact." in found.notes
 
 
 def test_shards_hold_each_text_once(recipe, workspace, base):

@@ -86,6 +86,24 @@ def test_corpora_and_tasks_that_are_out_of_reach_are_replaced():
     assert list(found.evaluate.tasks) == ["Tickets"]
 
 
+def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
+    recipe = huge()
+    recipe["data"]["graded"] = {"corpus": "far", "task": "sts"}
+    recipe["base"]["max_tokens"] = 4096
+    found = shrunk(recipe, corpus={"retrieval": "tickets", "sts": "similar"}, queries=5)
+    assert {name: dataset.corpus for name, dataset in found.data.items()} == {
+        "questions": "tickets",
+        "teacher": "tickets",
+        "graded": "similar",
+    }
+    against = [each.contamination.against for each in found.data["questions"].filters if each.contamination]
+    assert against == [["tickets", "similar"]]
+    tasks = {name: (task.type, task.corpus, task.queries) for name, task in found.evaluate.tasks.items()}
+    assert tasks == {"Retrieval": ("retrieval", "tickets", 5), "Sts": ("sts", "similar", 5)}
+    alone = shrunk(recipe, corpus="tickets")
+    assert (alone.data["graded"].corpus, list(alone.evaluate.tasks)) == ("far", ["Retrieval"])
+
+
 def test_numbers_that_are_smaller_stay():
     recipe = copy.deepcopy(SMALL)
     recipe["stages"]["contrastive"]["batch_size"] = 4

@@ -4,7 +4,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.recipes.loading import load_recipes
-from support.recipes import PRETRAINING, SMALL, changed
+from support.recipes import CORPUS, PRETRAINING, SMALL, changed
 
 ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__contrastive__data": ["texts"]}
 
@@ -281,4 +281,11 @@ def test_a_release_that_is_wider_than_its_data_base_or_teachers_needs_a_reason(w
         del recipe["release"]["licence_reason"]
         recipe["release"]["stage"] = "contrastive"
         write(small=recipe)
+        load_recipes(config)
+
+
+def test_a_corpus_of_a_task_that_mteb_does_not_know_is_refused(write):
+    config = write(small=SMALL)
+    config["corpora"]["similar"] = CORPUS | {"mteb_tasks": ["SciFac"]}
+    with pytest.raises(AscentError, match=r"'corpora\.similar\.mteb_tasks' names 'SciFac', which is no task of mteb; did you"):
         load_recipes(config)

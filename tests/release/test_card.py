@@ -38,6 +38,7 @@ toy\tmerge\tbase\tSearch\tndcg_at_10\t0.109900\t0.090000\t0.130000\t0.080000\t0.
 SETTINGS = {
     "name": "toy",
     "recipe": {
+        "paper": {"system": "C-Pack", "arxiv": "2309.07597"},
         "base": {"model": "tiny", "max_tokens": 32},
         "data": {"pairs": {"corpus": "letters"}, "unused": {"corpus": "letters"}},
         "stages": {
@@ -63,6 +64,7 @@ SETTINGS = {
             "reader": {"pairs": {}},
             "licence": "cc-by-4.0",
             "licence_note": "a | b",
+            "mteb_tasks": ["NQ", "FEVER"],
             "language": "eng-Latn",
         },
     },
@@ -180,6 +182,8 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "- No interval: Groups (V-measure is no mean over texts)." in text
     assert "all 1 comparisons" not in text and "The recipe makes one comparison only." in text
     assert "| pairs | letters | eng-Latn | cc-by-4.0 (a \\| b) | 2,013 |" in text
+    assert "| Recipe | follows C-Pack (arXiv 2309.07597) |" in text
+    assert "letters is the data of mteb's NQ, FEVER: on these tasks the model is not zero-shot." in text
     assert "pairs: 2,013 of 2,100 rows kept; 87 dropped (query too long)" in text
     assert "During stage contrastive, 1,234 negatives that had become easy were replaced, first after step 200" in text
     assert "stage other" not in text

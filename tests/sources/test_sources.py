@@ -1,7 +1,9 @@
+import contextlib
 import hashlib
 import io
 import json
 import pickle
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,6 +12,7 @@ import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -335,6 +338,18 @@ def test_a_hub_repository_is_fetched_at_its_revision(tmp_path, monkeypatch):
     assert asked["id"] == "some/data" and asked["revision"] == "a" * 40 and asked["repo_type"] == "dataset"
     assert asked["allow_patterns"] == ["*.jsonl"] and "*.bin" in asked["ignore_patterns"]
     assert sorted(path.name for path in folder.iterdir()) == ["provenance.json", "train.jsonl"]
+
+
+@pytest.mark.parametrize(("kind", "call"), [("corpora", "dataset_info"), ("models", "model_info")])
+def test_a_hub_repository_without_a_revision_is_refused_with_the_command_that_looks_it_up(tmp_path, monkeypatch, kind, call):
+    """The command is run, as far as the hub's answer."""
+    with pytest.raises(AscentError, match="^some/thing: the catalogue pins no `revision`") as refused:
+        retrieve(Hub(type="hub", id="some/thing"), tmp_path / "thing", kind, tmp_path)
+    (code,) = re.findall(r'python -c "(.*)"$', str(refused.value))
+    monkeypatch.setattr(f"huggingface_hub.{call}", lambda name: SimpleNamespace(sha=f"commit of {name}"))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code)
+    assert printed.getvalue() == "commit of some/thing\n"
 
 
 def test_a_hub_that_fails_is_reported(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import AscentError
 from ..settings.adapters import Adapter
+from ..settings.corpora import BackboneShape
 from ..settings.training import Training
 from .intact import check_files, tensor_shapes, weight_files
 
@@ -36,6 +37,10 @@ class Shape:
     """Whether queries and keys have norms of their own."""
 
 
+# Architectures whose feed-forward part multiplies two projections, whose norms are RMSNorm, whose queries and keys have norms.
+_RMS = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text"}
+_GATED = _RMS | {"modernbert"}
+_NORMED_HEADS = {"qwen3", "gemma3_text"}
 # Names of the same dimension in the families of BERT (and most others), DistilBERT, T5 and GPT-2.
 _KEYS = {
     "layers": ("num_hidden_layers", "n_layers", "num_layers", "n_layer"),
@@ -87,9 +92,41 @@ def read_shape(folder: Path) -> Shape:
     )
 
 
-def trained_weights(folder: Path, adapter: Adapter, soft_tokens: int) -> int:
-    """Return how many weights an adapter of a model folder trains. soft_tokens: those of the recipe's base."""
-    tensors = _backbone(_tensors(folder))
+def described_shape(described: BackboneShape) -> Shape:
+    """Return the shape that the catalogue gives of a model: that of its files but for biases, norms and tables of positions."""
+    tensors = _described(described)
+    total, kind = sum(map(_size, tensors.values())), described.architecture
+    head = described.head_dimension or described.width // described.heads
+    return Shape(
+        parameters=total,
+        matrices=total - described.vocabulary * described.width,
+        layers=described.layers,
+        width=described.width,
+        queries=described.heads * head,
+        keys=(described.key_heads or described.heads) * head,
+        inner=described.inner,
+        gated=kind in _GATED,
+        rms=kind in _RMS,
+        normed_heads=kind in _NORMED_HEADS,
+    )
+
+
+def _described(described: BackboneShape) -> dict[str, list[int]]:
+    """Return the shapes of the matrices of a model that the catalogue describes, by Llama's names."""
+    width, inner = described.width, described.inner
+    head = described.head_dimension or width // described.heads
+    queries, keys = described.heads * head, (described.key_heads or described.heads) * head
+    layer = {"q_proj": [queries, width], "k_proj": [keys, width], "v_proj": [keys, width], "o_proj": [width, queries]}
+    layer |= {"up_proj": [inner, width], "down_proj": [width, inner]}
+    layer |= {"gate_proj": [inner, width]} if described.architecture in _GATED else {}
+    tensors = {f"layers.{i}.{name}.weight": shape for i in range(described.layers) for name, shape in layer.items()}
+    return tensors | {"embed_tokens.weight": [described.vocabulary, width]}
+
+
+def trained_weights(model: Path | BackboneShape, adapter: Adapter, soft_tokens: int) -> int:
+    """Return how many weights an adapter of a model trains: of its folder, or as the catalogue describes it. soft_tokens: those
+    of the recipe's base."""
+    tensors = _described(model) if isinstance(model, BackboneShape) else _backbone(_tensors(model))
     width = next(shape[1] for name, shape in tensors.items() if name.endswith((*_TABLES, "shared.weight")))
     return adapter.trained(tensors, width, soft_tokens)
 

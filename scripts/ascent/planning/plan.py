@@ -6,20 +6,16 @@ them. Nothing here imports torch.
 
 import math
 from dataclasses import dataclass, field
-from functools import cache, cached_property
 from pathlib import Path
 
 import polars as pl
 
 from .. import layout
 from ..components import module_of
-from ..errors import AscentError
 from ..model.costs import Memory, checkpoint_bytes, encoding_memory, training_flops, training_memory, with_budget
 from ..model.prompt_checks import prompts_twice
-from ..model.shape import Shape, forward_flops, read_shape, trained_weights
+from ..model.shape import Shape, forward_flops, trained_weights
 from ..model.statements import differences
-from ..pairs.select import with_positives
-from ..pairs.table import read_pairs
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
 from ..settings.model import Contract
@@ -28,7 +24,8 @@ from ..settings.training import Training
 from ..training.schedule import few_steps, shares
 from .fit import batch_warning, checkpoint_note, job_warning, loading_note, reduction_note, stage_warning
 from .gpus import Machine, amount
-from .token_counts import Count, TokenCounter
+from .inputs import Inputs
+from .token_counts import Count
 
 # What a loss may need from a stage's teacher, and the rule that makes it.
 TEACHING = {"teacher scores": "score_with_teacher", "teacher embeddings": "embed_with_teacher"}
@@ -70,19 +67,17 @@ def make_plan(recipes: Recipes, recipe: str, machine: Machine) -> Plan:
 class _Planner:
     def __init__(self, recipes: Recipes, name: str, machine: Machine):
         self.recipes, self.name, self.machine = recipes, name, machine
-        self.recipe = recipes.recipes[name]
-        self.rows = cache(self.read_rows)
-        self.shape = cache(lambda model: read_shape(self.model_folder(model)))
-        self.counter = cache(lambda model, most: TokenCounter(self.model_folder(model), most))
-        self.notes: list[str] = []
+        self.recipe, self.inputs = recipes.recipes[name], Inputs(recipes, name)
+        self.rows, self.times, self.shape = self.inputs.rows, self.inputs.times, self.inputs.shape
+        self.notes = self.inputs.notes
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
-        self.check_inputs()
+        self.inputs.check()
         asked = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
         stages = {name: with_budget(stage, self.memory, self.machine.gpu.memory) for name, stage in asked.items()}
         memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
-        jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if self.recipe.data[name].teacher]
+        jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if name in self.inputs.teachers]
         mined = dict.fromkeys(pair for stage in stages.values() for pair in mined_with(stage))
         for name, stage in stages.items():
             own = [pair for pair in mined if pair in mined_with(stage)]
@@ -109,7 +104,7 @@ class _Planner:
         self.compare_models()
         self.note_assumptions(stages)
         zero = {name: stage.zero for name, stage in stages.items()}
-        shapes = {model: self.shape(model) for model in sorted(self.models)}
+        shapes = {model: self.shape(model) for model in sorted(self.inputs.models)}
         return Plan(jobs=jobs, memory=memory, zero=zero, shapes=shapes, notes=self.notes, warnings=self.warnings)
 
     def note_assumptions(self, stages: dict[str, Training]) -> None:
@@ -126,58 +121,11 @@ class _Planner:
         remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
         if remote:
             self.notes.append(f"Not counted: {remote} mteb tasks, because their data come from a hub.")
+        corpora = [self.recipes.config.corpora[name] for name in self.recipe.made_of[0]]
+        learnt = {task for corpus in corpora for task in corpus.mteb_tasks} & set(self.recipes.tasks(self.name))
+        if learnt:
+            self.notes.append(f"Not zero-shot on {len(learnt)} of {remote} mteb tasks, at least: {', '.join(sorted(learnt))}.")
         self.notes += self.recipes.left_out(self.name)
-
-    # ------------------------------------------------------------ files
-
-    @staticmethod
-    def model_folder(model: str) -> Path:
-        return Path(layout.RETRIEVED_MODEL.format(model=model))
-
-    @cached_property
-    def teachers(self) -> dict:
-        """The teachers of the data sets that are trained on, by data set."""
-        datasets = {name: self.recipe.data[name] for name in self.recipes.training_data(self.name)}
-        return {name: dataset.teacher for name, dataset in datasets.items() if dataset.teacher}
-
-    @cached_property
-    def models(self) -> set[str]:
-        """The models that the recipe's jobs load: the base and all teachers."""
-        stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        teachers = {teacher.model for teacher in self.teachers.values()} | {stage.teacher_model for stage in stages}
-        return {self.recipe.base.model} | teachers - {None}
-
-    def pair_files(self, dataset: str) -> list[Path]:
-        """Files that may hold a data set's rows, the closest to training first."""
-        corpus = self.recipe.data[dataset].corpus
-        keys = self.recipes.steps(self.name, dataset).keys
-        paths = [layout.PAIRS.format(key=keys["pairs"]), layout.PREPARED.format(key=keys["prepared"])]
-        return [*map(Path, paths), Path(layout.CORPUS_PAIRS.format(corpus=corpus))]
-
-    def check_inputs(self) -> None:
-        missing = [str(self.model_folder(model)) for model in sorted(self.models) if not self.model_folder(model).is_dir()]
-        for dataset in self.recipes.training_data(self.name):
-            files = self.pair_files(dataset)
-            missing += [] if any(file.exists() for file in files) else [str(files[1])]
-        for corpus in self.recipes.evaluation_corpora(self.name):
-            path = Path(layout.CORPUS_PAIRS.format(corpus=corpus))
-            missing += [] if path.exists() else [str(path)]
-        if missing:
-            raise AscentError(
-                f"{', '.join(missing)}: missing, but the plan reads it; make it first, without a GPU: "
-                f"snakemake --cores 1 {' '.join(missing)} --config {self.recipes.options(self.name)}"
-            )
-
-    def read_rows(self, dataset: str) -> pl.DataFrame:
-        """A data set's rows, from the file closest to training."""
-        settings = self.recipe.data[dataset]
-        path = next(file for file in self.pair_files(dataset) if file.exists())
-        rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
-        rows = with_positives(rows, settings).head(settings.rows or len(rows))
-        if rows.is_empty():
-            raise AscentError(f"{path}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'.")
-        self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {path}.")
-        return rows
 
     # ------------------------------------------------------------ jobs
 
@@ -185,7 +133,7 @@ class _Planner:
         """Count texts by side: query, document. longest: the most tokens of a text, if not the contract's for its side."""
         total = Count()
         for side, part in texts.items():
-            counter = self.counter(model, longest or getattr(contract.lengths(task), side))
+            counter = self.inputs.counter(model, longest or getattr(contract.lengths(task), side))
             total += counter.count(part, contract.prompt(side, task))
         return total
 
@@ -201,8 +149,8 @@ class _Planner:
         return {"query": rows["query"].unique(maintain_order=True), "document": rows["positive"].unique(maintain_order=True)}
 
     def scoring(self, dataset: str) -> Job:
-        teacher, task = self.teachers[dataset], self.recipe.data[dataset].task
-        count = self.count(teacher.model, teacher, task, **self.distinct(dataset))
+        teacher, task = self.inputs.teachers[dataset], self.recipe.data[dataset].task
+        count = self.count(teacher.model, teacher, task, **self.distinct(dataset)) * self.times(dataset)
         return self.embedding("score_pairs", dataset, teacher.model, count, 1)
 
     def teaching(self, rule: str, name: str, stage: Training, dataset: str) -> Job:
@@ -214,17 +162,17 @@ class _Planner:
                 texts["document"] = pl.concat([texts["document"], negatives["negatives"]]).unique(maintain_order=True)
             count = self.count(teacher.model, teacher, self.recipe.data[dataset].task, **texts)
         else:
-            counter = self.counter(teacher.model, teacher.max_tokens)
+            counter = self.inputs.counter(teacher.model, teacher.max_tokens)
             count = counter.count_pairs(rows["query"], rows["positive"])
             if stage.mines_for(dataset):
                 count *= 1 + stage.mining_used.per_query
             else:
                 count += counter.count_pairs(negatives["query"], negatives["negatives"])
-        return self.embedding(rule, f"{name}, {dataset}", teacher.model, count, 1)
+        return self.embedding(rule, f"{name}, {dataset}", teacher.model, count * self.times(dataset), 1)
 
     def encoding(self, stage: str, dataset: str) -> Job:
         contract, task = self.recipes.contract(self.name, stage), self.recipe.data[dataset].task
-        count = self.count(self.recipe.base.model, contract, task, **self.distinct(dataset))
+        count = self.count(self.recipe.base.model, contract, task, **self.distinct(dataset)) * self.times(dataset)
         return self.embedding("encode_shard", f"{stage}, {dataset}", self.recipe.base.model, count, self.recipe.shards)
 
     def training(self, name: str, stage: Training, memory: Memory) -> Job:
@@ -235,12 +183,12 @@ class _Planner:
             part = min(1, stage.max_steps * stage.batch_size / sum(taken))
             taken = [round(rows * part) for rows in taken]
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
-            total += self.trained(model, contract, stage, dataset) * (uses / size)
+            total += self.trained(model, contract, stage, dataset) * (uses / size * self.times(dataset))
             prompts = stage.tokenising(contract, self.recipe.data[dataset].task).prompts
             self.warn(*prompts_twice(f"data set {dataset}", prompts, self.distinct(dataset)))
             if stage.queue_size:
                 task, positives = self.recipe.data[dataset].task, self.rows(dataset)["positive"]
-                queued += self.count(model, contract, task, document=positives) * (uses / size)
+                queued += self.count(model, contract, task, document=positives) * (uses / size * self.times(dataset))
         self.warn(batch_warning(name, stage, taken, self.machine.processes))
         if warning := few_steps(stage, sum(sizes)):
             self.warn(f"stages.{name}.{warning}")
@@ -261,13 +209,13 @@ class _Planner:
 
     def size(self, stage: Training, dataset: str) -> int:
         """The number of rows, or texts, that a stage's batches are made of."""
-        return len(self.documents(dataset) if stage.unit == "texts" else self.rows(dataset))
+        return round(len(self.documents(dataset) if stage.unit == "texts" else self.rows(dataset)) * self.times(dataset))
 
     def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
-        """Count the texts of one pass over a data set."""
+        """Count the texts of one pass over a data set's `rows`."""
         rows, task = self.rows(dataset), self.recipe.data[dataset].task
         if stage.unit == "texts":
-            return self.counter(model, contract.lengths(task).document).count(self.documents(dataset), "")
+            return self.inputs.counter(model, contract.lengths(task).document).count(self.documents(dataset), "")
         positives = self.count(model, contract, task, document=rows["positive"])
         pairs = self.count(model, contract, task, query=rows["query"]) + positives
         if stage.mines_for(dataset):
@@ -289,7 +237,7 @@ class _Planner:
     def trained_weights(self, stage: Training) -> int | None:
         """The number of a stage's weights that train; None for all."""
         base = self.recipe.base
-        return trained_weights(self.model_folder(base.model), stage.adapter, base.soft_tokens) if stage.adapter else None
+        return trained_weights(self.inputs.model(base.model), stage.adapter, base.soft_tokens) if stage.adapter else None
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
@@ -314,10 +262,14 @@ class _Planner:
     def compare_models(self) -> None:
         """Warn of what the models' folders say otherwise than the recipe."""
         stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        used = [self.recipe.base, *self.teachers.values(), *(stage.teacher_used for stage in stages if stage.teacher_model)]
+        used = [
+            self.recipe.base,
+            *self.inputs.teachers.values(),
+            *(stage.teacher_used for stage in stages if stage.teacher_model),
+        ]
         for model in used:
-            if isinstance(model, Contract):
-                self.warn(*differences(self.model_folder(model.model), model))
+            if isinstance(model, Contract) and self.inputs.model_folder(model.model).is_dir():
+                self.warn(*differences(self.inputs.model_folder(model.model), model))
 
 
 def mined_with(stage: Training) -> list[tuple[str, str]]:

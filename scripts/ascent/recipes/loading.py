@@ -12,7 +12,7 @@ from ..settings.adapters import SOFT_TOKEN
 from ..settings.recipe import Config, Recipe
 from ..settings.validation import check
 from .checks import Checks
-from .recipes import Recipes, of_workflow
+from .recipes import Recipes, mteb_tasks, of_workflow
 from .trial import SUFFIX, shrink
 
 # Later files are laid over earlier ones, as by the Snakefile.
@@ -57,6 +57,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
 
     checked = check(Config, config, where)
     _check_adapters(checked, where)
+    _check_mteb_tasks(checked, where)
     recipes = {}
     for name in checked.recipes:
         if name in SHARED_FOLDERS:
@@ -103,6 +104,18 @@ def _check_adapters(config: Config, where: Callable[[Sequence[str]], str | Path]
                 f"{where(['models', name, 'adapter_of'])}: 'models.{name}.adapter_of' names '{model.adapter_of}', which is no "
                 f"whole model; {did_you_mean(model.adapter_of, whole)}"
             )
+
+
+def _check_mteb_tasks(config: Config, where: Callable[[Sequence[str]], str | Path]) -> None:
+    """Reject a corpus that names a task which mteb does not know. where: the file of a key."""
+    known = mteb_tasks()["tasks"]
+    for name, corpus in config.corpora.items():
+        for task in corpus.mteb_tasks:
+            if task not in known:
+                raise AscentError(
+                    f"{where(['corpora', name, 'mteb_tasks'])}: 'corpora.{name}.mteb_tasks' names '{task}', which is no task of "
+                    f"mteb; {did_you_mean(task, list(known))}"
+                )
 
 
 def _check_soft_tokens(loaded: Recipes, name: str) -> None:

@@ -24,7 +24,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     Each file holds only what its step uses, because an edit re-runs the step: changing a licence must not download the
     corpus again, and changing a learning rate must not mine negatives again.
     """
-    files = {}
+    files, texts = {}, {}
     for kind in ("corpora", "models"):
         for name, resource in getattr(recipes.config, kind).items():
             files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = dump(part(Resource, resource))
@@ -46,7 +46,9 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
             if settings.mining_used:
                 files[layout.SELECTION.format(recipe=name, stage=stage)] = dump(part(Selection, settings.mining_used))
         for task, settings in recipes.tasks(name).items():
-            files[layout.TASK_SETTINGS.format(recipe=name, task=task)] = dump(settings)
+            key = settings.model_dump_json()  # recipes share benchmarks of a hundred tasks, and YAML is slow
+            texts[key] = texts[key] if key in texts else dump(settings)
+            files[layout.TASK_SETTINGS.format(recipe=name, task=task)] = texts[key]
         files[layout.LEAKAGE_SETTINGS.format(recipe=name)] = dump(recipes.leak_check(name))
         files[layout.RUNNING.format(recipe=name)] = dump(recipe.running)
         files[layout.RELEASE_SETTINGS.format(recipe=name)] = dump(_release(name, recipe, recipes))

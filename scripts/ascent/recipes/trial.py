@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AscentError
+from ..settings.base import components
+from ..settings.evaluation import LocalTask
 from ..settings.recipe import Recipe
 from ..settings.trial import Trial
 from ..settings.validation import check
@@ -32,6 +34,7 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     values = _changed(recipe.model_dump(mode="json", by_alias=True), _changes(trial, corpora))
     for dataset in values["data"].values():
         dataset["rows"] = min(trial.rows, dataset["rows"] or trial.rows)
+        dataset["corpus"] = trial.corpus.get(dataset["task"], dataset["corpus"])
         dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
     for stage in values["stages"].values():
         if "max_steps" in stage:
@@ -44,8 +47,11 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     evaluate |= {"mteb_tasks": [], "benchmarks": []}
     if trial.tasks:
         evaluate["tasks"] = {name: task.model_dump(mode="json") for name, task in trial.tasks.items()}
+    elif trial.corpus:
+        kinds = [kind for kind in trial.corpus if kind in components(LocalTask)]
+        evaluate["tasks"] = {kind.capitalize(): {"type": kind, "corpus": trial.corpus[kind], "queries": None} for kind in kinds}
     if not evaluate["tasks"]:
-        raise AscentError(f"{path}: a trial leaves out tasks of mteb and the recipe has no others; give the trial `tasks`.")
+        raise AscentError(f"{path}: a trial leaves out tasks of mteb and the recipe has no others; give `corpus` or `tasks`.")
     for task in evaluate["tasks"].values():
         task["queries"] = min(trial.queries, task["queries"] or trial.queries)
     if trial.model:
@@ -62,7 +68,9 @@ def _changes(trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any]
         "corpus": lambda name: trial.corpora.get(name, name),
         "max_tokens": lambda most: _at_most(most, trial.max_tokens),
         "batch_size": lambda number: min(number, trial.batch_size),
-        "against": lambda names: [trial.corpora.get(name, name) for name in names if name in corpora],
+        "against": lambda names: (
+            list(trial.corpus.values()) or [trial.corpora.get(name, name) for name in names if name in corpora]
+        ),
         "every_steps": lambda number: min(number, trial.steps),
         "teacher": lambda teacher: teacher and _teacher(teacher, trial),
         "adapter": lambda adapter: adapter and adapter | ({"type": "lora"} if adapter["type"] == "qlora" else {}),

@@ -86,7 +86,9 @@ def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
     recipe, by_kind, lineage = settings.recipe, read_audits(audits), settings.recipe.lineage
     trained = {name: stage for name, stage in lineage.items() if stage.trains}
     datasets = sorted({dataset for stage in trained.values() for dataset in stage.data})
+    corpora = {recipe.data[name].corpus: settings.corpora[recipe.data[name].corpus] for name in datasets}
     return {
+        "learnt": {name: corpus for name, corpus in corpora.items() if corpus.mteb_tasks},
         "lineage": {name: chosen(stage) for name, stage in lineage.items()},
         "teachers": {
             name: (stage.teacher_used, settings.models.get(stage.teacher_model))

@@ -26,6 +26,7 @@ Seed = Annotated[int, Field(ge=0)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 ORGANISATION_AND_NAME = r"^[^/\s]+/[^/\s]+$"
 COMMIT = r"^[0-9a-f]{40}$"
+ARXIV = r"^\d{4}\.\d{4,5}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Split = Literal["train", "validation", "test"]
 

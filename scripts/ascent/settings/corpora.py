@@ -1,10 +1,10 @@
 """Corpora and models: where each comes from, and how a corpus is read."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from .base import Name, Settings, Share, as_written
+from .base import Count, Name, Settings, Share, as_written
 from .languages import Language
 from .licences import Licensed
 from .readers import ChosenReader
@@ -37,6 +37,19 @@ class Reading(Settings):
         return given
 
 
+class Size(Settings):
+    """About how large a corpus is. The plan reads it while the corpus is not retrieved."""
+
+    rows: Count
+    """Rows of the training split."""
+    query_tokens: Count = 16
+    """Tokens of a query, in the mean; about four characters are one."""
+    positive_tokens: Count = 128
+    """Tokens of a positive, and of a negative."""
+    negatives: Annotated[int, Field(ge=0)] = 0
+    """Negatives of a row."""
+
+
 class Corpus(Reading, Licensed):
     """A raw corpus: where it comes from and how its rows are read."""
 
@@ -44,6 +57,32 @@ class Corpus(Reading, Licensed):
     """Where the files come from."""
     homepage: str = ""
     """Where the corpus is described, printed on the model card."""
+    size: Size | None = None
+    """About how large it is."""
+    mteb_tasks: list[str] = []
+    """mteb's tasks of the same data set. A model that learns from it is not zero-shot on them; the plan and the model card name
+    them."""
+
+
+class BackboneShape(Settings):
+    """A backbone's shape, as its config.json says. The plan reads it while the model is not retrieved."""
+
+    architecture: str
+    """The `model_type` of transformers."""
+    layers: Count
+    """Number of layers."""
+    width: Count
+    """Dimension of the states."""
+    heads: Count
+    """Attention heads of a layer."""
+    key_heads: Count | None = None
+    """Heads of keys and values. Default: as many as `heads`."""
+    head_dimension: Count | None = None
+    """Dimension of a head. Default: width / heads."""
+    inner: Count
+    """Dimension inside the feed-forward part."""
+    vocabulary: Count
+    """Rows of the table of embeddings."""
 
 
 class Model(Licensed):
@@ -54,5 +93,7 @@ class Model(Licensed):
     adapter_of: Name | None = None
     """The model of the catalogue that this one is an adapter of, of peft: `adapter_config.json` and
     `adapter_model.safetensors`. It is merged into that model's weights when it is retrieved. Default: a whole model."""
+    shape: BackboneShape | None = None
+    """The backbone's shape."""
     upstream: str = ""
     """The model's own id on a hub, printed on the model card as the base model."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .base import ORGANISATION_AND_NAME, Count, Name, Settings
+from .base import ARXIV, ORGANISATION_AND_NAME, Count, Name, Settings
 from .corpora import Corpus, Model
 from .evaluation import Evaluate
 from .languages import HubLanguage
@@ -53,9 +53,28 @@ class Release(Licensed):
     """One or two sentences at the top of the card."""
 
 
+class Paper(Settings):
+    """The paper that a recipe follows, and how far: for the comparison of recipes and the model card."""
+
+    system: str
+    """The system's name."""
+    arxiv: str = Field(pattern=ARXIV)
+    """The paper's number, 2309.07597."""
+    reported: dict[str, float] = {}
+    """The paper's own score of the system by benchmark, as it prints it."""
+    source: str = ""
+    """Where the scores stand, if not in the paper."""
+    unverified: list[str] = []
+    """What is not published, or was not read in the paper: here it is a choice."""
+    missing: list[str] = []
+    """What the system had and this recipe lacks."""
+
+
 class Recipe(Settings):
     """config/recipes/<recipe>.yaml: one complete recipe."""
 
+    paper: Paper | None = None
+    """The paper that it follows."""
     base: Base
     """The model that training starts from, and its prompt contract."""
     data: dict[Name, Dataset]

@@ -1,6 +1,6 @@
 """Where corpora and models come from: the sources that they may name, and each one's settings."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -48,8 +48,9 @@ class Hub(Source):
     """The source."""
     id: str
     """The repository's id, `organisation/name`."""
-    revision: str = Field(pattern=COMMIT)
-    """The commit, 40 hex digits. (A branch's name would move.)"""
+    revision: Annotated[str, Field(pattern=COMMIT)] | None = None
+    """The commit, 40 hex digits. (A branch's name would move.) Nothing is retrieved without it: the run stops, and its message
+    says by which command to look it up."""
     files: list[str] = ["*"]
     """Glob patterns of the files to keep."""
 

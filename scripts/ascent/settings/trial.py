@@ -1,11 +1,16 @@
 """How recipes are made small for a trial."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 
 from .base import Count, Name, Settings
-from .evaluation import AnyLocalTask
+from .evaluation import AnyLocalTask, TaskType
+
+
+def _for_pairs(corpus: Any) -> Any:
+    """Take one corpus for that of retrieval's rows."""
+    return {"retrieval": corpus} if isinstance(corpus, str) else corpus
 
 
 class Trial(Settings):
@@ -38,7 +43,11 @@ class Trial(Settings):
     """Attention of the replaced model. Default: the recipe's."""
     cross_encoder: str | None = None
     """A model that replaces teachers that are cross-encoders. Default: the recipe's."""
+    corpus: Annotated[dict[TaskType, Name], BeforeValidator(_for_pairs, json_schema_input_type=Name | dict[TaskType, Name])] = {}
+    """Corpora that replace all others, by the task type of the rows: `{retrieval: tickets, sts: graded}`; `tickets` stands for
+    `{retrieval: tickets}`. Types that are not named keep their corpora. The recipe is then evaluated on one local task of
+    each type, so that a recipe whose data and tasks are all on a hub runs without it."""
     corpora: dict[Name, Name] = {}
     """Corpora that replace others, by the replaced ones' names: `{msmarco: tickets}`."""
     tasks: dict[Name, AnyLocalTask] = {}
-    """Local tasks that replace the recipe's evaluation. Default: the recipe's local tasks."""
+    """Local tasks that replace the recipe's evaluation. Default: those of `corpus`, else the recipe's local tasks."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
-from .base import COMMIT, NAME, ORGANISATION_AND_NAME, as_written
+from .base import ARXIV, COMMIT, NAME, ORGANISATION_AND_NAME, as_written
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -55,6 +55,7 @@ _PATTERNS = {
     NAME: "letters, digits, '-' and '_', first a letter or a digit",
     ORGANISATION_AND_NAME: "organisation/name, without spaces",
     COMMIT: "a commit, 40 digits from 0 to f",
+    ARXIV: "a number of arXiv in quotes, such as '2309.07597'",
 }
 
 

@@ -13,6 +13,12 @@ def fetch(source: Hub, folder: Path, kind: str, cache: Path) -> None:
     import huggingface_hub as hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    if source.revision is None:
+        look_up = f"huggingface_hub.{'dataset' if kind == 'corpora' else 'model'}_info('{source.id}').sha"
+        raise AscentError(
+            f"{source.id}: the catalogue pins no `revision`, since it could not be read where the entry was written; write there "
+            f'what this command prints: python -c "import huggingface_hub; print({look_up})"'
+        )
     where = f"{source.id}@{source.revision[:8]}"
     try:
         hub.snapshot_download(

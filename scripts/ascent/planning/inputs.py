@@ -1,0 +1,127 @@
+"""What a plan reads: models and texts as far as they are here, and else what the catalogue says of them."""
+
+from functools import cache, cached_property
+from pathlib import Path
+
+import polars as pl
+
+from .. import layout
+from ..errors import AscentError
+from ..model.shape import Shape, described_shape, read_shape
+from ..pairs.select import with_positives
+from ..pairs.table import Pair, pair_frame, read_pairs
+from ..recipes.recipes import Recipes
+from ..settings.corpora import BackboneShape
+from .token_counts import CHARACTERS, SAMPLE, EstimatedCounter, TokenCounter
+
+
+class Inputs:
+    """The inputs of one recipe's plan. `notes`: what it says of them."""
+
+    def __init__(self, recipes: Recipes, name: str):
+        self.recipes, self.name, self.recipe = recipes, name, recipes.recipes[name]
+        self.notes: list[str] = []
+        self._rows = cache(self._read_rows)
+        self.shape = cache(self._read_shape)
+        self.counter = cache(self._make_counter)
+
+    # ------------------------------------------------------------ models
+
+    @cached_property
+    def teachers(self) -> dict:
+        """The teachers of the data sets that are trained on, by data set."""
+        datasets = {name: self.recipe.data[name] for name in self.recipes.training_data(self.name)}
+        return {name: dataset.teacher for name, dataset in datasets.items() if dataset.teacher}
+
+    @cached_property
+    def models(self) -> set[str]:
+        """The models that the recipe's jobs load: the base and all teachers."""
+        stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
+        teachers = {teacher.model for teacher in self.teachers.values()} | {stage.teacher_model for stage in stages}
+        return {self.recipe.base.model} | teachers - {None}
+
+    @staticmethod
+    def model_folder(model: str) -> Path:
+        """Return where a model is retrieved to."""
+        return Path(layout.RETRIEVED_MODEL.format(model=model))
+
+    def model(self, name: str) -> Path | BackboneShape | None:
+        """Return a model's folder; if it is not here what the catalogue says of its shape."""
+        folder, models = self.model_folder(name), self.recipes.config.models
+        return folder if folder.is_dir() else models[models[name].adapter_of or name].shape
+
+    def _read_shape(self, name: str) -> Shape:
+        model = self.model(name)
+        if isinstance(model, Path):
+            return read_shape(model)
+        self.notes.append(f"Model {name}: is not retrieved; its shape is the catalogue's, and four characters are a token.")
+        return described_shape(model)
+
+    def _make_counter(self, name: str, most: int) -> TokenCounter | EstimatedCounter:
+        folder = self.model_folder(name)
+        return TokenCounter(folder, most) if folder.is_dir() else EstimatedCounter(most)
+
+    # ------------------------------------------------------------ texts
+
+    def _pair_files(self, dataset: str) -> list[Path]:
+        """Files that may hold a data set's rows, the closest to training first."""
+        corpus = self.recipe.data[dataset].corpus
+        keys = self.recipes.steps(self.name, dataset).keys
+        paths = [layout.PAIRS.format(key=keys["pairs"]), layout.PREPARED.format(key=keys["prepared"])]
+        return [*map(Path, paths), Path(layout.CORPUS_PAIRS.format(corpus=corpus))]
+
+    def check(self) -> None:
+        """Raise AscentError that names all missing models and corpora, and the command that makes them."""
+        missing = [str(self.model_folder(model)) for model in sorted(self.models) if self.model(model) is None]
+        for dataset in self.recipes.training_data(self.name):
+            files, known = self._pair_files(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].size
+            missing += [] if known or any(file.exists() for file in files) else [str(files[1])]
+        for corpus in self.recipes.evaluation_corpora(self.name):
+            path = Path(layout.CORPUS_PAIRS.format(corpus=corpus))
+            missing += [] if path.exists() else [str(path)]
+        if missing:
+            raise AscentError(
+                f"{', '.join(missing)}: missing, but the plan reads it; make it first, without a GPU: "
+                f"snakemake --cores 1 {' '.join(missing)} --config {self.recipes.options(self.name)}"
+            )
+
+    def rows(self, dataset: str) -> pl.DataFrame:
+        """Return a data set's rows, from the file closest to training; before there is one, a sample of rows as long as the
+        catalogue says, each of which stands for `times` rows."""
+        return self._rows(dataset)[0]
+
+    def times(self, dataset: str) -> float:
+        """Return how many rows of a data set each of `rows` stands for."""
+        return self._rows(dataset)[1]
+
+    def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float]:
+        settings = self.recipe.data[dataset]
+        path = next((file for file in self._pair_files(dataset) if file.exists()), None)
+        if path is None:
+            return self._sample(dataset)
+        rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
+        rows = with_positives(rows, settings).head(settings.rows or len(rows))
+        if rows.is_empty():
+            raise AscentError(f"{path}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'.")
+        self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {path}.")
+        return rows, 1.0
+
+    def _sample(self, dataset: str) -> tuple[pl.DataFrame, float]:
+        settings = self.recipe.data[dataset]
+        size = self.recipes.config.corpora[settings.corpus].size
+        total = min(settings.rows or size.rows, size.rows)
+
+        def text(tokens: int, *numbers: int) -> str:  # each text is another one
+            return (" ".join(map(str, numbers)) + " the" * tokens)[: CHARACTERS * tokens]
+
+        sample = [
+            Pair(
+                text(size.query_tokens, row),
+                text(size.positive_tokens, row),
+                tuple(text(size.positive_tokens, row, negative) for negative in range(size.negatives)),
+            )
+            for row in range(min(total, SAMPLE))
+        ]
+        rows = with_positives(pair_frame(sample, dataset, "eng-Latn"), settings)
+        self.notes.append(f"Data set {dataset}: {total:,} rows, as the catalogue says of {settings.corpus}, unfiltered.")
+        return rows, total / len(rows)
