@@ -10,7 +10,9 @@ RECIPES = --config 'recipes=[$(RECIPE)]' $(if $(TRIAL),'trial=$(TRIAL)')
 GPU = h100
 GPUS = 8
 NODES = 1
-# Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time.
+# Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time. Images often
+# forbid to keep it; then each of a run's Pythons would compile its libraries anew, for as long as it takes to import them.
+unexport PYTHONDONTWRITEBYTECODE
 PIP = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
 # Steps call `python`; this one comes first.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -58,10 +60,10 @@ unit: $(VENV)/.ready-dev
 workflow: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m workflow -n 2 $(SPREAD)
 
-slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in six ways; needs root on Debian, else skips
-	$(VENV)/bin/python -m pytest -m slurm -rs --capture=no
+slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in four ways; needs root on Debian, else skips
+	$(VENV)/bin/python -m pytest -m "slurm and not nightly" -rs --capture=no
 
-nightly: $(VENV)/.ready-dev  ## what takes long: the whole matrix of gradients, twenty kills
+nightly: $(VENV)/.ready-dev  ## what takes long: the whole matrix of gradients, twenty kills, more disturbances of SLURM
 	$(VENV)/bin/python -m pytest -m nightly --timeout 0 -rs --capture=no
 
 gradients: $(VENV)/.ready-dev  ## the gradient at 1, 2 and 4 processes, every loss, way and ZeRO stage, against float64; planted errors

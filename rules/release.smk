@@ -19,6 +19,11 @@ rule release_model:
         "benchmarks/{recipe}/release_model.tsv"
     conda:
         ENVIRONMENT
+    threads: 8
+    resources:
+        # The comparison with mteb's wrapper loads the model a second time.
+        mem_mb=by_model("model", 16_000, copies=3),
+        runtime=by_attempt(240),
     params:
         revision=4,
     shell:

@@ -28,13 +28,13 @@ def main() -> None:
     print(f"{meta['rows']:,} rows, {texts:,} distinct texts, {meta['tokens']:,} tokens")
     print(f"{truncated:,} texts were truncated to {settings.max_tokens} tokens: {meta['texts_cut']}")
     for side, total in meta["texts"].items():
-        prompt, what = settings.prompts[side], "distinct queries" if side == "query" else "distinct documents"
+        what = "distinct queries" if side == "query" else "distinct documents"
         if number := meta["texts_with_prompt"][side]:
-            print(f"warning: {prompt_twice(number, total, prompt, what)}")
+            print(f"warning: {prompt_twice(number, total, settings.prompts[side], what)}")
         if number := meta["texts_alike"][side]:
             print(
-                f"warning: {number:,} of {total:,} {what} ({number / total:.0%}) have the tokens of an earlier one and so its "
-                f"embedding; if that is for max_tokens: {settings.max_tokens} and the prompt {prompt!r}, change these."
+                f"warning: {number:,} of {total:,} {what} ({number / total:.2%}) become the tokens of an earlier one and so get "
+                f"its embedding; if they differ behind max_tokens: {settings.max_tokens}, prompt included, raise it."
             )
 
 

@@ -8,7 +8,6 @@ import pytest
 
 # Two workers with a thread for each core would wait for each other in every operation. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.dont_write_bytecode = True
 # The files that take minutes: first, so that no worker is left with one of them at the end.
 LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_pretraining_runs.py", "test_adapters.py")
 

@@ -88,6 +88,7 @@ def test_before_its_time_limit(finished, untrained):
     went_on(untrained, "FAILED", before=2)
 
 
+@pytest.mark.nightly
 @begun_early
 def test_past_its_time_limit(finished, untrained):
     """A checkpoint that takes too long: SLURM ends the job."""
@@ -98,6 +99,7 @@ def test_past_its_time_limit(finished, untrained):
     went_on(untrained, "TIMEOUT", before=2)
 
 
+@pytest.mark.nightly
 @begun_early
 def test_killed_for_memory(finished, untrained):
     untrained.edit(train_contrastive={"mem_mb": "1500 * min(attempt, 2)"})
@@ -144,6 +146,7 @@ def test_preempted_and_submitted_again(finished, untrained):
     assert "COMPLETED" in states and set(states) <= {"COMPLETED", "FAILED"}, others
 
 
+@pytest.mark.nightly
 @begun_early
 def test_snakemake_killed(finished, untrained):
     """Its job goes on; the next Snakemake submits a second one, which takes over from the first."""
@@ -160,6 +163,7 @@ def test_snakemake_killed(finished, untrained):
     assert "is training this stage; asked it to stop, and will resume from its checkpoint" in log_of(untrained)
 
 
+@pytest.mark.nightly
 @begun_early
 def test_snakemake_killed_and_its_job_ended_well(finished, untrained):
     """The job has told that it is done; nothing runs again."""

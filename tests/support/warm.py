@@ -5,7 +5,8 @@ it hands the command, its environment and its open files to the server, passes s
 killed, the server kills the fork. Scripts, modules and processes that multiprocessing spawns are run so; all else in a new
 interpreter.
 
-All forks hash strings alike. Where two runs are to agree in whatever order a set has, one of them must start cold.
+All forks hash strings alike. Where two runs are to agree in whatever order a set has, one of them starts cold, or by a server of
+another PYTHONHASHSEED.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ START_SECONDS = 300
 MOVED = 512  # above the descriptors that a command has
 
 
-def start(folder: Path, owner: int) -> str:
+def start(folder: Path, owner: int, **environment: str) -> str:
     """Start a server in a folder, unless one is there; it ends with the process `owner`. Returns the program to call."""
     import fcntl
 
@@ -45,18 +46,18 @@ def start(folder: Path, owner: int) -> str:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "socket").exists():
-            _start(folder, owner)
+            _start(folder, owner, environment)
     return str(folder / "python")
 
 
-def _start(folder: Path, owner: int) -> None:
+def _start(folder: Path, owner: int, environment: dict[str, str]) -> None:
     program = folder / "python"
     program.write_text(f"#!{sys.executable} -IS\n{Path(__file__).read_text()}")
     program.chmod(0o755)
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, __file__, folder, str(owner)],
-            env=os.environ | ONE_THREAD | {"HF_HUB_OFFLINE": "1"},
+            env=os.environ | ONE_THREAD | {"HF_HUB_OFFLINE": "1"} | environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -132,8 +132,8 @@ def test_the_log_tells_of_prompts_twice_and_of_equal_tokens(tiny_model, tmp_path
     assert told == [
         "warning: 2 of 4 distinct queries (50%) begin with the prompt 'query: ' already, so that they have it twice; take it "
         "out of `prompts`, or out of the corpus.",
-        "warning: 1 of 4 distinct queries (25%) have the tokens of an earlier one and so its embedding; if that is for "
-        "max_tokens: 32 and the prompt 'query: ', change these.",
+        "warning: 1 of 4 distinct queries (25.00%) become the tokens of an earlier one and so get its embedding; if they "
+        "differ behind max_tokens: 32, prompt included, raise it.",
     ]
 
 

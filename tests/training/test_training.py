@@ -68,23 +68,23 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setenv("WANDB_MODE", "offline")
-    settings = {"epochs": 12, "dropout": 0.1}
-    whole = finished(run("whole", cold=True, **settings), tmp_path / "whole")
+    settings = {"epochs": 6, "dropout": 0.1}
+    whole = finished(run("whole", cold=True, **settings), tmp_path / "whole")  # its sets have other orders
     trackers = {"trackers": ["tensorboard", "wandb"]}
     settings["running"] = {"checkpoint_steps": 1, "loader_workers": 2} | trackers
     lines = lines_of(whole)
-    assert [line["step"] for line in lines] == list(range(1, 67))
+    assert [line["step"] for line in lines] == list(range(1, 34))
     assert lines[-1]["loss"] < lines[0]["loss"]
 
     folder = tmp_path / "disturbed"
-    assert interrupted(run("disturbed", cold=True, **settings), folder, signal.SIGTERM, after=5) == 1
+    assert interrupted(run("disturbed", **settings), folder, signal.SIGTERM, after=5) == 1
     assert "by SIGTERM; re-run to resume" in (folder / "log").read_text()
     reached = newest(folder)
     assert interrupted(run("disturbed", **settings), folder, signal.SIGKILL, after=reached + 5) == -signal.SIGKILL
     assert not (folder / "model").exists()
     assert not (folder / "metrics.jsonl").exists()
     # Cut short in the middle of a checkpoint: newer than the others, but without the marker that is written last.
-    (folder / "checkpoints" / "step-00000065").mkdir()
+    (folder / "checkpoints" / "step-00000032").mkdir()
     settings["running"] = {"loader_workers": 1} | trackers
     finished(run("disturbed", **settings), folder)
     assert (folder / "log").read_text().count("resuming from the checkpoint at step") == 2
@@ -114,11 +114,15 @@ def test_ctrl_c_to_snakemake_s_whole_process_group_costs_no_step(run, tmp_path):
     assert process.wait(timeout=60) == 1, log.read_text()
     assert "by SIGINT; re-run to resume" in log.read_text()
     assert (reached := newest(folder)) >= 16
-    finished(run("disturbed", **settings), folder)
-    assert f"resuming from the checkpoint at step {reached} of " in log.read_text()
+    process, limit = run("disturbed", **settings), time.monotonic() + 300
+    while f"resuming from the checkpoint at step {reached} of " not in log.read_text():
+        assert process.poll() is None and time.monotonic() < limit, log.read_text()
+        time.sleep(0.1)
+    process.kill()
 
 
-@pytest.mark.parametrize("zero", [pytest.param(0, marks=NIGHTLY), 2])
+@pytest.mark.nightly
+@pytest.mark.parametrize("zero", [0, 2])
 def test_a_killed_run_with_an_adapter_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path, zero):
     """With an adapter's own dropout; what is frozen is not in the checkpoints."""
     settings = {"epochs": 3, "adapter": {"type": "lora", "rank": 4, "dropout": 0.1}, "zero": zero}
@@ -126,9 +130,6 @@ def test_a_killed_run_with_an_adapter_ends_with_the_bytes_of_the_undisturbed_one
     settings["running"] = {"checkpoint_steps": 1}
     folder = tmp_path / "disturbed"
     assert interrupted(run("disturbed", **settings), folder, signal.SIGKILL, after=5) == -signal.SIGKILL
-    saved = torch.load(next((folder / "checkpoints").glob("step-*/mp_rank_00_model_states.pt")), weights_only=False)["module"]
-    assert saved
-    assert all("lora_" in name for name in saved)
     finished(run("disturbed", **settings), folder)
     assert "resuming from the checkpoint at step" in (folder / "log").read_text()
     assert weights_of(folder) == weights_of(whole)
@@ -141,12 +142,13 @@ def test_a_killed_run_with_an_adapter_ends_with_the_bytes_of_the_undisturbed_one
     [
         ({"activation_checkpointing": True, "zero": 1}, {"stage": 1}, 1e-5),
         ({"weights": "bfloat16", "precision": "bfloat16", "zero": 1}, {"stage": 1}, 0.05),
-        # DeepSpeed compiles its AdamW for it.
+        # DeepSpeed compiles its AdamW for what is offloaded, which takes two minutes.
         pytest.param({"offload_optimizer": "cpu", "zero": 2}, {"stage": 2, "offload_optimizer": IN_MEMORY}, 1e-4, marks=NIGHTLY),
-        (
+        pytest.param(
             {"offload_optimizer": "cpu", "offload_weights": "cpu", "zero": 3},
             {"stage": 3, "offload_optimizer": IN_MEMORY, "offload_param": IN_MEMORY},
             1e-4,
+            marks=NIGHTLY,
         ),
     ],
 )
@@ -172,7 +174,7 @@ def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("zero", "before", "after", "adapter"),
     [
-        (0, 2, 1, None),
+        pytest.param(0, 2, 1, None, marks=NIGHTLY),
         pytest.param(1, 2, 1, None, marks=NIGHTLY),
         pytest.param(2, 1, 2, None, marks=NIGHTLY),
         (3, 2, 1, None),
@@ -190,6 +192,10 @@ def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path, zero, bef
     folder = tmp_path / "disturbed"
     assert interrupted(run("disturbed", processes=before, **settings), folder, signal.SIGTERM, after=5) == 1
     reached = newest(folder)
+    if adapter:  # what is frozen is not in the checkpoints
+        states = torch.load(next((folder / "checkpoints").glob("step-*/*mp_rank_00_model_states.pt")), weights_only=False)
+        assert states["module"]
+        assert all("lora_" in name for name in states["module"])
     finished(run("disturbed", processes=after, **settings), folder)
     assert f"resuming from the checkpoint at step {reached} of 17" in (folder / "log").read_text()
     lines, expected = lines_of(folder), lines_of(whole)
@@ -342,7 +348,7 @@ def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(
         assert max(line["gradient_norm"] for line in lines) > 0.5  # clipping had something to do
 
 
-@pytest.mark.parametrize("adapter", [None, LORA])
+@pytest.mark.parametrize("adapter", [pytest.param(None, marks=NIGHTLY), LORA])
 def test_a_run_with_a_queue_goes_on_with_the_same_one(run, tmp_path, adapter):
     """With as many processes to the same bytes, with another number to the same losses; with a perturbation, too."""
     settings = {"epochs": 3, "dropout": 0, "queue": {"size": 20, "momentum": 0.9}, "adversarial": {"epsilon": 0.1}}

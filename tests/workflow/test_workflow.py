@@ -12,6 +12,7 @@ import yaml
 
 from ascent.layout import PAIRS
 from ascent.model.encoder import Encoder
+from support.warm import start
 from support.workflow_copy import Copy, data_path, edited, recipe_of
 
 pytestmark = pytest.mark.workflow
@@ -45,8 +46,9 @@ def finished(material, warm_python, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(material, tmp_path_factory):
-    """A second build, whose training was killed while it wrote its model; by a cold Python, whose sets have other orders."""
-    copy = Copy(tmp_path_factory.mktemp("second") / "ascent", material)
+    """A second build, whose training was killed while it wrote its model; by a Python whose sets have other orders."""
+    python = start(tmp_path_factory.mktemp("warm"), os.getpid(), PYTHONHASHSEED="12345")
+    copy = Copy(tmp_path_factory.mktemp("second") / "ascent", material, python)
     (copy / "deadly").mkdir()
     (copy / "deadly" / "sitecustomize.py").write_text(DEADLY)
     done = copy.build("results/small/contrastive/model", PYTHONPATH="deadly", KILL_BEFORE="results/small/contrastive/model")
