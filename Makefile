@@ -58,7 +58,7 @@ unit: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) $(SPREAD)
 
 workflow: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m workflow -n 2 $(SPREAD)
+	$(VENV)/bin/python -m pytest -m "workflow and not nightly" -n 2 $(SPREAD)
 
 slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in four ways; needs root on Debian, else skips
 	$(VENV)/bin/python -m pytest -m "slurm and not nightly" -rs --capture=no

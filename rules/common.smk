@@ -56,7 +56,9 @@ def any_stage(stages):
 
 wildcard_constraints:
     recipe=any_of(RECIPES),
-    stage=any_stage([*recipes.stages(), *((recipe, "base") for recipe in RECIPES)]),
+    stage=any_stage(
+        [(recipe, stage) for recipe in RECIPES for stage in ("base", *recipes.stages_by_path(recipe))]
+    ),
     corpus=any_of(recipes.config.corpora),
     model=any_of(recipes.config.models),
     dataset=any_of({name for recipe in recipes.recipes.values() for name in recipe.data}),
@@ -163,7 +165,7 @@ def training_pairs(wildcards):
 
 def shards_of_miner(wildcards):
     """All shards of a data set by the model that the stage mines with."""
-    mining = recipes.recipes[wildcards.recipe].stages[wildcards.stage].mining
+    mining = stage_of(wildcards).mining
     count = recipes.recipes[wildcards.recipe].shards
     return expand(
         SHARD_FINGERPRINT,
@@ -176,8 +178,8 @@ def shards_of_miner(wildcards):
 
 
 def stage_of(wildcards):
-    """A stage as its recipe has it."""
-    return recipes.recipes[wildcards.recipe].stages[wildcards.stage]
+    """A stage as its recipe has it; where it has several seeds and all are meant, one of them."""
+    return recipes.stages_by_path(wildcards.recipe)[wildcards.stage]
 
 
 def parent_models(wildcards):
@@ -213,9 +215,29 @@ def teacher_embeddings(wildcards):
 
 def stage_tokens(wildcards):
     """The tokens of each of a stage's data sets."""
+    stage = stage_of(wildcards)
     return expand(
-        TOKENS, recipe=wildcards.recipe, stage=wildcards.stage, dataset=stage_of(wildcards).datasets_read
+        TOKENS,
+        recipe=wildcards.recipe,
+        stage=stage.data_name(wildcards.stage),
+        dataset=stage.datasets_read,
     )
+
+
+def tokens_trained_before(wildcards):
+    """The tokens that the ancestors of a stage were trained on."""
+    tokens = [
+        TOKENS.format(recipe=wildcards.recipe, stage=stage.data_name(name), dataset=dataset)
+        for name, stage in recipes.recipes[wildcards.recipe].ancestors(wildcards.stage).items()
+        if stage.trains
+        for dataset in stage.data
+    ]
+    return list(dict.fromkeys(tokens))
+
+
+def chosen_weights(wildcards):
+    """The weights of a merge that are chosen on a development set; none when the stage says them."""
+    return CHOICE.format(**wildcards) if stage_of(wildcards).held_out else []
 
 
 def task_pairs(wildcards):
@@ -238,6 +260,21 @@ def task_results(wildcards):
         stage=recipes.recipes[wildcards.recipe].evaluate.stages,
         task=recipes.tasks(wildcards.recipe),
     )
+
+
+def parents_compared(wildcards):
+    """The evaluated parents of each evaluated stage that does not train, as compare_stages takes them."""
+    return [f"{stage}={','.join(parents)}" for stage, parents in recipes.parents_compared(wildcards.recipe).items()]
+
+
+def recipe_choices(wildcards):
+    """The weights of a recipe's evaluated merges that are chosen on a development set."""
+    recipe = wildcards.recipe
+    return [
+        CHOICE.format(recipe=recipe, stage=stage)
+        for stage in recipes.chosen(recipe)
+        if stage in recipes.recipes[recipe].evaluate.stages
+    ]
 
 
 def recipe_pairs(wildcards):

@@ -36,6 +36,7 @@ rule compare_stages:
         # Not `ancient`: what follows from a task that is added or removed must be seen from here on.
         checked=LEAKAGE,
         results=task_results,
+        choices=recipe_choices,
     output:
         scores=SCORES,
         significance=SIGNIFICANCE,
@@ -46,9 +47,10 @@ rule compare_stages:
     conda:
         ENVIRONMENT
     params:
-        revision=2,
+        revision=3,
+        against=parents_compared,
     shell:
         call_script(
-            "compare_stages.py --results {input.results} "
+            "compare_stages.py --results {input.results} --against {params.against} --choices {input.choices} "
             "--scores {output.scores} --significance {output.significance} > {log} 2>&1"
         )

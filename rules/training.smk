@@ -1,4 +1,5 @@
-# In: a parent's model and the tokens of the data sets. Out: the stage's model and metrics, the audit of replaced negatives.
+# In: parents' models and the tokens of the data sets. Out: the stage's model and metrics, the audit of replaced negatives, the
+# weights that were chosen for a merge.
 
 
 rule import_base:
@@ -105,10 +106,41 @@ rule audit_replacements:
         )
 
 
+rule choose_weights:
+    input:
+        settings=STAGE_SETTINGS,
+        checked=ancient(LEAKAGE),
+        parents=parent_models,
+        tokens=stage_tokens,
+        trained=tokens_trained_before,
+    output:
+        CHOICE,
+    log:
+        "logs/{recipe}/{stage}/choose_weights.log",
+    benchmark:
+        "benchmarks/{recipe}/{stage}/choose_weights.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        gpu=1,
+        # One model; the parents' files are mapped.
+        mem_mb=by_model("parents", 32_000, copies=1),
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        call_script(
+            "choose_weights.py --settings {input.settings} --parents {input.parents} "
+            "--tokens {input.tokens} --trained {input.trained} --output {output} > {log} 2>&1"
+        )
+
+
 rule merge_stages:
     input:
         settings=STAGE_SETTINGS,
         parents=parent_models,
+        weights=chosen_weights,
     output:
         directory(MODEL),
     log:
@@ -120,12 +152,12 @@ rule merge_stages:
     conda:
         ENVIRONMENT
     resources:
-        # All of them and their mean.
-        mem_mb=by_model("parents", 32_000, copies=2),
+        # The merged model; the parents' files are mapped.
+        mem_mb=by_model("parents", 32_000, copies=1),
     params:
         revision=1,
     shell:
         call_script(
             "merge_stages.py --settings {input.settings} --parents {input.parents} "
-            "--output {output} > {log} 2>&1"
+            "--weights {input.weights} --output {output} > {log} 2>&1"
         )

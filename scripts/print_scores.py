@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.evaluation.comparison import read_table, verdict
+from ascent.evaluation.comparison import BASE, read_table, tally, verdict
 from ascent.evaluation.mteb_names import metric_name
 from ascent.report.pages import number, score_table
 
@@ -16,7 +16,8 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="the report's file, when there is one")
     options = parser.parse_args()
     rows = read_table(options.results / "scores.tsv")
-    clear = {(row["task"], row["stage"]): verdict(row) for row in read_table(options.results / "significance.tsv")}
+    tests = read_table(options.results / "significance.tsv")
+    clear = {(row["task"], row["stage"]): verdict(row) for row in tests if row["baseline"] == BASE}
     marks = {"better": "+", "worse": "\u2212"}
 
     table = score_table(rows)
@@ -37,7 +38,10 @@ def main() -> None:
         print("  ".join(texts).rstrip())
         if i == 0:
             print("  ".join("-" * width for width in widths))
-    print(f"\n+ better, {marks['worse']} worse than the baseline (adjusted p < 0.05); intervals: {options.results}/scores.tsv")
+    print(f"\n+ better, {marks['worse']} worse than the base (adjusted p < 0.05); intervals: {options.results}/scores.tsv")
+    for stage, parent in dict.fromkeys((row["stage"], row["baseline"]) for row in tests if row["baseline"] != BASE):
+        rows = [row for row in tests if (row["stage"], row["baseline"]) == (stage, parent)]
+        print(f"{stage} against {parent}: {tally(rows)}")
     for what, path in (("card", options.results / "release" / "README.md"), ("report", options.report)):
         if path and path.exists():
             print(f"{what}: {path}" + (" (opens with the result; all pages are under Results)" if what == "report" else ""))

@@ -49,6 +49,8 @@ TOKENISING = "results/{recipe}/{stage}/tokens/{dataset}.yaml"
 TOKENS = "results/{recipe}/{stage}/tokens/{dataset}"
 
 STAGE_SETTINGS = "results/{recipe}/{stage}/stage.yaml"
+# The weights of a merge that were chosen on a development set, with the scores.
+CHOICE = "results/{recipe}/{stage}/weights.json"
 BASE_MODEL = "results/{recipe}/base/model"
 MODEL = "results/{recipe}/{stage}/model"
 METRICS = "results/{recipe}/{stage}/metrics.jsonl"

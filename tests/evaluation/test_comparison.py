@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ascent.errors import AscentError
-from ascent.evaluation.comparison import compare_stages, read_table, verdict
+from ascent.evaluation.comparison import best_parents, compare_stages, read_table, tally, verdict
 from ascent.evaluation.units import write_units
 from support.units import units
 
@@ -62,6 +62,43 @@ def test_tables(results):
     before = (results / "scores.tsv").read_bytes(), (results / "significance.tsv").read_bytes()
     score(results)
     assert before == ((results / "scores.tsv").read_bytes(), (results / "significance.tsv").read_bytes())
+
+
+def test_a_merged_stage_is_compared_with_its_parents_too(results, draws):
+    """The same numbers as with the parent as baseline, adjusted for all five comparisons."""
+    for stage, gain in (("one", 0.02), ("other", 0.05)):
+        (results / stage / "mteb").mkdir(parents=True)
+        path = results / stage / "mteb" / "Search.json"
+        scores = draws.uniform(size=50) * 0.2 + gain + 0.3
+        write_units(path.with_suffix(".units.parquet"), units(scores, stage=stage, task="Search"))
+        path.write_text(json.dumps({"scores": {"test": [{"main_score": float(np.mean(scores))}]}}))
+    given = [results / stage / "mteb" / "Search.json" for stage in ("base", "one", "other", "merge")]
+    compare_stages(given, results / "scores.tsv", results / "all.tsv", against={"merge": ["one", "other"]})
+    rows = {(row["stage"], row["baseline"]): row for row in read_table(results / "all.tsv")}
+    assert list(rows) == [("one", "base"), ("other", "base"), ("merge", "base"), ("merge", "one"), ("merge", "other")]
+    for parent in ("one", "other"):
+        alone = [path for path in given if path.parts[-3] in (parent, "merge")]
+        compare_stages(alone, results / "scores.tsv", results / "alone.tsv", baseline=parent)
+        (expected,) = read_table(results / "alone.tsv")
+        found, same = rows["merge", parent], ("difference", "low", "high", "p_value", "units")
+        assert [found[key] for key in same] == [expected[key] for key in same]
+        assert found["p_adjusted"] == pytest.approx(min(1, 5 * expected["p_value"]))
+        assert found["low_adjusted"] < expected["low_adjusted"] < expected["high_adjusted"] < found["high_adjusted"]
+    assert tally([row | {"p_adjusted": None} for row in rows.values()]) == (
+        "better on 0, worse on 0, no clear difference on 0, not tested on 5"
+    )
+
+
+def test_the_best_parent_is_that_of_the_development_set(capsys):
+    choice = {"stage": "merge", "dataset": "held", "parents": {"one": 0.4, "other": 0.5, "base": 0.1}}
+    against = {"merge": ["one", "other"], "rounded": ["merge"]}
+    assert best_parents(against, [choice]) == {"merge": ["other"], "rounded": ["merge"]}
+    assert best_parents(against, [choice | {"parents": {"one": 0.4, "base": 0.7}}])["merge"] == []  # compared with it anyway
+    assert best_parents({}, [choice]) == {}
+    assert capsys.readouterr().err == ""
+    assert best_parents({"merge": []}, [choice]) == {"merge": []}
+    told = "warning: evaluate.stages lacks other, the best parent of merge on held, so they are not compared; add it."
+    assert told in capsys.readouterr().err
 
 
 def test_nan_score_is_refused(results):

@@ -21,10 +21,11 @@ from ascent.pairs.table import Pair
 from ascent.release.parity import check_outputs
 from ascent.settings.base import components
 from ascent.settings.heads import Head
+from ascent.settings.merging import Linear
 from ascent.settings.model import Contract
-from ascent.settings.stages import Linear, StageSettings
+from ascent.settings.stages import StageSettings
 from ascent.settings.validation import check
-from ascent.training.stages.linear import linear
+from ascent.training.merging import merge
 from support import reference_losses
 
 PROJECTION = {"projection": {"dimension": 12, "bias": True}}
@@ -209,7 +210,7 @@ def test_merged_heads_are_the_mean(folders, tmp_path, case):
     save_like(folder, {name: tensor + 1 for name, tensor in state.items()}, contract, {}, tmp_path / "other")
     stage = check(Linear, {"type": "linear", "from": ["a", "b"], "weights": [3, 1]}, "x")
     settings = StageSettings(recipe="r", name="merge", stage=stage, contract=contract)
-    linear(settings, [folder, tmp_path / "other"], tmp_path / "merged")
+    merge(settings, [folder, tmp_path / "other"], tmp_path / "merged")
     found = read_state(tmp_path / "merged", contract)
     assert found.keys() == state.keys()
     for name, tensor in found.items():

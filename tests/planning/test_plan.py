@@ -176,6 +176,28 @@ def test_every_job_that_uses_a_gpu_has_a_line(recipe):
     assert Machine().hours(1e15, "float32") == pytest.approx(1e15 / (0.4 * 67e12) / 3600)
 
 
+def test_seeds_train_each_and_prepare_once_and_a_choice_scores_every_mixture(recipe, workspace):
+    def change(values):
+        values["data"]["held"] = {"corpus": "library", "split": "validation"}
+        values["stages"]["finetune"]["seeds"] = [0, 1, 2]
+        values["stages"]["finetune"]["objective"] = {"infonce": {}, "embedding_mse": {}}
+        values["stages"]["finetune"]["teacher"] = {"type": "bi-encoder", "model": "tiny"}
+        values["stages"]["merge"] |= {"from": ["finetune"], "weights": "grid"}
+        values["stages"]["merge"]["development"] = {"data": "held", "divisions": 2}
+
+    found = recipe(change)
+    jobs = [(job.rule, job.what) for job in found.jobs]
+    assert jobs[2:-3] == [
+        ("encode_shard", "contrastive, questions"),
+        ("embed_with_teacher", "finetune, questions"),
+        *(("train_finetune", f"finetune-seed{seed}") for seed in range(3)),
+        ("choose_weights", "merge"),
+    ]
+    held = read_pairs(Path("results/corpora/library/pairs.parquet")).filter(pl.col("split") == "validation")
+    distinct = held["query"].n_unique() + held["positive"].n_unique()
+    assert job(found, "choose_weights", "merge").count.texts == 6 * distinct  # all ways to deal two halves to three
+
+
 @pytest.mark.parametrize("mined", [False, True])
 @pytest.mark.parametrize("kind", ["cross-encoder", "bi-encoder"])
 def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, training_rows, kind, mined):

@@ -166,7 +166,30 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
             {"data__questions__positive": "query"},
             "positive: query leaves a teacher nothing to score, since both texts are one; remove the filter",
         ),
-        ({"stages__merge__weights": [1]}, "weights has 1 numbers for 2 parents"),
+        ({"stages__merge__weights": [1]}, "'stages.merge.weights' has 1 numbers for 2 parents; give one per parent."),
+        ({"stages__merge__from": ["finetune"]}, "'stages.merge.from' names finetune alone, but a merge needs two models; name"),
+        (
+            {"stages__merge": {"type": "bfloat16", "from": ["contrastive", "base"]}},
+            "'stages.merge.from' has 2 parents, but one model is rounded; merge them first.",
+        ),
+        (
+            {"stages__merge": {"type": "mergekit", "method": "ties", "base": "finetune", "from": ["contrastive", "base"]}},
+            "'stages.merge.base' names 'finetune', which is no parent of it; add it to from.",
+        ),
+        ({"stages__merge__from": ["base", "base"]}, "'stages.merge.from' names 'base' more than once; name it once, with the"),
+        (
+            {"stages__merge__development": {"data": "questions"}},
+            "'stages.merge.development.data' is 'questions', which stage 'contrastive' trains on; name another data set.",
+        ),
+        (
+            {
+                "data__held": {"corpus": "library", "split": "validation"},
+                "stages__merge__from": ["base", "contrastive", "finetune"],
+                "stages__merge__weights": "grid",
+                "stages__merge__development": {"data": "held", "divisions": 50},
+            },
+            "'stages.merge.weights' is grid, which would score 1,326 mixtures; lower development.divisions, or use greedy.",
+        ),
         ({"stages__merge__prompts": None}, "the parents of stage 'merge' (contrastive, finetune) have different prompts"),
         ({"release__name": "small"}, "'release.name' is 'small', but "),
         (
@@ -189,7 +212,7 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
             {"stages__merge": {"from": ["contrastive", "finetune"], "method": "linear", "weights": [1, 1]}},
             "'stages.merge': method: linear is no longer how a stage says its kind: write type: linear.",
         ),
-        ({"stages__merge__type": "zzz"}, "'stages.merge.type' is 'zzz'; known are: contrastive, linear"),
+        ({"stages__merge__type": "zzz"}, "'stages.merge.type' is 'zzz'; known are: bfloat16, contrastive, linear"),
         (
             {"stages__contrastive": PRETRAINING | {"objective": "mntp"}, "base__attention": "causal"},
             "'stages.contrastive.objective' predicts a token from both sides of it, but base.attention is causal; set it to",

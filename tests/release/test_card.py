@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from huggingface_hub import ModelCard
 from mteb.models.model_meta import ModelMeta
@@ -191,6 +192,7 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "| none | `document`, `BitextMining`, " in text
     assert 'pip install "sentence-transformers>=5.0"' in text
     assert "| Precision | float32," in text
+    assert "| Stored as | float32 |" in text
     assert re.search(r"gives the evaluated\nembeddings in all 1 tasks: on probes they differ by \de-0[6-9] at most", text)
     assert "model.encode_query(" in text
     assert "model.encode_document(" in text
@@ -210,6 +212,31 @@ def test_a_card_without_a_base_has_no_column_of_differences(files, model):
     assert "| Task | Type | Metric | This model |\n" in text
     assert "| Search | Retrieval | nDCG@10 | 0.771 (0.733 to 0.801) |\n" in text
     assert "Difference" not in text and "base model;" not in text
+
+
+def test_card_of_a_rounded_merge_tells_its_weights_and_its_parent(files, model, tmp_path):
+    """bfloat16 weights: mteb reads that embeddings are float32, since they are computed so, here and by who loads the folder."""
+    state = {name: tensor.bfloat16() for name, tensor in load_file(model / "model.safetensors").items()}
+    (tmp_path / "rounded").mkdir()
+    save_like(model, state, Contract(max_tokens=32, prompts=PROMPTS), {}, tmp_path / "rounded")
+    row = "toy\tmerge\tcontrastive\tSearch\tndcg_at_10\t0.02\t0.01\t0.03\t-0.01\t0.05\t0.1\t0.3\t400\t\n"
+    (files / "significance.tsv").write_text(SIGNIFICANCE + row)
+    choice = {"kind": "weights", "stage": "merge", "dataset": "held", "metric": "ndcg_at_10", "score": 0.4312}
+    choice |= {"parents": {"base": 0.1, "contrastive": 0.42}, "chosen": {"base": 0.25, "contrastive": 0.75}, "tried": [{}] * 11}
+    (files / "audit.json").write_text(json.dumps(choice))
+    folder = release(files, tmp_path / "rounded")
+    text = (folder / "README.md").read_text()
+    assert "| Stored as | bfloat16: what was evaluated are the weights rounded to it, computed with in float32 |" in text
+    assert "This model against its parent contrastive (stage" in text
+    assert "| Search | +0.020 (\u22120.010 to +0.050) | 0.300 | no clear difference |" in text
+    assert "+0.110 (+0.080 to +0.140)" in text  # of the base
+    told = "The weights of merge (0.25 base, 0.75 contrastive) were chosen among 11 mixtures by nDCG@10 on held: 0.431; its"
+    assert f"{told} parents have base 0.100, contrastive 0.420. Source: [audit.json](provenance/audit.json)." in text
+    assert (folder / "model.safetensors").stat().st_size < 0.6 * (model / "model.safetensors").stat().st_size
+    (meta,) = (folder / "results").rglob("model_meta.json")
+    assert ModelMeta.model_validate_json_resolved(meta.read_text()).output_dtypes == OutputDType.FLOAT32
+    plain = open_as_mteb(folder, Encoder(folder, precision="float32")).model
+    assert {weight.dtype for weight in plain.parameters()} == {torch.float32}
 
 
 def test_card_says_what_could_not_be_tested(files, model):

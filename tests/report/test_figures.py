@@ -131,6 +131,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     (tmp_path / "significance.tsv").write_text(
         "recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tlow_adjusted\thigh_adjusted\tp_value\tp_adjusted\tunits\treason\n"
         "toy\tmerge\tbase\tSearch\tndcg_at_10\t-0.1\t-0.2\t-0.05\t-0.21\t-0.04\t0.001\t0.002\t400\t\n"
+        "toy\tmerge\tfinetune\tSearch\tndcg_at_10\t0.03\t0.01\t0.04\t0.005\t0.055\t0.001\t0.002\t400\t\n"
         "toy\tmerge\tbase\tFew\tndcg_at_10\t-0.1\t-0.2\t-0.05\t\t\t\t\t5\t5 queries cannot tell\n"
     )
     others = {"filter": "select", "in": 9, "changed": 0, "dropped": {"split is test, not train": 4}, "kept": 5, "examples": {}}
@@ -162,6 +163,16 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "checks": [{"step": 1100, "judged": 70, "replaced": 31, "exhausted": 2}],
             "examples": {"replaced": [{"query": "q", "positive": "p", "negative": "<u>", "replaced_by": "r", "score": 0.1}]},
         },
+        "merge/weights.json": {
+            "kind": "weights",
+            "stage": "merge",
+            "dataset": "held",
+            "metric": "ndcg_at_10",
+            "parents": {"one": 0.41, "other": 0.42},
+            "tried": [{"weights": [1.0, 0.0], "score": 0.41}, {"weights": [0.25, 0.75], "score": 0.4312}],
+            "chosen": {"one": 0.25, "other": 0.75},
+            "score": 0.4312,
+        },
         "letters.json": {
             "kind": "corpus",
             "corpus": "letters",
@@ -187,6 +198,9 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "not tested: 5 queries cannot tell" in pages["significance"]
     assert "counts all 1 comparisons" not in pages["significance"]
     assert "5 of the corpus's 9 rows belong to this data set; the others: split is test, not train (4)." in pages["audits"]
+    assert "merge against base</h2>" in pages["significance"] and "merge against finetune</h2>" in pages["significance"]
+    (chosen,) = re.findall(r"<tr>(?:(?!</tr>).)*chosen</td></tr>", pages["audits"])
+    assert re.findall(r">([\d.]+)<", chosen) == ["0.250", "0.750", "0.4312"]
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
     assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]

@@ -73,6 +73,7 @@ toy\ttuned\tbase\tSearch\tndcg_at_10\t0.300000\t0.25\t0.35\t0.200000\t0.400000\t
 toy\tmerge\tbase\tAlike\tcosine_spearman\t-0.038000\t-0.05\t-0.02\t-0.060000\t-0.010000\t0.010000\t0.020000\t99\t
 toy\tmerge\tbase\tSearch\tndcg_at_10\t0.087000\t0.07\t0.10\t0.066000\t0.110000\t0.000100\t0.000300\t1400\t
 """
+OF_PARENT = "toy\tmerge\ttuned\tSearch\tndcg_at_10\t0.01\t0.0\t0.02\t-0.010000\t0.030000\t0.1\t0.3\t1400\t\n"
 NO_TESTS = TESTS.splitlines()[0] + "\n"
 
 
@@ -228,3 +229,9 @@ def test_the_report_opens_with_it(render, tmp_path):
     text = text_of(json.loads(found))
     assert "+0.087 nDCG@10 on Search: 0.733 by merge" in text
     assert text.index("Where to look") < text.index("The rules that made it")
+
+
+def test_a_merged_stage_is_told_beside_its_parent(render):
+    page = text_of(render(tests=TESTS + OF_PARENT))
+    assert "merge against its parent tuned: better on 0, worse on 0, no clear difference on 1." in page
+    assert text_of(render()).split("How it was made")[0] == page.split("How it was made")[0].replace("all 4", "all 3")

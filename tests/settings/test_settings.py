@@ -13,11 +13,11 @@ from ascent.settings.base import Settings
 from ascent.settings.contrastive import Contrastive, DataUse
 from ascent.settings.corpora import Corpus
 from ascent.settings.losses import Infonce
+from ascent.settings.merging import Linear, Slerp
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
 from ascent.settings.recipe import Config
 from ascent.settings.sources import Hub
-from ascent.settings.stages import Linear
 from ascent.settings.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
@@ -170,7 +170,21 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             "decontaminate is a setting of filters now; write filters: [clean, {contamination: {against: [b]}}].",
         ),
         (Contract, [1, 2], "the whole is [1, 2], but it should be a map of settings"),
-        (Linear, {"type": "linear", "from": ["a", "b"], "weights": [1]}, "weights has 1 numbers for 2 parents"),
+        (
+            Linear,
+            {"type": "linear", "from": ["a", "b"], "weights": "gredy"},
+            "'weights' is 'gredy', but it should be 'uniform', 'greedy'",
+        ),
+        (
+            Slerp,
+            {"type": "slerp", "from": ["a", "b"], "weights": "grid"},
+            "weights: grid chooses by a development set: set development: {data: <data set>}.",
+        ),
+        (
+            Linear,
+            {"type": "linear", "from": ["a", "b"], "development": {"data": "c", "divisions": 4}},
+            "development.divisions is about weights: grid: remove it, or set weights: grid.",
+        ),
         (
             Contrastive,
             TRAIN | {"objective": "margin_mse"},

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from safetensors.torch import load_file
 
 from ascent.recipes.loading import load_recipes, read_config
 from ascent.tokens.table import TokenisedPairs
@@ -62,6 +63,51 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
     assert all(line["mfu"] > 0 and line["flops_per_second"] > 0 for line in lines)
     leakage = json.loads((fresh / "results/small/leakage.json").read_text())
     assert set(leakage["training"]) == {"questions", "modules", "held"}
+
+
+@pytest.mark.nightly
+def test_seeds_are_merged_by_a_development_set_and_rounded(fresh):
+    """What does not depend on the seed is made once; the merge is compared with the parent that is best on held-out rows."""
+    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe["data"]["questions"] = {"corpus": "library", "filters": filters("library")}
+    recipe["data"]["held"] = {"corpus": "library", "split": "validation", "filters": filters("similar")}
+    del recipe["stages"]["contrastive"]
+    recipe["stages"]["finetune"] |= {"from": ["base"], "seeds": [0, 1], "max_steps": 3}
+    recipe["stages"]["finetune"]["mining"]["model"] = "base"
+    held = {"development": {"data": "held", "divisions": 2}}
+    recipe["stages"]["merge"] = {"type": "slerp", "from": ["finetune"], "weights": "grid", **held}
+    recipe["stages"]["rounded"] = {"type": "bfloat16", "from": ["merge"]}
+    recipe["evaluate"] = {
+        "stages": ["finetune", "rounded", "merge"],
+        "tasks": {"Similar": recipe["evaluate"]["tasks"]["Similar"]},
+    }
+    recipe["release"]["stage"] = "rounded"
+    recipe["shards"] = 1
+    recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
+    jobs = fresh.jobs()
+    made = {job for job in jobs if job.split()[0] in ("mine_negatives", "tokenise_pairs") or job.split()[0].startswith("train")}
+    once = {"mine_negatives small finetune questions", "tokenise_pairs small finetune questions"}
+    assert made == once | {"tokenise_pairs small merge held", *(f"train_finetune small finetune-seed{seed}" for seed in (0, 1))}
+    done = fresh.build()
+    assert done.returncode == 0, done.stdout
+    results = fresh / "results/small"
+    choice = json.loads((results / "merge/weights.json").read_text())
+    assert [one["weights"] for one in choice["tried"]] == [[1, 0], [0, 1], [0.5, 0.5]]
+    history = json.loads((results / "merge/model/ascent.json").read_text())["history"]
+    assert history["weights"] == list(choice["chosen"].values())
+    assert set(json.loads((results / "leakage.json").read_text())["training"]) == {"questions", "held"}
+    compared = pl.read_csv(results / "significance.tsv", separator="\t").select("stage", "baseline").rows()
+    assert compared == [("rounded", "merge"), ("merge", max(choice["parents"], key=choice["parents"].get))]
+    evaluated, released = (load_file(path / "model.safetensors") for path in (results / "rounded/model", results / "release"))
+    assert {str(tensor.dtype) for tensor in released.values()} == {"torch.bfloat16"}
+    assert all(released[name].equal(tensor) for name, tensor in evaluated.items())
+    card = (results / "release/README.md").read_text()
+    assert "| Stored as | bfloat16" in card and "against its parent merge" in card and "The weights of merge" in card
+    assert "Negatives of questions for stage finetune" in card
+    # Another seed trains one model more.
+    with edited(recipe_of(fresh), lambda text: text.replace("  - 1\n", "  - 1\n    - 2\n", 1)):
+        again = {job for job in fresh.jobs() if job.split()[0] in ("mine_negatives", "tokenise_pairs") or "train" in job}
+    assert again == {"train_finetune small finetune-seed2"}
 
 
 def test_stages_learn_from_teachers(fresh, tmp_path):
@@ -146,6 +192,11 @@ def test_all_recipes_are_built_in_one_run(fresh):
     done = fresh.snakemake("--dry-run", "--config", f"recipes=[{','.join(names)}]")
     assert done.returncode == 0, done.stdout
     assert all(f"would run release_model {name}:" in done.stdout for name in names)
+    # Three seeds train on one set of tokens; what a merge is chosen by has its own.
+    tokens = re.findall(r"^would run tokenise_pairs soup (.*?):", done.stdout, re.MULTILINE)
+    assert sorted(tokens) == ["finetune questions", "slerp held_out", "soup held_out"]
+    seeds = re.findall(r"^would run train_contrastive soup (.*?):", done.stdout, re.MULTILINE)
+    assert sorted(seeds) == [f"finetune-seed{seed}" for seed in range(3)]
     steps = load_recipes(read_config() | {"recipes": names}).all_steps
     prepared = {step.keys["prepared"] for step in steps}
     assert len(prepared) < len(steps)

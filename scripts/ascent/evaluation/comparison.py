@@ -1,20 +1,22 @@
-"""The tables of a recipe: scores with intervals, and each stage compared with a baseline."""
+"""The tables of a recipe: scores with intervals, each stage compared with the base, and a merged one with its parents."""
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from ..errors import AscentError
+from ..errors import AscentError, warn
 from ..files import write_atomically
 from .mteb_names import metric_name, units_name
 from .permutation import ALPHA, compare, independent_units, smallest_p, units_needed
 from .statistics import intervals, main_score
 from .units import Units, read_units
 
+# The model before training.
+BASE = "base"
 _TEXT, _NUMBER = pl.String, pl.Float64
 # `reason`: why there is no interval, or no test.
 SCORES = (
@@ -39,11 +41,39 @@ def verdict(row: dict) -> str:
     return "better" if row["difference"] > 0 else "worse"
 
 
-def compare_stages(results: list[Path], scores: Path, significance: Path, baseline: str = "base") -> None:
+def tally(rows: list[dict]) -> str:
+    """Return how many rows of significance.tsv have which verdict, in words."""
+    counts = Counter(map(verdict, rows))
+    parts = [f"{word} on {counts[word]}" for word in ("better", "worse", "no clear difference")]
+    return ", ".join([*parts, *([f"not tested on {counts['not tested']}"] if counts["not tested"] else [])])
+
+
+def best_parents(against: dict[str, list[str]], choices: list[dict], baseline: str = BASE) -> dict[str, list[str]]:
+    """Return what merged stages are compared with besides the baseline: their evaluated parents (`against`), or of a stage
+    with a development set the parent that scores best on it. choices: the contents of weights.json.
+
+    A best parent that was not evaluated is told.
+    """
+    found = dict(against)
+    for choice in choices:
+        stage, best = choice["stage"], max(choice["parents"], key=choice["parents"].get)
+        if stage not in against:  # not evaluated itself
+            continue
+        if best not in (*against[stage], baseline):
+            of = f"{best}, the best parent of {stage} on {choice['dataset']}"
+            warn(f"evaluate.stages lacks {of}, so they are not compared; add it.")
+        found[stage] = [parent for parent in against[stage] if parent == best]
+    return found
+
+
+def compare_stages(
+    results: list[Path], scores: Path, significance: Path, baseline: str = BASE, against: dict[str, list[str]] | None = None
+) -> None:
     """Write scores.tsv and significance.tsv of a recipe from mteb's results.
 
-    `results`: <Task>.json of each stage, with <Task>.units.parquet beside it. Stages and tasks keep this order. Raises
-    AscentError for a score that is NaN, and for stages that were evaluated on different units.
+    `results`: <Task>.json of each stage, with <Task>.units.parquet beside it. Stages and tasks keep this order. Every other
+    stage is compared with the baseline, and a stage of `against` with the stages that it names, too. Raises AscentError for a
+    score that is NaN, and for stages that were evaluated on different units.
     """
     units: dict[str, dict[str, Units]] = defaultdict(dict)
     values: dict[tuple[str, str], float] = {}
@@ -53,7 +83,11 @@ def compare_stages(results: list[Path], scores: Path, significance: Path, baseli
         values[one.task, one.stage] = _mteb_score(path)
     order = {stage: i for i, stage in enumerate(dict.fromkeys(stage for _, stage in values))}
     score_rows, test_rows = [], []
-    family, tested = _families(units, baseline)
+    compared = {baseline: [stage for stage in order if stage != baseline]}
+    for stage, others in (against or {}).items():
+        for other in others:
+            compared.setdefault(other, []).append(stage)
+    family = _Family(units, compared)
     for task, by_stage in units.items():
         # The baseline comes first, because differences are to the first.
         stages = sorted(by_stage, key=lambda stage: stage != baseline)
@@ -63,17 +97,12 @@ def compare_stages(results: list[Path], scores: Path, significance: Path, baseli
             row = {"recipe": model.recipe, "stage": stage, "task": task, "type": model.type, "metric": model.metric}
             ends = {"low": ends[0], "high": ends[1], "reason": _no_interval(model, ends)}
             score_rows.append(row | {"score": values[task, stage]} | ends)
-        if stages[0] != baseline or not models[0].table.num_rows:
-            continue
-        found = compare(models, sum(tested.values())) if tested.get(task) else [None] * len(models[1:])
-        for stage, model, ends, test in zip(stages[1:], models[1:], differences[1:], found, strict=True):
-            row = {"recipe": model.recipe, "stage": stage, "baseline": baseline, "task": task, "metric": model.metric}
-            row |= {"difference": main_score(model) - main_score(models[0]), "low": ends[0], "high": ends[1]}
-            row |= {"units": model.table.num_rows, "reason": None if test else _too_few(model, family)}
-            if test:
-                row |= {"low_adjusted": test.low, "high_adjusted": test.high}
-                row |= {"p_value": test.p_value, "p_adjusted": test.p_adjusted}
-            test_rows.append(row)
+        for first, others in compared.items():
+            stages = [stage for stage in (first, *others) if stage in by_stage]
+            if stages[:1] == [first] and len(stages) > 1 and models[0].table.num_rows:
+                models = [by_stage[stage] for stage in stages]
+                ends = differences if first == baseline else intervals(models)[1]
+                test_rows += _differences(models, ends, family)
     _write(scores, SCORES, sorted(score_rows, key=lambda row: order[row["stage"]]))
     _write(significance, SIGNIFICANCE, sorted(test_rows, key=lambda row: order[row["stage"]]))
 
@@ -86,16 +115,38 @@ def read_table(path: Path) -> list[dict]:
         raise AscentError(f"{path}: could not be read ({' '.join(str(error).split())[:120]}); re-run compare_stages.") from None
 
 
-def _families(units: dict[str, dict[str, Units]], baseline: str) -> tuple[int, dict[str, int]]:
-    """Return how many comparisons are possible, and by task how many are tested.
+class _Family:
+    """A recipe's comparisons: how many are `possible`, how many are `tested`, and on which `tasks`.
 
     Those of too few units for any difference to be found among so many would only make the others harder to find.
     """
-    bases = {task: by_stage[baseline] for task, by_stage in units.items() if baseline in by_stage}
-    possible = {task: len(units[task]) - 1 for task, base in bases.items() if base.table.num_rows}
-    family = sum(possible.values())
-    clear = [task for task in possible if smallest_p(independent_units(bases[task]), family) < ALPHA]
-    return family, {task: possible[task] for task in clear}
+
+    def __init__(self, units: dict[str, dict[str, Units]], compared: dict[str, list[str]]):
+        counts = {
+            task: sum(first in by_stage and stage in by_stage for first, stages in compared.items() for stage in stages)
+            for task, by_stage in units.items()
+            if next(iter(by_stage.values())).table.num_rows
+        }
+        self.possible = sum(counts.values())
+        one = {task: next(iter(units[task].values())) for task, count in counts.items() if count}
+        self.tasks = [task for task in one if smallest_p(independent_units(one[task]), self.possible) < ALPHA]
+        self.tested = sum(counts[task] for task in self.tasks)
+
+
+def _differences(models: list[Units], intervals_alone: np.ndarray, family: _Family) -> list[dict]:
+    """Return the rows of significance.tsv of models of one task, each compared with the first."""
+    first, *others = models
+    found = compare(models, family.tested) if first.task in family.tasks else [None] * len(others)
+    rows = []
+    for model, ends, test in zip(others, intervals_alone[1:], found, strict=True):
+        row = {"recipe": model.recipe, "stage": model.stage, "baseline": first.stage, "task": model.task, "metric": model.metric}
+        row |= {"difference": main_score(model) - main_score(first), "low": ends[0], "high": ends[1]}
+        row |= {"units": model.table.num_rows, "reason": None if test else _too_few(model, family.possible)}
+        if test:
+            row |= {"low_adjusted": test.low, "high_adjusted": test.high}
+            row |= {"p_value": test.p_value, "p_adjusted": test.p_adjusted}
+        rows.append(row)
+    return rows
 
 
 def _too_few(units: Units, family: int) -> str:

@@ -5,7 +5,7 @@ them. Nothing here imports torch.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -78,15 +78,18 @@ class _Planner:
         stages = {name: with_budget(stage, self.memory, self.machine.gpu.memory) for name, stage in asked.items()}
         memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
         jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if name in self.inputs.teachers]
+        taught: set[str] = set()
         mined = dict.fromkeys(pair for stage in stages.values() for pair in mined_with(stage))
         for name, stage in stages.items():
             own = [pair for pair in mined if pair in mined_with(stage)]
             jobs += [self.encoding(*pair) for pair in own]
             for pair in own:  # stages that mine with one model share its shards
                 del mined[pair]
-            for dataset in stage.data:
+            made_for = stage.data_name(name)
+            for dataset in stage.data if made_for not in taught else ():  # the stages of several seeds share it
                 needed = set(stage.teacher_needs(dataset).values()) if stage.teacher_model else set()
-                jobs += [self.teaching(rule, name, stage, dataset) for need, rule in TEACHING.items() if need in needed]
+                jobs += [self.teaching(rule, made_for, stage, dataset) for need, rule in TEACHING.items() if need in needed]
+            taught.add(made_for)
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
             self.warn(stage_warning(name, stage, self.machine, self.recipe.base.max_tokens.longest, self.memory))
             if stage.queue_size:
@@ -97,6 +100,7 @@ class _Planner:
             self.note(reduction_note(name, stage, self.machine, memory[name][1]))
             if host := memory[name][stage.zero].host * self.machine.gpus:
                 self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
+        jobs += [self.choosing(name) for name in self.recipes.chosen(self.name)]
         jobs += [self.evaluation(name, task) for name, task in self.recipe.evaluate.tasks.items()]
         for job in jobs:
             if not job.rule.startswith("train_"):
@@ -238,6 +242,15 @@ class _Planner:
         """The number of a stage's weights that train; None for all."""
         base = self.recipe.base
         return trained_weights(self.inputs.model(base.model), stage.adapter, base.soft_tokens) if stage.adapter else None
+
+    def choosing(self, name: str) -> Job:
+        """The job that scores a merge's mixtures on its development set."""
+        stage, base = self.recipe.stages[name], self.recipe.base.model
+        dataset = stage.held_out.data
+        contract, task = self.recipes.contract(self.name, name), self.recipe.data[dataset].task
+        count = self.count(base, contract, task, **self.distinct(dataset)) * (self.times(dataset) * stage.mixtures)
+        job = self.embedding("choose_weights", name, base, count, stage.mixtures, "float32")
+        return replace(job, runs=1)
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()

@@ -12,6 +12,7 @@ from ..errors import AscentError, did_you_mean
 from ..settings.filters import compared_with
 from ..settings.licences import wider_than
 from ..settings.recipe import Config, Recipe
+from ..settings.training import Stage
 from .recipes import benchmark_tasks, mteb_tasks, not_runnable
 
 
@@ -52,6 +53,8 @@ class Checks:
         """Check the names that stages refer to, and that no stage depends on itself."""
         if "base" in self.recipe.stages:
             raise AscentError(f"{self.path}: 'stages.base' is the name of the model before training; rename the stage.")
+        for name, stage in self.recipe.stages.items():
+            self._held_out(name, stage)
         names = {"stage": self._models, "data set": self.recipe.data, "model": self.config.models}
         graph = {name: set() for name in self.recipe.stages}
         for name, stage in self.recipe.stages.items():
@@ -109,6 +112,16 @@ class Checks:
         elif reason := not_runnable(name):
             why = "so its data cannot be loaded" if reason == "private" else "and a text model is evaluated on text alone"
             raise AscentError(f"{self.path}: '{key}' names the task '{name}', which is {reason}, {why}; remove it.")
+
+    def _held_out(self, name: str, stage: Stage) -> None:
+        """Reject a merge whose development set one of the merged models was trained on."""
+        ancestors = {} if stage.trains or not stage.held_out else self.recipe.ancestors(name)
+        for ancestor, settings in ancestors.items():
+            if settings.trains and stage.held_out.data in settings.data:
+                raise AscentError(
+                    f"{self.path}: 'stages.{name}.development.data' is '{stage.held_out.data}', which stage '{ancestor}' trains "
+                    "on; name another data set."
+                )
 
     @property
     def _models(self) -> list[str]:

@@ -13,6 +13,7 @@ from ..settings.recipe import Config, Recipe
 from ..settings.validation import check
 from .checks import Checks
 from .recipes import Recipes, mteb_tasks, of_workflow
+from .seeds import with_seeds
 from .trial import SUFFIX, shrink
 
 # Later files are laid over earlier ones, as by the Snakefile.
@@ -68,7 +69,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
         if not path.exists():
             known = sorted(file.stem for file in path.parent.glob("*.yaml"))
             raise AscentError(f"{where(['recipes'])}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
-        recipe = check(Recipe, read_yaml(path), path)
+        recipe = with_seeds(check(Recipe, read_yaml(path), path), path)
         Checks(checked, recipe, path).run()
         if checked.trial:
             recipe, name = shrink(recipe, checked.trial, checked.corpora, path), name + SUFFIX

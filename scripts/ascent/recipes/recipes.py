@@ -18,6 +18,7 @@ from ..settings.model import Contract
 from ..settings.pairs import Dataset
 from ..settings.recipe import Config, Recipe
 from ..settings.stages import StageSettings
+from ..settings.training import Stage
 from ..settings.validation import dump
 from .dataset_steps import DatasetSteps, dataset_steps
 from .trial import SUFFIX
@@ -126,6 +127,12 @@ class Recipes:
         stages = [(recipe, *item) for recipe, settings in self.recipes.items() for item in settings.stages.items()]
         return [(recipe, name) for recipe, name, stage in stages if rule in (None, stage.rule)]
 
+    def stages_by_path(self, recipe: str) -> dict[str, Stage]:
+        """Return a recipe's stages by the names in the paths of what is made for them: their own, and for several seeds the
+        name that stands for all in the paths of their data (any of them, since they differ in the seed)."""
+        stages = self.recipes[recipe].stages
+        return {stage.data_name(name): stage for name, stage in stages.items()} | stages
+
     def contract(self, recipe: str, stage: str) -> Contract:
         """Return the contract of a stage's model: the base's, with the prompts of the nearest stage that sets them.
 
@@ -205,12 +212,23 @@ class Recipes:
 
     def training_data(self, recipe: str) -> list[str]:
         """Return the data sets that the recipe's stages train on or choose weights by."""
-        stages = self.recipes[recipe].stages
-        return sorted({name for stage in self.trained(recipe) for name in stages[stage].datasets_read})
+        return sorted({name for stage in self.recipes[recipe].stages.values() for name in stage.datasets_read})
 
     def trained(self, recipe: str) -> list[str]:
         """Return the recipe's stages that train, in its order."""
         return [name for name, stage in self.recipes[recipe].stages.items() if stage.trains]
+
+    def chosen(self, recipe: str) -> list[str]:
+        """Return the recipe's merges with a development set, in its order."""
+        return [name for name, stage in self.recipes[recipe].stages.items() if stage.held_out and not stage.trains]
+
+    def parents_compared(self, recipe: str) -> dict[str, list[str]]:
+        """Return the evaluated parents of each evaluated stage that does not train; not the base, with which every stage is
+        compared."""
+        evaluated, stages = self.recipes[recipe].evaluate.stages, self.recipes[recipe].stages
+        parents = set(evaluated) - {"base"}
+        merged = [name for name in evaluated if name in stages and not stages[name].trains]
+        return {name: [parent for parent in stages[name].parents if parent in parents] for name in merged}
 
     def left_out(self, recipe: str) -> list[str]:
         """Return a sentence for each benchmark of a recipe, evaluated or compared with, whose tasks are not all run."""
@@ -234,7 +252,8 @@ class Recipes:
         return [page.format(recipe=recipe) for page in pages]
 
     def audits(self, recipe: str) -> list[str]:
-        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives' and what replaced them."""
+        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives', what replaced them, and
+        chosen weights."""
         stages = self.recipes[recipe].stages
         trained = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}
         corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
@@ -242,10 +261,12 @@ class Recipes:
         paths += [layout.PAIRS_AUDIT.format(key=self.steps(recipe, name).keys["pairs"]) for name in self.training_data(recipe)]
         for stage in self.trained(recipe):
             mined = [name for name in stages[stage].data if stages[stage].mines_for(name)]
-            paths += [layout.NEGATIVES_AUDIT.format(recipe=recipe, stage=stage, dataset=name) for name in mined]
+            made_for = stages[stage].data_name(stage)
+            paths += [layout.NEGATIVES_AUDIT.format(recipe=recipe, stage=made_for, dataset=name) for name in mined]
             if mined and stages[stage].mining_used.dynamic:
                 paths.append(layout.REPLACEMENTS.format(recipe=recipe, stage=stage))
-        return paths
+        paths += [layout.CHOICE.format(recipe=recipe, stage=stage) for stage in self.chosen(recipe)]
+        return list(dict.fromkeys(paths))
 
     def options(self, recipe: str) -> str:
         """Return what follows --config on a command line that builds a recipe as it is here."""

@@ -32,6 +32,7 @@ SECTIONS = {
     "optimisation": "Optimisation and memory",
     "pretraining": "Objectives of pre-training",
     "losses": "Losses of embeddings",
+    "merging": "Merging stages",
     "negatives": "Mined negatives",
     "teachers": "Teachers of stages",
     "evaluation": "Evaluation and its tasks",

@@ -37,14 +37,15 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
         files[layout.STAGE_SETTINGS.format(recipe=name, stage="base")] = dump(part(Adoption, recipe.base))
         for stage, settings in recipe.stages.items():
             files[layout.STAGE_SETTINGS.format(recipe=name, stage=stage)] = recipes.stage_settings(name, stage)
+            made_for = settings.data_name(stage)
             for dataset in settings.datasets_read:
                 tokenising = settings.tokenising(recipes.contract(name, stage), recipe.data[dataset].task)
-                files[layout.TOKENISING.format(recipe=name, stage=stage, dataset=dataset)] = dump(tokenising)
+                files[layout.TOKENISING.format(recipe=name, stage=made_for, dataset=dataset)] = dump(tokenising)
                 if settings.teacher_needs(dataset) and settings.teacher_model:
                     teaching = Teaching(teacher=settings.teacher_used, task=recipe.data[dataset].task)
-                    files[layout.TEACHING.format(recipe=name, stage=stage, dataset=dataset)] = dump(teaching)
+                    files[layout.TEACHING.format(recipe=name, stage=made_for, dataset=dataset)] = dump(teaching)
             if settings.mining_used:
-                files[layout.SELECTION.format(recipe=name, stage=stage)] = dump(part(Selection, settings.mining_used))
+                files[layout.SELECTION.format(recipe=name, stage=made_for)] = dump(part(Selection, settings.mining_used))
         for task, settings in recipes.tasks(name).items():
             key = settings.model_dump_json()  # recipes share benchmarks of a hundred tasks, and YAML is slow
             texts[key] = texts[key] if key in texts else dump(settings)

@@ -22,6 +22,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
     """
     from ..evaluation.model import model_meta
     from ..model.encoder import Encoder
+    from ..model.unloaded import stored_dtype
     from .parity import check_outputs, descriptions, largest_difference, open_as_mteb
 
     release = settings.recipe.release
@@ -44,6 +45,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
             shutil.copyfile(path, results_folder / path.name)
         write_meta(results_folder / "model_meta.json", meta)
         facts = {"dimension": meta.embed_dim, "parameters": meta.n_parameters, "revision": meta.revision}
+        facts["stored"] = str(stored_dtype(folder)).removeprefix("torch.")
         facts |= {"difference": difference, "tasks": len(tasks), "requirements": requirements(folder, encoder.contract)}
         places = ship_sources([files["scores"], files["significance"], files["leakage"], *files["audits"]], folder)
         card = make_card(settings, model, results=results, facts=facts, places=places, radar=f"radar{radar.suffix}", **files)

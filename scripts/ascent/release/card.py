@@ -5,10 +5,11 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..errors import AscentError
-from ..evaluation.comparison import read_table, verdict
+from ..evaluation.comparison import BASE, read_table, verdict
 from ..files import read_json
 from ..model.contract import read_contract
 from ..model.prompts import named_prompts
+from ..report.overview import by_baseline
 from ..report.pages import environment, pair_counts, read_audits
 from ..report.provenance import sentence
 from ..settings.licences import TERMS
@@ -48,6 +49,7 @@ def make_card(
             facts=facts,
             radar=radar,
             rows=rows,
+            parents=by_baseline(read_table(significance), settings.recipe.release.stage),
             **training_facts(settings, audits),
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},
@@ -65,8 +67,8 @@ def make_card(
 def score_facts(settings: ReleaseSettings, scores: Path, significance: Path) -> dict[str, tuple[dict, dict | None, dict | None]]:
     """Return by task the row of the released stage in scores.tsv, the base's, and the released stage's in significance.tsv."""
     stage, table = settings.recipe.release.stage, read_table(scores)
-    bases = {row["task"]: row for row in table if row["stage"] == "base"}
-    tests = {row["task"]: row for row in read_table(significance) if row["stage"] == stage}
+    bases = {row["task"]: row for row in table if row["stage"] == BASE}
+    tests = {row["task"]: row for row in read_table(significance) if (row["stage"], row["baseline"]) == (stage, BASE)}
     rows = {row["task"]: (row, bases.get(row["task"]), tests.get(row["task"])) for row in table if row["stage"] == stage}
     if not rows:
         raise AscentError(f"{scores}: has no row of the stage '{stage}'; evaluate it, or release another stage.")
@@ -84,6 +86,7 @@ def prompts_by_text(contract: Contract) -> dict[str, list[str]]:
 def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
     """Return what the card says of training: the released stage's lineage, its data, its teachers and their audits."""
     recipe, by_kind, lineage = settings.recipe, read_audits(audits), settings.recipe.lineage
+    made_for = {stage.data_name(name) for name, stage in lineage.items()}
     trained = {name: stage for name, stage in lineage.items() if stage.trains}
     datasets = sorted({dataset for stage in trained.values() for dataset in stage.data})
     corpora = {recipe.data[name].corpus: settings.corpora[recipe.data[name].corpus] for name in datasets}
@@ -98,7 +101,8 @@ def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
         "datasets": {name: (recipe.data[name], settings.corpora[recipe.data[name].corpus]) for name in datasets},
         "evaluated": {task.corpus: settings.corpora[task.corpus] for task in recipe.evaluate.tasks.values()},
         "pairs": [audit for audit in by_kind["pairs"] if audit["dataset"] in datasets],
-        "negatives": [audit for audit in by_kind["negatives"] if audit["stage"] in lineage],
+        "negatives": [audit for audit in by_kind["negatives"] if audit["stage"] in made_for],
+        "choices": [audit for audit in by_kind["weights"] if audit["stage"] in lineage],
         "replacements": [audit for audit in by_kind["replacements"] if audit["stage"] in lineage],
     }
 

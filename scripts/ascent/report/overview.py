@@ -3,15 +3,14 @@
 from pathlib import Path
 
 from .. import layout
-from ..evaluation.comparison import read_table
+from ..evaluation.comparison import BASE, read_table, tally
 from ..settings.recipe import Recipe, ReleaseSettings
 from .pages import ALPHA, Strip, pair_counts, read_audits, verdict, write_page
 
-BASE = "base"
 # Pages of the report, in the order in which they are offered: what they are, path, and what one finds there.
 PAGES = (
     ("Scores", layout.SCORES_PAGE, "every stage on every task, with intervals"),
-    ("Significance", layout.SIGNIFICANCE_PAGE, "every stage against the base, query by query"),
+    ("Significance", layout.SIGNIFICANCE_PAGE, "every stage against the base, merged ones against their parents, by query"),
     ("Radar", layout.RADAR, "the scores as a picture"),
     ("Curves", layout.CURVES, "loss and learning rate of each stage that trains"),
     ("Audits", layout.AUDITS_PAGE, "what each filter kept and dropped, with examples"),
@@ -34,6 +33,7 @@ def render_overview(
         release=release,
         base=settings.models[settings.recipe.base.model],
         stages=stages_in_words(settings.recipe),
+        parents={name: tally(part) for name, part in by_baseline(tests, release.stage).items()},
         pairs=[(audit["dataset"], pair_counts(audit)) for audit in found["pairs"]],
         rows=rows,
         head=head,
@@ -65,6 +65,12 @@ def compared(scores: list[dict], tests: list[dict], stage: str) -> list[dict]:
             | {"verdict": verdict(test) if test else "", "reason": (test or row)["reason"]}
         )
     return rows
+
+
+def by_baseline(tests: list[dict], stage: str) -> dict[str, list[dict]]:
+    """Return a stage's rows of significance.tsv by what it is compared with besides the base: its parents."""
+    rows = [row for row in tests if row["stage"] == stage and row["baseline"] != BASE]
+    return {name: [row for row in rows if row["baseline"] == name] for name in dict.fromkeys(row["baseline"] for row in rows)}
 
 
 def headline(rows: list[dict]) -> dict | None:

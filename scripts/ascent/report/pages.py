@@ -14,8 +14,8 @@ from .figures import stage_colours
 from .provenance import sentence
 
 TEMPLATES = Path(__file__).with_name("templates")
-# Kinds of audit: rows set aside, pairs filtered, negatives mined, negatives replaced in training.
-AUDITS = ("corpus", "pairs", "negatives", "replacements")
+# Kinds of audit: rows set aside, pairs filtered, negatives mined, negatives replaced in training, a merge's weights chosen.
+AUDITS = ("corpus", "pairs", "negatives", "replacements", "weights")
 # Width in pixels of the strip on which an interval is drawn.
 STRIP = 220
 
@@ -109,9 +109,12 @@ def render_scores(scores: Path, output: Path) -> None:
 def render_significance(significance: Path, output: Path) -> None:
     """Write the page of significance.tsv."""
     rows = read_table(significance)
-    stages = {stage: [row for row in rows if row["stage"] == stage] for stage in dict.fromkeys(row["stage"] for row in rows)}
-    values = {"stages": stages, "strip": Strip.of_differences(rows), "verdict": verdict, "alpha": ALPHA, "source": significance}
-    write_page("significance.html.j2", output, **values, tested=sum(row["p_adjusted"] is not None for row in rows))
+    compared: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        compared.setdefault((row["stage"], row["baseline"]), []).append(row)
+    values = {"compared": compared, "strip": Strip.of_differences(rows), "verdict": verdict, "alpha": ALPHA}
+    tested = sum(row["p_adjusted"] is not None for row in rows)
+    write_page("significance.html.j2", output, **values, tested=tested, source=significance)
 
 
 def render_audits(audits: list[Path], output: Path) -> None:

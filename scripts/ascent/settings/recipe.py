@@ -90,13 +90,17 @@ class Recipe(Settings):
     release: Release
     """The model to release."""
 
-    @property
-    def lineage(self) -> dict[str, Stage]:
-        """The released stage and all its ancestors, in the recipe's order."""
-        wanted = [self.release.stage]
+    def ancestors(self, stage: str) -> dict[str, Stage]:
+        """Return a stage and all its ancestors, in the recipe's order."""
+        wanted = [stage]
         for name in wanted:
             wanted += [parent for parent in getattr(self.stages.get(name), "parents", []) if parent not in wanted]
         return {name: stage for name, stage in self.stages.items() if name in wanted}
+
+    @property
+    def lineage(self) -> dict[str, Stage]:
+        """The released stage and all its ancestors, in the recipe's order."""
+        return self.ancestors(self.release.stage)
 
     @property
     def made_of(self) -> tuple[list[str], list[str]]:

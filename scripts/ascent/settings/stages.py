@@ -1,39 +1,16 @@
 """The kinds of stage, and a stage's settings file."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator
 
-from .base import Positive, Settings, components, one_of
+from . import merging  # noqa: F401  its classes are kinds of stage
+from .base import Settings, components, one_of
 from .contrastive import Contrastive
 from .evaluation import TaskType
 from .model import Contract
 from .pretraining import PretrainingObjective
-from .training import Stage, listed
-
-
-class Linear(Stage):
-    """A stage that takes the weighted mean of its parents' weights (model soup, arXiv 2203.05482)."""
-
-    rule = "merge"
-
-    type: Literal["linear"]
-    """The kind of stage."""
-    weights: list[Positive]
-    """One weight per parent; they are scaled to sum to 1."""
-
-    @property
-    def summary(self) -> str:
-        """See Stage."""
-        total = sum(self.weights)
-        parts = [f"{weight / total:.2g} of {name}" for name, weight in zip(self.parents, self.weights, strict=True)]
-        return f"the weighted mean of models: {listed(parts)}"
-
-    @model_validator(mode="after")
-    def _one_weight_each(self):
-        if len(self.weights) != len(self.parents):
-            raise ValueError(f"weights has {len(self.weights)} numbers for {len(self.parents)} parents: give one per parent")
-        return self
+from .training import Stage
 
 
 def _with_type(stage: Any) -> Any:

@@ -57,6 +57,25 @@ class Stage(Component):
         """How its hard negatives are mined."""
         return None
 
+    @property
+    def held_out(self) -> Any:
+        """What its weights are chosen by, with the data set as `data`; see Contrastive.development and
+        Mixture.development."""
+        return None
+
+    def tokenising(self, contract: Contract, task: str) -> Tokenising:
+        """Return what the tokens of a data set of a task type depend on."""
+        return contract.tokenising(task)
+
+    def members(self, name: str) -> dict[str, Self]:
+        """Return the stages that it stands for, by name: of one that trains with several seeds, one for each."""
+        return {name: self}
+
+    def data_name(self, name: str) -> str:
+        """Return the stage's name in the paths of its tokens, mined negatives and teacher's outputs. They do not depend on
+        the seed, so the stages of several seeds have one in common: the name in the recipe."""
+        return name
+
     def with_defaults(self, data: dict[str, Dataset]) -> Self:
         """Return it with those defaults set that depend on its data sets."""
         return self
@@ -79,9 +98,9 @@ class Stage(Component):
         yield from ()
 
 
-def listed(names: list[str]) -> str:
+def listed(names: list[str], last: str = "and") -> str:
     """Return names as a sentence lists them: `a, b and c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
 class DataShare(Settings):
@@ -144,6 +163,10 @@ class Training(Optimisation, Stage):
     shuffled. There is less padding, and a batch's documents have similar lengths. Default: no buckets."""
     seed: Seed = 0
     """Seed of the order of the pairs and of dropout."""
+    seeds: list[Seed] = []
+    """Train once with each of these seeds, in place of `seed`: `finetune` with seeds [0, 1] becomes the stages
+    finetune-seed0 and finetune-seed1. Parents of a merge and evaluated stages may name all of them as finetune. Their
+    tokens, mined negatives and teacher's outputs are made once."""
 
     @property
     def objective_names(self) -> list[str]:
@@ -176,18 +199,19 @@ class Training(Optimisation, Stage):
         return 0
 
     @property
-    def held_out(self) -> Any:
-        """How its best weights are found while it trains, see Contrastive.development."""
-        return None
-
-    @property
     def token_level_losses(self) -> list[str]:
         """The losses that train token-level heads."""
         return []
 
-    def tokenising(self, contract: Contract, task: str) -> Tokenising:
-        """Return what the tokens of a data set of a task type depend on."""
-        return contract.tokenising(task)
+    def members(self, name: str) -> dict[str, Self]:
+        """See Stage. What remains of `seeds` is its own."""
+        if not self.seeds:
+            return {name: self}
+        return {f"{name}-seed{seed}": self.model_copy(update={"seed": seed, "seeds": [seed]}) for seed in self.seeds}
+
+    def data_name(self, name: str) -> str:
+        """See Stage."""
+        return name.removesuffix(f"-seed{self.seed}") if self.seeds else name
 
     @property
     def datasets_read(self) -> list[str]:
@@ -203,6 +227,14 @@ class Training(Optimisation, Stage):
         """See Stage."""
         if len(self.parents) != 1:
             yield "from", f"has {len(self.parents)} parents, but training starts from one; merge them first"
+
+    @model_validator(mode="after")
+    def _seeds_are_told_apart(self):
+        if repeated := [seed for seed in self.seeds if self.seeds.count(seed) > 1]:
+            raise ValueError(f"seeds names {repeated[0]} more than once: name each once")
+        if self.seeds and "seed" in self.model_fields_set and self.seeds != [self.seed]:
+            raise ValueError("seeds is in place of seed: remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _four_bits_stay_whole(self):

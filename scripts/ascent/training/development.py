@@ -1,6 +1,7 @@
 """Model selection: held-out pairs are scored during training, the best weights are kept, and training may stop
-early."""
+early; or they choose the weights of a merge (choice.py)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.stats import spearmanr
 from ..collectives import of_first
 from ..errors import AscentError
 from ..files import read_json, write_atomically, write_json
+from ..model.embedding_model import EmbeddingModel
 from ..settings.contrastive import Development as DevelopmentSettings
 from ..tokens.table import TokenisedPairs
 
@@ -20,12 +22,91 @@ DEPTH = 10
 SCORES = 2**26
 
 
-class Development:
-    """The development split of a stage. Scores and the best weights are kept in `folder`, under the run's fingerprint,
-    so that an interrupted run resumes with them.
+class Split:
+    """A development split, which scores embeddings of its texts.
 
-    trained: the tables that the stage trains on. tokens: how many are embedded at a time. Raises AscentError if a query
-    of the split is trained on, or if all its rows have the same label.
+    trained: the tables that were trained on. Raises AscentError if a query of the split is among them, or if all its rows
+    have the same label.
+    """
+
+    def __init__(self, table: TokenisedPairs, trained: list[TokenisedPairs]):
+        shared = sum(len(np.intersect1d(table.asked, other.asked)) for other in trained)
+        if shared:
+            raise AscentError(
+                f"{table.folder}: {shared} of the development split's queries are trained on; use another split of the corpus."
+            )
+        if np.isfinite(table.labels).all() and np.ptp(table.labels) == 0:
+            raise AscentError(
+                f"{table.folder}: the development split's labels are all equal, so there is nothing to rank; use another one."
+            )
+        self._table = table
+
+    @property
+    def graded(self) -> bool:
+        """Whether its rows have labels, whose order is to be found."""
+        return bool(np.isfinite(self._table.labels).all())
+
+    def score(self, embeddings: torch.Tensor) -> float:
+        """Return the score of the texts' embeddings, (texts, dimension): Spearman's correlation of similarities and labels
+        for graded pairs; else nDCG@10 of each query among all documents of the split except itself, where known answers
+        are relevant (Järvelin and Kekäläinen 2002)."""
+        table = self._table
+        if self.graded:
+            positives = table.documents[table.document_offsets[:-1]]
+            pairs = (torch.from_numpy(np.array(texts)).to(embeddings.device) for texts in (table.queries, positives))
+            queries, documents = (embeddings[texts] for texts in pairs)
+            return float(spearmanr((queries * documents).sum(1).cpu().numpy(), table.labels).statistic)
+        asked, documents = np.unique(table.queries), np.unique(table.documents)
+        places, answers = table.answers_of(table.text_ids[asked])
+        ids = table.text_ids[documents]
+        order = np.argsort(ids)
+
+        def column(wanted: np.ndarray) -> np.ndarray:
+            return order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
+
+        columns, own = column(answers), column(table.text_ids[asked])
+        same = np.flatnonzero(ids[own] == table.text_ids[asked])
+        hidden = np.setdiff1d(same * len(ids) + own[same], places * len(ids) + columns)
+        sides = (embeddings[torch.from_numpy(texts).to(embeddings.device)] for texts in (asked, documents))
+        return ndcg(*sides, places, columns, hidden)
+
+    @torch.no_grad()
+    def embed(
+        self,
+        forward: Callable,
+        model: EmbeddingModel,
+        device: torch.device,
+        pad_id: int,
+        tokens: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> torch.Tensor:
+        """Embed a process's share of all texts, `tokens` at a time; return (texts, dimension), zero for the others' texts.
+
+        forward: the model itself, or the engine that holds it.
+        """
+        lengths = np.diff(self._table.offsets)
+        chunks = model.mini_batches(lengths, tokens)
+        full = None
+        for begin in range(0, len(chunks), world):
+            # ZeRO's collectives need the same number of passes on every process: at the end some embed the last chunk
+            # in vain.
+            chunk = chunks[min(begin + rank, len(chunks) - 1)]
+            rows = [self._table.text(index) for index in chunk]
+            prompt_lengths = [self._table.prompt_length(index) for index in chunk]
+            embedded = forward(**model.inputs(rows, pad_id, device, prompt_lengths))[0].float()
+            if full is None:
+                full = embedded.new_zeros((len(lengths), embedded.shape[1]))
+            if begin + rank < len(chunks):
+                full[torch.from_numpy(chunk).to(full.device)] = embedded
+        return full
+
+
+class Development:
+    """The development split of a stage that trains. Scores and the best weights are kept in `folder`, under the run's
+    fingerprint, so that an interrupted run resumes with them.
+
+    trained: the tables that the stage trains on. tokens: how many are embedded at a time. Raises AscentError as Split does.
     """
 
     def __init__(
@@ -37,16 +118,7 @@ class Development:
         fingerprint: str,
         tokens: int,
     ):
-        shared = sum(len(np.intersect1d(table.asked, other.asked)) for other in trained)
-        if shared:
-            raise AscentError(
-                f"{table.folder}: {shared} of the development split's queries are trained on; use another split of the corpus."
-            )
-        if np.isfinite(table.labels).all() and np.ptp(table.labels) == 0:
-            raise AscentError(
-                f"{table.folder}: the development split's labels are all equal, so there is nothing to rank; use another one."
-            )
-        self._settings, self._table, self._tokens = settings, table, tokens
+        self._settings, self._split, self._tokens = settings, Split(table, trained), tokens
         self._weights, self._file = folder / "best.safetensors", folder / "best.json"
         kept = of_first(lambda: read_json(self._file) if self._file.exists() else {})
         self._content = kept if kept.get("fingerprint") == fingerprint else {"fingerprint": fingerprint, "scores": {}}
@@ -95,59 +167,16 @@ class Development:
         self._file.unlink(missing_ok=True)
 
     def score(self, engine, pad_id: int) -> float:
-        """Return the split's score, the same on every process: Spearman's correlation of similarities and labels for
-        graded pairs; else nDCG@10 of each query among all documents of the split except itself, where known answers are
-        relevant (Järvelin and Kekäläinen 2002)."""
-        embeddings = self._embed(engine, pad_id)
-        score = self._score_of(embeddings) if dist.get_rank() == 0 else 0.0
+        """Return the split's score, the same on every process."""
+        engine.eval()
+        rank, world = dist.get_rank(), dist.get_world_size()
+        embeddings = self._split.embed(engine, engine.module, engine.device, pad_id, self._tokens, rank, world)
+        engine.train()
+        dist.reduce(embeddings, 0)
+        score = self._split.score(embeddings) if rank == 0 else 0.0
         agreed = torch.tensor([score], dtype=torch.float64, device=engine.device)
         dist.broadcast(agreed, 0)
         return float(agreed)
-
-    def _score_of(self, embeddings: torch.Tensor) -> float:
-        """Return the score of the texts' embeddings, (texts, dimension)."""
-        table = self._table
-        if np.isfinite(table.labels).all():
-            positives = table.documents[table.document_offsets[:-1]]
-            pairs = (torch.from_numpy(np.array(texts)).to(embeddings.device) for texts in (table.queries, positives))
-            queries, documents = (embeddings[texts] for texts in pairs)
-            return float(spearmanr((queries * documents).sum(1).cpu().numpy(), table.labels).statistic)
-        asked, documents = np.unique(table.queries), np.unique(table.documents)
-        places, answers = table.answers_of(table.text_ids[asked])
-        ids = table.text_ids[documents]
-        order = np.argsort(ids)
-
-        def column(wanted: np.ndarray) -> np.ndarray:
-            return order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
-
-        columns, own = column(answers), column(table.text_ids[asked])
-        same = np.flatnonzero(ids[own] == table.text_ids[asked])
-        hidden = np.setdiff1d(same * len(ids) + own[same], places * len(ids) + columns)
-        sides = (embeddings[torch.from_numpy(texts).to(embeddings.device)] for texts in (asked, documents))
-        return ndcg(*sides, places, columns, hidden)
-
-    @torch.no_grad()
-    def _embed(self, engine, pad_id: int) -> torch.Tensor:
-        """Embed all texts, each process a share; return (texts, dimension), whole on the first process only."""
-        lengths = np.diff(self._table.offsets)
-        chunks = engine.module.mini_batches(lengths, self._tokens)
-        rank, world = dist.get_rank(), dist.get_world_size()
-        full = None
-        engine.eval()
-        for begin in range(0, len(chunks), world):
-            # ZeRO's collectives need the same number of passes on every process: at the end some embed the last chunk
-            # in vain.
-            chunk = chunks[min(begin + rank, len(chunks) - 1)]
-            rows = [self._table.text(index) for index in chunk]
-            prompt_lengths = [self._table.prompt_length(index) for index in chunk]
-            embedded = engine(**engine.module.inputs(rows, pad_id, engine.device, prompt_lengths))[0].float()
-            if full is None:
-                full = embedded.new_zeros((len(lengths), embedded.shape[1]))
-            if begin + rank < len(chunks):
-                full[torch.from_numpy(chunk).to(full.device)] = embedded
-        engine.train()
-        dist.reduce(full, 0)
-        return full
 
 
 def ndcg(

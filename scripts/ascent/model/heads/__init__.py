@@ -16,6 +16,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ...components import code_of
@@ -111,12 +112,27 @@ def _modules(folder: str | Path) -> list[dict[str, str]]:
     return read_json(file) if file.exists() else []
 
 
+class StoredWeights:
+    """All weights of a model folder by name, each read when it is asked for. `shapes`: of all of them, by name."""
+
+    def __init__(self, folder: Path, contract: Contract):
+        paths = module_paths(folder)
+        files = {"": folder / FILE} | {f"{PREFIX}{name}.": folder / paths[name] / FILE for name in contract.heads.chosen}
+        self._places = {}
+        for prefix, file in files.items():
+            opened = safe_open(file, "pt")
+            self._places |= {prefix + key: (opened, key) for key in opened.keys()}  # noqa: SIM118  it is no dictionary
+        self.shapes = {name: tuple(opened.get_slice(key).get_shape()) for name, (opened, key) in self._places.items()}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        opened, key = self._places[name]
+        return opened.get_tensor(key)
+
+
 def read_state(folder: Path, contract: Contract) -> dict[str, torch.Tensor]:
     """Return all weights of a model folder, by name."""
-    state, paths = load_file(folder / FILE), module_paths(folder)
-    for name in contract.heads.chosen:
-        state |= {f"{PREFIX}{name}.{key}": tensor for key, tensor in load_file(folder / paths[name] / FILE).items()}
-    return state
+    stored = StoredWeights(folder, contract)
+    return {name: stored[name] for name in stored.shapes}
 
 
 def write_state(folder: Path, state: dict[str, torch.Tensor], contract: Contract) -> None:
