@@ -113,7 +113,8 @@ def test_ctrl_c_to_snakemake_s_whole_process_group_costs_no_step(run, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 1, log.read_text()
     assert "by SIGINT; re-run to resume" in log.read_text()
-    assert (reached := newest(folder)) >= 16
+    reached = newest(folder)
+    assert reached >= 16
     process, limit = run("disturbed", **settings), time.monotonic() + 300
     while f"resuming from the checkpoint at step {reached} of " not in log.read_text():
         assert process.poll() is None and time.monotonic() < limit, log.read_text()
