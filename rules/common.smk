@@ -325,8 +325,3 @@ def released_results(wildcards):
 def base_model(wildcards):
     """The retrieved model that a recipe starts from."""
     return RETRIEVED_MODEL.format(model=recipes.recipes[wildcards.recipe].base.model)
-
-
-def task_of_dataset(wildcards):
-    """The task type of a data set, which chooses the prompts."""
-    return recipes.dataset(wildcards.recipe, wildcards.dataset).task

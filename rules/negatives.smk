@@ -4,6 +4,7 @@
 
 rule encode_shard:
     input:
+        settings=SHARD_SETTINGS,
         checked=ancient(LEAKAGE),
         model=MODEL,
         pairs=training_pairs,
@@ -33,10 +34,9 @@ rule encode_shard:
         runtime=by_attempt(480),
     params:
         revision=2,
-        task=task_of_dataset,
     shell:
         call_script(
-            "encode_shard.py --model {input.model} --pairs {input.pairs} --task {params.task} "
+            "encode_shard.py --settings {input.settings} --model {input.model} --pairs {input.pairs} "
             "--shard {wildcards.shard} --shards {wildcards.shards} "
             "--output $(dirname {output.fingerprint}) > {log} 2>&1"
         )

@@ -25,7 +25,7 @@ rule tokenise_pairs:
         mem_mb=by_tables(64_000),
         runtime=by_attempt(480),
     params:
-        revision=3,
+        revision=4,
     shell:
         call_script(
             "tokenise_pairs.py --settings {input.settings} --model {input.model} "

@@ -6,16 +6,17 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ascent.errors import reports_errors
+from ascent.errors import AscentError, reports_errors
 from ascent.files import write_json
-from ascent.recipes.recipes import MTEB
+from ascent.settings.mteb_tasks import MTEB
 
 
 def mteb_tasks() -> dict[str, Any]:
     """Return mteb's version, all its registered tasks by name, and each benchmark's tasks by name.
 
-    A task's entry says what keeps it from being run: `is_public` if its data are not, `modalities` if they are not text alone. If
-    a benchmark uses only some of a task's subsets or splits, the task's entry there names them.
+    A task's entry says its type, what keeps it from being run (`is_public` if its data are not, `modalities` if they are not text
+    alone), and the instruction that mteb gives its queries, or its texts where they have no side. If a benchmark uses only some
+    of a task's subsets or splits, the task's entry there names them.
     """
     warnings.simplefilter("ignore", UserWarning)  # one per beta task
     logging.disable(logging.WARNING)
@@ -34,8 +35,18 @@ def mteb_tasks() -> dict[str, Any]:
 def _kind(task) -> dict[str, Any]:
     parts = [part.metadata for part in (task.metadata.tasks if task.is_aggregate else [task])]
     modalities = sorted({modality for part in parts for modality in part.modalities})
-    kind = {} if all(part.is_public for part in parts) else {"is_public": False}
-    return kind if modalities == ["text"] else kind | {"modalities": modalities}
+    kind: dict[str, Any] = {"type": task.metadata.type}
+    kind |= {} if all(part.is_public for part in parts) else {"is_public": False}
+    if modalities != ["text"]:
+        return kind | {"modalities": modalities}
+    prompt = task.metadata.prompt or ""
+    if isinstance(prompt, dict):
+        if prompt.keys() != {"query"}:
+            raise AscentError(
+                f"{task.metadata.name}: mteb has a prompt for {', '.join(prompt)}; teach settings/mteb_tasks.py to read it."
+            )
+        prompt = prompt["query"]
+    return kind | ({"prompt": prompt} if prompt else {})
 
 
 def _part(task) -> dict[str, list[str]]:

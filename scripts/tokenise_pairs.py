@@ -28,9 +28,9 @@ def main() -> None:
     print(f"{meta['rows']:,} rows, {texts:,} distinct texts, {meta['tokens']:,} tokens")
     print(f"{truncated:,} texts were truncated to {settings.max_tokens} tokens: {meta['texts_cut']}")
     for side, total in meta["texts"].items():
-        what = "distinct queries" if side == "query" else "distinct documents"
+        prompts, what = meta["prompts"][side], "distinct queries" if side == "query" else "distinct documents"
         if number := meta["texts_with_prompt"][side]:
-            print(f"warning: {prompt_twice(number, total, settings.prompts[side], what)}")
+            print(f"warning: {prompt_twice(number, total, prompts, what)}")
         if number := meta["texts_alike"][side]:
             print(
                 f"warning: {number:,} of {total:,} {what} ({number / total:.2%}) become the tokens of an earlier one and so get "

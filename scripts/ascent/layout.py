@@ -36,6 +36,7 @@ LEAKAGE = "results/{recipe}/leakage.json"
 # The last clean one, for when a check fails.
 LEAKAGE_BEFORE = "results/{recipe}/leakage.before.json"
 RUNNING = "results/{recipe}/running.yaml"
+SHARD_SETTINGS = "results/{recipe}/{stage}/shards/{dataset}.yaml"
 SHARD_QUERIES = "results/{recipe}/{stage}/shards/{dataset}/queries-{shard}-of-{shards}"
 SHARD_DOCUMENTS = "results/{recipe}/{stage}/shards/{dataset}/documents-{shard}-of-{shards}"
 SHARD_FINGERPRINT = "results/{recipe}/{stage}/shards/{dataset}/fingerprint-{shard}-of-{shards}.json"

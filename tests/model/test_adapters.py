@@ -53,7 +53,7 @@ def parents(tiny_resource, training_contract, tmp_path_factory):
             folder = tmp_path_factory.mktemp(name)
             resource, contract = make_architecture(folder / "resource", name, tiny_resource), training_contract
             if soft:
-                contract = contract.model_copy(update={"prompts": {"query": {"retrieval": SOFT}}})
+                contract = contract.model_copy(update={"prompts": {"query": {"retrieval": [SOFT]}}})
                 backbone, tokenizer = load_backbone(resource, contract)
                 add_soft_tokens(backbone, tokenizer, 4)
                 backbone.save_pretrained(resource)

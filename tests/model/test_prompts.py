@@ -82,7 +82,7 @@ def in_training(folder, contract, pairs, task, encoder, tmp_path) -> dict[str, n
 
 
 def in_mining(pairs, task, encoder, tmp_path) -> dict[str, np.ndarray]:
-    encode_shard(encoder, pairs, task, 0, 1, tmp_path / f"shards-{task}")
+    encode_shard(encoder, pairs, encoder.contract.tokenising(task), 0, 1, tmp_path / f"shards-{task}")
     shards, table, found = open_shards(tmp_path / f"shards-{task}", 1), read_pairs(pairs), {}
     for side, name, column in (("query", "queries", "query_id"), ("document", "documents", "positive_id")):
         ((ids, rows),) = shards.parts(name)
@@ -191,11 +191,10 @@ def test_tokens_counted_for_another_pooling_are_refused(tokens_of, training_rows
 
 
 def test_lengths_are_by_side(tokens_of, training_rows, training_contract):
-    prompts = {"query": {"default": "what does "}, "document": {"default": "file "}}
+    prompts = {"query": {"default": ["what does "]}, "document": {"default": ["file "]}}
     for whole, expected in ((False, {"query": 3, "document": 2}), (True, {"query": 0, "document": 0})):
         contract = training_contract.model_copy(update={"prompts": prompts, "pool_prompt": whole})
         table = TokenisedPairs(tokens_of(training_rows, contract=contract))
-        assert table.meta["prompt_lengths"] == expected
         assert table.prompt_length(int(table.queries[-1])) == expected["query"]
         assert table.prompt_length(int(table.documents[0])) == expected["document"]
 

@@ -9,17 +9,19 @@ from ascent.errors import AscentError
 from ascent.model.encoder import Encoder
 from ascent.negatives.shards import encode_shard, open_shards, shard_name
 from ascent.pairs.table import Pair, pair_frame, write_pairs
-from ascent.settings.model import Contract
+from ascent.settings.model import Contract, Tokenising
+
+TOKENISING = Tokenising(query_prompts=["q: "], document_prompts=[""], max_tokens=32)
 
 
 class LengthEncoder:
-    """Stands in for a model: a text's embedding is its length, the side and its first letter."""
+    """Stands in for a model: a text's embedding is its length, whether its prompt is the queries', and its first letter."""
 
     def __init__(self, digest: str = "weights", contract: Contract | None = None):
         self.digest, self.contract = digest, contract or Contract()
 
-    def encode(self, texts, *, side, task, progress):
-        rows = [[len(text), float(side == "query"), float(ord(text[0]))] for text in texts]
+    def encode_with(self, prompts, texts, *, longest, progress):
+        rows = [[len(text), float(prompt == "q: "), float(ord(text[0]))] for prompt, text in zip(prompts, texts, strict=True)]
         return np.array(rows, dtype=np.float32).reshape(-1, 3)
 
 
@@ -33,9 +35,9 @@ def pairs(tmp_path):
     return tmp_path / "pairs.parquet", frame
 
 
-def encode(path, folder, count, encoder=None):
+def encode(path, folder, count, encoder=None, settings=TOKENISING):
     for index in range(count):
-        encode_shard(encoder or LengthEncoder(), path, "retrieval", index, count, folder)
+        encode_shard(encoder or LengthEncoder(), path, settings, index, count, folder)
     return open_shards(folder, count)
 
 
@@ -57,7 +59,7 @@ def test_every_text_is_embedded_once_whatever_the_cut(pairs, tmp_path, count):
 def test_shards_are_those_of_the_model(tiny_model, pairs, tmp_path):
     path, frame = pairs
     encoder = Encoder(tiny_model, precision="float32")
-    shards = encode(path, tmp_path / "shards", 2, encoder)
+    shards = encode(path, tmp_path / "shards", 2, encoder, encoder.contract.tokenising("retrieval"))
     texts = dict(frame.select("query_id", "query").iter_rows())
     for ids, rows in shards.parts("queries"):
         expected = encoder.encode([texts[id.decode()] for id in ids], side="query", task="retrieval")
@@ -91,23 +93,23 @@ def test_a_missing_shard_is_refused(pairs, tmp_path):
     with pytest.raises(AscentError, match=r"queries-00000-of-00002\.npy: the shard is missing, truncated or changed; delete"):
         open_shards(folder, 2)
     (folder / "fingerprint-00001-of-00002.json").unlink()
-    encode_shard(LengthEncoder(), pairs[0], "retrieval", 0, 2, folder)
+    encode_shard(LengthEncoder(), pairs[0], TOKENISING, 0, 2, folder)
     with pytest.raises(AscentError, match=r"fingerprint-00001-of-00002\.json: no such file"):
         open_shards(folder, 2)
 
 
 @pytest.mark.parametrize(
-    ("other", "task"),
+    ("other", "settings"),
     [
-        (LengthEncoder("other weights"), "retrieval"),
-        (LengthEncoder(contract=Contract(prompts={"query": {"default": "q: "}})), "retrieval"),
-        (LengthEncoder(), "sts"),
+        (LengthEncoder("other weights"), TOKENISING),
+        (LengthEncoder(contract=Contract(prompts={"query": {"default": "q: "}})), TOKENISING),
+        (LengthEncoder(), TOKENISING.model_copy(update={"query_prompts": ["other: "]})),
     ],
 )
-def test_shards_of_two_kinds_are_refused(pairs, tmp_path, other, task):
+def test_shards_of_two_kinds_are_refused(pairs, tmp_path, other, settings):
     folder = tmp_path / "shards"
     encode(pairs[0], folder, 2)
-    encode_shard(other, pairs[0], task, 1, 2, folder)
-    message = f"^{folder}: shards of 2 kinds lie here .*differ in model, prompts or task.*; delete the folder and re-run"
+    encode_shard(other, pairs[0], settings, 1, 2, folder)
+    message = f"^{folder}: shards of 2 kinds lie here .*differ in model, prompts or lengths.*; delete the folder and re-run"
     with pytest.raises(AscentError, match=message):
         open_shards(folder, 2)

@@ -10,6 +10,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.pairs.table import (
+    OPTIONAL,
     SCHEMA,
     Document,
     Pair,
@@ -47,12 +48,13 @@ def test_an_id_is_a_hash_of_the_normalised_text():
 
 def test_a_written_table_is_read_back(tmp_path, frame):
     write_pairs(tmp_path / "pairs.parquet", frame)
-    assert pq.read_schema(tmp_path / "pairs.parquet").names == [name for name in SCHEMA.names if name != "scores"]
+    assert pq.read_schema(tmp_path / "pairs.parquet").names == [name for name in SCHEMA.names if name not in OPTIONAL]
     back = read_pairs(tmp_path / "pairs.parquet")
     assert back.equals(frame)
     assert back.row(0, named=True)["negatives"] == ["A car.", "A house."]
     assert back["label"].to_list() == [None, 1.58]
-    taught = pair_frame([*PAIRS, replace(PAIRS[0], scores=(9.5, -1, 2.25))], "insurance", "eng-Latn")
+    more = replace(PAIRS[0], scores=(9.5, -1, 2.25), query_prompt="Find: ", document_prompt="found: ")
+    taught = pair_frame([*PAIRS, more], "insurance", "eng-Latn")
     write_pairs(tmp_path / "pairs.parquet", taught)
     assert pq.read_schema(tmp_path / "pairs.parquet").equals(SCHEMA)
     assert read_pairs(tmp_path / "pairs.parquet").equals(taught)

@@ -124,7 +124,7 @@ def test_shards_hold_each_text_once(recipe, workspace, base):
         digest, contract = "", Contract(max_tokens=32)
         tokens = 0
 
-        def encode(self, texts, **_):
+        def encode_with(self, prompts, texts, **_):
             import numpy as np
 
             tokenizer = AutoTokenizer.from_pretrained(base)
@@ -136,7 +136,7 @@ def test_shards_hold_each_text_once(recipe, workspace, base):
     pl.concat([rows, rows]).write_parquet(doubled)
     embedder = Counting()
     for index in range(2):
-        encode_shard(embedder, doubled, "retrieval", index, 2, workspace / "shards")
+        encode_shard(embedder, doubled, Contract().tokenising("retrieval"), index, 2, workspace / "shards")
     found = job(recipe(), "encode_shard", "contrastive, questions")
     assert (found.count.tokens, found.runs) == (embedder.tokens, 2)
 

@@ -65,6 +65,7 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
         release,
         *(f"results/small/{stage}/stage.yaml" for stage in ("base", "contrastive", "finetune", "merge")),
         *(f"results/small/{stage}/tokens/questions.yaml" for stage in ("contrastive", "finetune")),
+        "results/small/contrastive/shards/questions.yaml",
     }
     tasks = {name: task for name, task in SMALL["evaluate"]["tasks"].items() if name != "Similar"}
     checked = "results/small/leakage.yaml"

@@ -105,7 +105,7 @@ def test_texts_without_a_side_are_trained_with_the_prompt_that_evaluates_them():
     contract = Contract(prompts=PROMPTS["E5"])
     for task in ("sts", "pair-classification"):
         tokenising = contract.tokenising(task)
-        assert (tokenising.query_prompt, tokenising.document_prompt) == ("query: ", "query: ")
+        assert (tokenising.query_prompts, tokenising.document_prompts) == (["query: "], ["query: "])
         assert {named_prompts(contract)[name] for name in MTEB_TYPES[task]} == {"query: "}
     with pytest.raises(AscentError, match=r"prompts.document.sts is never used, .* prompts.query.sts: remove it"):
         check(Contract, {"prompts": {"document": {"sts": "like: "}}}, "recipe")

@@ -134,7 +134,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (
             Contrastive,
             TRAIN | {"prompts": {"query": {"retreival": "q"}}},
-            "'prompts.query.retreival' is 'retreival', but it should be ",
+            "'prompts.query.retreival': it is neither a task type nor a task that mteb knows: write retrieval.",
         ),
         (Contrastive, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
         (Contrastive, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document; write "),

@@ -122,7 +122,7 @@ def test_texts_that_begin_with_the_prompt_are_counted(tokens_of, prompted):
 def test_the_log_tells_of_prompts_twice_and_of_equal_tokens(tiny_model, tmp_path, monkeypatch, capsys):
     rows = [Pair(query, "an answer") for query in ("query: open", "query: OPEN", "close it", "read it")]
     write_pairs(tmp_path / "pairs.parquet", pair_frame(rows, "questions", "eng-Latn"))
-    settings = Tokenising(query_prompt="query: ", document_prompt="", max_tokens=32)
+    settings = Tokenising(query_prompts=["query: "], document_prompts=[""], max_tokens=32)
     (tmp_path / "settings.yaml").write_text(dump(settings))
     files = {"settings": "settings.yaml", "pairs": "pairs.parquet", "output": "tokens"}
     words = [word for key, name in files.items() for word in (f"--{key}", str(tmp_path / name))]
@@ -234,7 +234,7 @@ def test_damaged_tokens_are_refused(training_tokens, tmp_path):
 
 def test_a_failure_leaves_nothing_that_looks_finished(tiny_model, training_pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(tokenised, "_numbers", lambda texts: 1 / 0)
-    settings = Tokenising(query_prompt="", document_prompt="", max_tokens=8)
+    settings = Tokenising(query_prompts=[""], document_prompts=[""], max_tokens=8)
     with pytest.raises(ZeroDivisionError):
         tokenise_pairs(tiny_model, settings, training_pairs, None, tmp_path / "tokens")
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ def model_meta(encoder: Encoder, name: str, **further) -> ModelMeta:
         "n_parameters": sum(weight.numel() for weight in encoder.model.parameters()),
         "max_tokens": encoder.contract.max_tokens.longest,
         "similarity_fn_name": similarity,
-        "use_instructions": any(text for side in encoder.contract.prompts.values() for text in side.values()),
+        "use_instructions": any(named_prompts(encoder.contract).values()),
         "framework": ["Sentence Transformers", "PyTorch", "Transformers", "safetensors"],
         "open_weights": True,
         "output_dtypes": OutputDType.FLOAT32,

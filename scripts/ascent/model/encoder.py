@@ -90,33 +90,34 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_with(
-        self, prompt: str, texts: Sequence[str], *, longest: int | None = None, progress: str | None = None
+        self, prompt: str | Sequence[str], texts: Sequence[str], *, longest: int | None = None, progress: str | None = None
     ) -> np.ndarray:
-        """Return float32 embeddings of shape (texts, dimension), with a prompt, of at most `longest` tokens; by default the
-        contract's larger length, to which the folder truncates elsewhere.
+        """Return float32 embeddings of shape (texts, dimension), with a prompt, or with one for each text, of at most `longest`
+        tokens; by default the contract's larger length, to which the folder truncates elsewhere.
 
         Texts are embedded longest first, in batches of neighbours in length, so that little is padded; of many texts one chunk
         after another, while the next one is tokenised. progress: what they are, for a bar in the terminal or lines in a log.
         Raises AscentError if an embedding is not finite.
         """
         # A repeated text is embedded once: mteb passes an STS set of 50 texts as 2,450.
-        place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+        prompted = list(zip([prompt] * len(texts) if isinstance(prompt, str) else prompt, texts, strict=True))
+        place = {text: index for index, text in enumerate(dict.fromkeys(prompted))}
         distinct = np.zeros((len(place), self.model.dimension), dtype=np.float32)
         with Progress(progress, len(place), "text", patience=PATIENCE) if progress else nullcontext() as shown:
-            for start, rows, skipped in self._chunks(list(place), prompt, longest):
+            for start, rows, skipped in self._chunks(list(place), longest):
                 for batch, outputs in self._batches(rows, skipped):
                     distinct[start + batch] = outputs[0].float().cpu().numpy()
                     if shown:
                         shown.advance(len(batch))
-        embeddings = distinct[[place[text] for text in texts]]
+        embeddings = distinct[[place[text] for text in prompted]]
         self._refuse_infinite(np.isfinite(embeddings).all(axis=1), texts)
         return embeddings
 
     @torch.inference_mode()
     def encode_tokens(self, texts: Sequence[str], heads: Sequence[str], *, prompt: str) -> Encoded:
         """Return the embeddings, as `encode_with`, and the outputs of these token-level heads, on this encoder's device."""
-        rows, skipped = self._rows(texts, prompt)
-        counted = [torch.from_numpy(mask).to(self.device) for mask in self.model.counted(rows, [skipped] * len(rows))]
+        rows, skipped = self._rows([(prompt, text) for text in texts])
+        counted = [torch.from_numpy(mask).to(self.device) for mask in self.model.counted(rows, skipped)]
         by_text: dict[int, list[torch.Tensor]] = {}
         for batch, (embeddings, *per_token) in self._batches(rows, skipped):
             by_head = dict(zip(self.contract.heads.per_token, per_token, strict=True))
@@ -140,25 +141,29 @@ class Encoder:
             text = texts[int(np.flatnonzero(~finite)[0])]
             raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train it again in float32.")
 
-    def _chunks(self, texts: Sequence[str], prompt: str, longest: int | None) -> Iterator[tuple[int, list[np.ndarray], int]]:
-        """Yield where a chunk of the texts begins, and what _rows returns for it; the next one is already being made."""
+    def _chunks(self, texts: Sequence[tuple[str, str]], longest: int | None) -> Iterator[tuple[int, list[np.ndarray], list[int]]]:
+        """Yield where a chunk of the (prompt, text) begins, and what _rows returns for it; the next one is already being
+        made."""
         starts = range(0, len(texts), CHUNK_TEXTS)
         with ThreadPoolExecutor(1) as pool:
-            made = (pool.submit(self._rows, texts[start : start + CHUNK_TEXTS], prompt, longest) for start in starts)
+            made = (pool.submit(self._rows, texts[start : start + CHUNK_TEXTS], longest) for start in starts)
             coming = next(made, None)
             for start in starts:
                 rows = coming.result()
                 coming = next(made, None)
                 yield start, *rows
 
-    def _rows(self, texts: Sequence[str], prompt: str, longest: int | None = None) -> tuple[list[np.ndarray], int]:
-        """Return the texts' tokens, prompt included, and how many of them at the beginning are not pooled."""
+    def _rows(self, texts: Sequence[tuple[str, str]], longest: int | None = None) -> tuple[list[np.ndarray], list[int]]:
+        """Return the tokens of each (prompt, text), and how many of them at the beginning are not pooled."""
         longest = longest or self.contract.max_tokens.longest
-        skipped = 0 if self.contract.pool_prompt else prompt_length(self.tokenizer, prompt, longest)
-        return tokenise(self.tokenizer, texts, prompt, longest), skipped
+        prompts, pooled = [prompt for prompt, _ in texts], self.contract.pool_prompt
+        skipped = {prompt: 0 if pooled else prompt_length(self.tokenizer, prompt, longest) for prompt in dict.fromkeys(prompts)}
+        prompted = [prompt + text for prompt, text in texts]
+        return tokenise(self.tokenizer, prompted, "", longest), [skipped[prompt] for prompt in prompts]
 
-    def _batches(self, rows: list[np.ndarray], skipped: int) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
+    def _batches(self, rows: list[np.ndarray], skipped: list[int]) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
         """Yield rows' indexes and the model's outputs for them."""
         pad_id = self.tokenizer.pad_token_id or 0
         for batch in self.model.mini_batches([len(row) for row in rows], self.tokens_per_batch):
-            yield batch, self.model(**self.model.inputs([rows[i] for i in batch], pad_id, self.device, [skipped] * len(batch)))
+            tokens, left_out = ([values[index] for index in batch] for values in (rows, skipped))
+            yield batch, self.model(**self.model.inputs(tokens, pad_id, self.device, left_out))

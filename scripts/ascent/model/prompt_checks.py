@@ -3,14 +3,16 @@
 Nothing here imports torch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 from tokenizers import Tokenizer
 
 from ..errors import AscentError
-from ..settings.model import Contract, Side
+from ..settings.model import Contract
+from ..settings.prompts import Side, render
+from .prompts import prompts_of_tasks
 
 # A prompt with a larger share of max_tokens is refused: what tells texts apart would be truncated.
 MOST = 0.5
@@ -36,27 +38,35 @@ def refuse_long_prompts(prompts: Iterable[str], tokenizer: Tokenizer, max_tokens
 def refuse_prompts(contract: Contract, tokenizer: Tokenizer, where: str | Path) -> None:
     """Raise AscentError if a prompt of a contract fills most of the length of its texts."""
     for side, tasks in contract.prompts.items():
-        for task, prompt in tasks.items():
-            refuse_long_prompts([prompt], tokenizer, getattr(contract.lengths(task), side), where)
+        for task, given in tasks.items():
+            prompts = [render(contract.template(side, task), text) for text in given]
+            refuse_long_prompts(prompts, tokenizer, getattr(contract.lengths(task), side), where)
+    refuse_long_prompts(prompts_of_tasks(contract).values(), tokenizer, contract.max_tokens.longest, where)
 
 
-def with_prompt(texts: pl.Series, prompt: str) -> int:
-    """Return how many texts begin with the prompt already, in any case of its letters."""
-    wanted = prompt.strip().lower()
-    return int(texts.str.strip_chars_start().str.to_lowercase().str.starts_with(wanted).sum()) if wanted else 0
+def with_prompt(texts: pl.DataFrame) -> int:
+    """Return how many texts begin with their prompt already, in any case of its letters. texts: with the columns text and
+    prompt."""
+    wanted = pl.col("prompt").cast(pl.String).str.strip_chars().str.to_lowercase()
+    begin = pl.col("text").str.strip_chars_start().str.to_lowercase()
+    return int(texts.select((begin.str.starts_with(wanted) & (wanted != "")).sum()).item())
 
 
-def prompt_twice(number: int, total: int, prompt: str, what: str) -> str:
-    """Return the sentence for `number` of `total` texts that begin with the prompt already. what: names the texts."""
-    return (
-        f"{number:,} of {total:,} {what} ({number / total:.0%}) begin with the prompt {prompt!r} already, so that they have it "
-        "twice; take it out of `prompts`, or out of the corpus."
-    )
-
-
-def prompts_twice(what: str, prompts: dict[Side, str], texts: dict[Side, pl.Series]) -> Iterator[str]:
-    """Yield the sentence for each side of which a text begins with its prompt already. what: where the texts are from."""
+def prompts_twice(what: str, texts: dict[Side, pl.DataFrame]) -> Iterator[str]:
+    """Yield the sentence for each side of which a text begins with its prompt already. what: where the texts are from;
+    texts: as with_prompt takes them."""
     for side, part in texts.items():
-        if number := with_prompt(part, prompts[side]):
+        if number := with_prompt(part):
             plural = "queries" if side == "query" else "documents"
-            yield prompt_twice(number, len(part), prompts[side], f"distinct {plural} of {what}")
+            prompts = part["prompt"].unique(maintain_order=True).to_list()
+            yield prompt_twice(number, len(part), prompts, f"distinct {plural} of {what}")
+
+
+def prompt_twice(number: int, total: int, prompts: Sequence[str], what: str) -> str:
+    """Return the sentence for `number` of `total` texts that begin with their prompt, one of `prompts`, already. what:
+    names the texts."""
+    which, it = (f"the prompt {prompts[0]!r}", "it") if len(prompts) == 1 else ("their prompts", "them")
+    return (
+        f"{number:,} of {total:,} {what} ({number / total:.0%}) begin with {which} already, so that they have {it} "
+        f"twice; take {it} out of `prompts`, or out of the corpus."
+    )

@@ -7,6 +7,7 @@ from typing import Any
 from ..files import read_json
 from ..settings.model import Contract
 from .intact import tensor_shapes, weight_files
+from .prompts import every_prompt
 
 # Names of poolings in sentence-transformers and here, and in its older folders.
 _POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
@@ -51,7 +52,7 @@ def _statements(folder: Path, contract: Contract) -> Iterator[tuple[str, Any, An
     for name, text in (settings.get("prompts") or {}).items():
         if text and name in _SIDES:
             yield f"the prompt '{name}'", text, contract.prompt(_SIDES[name], "retrieval"), file
-        elif text and text not in contract.every_prompt:
+        elif text and text not in every_prompt(contract):
             yield f"the prompt '{name}'", text, None, file
     yield from _length(folder, contract)
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from ..errors import AscentError
 from ..files import digest_of, read_json, sha256_file, write_atomically, write_json
+from ..pairs.prompts import COLUMNS, with_prompts
+from ..pairs.table import read_pairs
+from ..settings.model import Tokenising
 
 SIDES = {"queries": ("query", "query_id", "query"), "documents": ("document", "positive_id", "positive")}
 
@@ -18,22 +20,26 @@ def shard_name(side: str, index: int, count: int) -> str:
     return f"{side}-{index:05d}-of-{count:05d}"
 
 
-def encode_shard(encoder, pairs: Path, task: str, index: int, count: int, folder: Path) -> None:
+def encode_shard(encoder, pairs: Path, settings: Tokenising, index: int, count: int, folder: Path) -> dict[str, int]:
     """Embed shard `index` of `count` of a data set, and write its arrays, their ids and its fingerprint into `folder`.
 
-    A shard holds the index-th of `count` equal parts of the texts, sorted by id.
+    A shard holds the index-th of `count` equal parts of the texts, sorted by id. A text is embedded once, with the prompt of
+    the first row that has it. Return how many texts of each side have several prompts.
     """
-    table = pl.read_parquet(pairs)
+    table, several = with_prompts(read_pairs(pairs), settings), {}
     fingerprint = {
         "weights_digest": encoder.digest,
         "contract_digest": digest_of(encoder.contract.model_dump(mode="json")),
-        "task": task,
+        "tokenising_digest": digest_of(settings.model_dump(mode="json")),
     }
     for name, (side, id_column, text_column) in SIDES.items():
-        texts = table.select(id_column, text_column).unique(id_column).sort(id_column)
+        prompted = table.select(id_column, text_column, COLUMNS[side])
+        texts = prompted.unique(id_column, keep="first", maintain_order=True).sort(id_column)
+        several[side] = prompted.n_unique([id_column, COLUMNS[side]]) - len(texts)
         start, end = (len(texts) * i // count for i in (index, index + 1))
         part = texts[start:end]
-        embeddings = encoder.encode(part[text_column].to_list(), side=side, task=task, progress=name)
+        prompts, longest = part[COLUMNS[side]].to_list(), getattr(settings.max_tokens, side)
+        embeddings = encoder.encode_with(prompts, part[text_column].to_list(), longest=longest, progress=name)
         ids = np.array(part[id_column].to_list(), dtype="S32")
         stem = shard_name(name, index, count)
         for suffix, array in ((".npy", embeddings), (".ids.npy", ids)):
@@ -41,6 +47,7 @@ def encode_shard(encoder, pairs: Path, task: str, index: int, count: int, folder
                 np.save(temporary, array)
             fingerprint[f"{stem}{suffix}"] = {"rows": len(array), "sha256": sha256_file(folder / f"{stem}{suffix}")}
     write_json(folder / f"{shard_name('fingerprint', index, count)}.json", fingerprint)
+    return several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ def open_shards(folder: Path, count: int) -> Shards:
     for index in range(count):
         path = folder / f"{shard_name('fingerprint', index, count)}.json"
         fingerprint = read_json(path)
-        kinds[(fingerprint["weights_digest"], fingerprint["contract_digest"], fingerprint["task"])] = path
+        kinds[(fingerprint["weights_digest"], fingerprint["contract_digest"], fingerprint["tokenising_digest"])] = path
         for name, content in fingerprint.items():
             if not isinstance(content, dict):
                 continue
@@ -81,7 +88,7 @@ def open_shards(folder: Path, count: int) -> Shards:
     if len(kinds) > 1:
         raise AscentError(
             f"{folder}: shards of {len(kinds)} kinds lie here ({', '.join(str(path.name) for path in kinds.values())} differ in "
-            "model, prompts or task); delete the folder and re-run."
+            "model, prompts or lengths); delete the folder and re-run."
         )
     ((weights, _, _),) = kinds
     return Shards(folder=folder, count=count, weights_digest=weights)

@@ -24,7 +24,8 @@ def read_negatives(path: Path) -> pl.DataFrame:
 
 def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
     """Return a data set's rows with the negatives that they are trained with. Mined ones have no stored scores."""
-    rows = read_pairs(pairs).select("query", "positive", "negatives", "label", "query_id", "positive_id", "scores")
+    columns = ("query", "positive", "negatives", "label", "query_id", "positive_id", "scores", "task")
+    rows = read_pairs(pairs).select(*columns, "query_prompt", "document_prompt")
     if negatives is None:
         return rows
     keys = ["query_id", "positive_id"]

@@ -21,7 +21,8 @@ def select(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
 
 
 def with_positives(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
-    """Return the rows with the data set's positives: the given ones, or the queries, without negatives, label and scores."""
+    """Return the rows with the data set's positives: the given ones, or the queries with their prompts, without negatives,
+    label and scores."""
     if dataset.positive == "given":
         return pairs
     return pairs.with_columns(
@@ -30,4 +31,5 @@ def with_positives(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
         negatives=pl.lit([], pl.List(pl.String)),
         label=pl.lit(None, pl.Float64),
         scores=pl.lit(None, pl.List(pl.Float64)),
+        document_prompt=pl.col("query_prompt"),
     )

@@ -32,12 +32,16 @@ SCHEMA = pa.schema(
         "positive_id": pa.string(),
         "label": pa.float64(),  # the human score of a graded pair; null elsewhere
         "scores": pa.list_(pa.float64()),  # a teacher's, of the positive and of each negative; null if the corpus has none
+        "query_prompt": pa.string(),  # the row's own prompts, without a template; null where it has none
+        "document_prompt": pa.string(),
         "task": pa.string(),
         "dataset": pa.string(),
         "language": pa.string(),
         "split": pa.string(),
     }
 )
+# Columns that are left out if no row has a value.
+OPTIONAL = ("scores", "query_prompt", "document_prompt")
 SCORE_SCHEMA = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
 DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string()})
 
@@ -53,6 +57,8 @@ class Pair:
     task: str = "retrieval"
     split: str = "train"
     scores: tuple[float, ...] | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFra
             "positive_id": text_id(pair.positive),
             "label": pair.label,
             "scores": None if pair.scores is None else list(pair.scores),
+            "query_prompt": pair.query_prompt,
+            "document_prompt": pair.document_prompt,
             "task": pair.task,
             "dataset": dataset,
             "language": language,
@@ -92,9 +100,9 @@ def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
 
 
 def write_pairs(path: str | Path, pairs: pl.DataFrame) -> None:
-    """Write a pair table: same rows, same bytes. The column `scores` is left out if no row has scores."""
-    scored = pairs["scores"].null_count() < len(pairs)
-    _write(path, pairs, SCHEMA if scored else SCHEMA.remove(SCHEMA.get_field_index("scores")))
+    """Write a pair table: same rows, same bytes. An optional column is left out if it is empty."""
+    empty = [name for name in OPTIONAL if pairs[name].null_count() == len(pairs)]
+    _write(path, pairs, pa.schema([field for field in SCHEMA if field.name not in empty]))
 
 
 def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
@@ -108,7 +116,7 @@ def read_pairs(path: str | Path) -> pl.DataFrame:
     Raises AscentError if the file is missing or has no rows, a column is missing or of another type, a text is empty, a
     label is NaN, scores are not one finite number per document, or a task or split is unknown.
     """
-    pairs = _read(path, SCHEMA, may_be_null={"label", "scores"}, may_be_missing={"scores"})
+    pairs = _read(path, SCHEMA, may_be_null={"label", *OPTIONAL}, may_be_missing=OPTIONAL)
     if pairs.is_empty():
         raise AscentError(f"{path}: has no rows; check the step that made it.")
     _check_rows(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query")
@@ -200,9 +208,15 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.float64() if pa.types.is_floating(kind) else kind
 
 
+def distinct_rows(frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
+    """Return the distinct rows of a frame without nulls, in order of first occurrence, and the place of each row among
+    them, int64."""
+    distinct = frame.unique(maintain_order=True)
+    places = frame.join(distinct.with_row_index("place"), on=frame.columns, how="left", maintain_order="left")["place"]
+    return distinct, places.cast(pl.Int64).to_numpy().copy()
+
+
 def distinct_texts(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
     """Return the distinct texts in order of first occurrence, and the place of each text among them, int64."""
-    frame = texts.to_frame("text")
-    distinct = frame.unique(maintain_order=True).with_row_index("place")
-    places = frame.join(distinct, on="text", how="left", maintain_order="left")["place"]
-    return distinct["text"], places.cast(pl.Int64).to_numpy().copy()
+    distinct, places = distinct_rows(texts.to_frame("text"))
+    return distinct["text"], places

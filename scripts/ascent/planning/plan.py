@@ -16,11 +16,12 @@ from ..model.costs import Memory, checkpoint_bytes, encoding_memory, training_fl
 from ..model.prompt_checks import prompts_twice
 from ..model.shape import Shape, forward_flops, trained_weights
 from ..model.statements import differences
+from ..pairs.prompts import with_prompts
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
-from ..settings.model import Contract
+from ..settings.model import Contract, Tokenising
 from ..settings.teachers import BiEncoderTeacher
-from ..settings.training import Training
+from ..settings.training import Stage, Training
 from ..training.schedule import few_steps, shares
 from .fit import batch_warning, checkpoint_note, job_warning, loading_note, reduction_note, stage_warning
 from .gpus import Machine, amount
@@ -133,13 +134,10 @@ class _Planner:
 
     # ------------------------------------------------------------ jobs
 
-    def count(self, model: str, contract: Contract, task: str, longest: int | None = None, **texts: pl.Series) -> Count:
-        """Count texts by side: query, document. longest: the most tokens of a text, if not the contract's for its side."""
-        total = Count()
-        for side, part in texts.items():
-            counter = self.inputs.counter(model, longest or getattr(contract.lengths(task), side))
-            total += counter.count(part, contract.prompt(side, task))
-        return total
+    def count(self, model: str, tokenising: Tokenising, **texts: pl.DataFrame) -> Count:
+        """Count texts by side (query, document), with the columns text and prompt."""
+        counters = {side: self.inputs.counter(model, getattr(tokenising.max_tokens, side)) for side in texts}
+        return sum((counters[side].count(part["text"], part["prompt"]) for side, part in texts.items()), Count())
 
     def embedding(self, rule: str, what: str, model: str, count: Count, runs: int, precision: str = "auto") -> Job:
         """A job that embeds texts without training."""
@@ -148,23 +146,38 @@ class _Planner:
         hours = self.machine.hours(flops, precision)
         return Job(rule=rule, what=what, count=count, flops=flops, hours=hours, memory=memory, runs=runs)
 
-    def distinct(self, dataset: str) -> dict[str, pl.Series]:
-        rows = self.rows(dataset)
-        return {"query": rows["query"].unique(maintain_order=True), "document": rows["positive"].unique(maintain_order=True)}
+    def texts(self, dataset: str, tokenising: Tokenising) -> dict[str, pl.DataFrame]:
+        """The texts of a data set's rows, with their prompts: the queries, the positives and the negatives."""
+        rows = with_prompts(self.rows(dataset), tokenising)
+        negatives = rows.select(text="negatives", prompt="document_prompt").explode("text").drop_nulls("text")
+        positives = rows.select(text="positive", prompt="document_prompt")
+        return {"query": rows.select(text="query", prompt="query_prompt"), "document": positives, "negative": negatives}
+
+    def distinct(self, dataset: str, tokenising: Tokenising) -> dict[str, pl.DataFrame]:
+        texts = self.texts(dataset, tokenising)
+        return {side: texts[side].unique(maintain_order=True) for side in ("query", "document")}
+
+    def tokenising(self, stage: Stage, contract: Contract, dataset: str) -> Tokenising:
+        data = self.recipe.data[dataset]
+        return stage.tokenising(contract, dataset, data.task, data.prompts)
 
     def scoring(self, dataset: str) -> Job:
         teacher, task = self.inputs.teachers[dataset], self.recipe.data[dataset].task
-        count = self.count(teacher.model, teacher, task, **self.distinct(dataset)) * self.times(dataset)
+        tokenising = teacher.tokenising(task).without_rows()
+        count = self.count(teacher.model, tokenising, **self.distinct(dataset, tokenising)) * self.times(dataset)
         return self.embedding("score_pairs", dataset, teacher.model, count, 1)
 
     def teaching(self, rule: str, name: str, stage: Training, dataset: str) -> Job:
         teacher, rows = stage.teacher_used, self.rows(dataset)
         negatives = rows.filter(pl.col("negatives").list.len() > 0).explode("negatives")
         if isinstance(teacher, BiEncoderTeacher):
-            texts = self.distinct(dataset)
+            tokenising = teacher.tokenising(self.recipe.data[dataset].task).without_rows()
+            texts = self.texts(dataset, tokenising)
+            documents = texts["document"]
             if not stage.mines_for(dataset):  # mined ones are positives of other rows
-                texts["document"] = pl.concat([texts["document"], negatives["negatives"]]).unique(maintain_order=True)
-            count = self.count(teacher.model, teacher, self.recipe.data[dataset].task, **texts)
+                documents = pl.concat([documents, texts["negative"]])
+            queries, documents = (part.unique(maintain_order=True) for part in (texts["query"], documents))
+            count = self.count(teacher.model, tokenising, query=queries, document=documents)
         else:
             counter = self.inputs.counter(teacher.model, teacher.max_tokens)
             count = counter.count_pairs(rows["query"], rows["positive"])
@@ -175,8 +188,9 @@ class _Planner:
         return self.embedding(rule, f"{name}, {dataset}", teacher.model, count * self.times(dataset), 1)
 
     def encoding(self, stage: str, dataset: str) -> Job:
-        contract, task = self.recipes.contract(self.name, stage), self.recipe.data[dataset].task
-        count = self.count(self.recipe.base.model, contract, task, **self.distinct(dataset)) * self.times(dataset)
+        contract, data = self.recipes.contract(self.name, stage), self.recipe.data[dataset]
+        tokenising = contract.tokenising(data.task, data.prompts)
+        count = self.count(self.recipe.base.model, tokenising, **self.distinct(dataset, tokenising)) * self.times(dataset)
         return self.embedding("encode_shard", f"{stage}, {dataset}", self.recipe.base.model, count, self.recipe.shards)
 
     def training(self, name: str, stage: Training, memory: Memory) -> Job:
@@ -188,11 +202,11 @@ class _Planner:
             taken = [round(rows * part) for rows in taken]
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
             total += self.trained(model, contract, stage, dataset) * (uses / size * self.times(dataset))
-            prompts = stage.tokenising(contract, self.recipe.data[dataset].task).prompts
-            self.warn(*prompts_twice(f"data set {dataset}", prompts, self.distinct(dataset)))
+            tokenising = self.tokenising(stage, contract, dataset)
+            self.warn(*prompts_twice(f"data set {dataset}", self.distinct(dataset, tokenising)))
             if stage.queue_size:
-                task, positives = self.recipe.data[dataset].task, self.rows(dataset)["positive"]
-                queued += self.count(model, contract, task, document=positives) * (uses / size * self.times(dataset))
+                positives = self.texts(dataset, tokenising)["document"]
+                queued += self.count(model, tokenising, document=positives) * (uses / size * self.times(dataset))
         self.warn(batch_warning(name, stage, taken, self.machine.processes))
         if warning := few_steps(stage, sum(sizes)):
             self.warn(f"stages.{name}.{warning}")
@@ -217,14 +231,15 @@ class _Planner:
 
     def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
         """Count the texts of one pass over a data set's `rows`."""
-        rows, task = self.rows(dataset), self.recipe.data[dataset].task
+        tokenising = self.tokenising(stage, contract, dataset)
         if stage.unit == "texts":
-            return self.inputs.counter(model, contract.lengths(task).document).count(self.documents(dataset), "")
-        positives = self.count(model, contract, task, document=rows["positive"])
-        pairs = self.count(model, contract, task, query=rows["query"]) + positives
+            return self.inputs.counter(model, tokenising.max_tokens.document).count(self.documents(dataset), "")
+        texts = self.texts(dataset, tokenising)
+        positives = self.count(model, tokenising, document=texts["document"])
+        pairs = self.count(model, tokenising, query=texts["query"]) + positives
         if stage.mines_for(dataset):
             return pairs + positives * stage.mining_used.per_query
-        return pairs + self.count(model, contract, task, document=rows["negatives"].explode().drop_nulls())
+        return pairs + self.count(model, tokenising, document=texts["negative"])
 
     def memory(self, stage: Training, **changes) -> Memory:
         """A stage's memory with some of its settings changed."""
@@ -247,8 +262,8 @@ class _Planner:
         """The job that scores a merge's mixtures on its development set."""
         stage, base = self.recipe.stages[name], self.recipe.base.model
         dataset = stage.held_out.data
-        contract, task = self.recipes.contract(self.name, name), self.recipe.data[dataset].task
-        count = self.count(base, contract, task, **self.distinct(dataset)) * (self.times(dataset) * stage.mixtures)
+        tokenising = self.tokenising(stage, self.recipes.contract(self.name, name), dataset)
+        count = self.count(base, tokenising, **self.distinct(dataset, tokenising)) * (self.times(dataset) * stage.mixtures)
         job = self.embedding("choose_weights", name, base, count, stage.mixtures, "float32")
         return replace(job, runs=1)
 
@@ -259,9 +274,10 @@ class _Planner:
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:
-                distinct = {side: texts.unique(maintain_order=True)}
-                total += self.count(model, contract, task.type, contract.max_tokens.longest, **distinct)
-                self.warn(*prompts_twice(f"task {name}", {side: contract.prompt(side, task.type)}, distinct))
+                distinct = texts.unique(maintain_order=True).to_frame("text")
+                distinct = distinct.with_columns(prompt=pl.lit(contract.prompt(side, task.type)))
+                total += self.inputs.counter(model, contract.max_tokens.longest).count(distinct["text"], distinct["prompt"])
+                self.warn(*prompts_twice(f"task {name}", {side: distinct}))
         return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages), "float32")
 
     # ------------------------------------------------------------ warnings

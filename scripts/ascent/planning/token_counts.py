@@ -38,9 +38,9 @@ class EstimatedCounter:
     def __init__(self, max_tokens: int):
         self._max_tokens = max_tokens
 
-    def count(self, texts: pl.Series, prompt: str) -> Count:
-        """Return the count of `prompt + text` over all texts."""
-        return self._count(texts.str.len_chars() + len(prompt))
+    def count(self, texts: pl.Series, prompt: str | pl.Series) -> Count:
+        """Return the count of `prompt + text` over all texts, which have one prompt or one each."""
+        return self._count(texts.str.len_chars() + (len(prompt) if isinstance(prompt, str) else prompt.str.len_chars()))
 
     def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:
         """Return the count of (query, document) inputs."""
@@ -69,13 +69,15 @@ class TokenCounter:
         self._folder, self._max_tokens = folder, max_tokens
         self._tokenizer.enable_truncation(max_tokens)
 
-    def count(self, texts: pl.Series, prompt: str) -> Count:
-        """Return the count of `prompt + text` over all texts: exact for at most SAMPLE texts, else scaled from a sample.
+    def count(self, texts: pl.Series, prompt: str | pl.Series) -> Count:
+        """Return the count of `prompt + text` over all texts, which have one prompt or one each: exact for at most SAMPLE
+        texts, else scaled from a sample.
 
         Raises AscentError for a prompt that fills most of the tokens.
         """
-        refuse_long_prompts([prompt], self._tokenizer, self._max_tokens, self._folder)
-        return self._count(len(texts), lambda sample: [prompt + text for text in texts.gather(sample)])
+        prompts = pl.Series([prompt]).new_from_index(0, len(texts)) if isinstance(prompt, str) else prompt
+        refuse_long_prompts(prompts.unique(maintain_order=True), self._tokenizer, self._max_tokens, self._folder)
+        return self._count(len(texts), lambda sample: (prompts.gather(sample) + texts.gather(sample)).to_list())
 
     def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:
         """Return the count of (query, document) inputs, exact or scaled like `count`."""

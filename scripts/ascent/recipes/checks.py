@@ -11,9 +11,10 @@ from pathlib import Path
 from ..errors import AscentError, did_you_mean
 from ..settings.filters import compared_with
 from ..settings.licences import wider_than
+from ..settings.mteb_tasks import mteb_tasks
 from ..settings.recipe import Config, Recipe
 from ..settings.training import Stage
-from .recipes import benchmark_tasks, mteb_tasks, not_runnable
+from .recipes import benchmark_tasks, not_runnable
 
 
 @dataclass(frozen=True)

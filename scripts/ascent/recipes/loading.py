@@ -127,8 +127,8 @@ def _check_soft_tokens(loaded: Recipes, name: str) -> None:
         return set(re.findall(SOFT_TOKEN.format(r"\d+"), "".join(prompts)))
 
     for stage in ["base", *recipe.stages]:
-        contract = loaded.contract(name, stage)
-        every = used(*contract.every_prompt)
+        own = (prompts for data in recipe.data.values() for prompts in (data.prompts.query, data.prompts.document) if prompts)
+        every = used(*loaded.contract(name, stage).every_prompt, *(text for prompts in own for text in prompts))
         unknown = sorted(every - {SOFT_TOKEN.format(index) for index in range(recipe.base.soft_tokens)})
         if unknown:
             raise AscentError(

@@ -6,15 +6,15 @@ Nothing here imports torch or uses a network: every cluster job parses the workf
 import json
 import shlex
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from .. import layout
 from ..errors import AscentError
-from ..files import read_json
 from ..settings.evaluation import LeakCheck, TaskSettings
 from ..settings.filters import compared_with
 from ..settings.model import Contract
+from ..settings.mteb_tasks import mteb_tasks
 from ..settings.pairs import Dataset
 from ..settings.recipe import Config, Recipe
 from ..settings.stages import StageSettings
@@ -22,14 +22,6 @@ from ..settings.training import Stage
 from ..settings.validation import dump
 from .dataset_steps import DatasetSteps, dataset_steps
 from .trial import SUFFIX
-
-MTEB = Path(__file__).with_name("mteb_tasks.json")
-
-
-@cache
-def mteb_tasks() -> dict:
-    """Return the tasks and benchmarks that mteb knows, from a file: importing mteb takes seconds."""
-    return read_json(MTEB)
 
 
 def not_runnable(task: str) -> str | None:
@@ -155,9 +147,17 @@ class Recipes:
     def stage_settings(self, recipe: str, stage: str) -> str:
         """Return stage.yaml's text."""
         settings = self.recipes[recipe].stages[stage]
-        tasks = {name: self.dataset(recipe, name).task for name in settings.datasets_read}
-        contract = self.contract(recipe, stage)
-        return dump(StageSettings(recipe=recipe, name=stage, stage=settings, contract=contract, tasks=tasks))
+        data = {name: self.dataset(recipe, name) for name in settings.datasets_read}
+        return dump(
+            StageSettings(
+                recipe=recipe,
+                name=stage,
+                stage=settings,
+                contract=self.contract(recipe, stage),
+                tasks={name: dataset.task for name, dataset in data.items()},
+                prompts={name: dataset.prompts for name, dataset in data.items()},
+            )
+        )
 
     @cached_property
     def _tasks(self) -> dict[str, dict[str, TaskSettings]]:

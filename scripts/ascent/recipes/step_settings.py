@@ -39,13 +39,19 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
             files[layout.STAGE_SETTINGS.format(recipe=name, stage=stage)] = recipes.stage_settings(name, stage)
             made_for = settings.data_name(stage)
             for dataset in settings.datasets_read:
-                tokenising = settings.tokenising(recipes.contract(name, stage), recipe.data[dataset].task)
+                data = recipe.data[dataset]
+                tokenising = settings.tokenising(recipes.contract(name, stage), dataset, data.task, data.prompts)
                 files[layout.TOKENISING.format(recipe=name, stage=made_for, dataset=dataset)] = dump(tokenising)
                 if settings.teacher_needs(dataset) and settings.teacher_model:
-                    teaching = Teaching(teacher=settings.teacher_used, task=recipe.data[dataset].task)
+                    teaching = Teaching(teacher=settings.teacher_used, task=data.task)
                     files[layout.TEACHING.format(recipe=name, stage=made_for, dataset=dataset)] = dump(teaching)
             if settings.mining_used:
                 files[layout.SELECTION.format(recipe=name, stage=made_for)] = dump(part(Selection, settings.mining_used))
+                miner = settings.mining_used.model
+                for dataset in filter(settings.mines_for, settings.datasets_read):
+                    data = recipe.data[dataset]
+                    tokenising = recipes.contract(name, miner).tokenising(data.task, data.prompts)
+                    files[layout.SHARD_SETTINGS.format(recipe=name, stage=miner, dataset=dataset)] = dump(tokenising)
         for task, settings in recipes.tasks(name).items():
             key = settings.model_dump_json()  # recipes share benchmarks of a hundred tasks, and YAML is slow
             texts[key] = texts[key] if key in texts else dump(settings)

@@ -186,9 +186,9 @@ class Contrastive(Training):
             yield "mining", "finds negatives among texts, but all positives are labels of classes; set mine: true for a data set"
         yield from self._useless_losses(base)
         yield from self._useless_own_positives(data, contract)
-        prompts = [self.tokenising(contract, data[name].task) for name in self.data]
+        tokens = [self.tokenising(contract, name, data[name].task, data[name].prompts) for name in self.data]
         soft = re.compile(SOFT_TOKEN.format(r"\d+"))
-        unused = not any(soft.search(part.query_prompt + part.document_prompt) for part in prompts)
+        unused = not any(soft.search("".join(part.query_prompts + part.document_prompts)) for part in tokens)
         if self.adapter and self.adapter.trains_soft_tokens and unused:
             yield (
                 "adapter",
@@ -219,8 +219,8 @@ class Contrastive(Training):
                 yield "mining", f"finds negatives of pairs, {why}; set mine: false for it"
             if dataset not in self.data:
                 yield "development", f"needs something to find, {why}; name another data set"
-            tokens = self.tokenising(contract, data[dataset].task)
-            if tokens.query_prompt != tokens.document_prompt:
+            tokens = self.tokenising(contract, dataset, data[dataset].task, data[dataset].prompts)
+            if tokens.query_prompts != tokens.document_prompts:
                 yield "prompts", f"differ by side, {why}; give both sides the same prompt, or none"
 
     # ------------------------------------------------------------ what does not go together

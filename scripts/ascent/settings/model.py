@@ -1,15 +1,14 @@
 """How a model is used: the prompt contract, the base."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from .base import Count, Settings, as_written
-from .evaluation import TWO_SIDED, TaskType
+from .base import Count, Seed, Settings, as_written
+from .evaluation import SEARCHED, TWO_SIDED
 from .heads import ChosenHeads, Heads
-
-Side = Literal["query", "document"]
-PromptTask = Literal["default", TaskType]
+from .mteb_tasks import own_prompt, task_type
+from .prompts import AS_IS, DatasetPrompts, Prompts, Side, Template, render, side_of
 
 
 class Lengths(Settings):
@@ -46,21 +45,37 @@ MaxTokens = Annotated[Lengths, BeforeValidator(_both_sides, json_schema_input_ty
 
 
 class Tokenising(Settings):
-    """tokens/<dataset>.yaml: what the tokens of a data set's texts depend on, besides the tokenizer."""
+    """tokens/<dataset>.yaml and shards/<dataset>.yaml: what the tokens of a data set's texts depend on in training and in
+    mining, besides the tokenizer."""
 
-    query_prompt: str
-    """Text put before a query."""
-    document_prompt: str
-    """Text put before a positive or a negative."""
+    query_prompts: list[str]
+    """Texts put before a query: of several, each row draws one."""
+    document_prompts: list[str]
+    """Texts put before a positive or a negative."""
+    query_template: Template | None = AS_IS
+    """What a query's own prompt, of the rows that have one, stands in. None: rows' prompts are ignored."""
+    document_template: Template | None = AS_IS
+    """What a document's own prompt stands in."""
+    seed: Seed | None = None
+    """Seed of the draw, where there are several prompts."""
     max_tokens: MaxTokens
     """Texts are truncated to this many tokens, prompt and special tokens included: one number, or one per side."""
     pool_prompt: bool = True
     """Whether the prompts' tokens are pooled. If not, their number is stored."""
 
     @property
-    def prompts(self) -> dict[Side, str]:
+    def prompts(self) -> dict[Side, list[str]]:
         """The prompts by side."""
-        return {"query": self.query_prompt, "document": self.document_prompt}
+        return {"query": self.query_prompts, "document": self.document_prompts}
+
+    @property
+    def templates(self) -> dict[Side, str | None]:
+        """The templates by side."""
+        return {"query": self.query_template, "document": self.document_template}
+
+    def without_rows(self) -> Self:
+        """Return the same where rows' own prompts are ignored."""
+        return self.model_copy(update={"query_template": None, "document_template": None})
 
 
 class Contract(Settings):
@@ -86,9 +101,16 @@ class Contract(Settings):
     texts, because sentence-transformers has only one."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether a token sees the tokens after it. Llama, Mistral, Qwen 2 and 3 and Gemma 3 can be made bidirectional."""
-    prompts: dict[Side, dict[PromptTask, str]] = {}
-    """Text put before a query or a document, by task type; `default` is for types that are not named. Both texts of a row
-    of sts or pair-classification get the query's: mteb gives them no side."""
+    prompts: Prompts = {}
+    """Text put before a query or a document, by task type or by the name of one of mteb's tasks, which comes first;
+    `default` is for types that are not named. A list holds paraphrases: training draws one per row, all else uses the
+    first. Both texts of a row of sts or pair-classification get the query's: mteb gives them no side."""
+    templates: dict[Side, Template] = {}
+    """What the prompts of a side stand in, with which they are instructions: `"Instruct: {instruction}\\nQuery: {text}"`. A
+    text without an instruction gets nothing. Default: the prompt as it is."""
+    task_prompts: Literal["mteb"] | None = None
+    """`mteb`: each of mteb's tasks that `prompts` does not name has mteb's own instruction, if mteb has one, in the query's
+    template. Default: its type's."""
 
     @model_validator(mode="after")
     def _cosine_is_of_unit_length(self):
@@ -104,20 +126,42 @@ class Contract(Settings):
 
     @model_validator(mode="after")
     def _texts_without_a_side_have_one_prompt(self):
-        for task in self.prompts.get("document", {}).keys() & set(TWO_SIDED):
-            raise ValueError(f"prompts.document.{task} is never used, as both texts of a row get prompts.query.{task}: remove it")
+        for task in self.prompts.get("document", {}):
+            if task in TWO_SIDED or task_type(task) not in (None, *SEARCHED):
+                raise ValueError(
+                    f"prompts.document.{task} is never used, as both texts of a row get prompts.query.{task}: remove it"
+                )
         return self
 
-    def prompt(self, side: Side, task: str) -> str:
-        """Return the prompt of a side for a task type; the empty string if none is set.
+    @model_validator(mode="after")
+    def _instructions_of_mteb_have_a_template(self):
+        if self.task_prompts and "query" not in self.templates:
+            raise ValueError(
+                "task_prompts: mteb needs templates.query, because mteb's prompts are instructions without what separates them "
+                "from a text"
+            )
+        return self
 
-        Reranking uses retrieval's prompt if it has none of its own. Texts of sts and pair-classification are neither
-        queries nor documents, in mteb, too: both get the query's.
-        """
-        prompts = self.prompts.get("query" if task in TWO_SIDED else side, {})
+    def prompt(self, side: Side, task: str, name: str | None = None) -> str:
+        """Return what stands before a text, by side and task type, and by the name of a task of mteb; the empty string if
+        nothing is set. Of several paraphrases it is the first."""
+        return render(self.template(side, task), self._given(side_of(side, task), task, name)[0])
+
+    def template(self, side: Side, task: str) -> str:
+        """Return what the prompts of a side stand in."""
+        return self.templates.get(side_of(side, task), AS_IS)
+
+    def _given(self, side: Side, task: str, name: str | None = None) -> list[str]:
+        """Return the paraphrases of a side's prompt: of the task's name, then mteb's own, then of the type, reranking's
+        being retrieval's if it has none of its own, then the default."""
+        prompts = self.prompts.get(side, {})
+        if name in prompts:
+            return prompts[name]
+        if name and self.task_prompts and side == "query" and (own := own_prompt(name)):
+            return [own]
         if task == "reranking" and task not in prompts:
             task = "retrieval"
-        return prompts.get(task, prompts.get("default", ""))
+        return prompts.get(task, prompts.get("default", [""]))
 
     def lengths(self, task: str) -> Lengths:
         """Return the lengths to which a task type's texts are truncated, in all but evaluation."""
@@ -126,17 +170,21 @@ class Contract(Settings):
 
     @property
     def every_prompt(self) -> list[str]:
-        """The prompts of all sides and task types, each once."""
-        return list(dict.fromkeys(text for tasks in self.prompts.values() for text in tasks.values()))
+        """All prompts that are set, as they stand before texts, each once."""
+        items = [(side, text) for side, tasks in self.prompts.items() for texts in tasks.values() for text in texts]
+        return list(dict.fromkeys(render(self.templates.get(side, AS_IS), text) for side, text in items))
 
-    def tokenising(self, task: str) -> Tokenising:
-        """Return what tokens of a task type's texts depend on."""
-        return Tokenising(
-            query_prompt=self.prompt("query", task),
-            document_prompt=self.prompt("document", task),
-            max_tokens=self.lengths(task),
-            pool_prompt=self.pool_prompt,
-        )
+    def tokenising(self, task: str, own: DatasetPrompts | None = None, seed: int | None = None) -> Tokenising:
+        """Return what tokens of a data set's texts depend on. own: its own prompts. seed: of the draw of paraphrases;
+        without it there is no draw."""
+        chosen: dict[str, Any] = {}
+        for side in ("query", "document"):
+            given = getattr(own, side_of(side, task), None) or self._given(side_of(side, task), task)
+            rendered = [render(self.template(side, task), text) for text in (given if seed is not None else given[:1])]
+            chosen |= {f"{side}_prompts": rendered, f"{side}_template": self.template(side, task)}
+        several = max(len(chosen["query_prompts"]), len(chosen["document_prompts"])) > 1
+        lengths = self.lengths(task)
+        return Tokenising(**chosen, seed=seed if several else None, max_tokens=lengths, pool_prompt=self.pool_prompt)
 
 
 class Backbone(Contract):

@@ -8,6 +8,7 @@ from .base import Count, Settings, Split, as_written
 from .evaluation import TaskType
 from .filters import AnyFilter
 from .model import Backbone
+from .prompts import DatasetPrompts
 
 
 class CorpusRows(Settings):
@@ -56,6 +57,9 @@ class Dataset(CorpusRows):
 
     filters: list[AnyFilter] = Field(["clean", "empty", "length", "duplicate"], validate_default=True)
     """The filters, in order. An item is a filter's name, or a map from its name to its settings; a filter may come twice."""
+    prompts: DatasetPrompts = DatasetPrompts()
+    """Text put before its queries and its documents when a stage trains on it and mines for it, in place of the model's
+    `prompts`; with a template, instructions. A list holds paraphrases. Teachers have prompts of their own."""
 
     @property
     def teacher(self) -> Backbone | None:
@@ -85,6 +89,11 @@ class Dataset(CorpusRows):
         filters = [*filters, *([{"score": score}] if score else [])]
         words = f"{', '.join(keys)} {'are settings' if len(keys) > 1 else 'is a setting'} of filters now"
         raise ValueError(f"{words}; write filters: {as_written(filters)}")
+
+    @model_validator(mode="after")
+    def _prompts_are_used(self):
+        self.prompts.refuse_unused(self.task)
+        return self
 
     @model_validator(mode="after")
     def _one_teacher(self):

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from .base import Component, Share, components, one_of
 from .model import Base, Contract, Tokenising
 from .pairs import Dataset
+from .prompts import DatasetPrompts
 from .training import Training
 
 MaskedShare = Annotated[float, Field(gt=0, lt=1)]
@@ -89,10 +90,10 @@ class Pretraining(Training):
     def objective_names(self) -> list[str]:
         return [self.objective.type]
 
-    def tokenising(self, contract: Contract, task: str) -> Tokenising:
+    def tokenising(self, contract: Contract, name: str, task: str, own: DatasetPrompts | None = None) -> Tokenising:
         """Return the same without prompts: their tokens are known, so there is nothing to learn from predicting
         them."""
-        return contract.model_copy(update={"prompts": {}}).tokenising(task)
+        return contract.model_copy(update={"prompts": {}, "templates": {}}).tokenising(task).without_rows()
 
     def problems(self, base: Base, data: dict[str, Dataset], contract: Contract) -> Iterator[tuple[str, str]]:
         """See Stage."""

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from .base import Component, Count, Settings, Split, one_of
-from .evaluation import TaskType
+from .evaluation import TWO_SIDED, TaskType
 
 # Tables by suffix, each optionally compressed.
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -40,6 +40,10 @@ class Columns(Settings):
     `teacher: {type: stored}`."""
     negative_scores: list[str] = []
     """Columns of the teacher's scores of the negatives, one per column of `negatives`. A cell has one number per text."""
+    query_prompt: str | None = None
+    """The column of each query's own prompt, or instruction, in place of the data set's; a cell may be empty."""
+    document_prompt: str | None = None
+    """The column of the prompt of each row's positive and negatives."""
 
     @model_validator(mode="after")
     def _all_documents_are_scored(self):
@@ -67,6 +71,13 @@ class Table(Reader):
     """Files of documents per split that its queries are searched in, besides the positives."""
     document_column: str = "text"
     """The column of a document's text."""
+
+    @model_validator(mode="after")
+    def _prompts_are_used(self):
+        if self.columns.document_prompt and self.task in TWO_SIDED:
+            why = f"as both texts of a row of {self.task} get columns.query_prompt"
+            raise ValueError(f"columns.document_prompt is never used, {why}: remove it")
+        return self
 
 
 class Slice(Settings):

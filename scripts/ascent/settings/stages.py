@@ -10,6 +10,7 @@ from .contrastive import Contrastive
 from .evaluation import TaskType
 from .model import Contract
 from .pretraining import PretrainingObjective
+from .prompts import DatasetPrompts
 from .training import Stage
 
 
@@ -42,6 +43,8 @@ class StageSettings(Settings):
     """The contract of the model that the stage makes."""
     tasks: dict[str, TaskType] = {}
     """The task type of each data set."""
+    prompts: dict[str, DatasetPrompts] = {}
+    """The data sets' own prompts."""
 
     @property
     def where(self) -> str:

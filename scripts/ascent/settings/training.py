@@ -7,10 +7,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from .adapters import ChosenAdapter
 from .base import Component, Count, Positive, Seed, Settings
-from .model import Base, Contract, PromptTask, Side, Tokenising
+from .model import Base, Contract, Tokenising
 from .negatives import Mining
 from .optimisation import Optimisation
 from .pairs import Dataset
+from .prompts import DatasetPrompts, Prompts
 from .teachers import Teacher
 
 
@@ -26,7 +27,7 @@ class Stage(Component):
 
     parents: list[str] = Field(alias="from", default=["base"], min_length=1)
     """The stages that this one starts from; `base` is the model before training."""
-    prompts: dict[Side, dict[PromptTask, str]] | None = None
+    prompts: Prompts | None = None
     """Prompts of this stage. Default: the parents'."""
 
     rule: ClassVar[Any]
@@ -63,9 +64,9 @@ class Stage(Component):
         Mixture.development."""
         return None
 
-    def tokenising(self, contract: Contract, task: str) -> Tokenising:
-        """Return what the tokens of a data set of a task type depend on."""
-        return contract.tokenising(task)
+    def tokenising(self, contract: Contract, name: str, task: str, own: DatasetPrompts | None = None) -> Tokenising:
+        """Return what the tokens of a data set depend on. task: its task type; own: its own prompts."""
+        return contract.tokenising(task, own)
 
     def members(self, name: str) -> dict[str, Self]:
         """Return the stages that it stands for, by name: of one that trains with several seeds, one for each."""
@@ -162,11 +163,11 @@ class Training(Optimisation, Stage):
     """Length buckets: of the rows of this many batches, those of similar length form a batch, and the batches are
     shuffled. There is less padding, and a batch's documents have similar lengths. Default: no buckets."""
     seed: Seed = 0
-    """Seed of the order of the pairs and of dropout."""
+    """Seed of the order of the pairs, of dropout, and of the draw of prompts where there are several."""
     seeds: list[Seed] = []
     """Train once with each of these seeds, in place of `seed`: `finetune` with seeds [0, 1] becomes the stages
     finetune-seed0 and finetune-seed1. Parents of a merge and evaluated stages may name all of them as finetune. Their
-    tokens, mined negatives and teacher's outputs are made once."""
+    tokens, mined negatives and teacher's outputs are made once; prompts are drawn by the seed 0."""
 
     @property
     def objective_names(self) -> list[str]:
@@ -212,6 +213,11 @@ class Training(Optimisation, Stage):
     def data_name(self, name: str) -> str:
         """See Stage."""
         return name.removesuffix(f"-seed{self.seed}") if self.seeds else name
+
+    def tokenising(self, contract: Contract, name: str, task: str, own: DatasetPrompts | None = None) -> Tokenising:
+        """See Stage. Paraphrases are drawn in what it trains on; stages of several seeds have their tokens in common."""
+        seed = 0 if self.seeds else self.seed
+        return contract.tokenising(task, own, seed if name in self.data else None)
 
     @property
     def datasets_read(self) -> list[str]:

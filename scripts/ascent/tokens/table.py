@@ -31,6 +31,7 @@ class TokenisedPairs:
         self.labels, self.asked = arrays["labels.npy"], arrays["asked.npy"]
         self.answers, self.answer_offsets = arrays["answers.npy"], arrays["answer_offsets.npy"]
         self.teacher_scores, self.teacher_embeddings = (arrays.get(f"teacher_{name}.npy") for name in ("scores", "embeddings"))
+        self._prompt_lengths = arrays.get("prompt_lengths.npy")
         self.reserve, self.reserve_offsets = arrays.get("reserve.npy"), arrays.get("reserve_offsets.npy")
 
     def __len__(self) -> int:
@@ -50,7 +51,7 @@ class TokenisedPairs:
 
     def prompt_length(self, index: int) -> int:
         """Return how many tokens at the start of a text pooling leaves out."""
-        return self.meta["prompt_lengths"]["query" if index < self.meta["texts"]["query"] else "document"]
+        return 0 if self._prompt_lengths is None else int(self._prompt_lengths[index])
 
     def documents_of(self, row: int) -> list[int]:
         """Return the texts of a row's positive and negatives."""

@@ -1,11 +1,12 @@
 """A data set's texts as tokens, in plain arrays that are mapped into memory: made once on a CPU, read by all training processes.
 
-A folder of .npy files and meta.json. There are T texts, the distinct queries and then the distinct documents, each with the
-prompt of its side; R rows, each with a query, a positive and its negatives; Q distinct queries.
+A folder of .npy files and meta.json. There are T texts, the distinct queries and then the distinct documents, each with its
+prompt, and twice if it has two; R rows, each with a query, a positive and its negatives; Q distinct queries.
 
     tokens            int32 (all tokens)         the texts' tokens, one text after another
     offsets           int64 (T + 1)              text t has tokens[offsets[t]:offsets[t + 1]]
-    text_ids          int64 (T)                  equal where the texts are equal
+    text_ids          int64 (T)                  equal where the texts are equal, whatever their prompts
+    prompt_lengths    int32 (T)                  tokens at the text's beginning that pooling leaves out, if prompts are not pooled
     queries           int64 (R)                  the text of each row's query
     documents         int64 (all documents)      the texts of each row's positive and negatives, one row after another
     document_offsets  int64 (R + 1)              row r has documents[document_offsets[r]:document_offsets[r + 1]]
@@ -37,15 +38,19 @@ from ..files import folder_atomically, read_json, sha256_file, write_json
 from ..model.contract import tokenizer_digest
 from ..model.prompt_checks import refuse_long_prompts, with_prompt
 from ..negatives.table import training_rows
-from ..pairs.table import distinct_texts
+from ..pairs.prompts import with_prompts
+from ..pairs.table import distinct_rows, distinct_texts
 from ..pairs.text import text_id
 from ..settings.model import Tokenising
+from ..settings.prompts import Side
 from ..teachers.outputs import embeddings_file, read_scores, stored_scores
 from .table import META
 
 # Texts tokenised at a time: at most this many, of this many bytes. The library keeps about a hundred bytes per token.
 CHUNK_TEXTS = 10_000
 CHUNK_BYTES = 8_000_000
+# Of many prompts, how many meta.json names.
+EXAMPLES = 5
 
 
 def tokenise_pairs(
@@ -68,32 +73,36 @@ def tokenise_pairs(
     leaves out leaves nothing of a text, and as read_pairs does.
     """
     tokenizer, digest = load_tokenizer(model, settings.max_tokens.longest)
-    for side, prompt in settings.prompts.items():
-        refuse_long_prompts([prompt], tokenizer, getattr(settings.max_tokens, side), model)
-    rows, prompt_lengths = training_rows(pairs, negatives), _prompt_lengths(model, settings)
+    rows = with_prompts(training_rows(pairs, negatives), settings)
     texts, places = _distinct(rows)
+    prompts = {side: distinct["prompt"].unique(maintain_order=True).cast(pl.String).to_list() for side, distinct in texts.items()}
+    for side, of_side in prompts.items():
+        refuse_long_prompts(of_side, tokenizer, getattr(settings.max_tokens, side), model)
+    left_out = {side: _prompt_lengths(model, settings, side, of_side) for side, of_side in prompts.items()}
     with folder_atomically(output) as folder:
         with (folder / "tokens.npy").open("wb") as file:
-            lengths, truncated, alike = _write_tokens(file, tokenizer, texts, settings, prompt_lengths, pairs)
+            lengths, prompt_lengths, truncated, alike = _write_tokens(file, tokenizer, texts, settings, left_out, pairs)
         arrays = places | _arrays(rows, texts, places, lengths)
+        if not settings.pool_prompt:
+            arrays["prompt_lengths"] = prompt_lengths
         if scores:
             arrays["teacher_scores"] = stored_scores(pairs, rows) if scores == pairs else read_scores(scores, rows)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         if embeddings:
-            shutil.copyfile(embeddings_file(embeddings, pairs, negatives), folder / "teacher_embeddings.npy")
+            _copy_embeddings(embeddings_file(embeddings, pairs, negatives), texts, folder / "teacher_embeddings.npy")
         meta = {
             "settings": settings.model_dump(mode="json"),
             "tokenizer_digest": digest,
             "pairs": sha256_file(pairs),
             "negatives": sha256_file(negatives) if negatives else None,
             **({"teacher_scores": sha256_file(scores)} if scores else {}),
-            "prompt_lengths": prompt_lengths,
+            "prompts": {side: of_side[:EXAMPLES] for side, of_side in prompts.items()},
             "rows": len(rows),
             "texts": {side: len(distinct) for side, distinct in texts.items()},
             "texts_cut": truncated,
             "texts_alike": alike,
-            "texts_with_prompt": {side: with_prompt(texts[side], prompt) for side, prompt in settings.prompts.items()},
+            "texts_with_prompt": {side: with_prompt(distinct) for side, distinct in texts.items()},
             "tokens": int(lengths.sum()),
             "files": {
                 file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in sorted(folder.iterdir())
@@ -103,14 +112,20 @@ def tokenise_pairs(
     return meta
 
 
-def _distinct(rows: pl.DataFrame) -> tuple[dict[str, pl.Series], dict[str, np.ndarray]]:
-    """Return the distinct texts of each side, and the arrays that say where they occur: queries, documents, reserve."""
-    queries, query_places = distinct_texts(rows["query"])
+def _distinct(rows: pl.DataFrame) -> tuple[dict[str, pl.DataFrame], dict[str, np.ndarray]]:
+    """Return the distinct texts of each side with their prompts (the columns text and prompt), and the arrays that say where
+    they occur: queries, documents, reserve."""
+    # Numbers in place of prompts, of which there is one for each negative.
+    prompts = {name: rows[name].cast(pl.Enum(rows[name].unique())) for name in ("query_prompt", "document_prompt")}
+    queries, query_places = distinct_rows(pl.DataFrame({"text": rows["query"], "prompt": prompts["query_prompt"]}))
     listed = {"documents": rows.select(pl.concat_list("positive", "negatives")).to_series()}
     if "reserve" in rows.columns:
         listed["reserve"] = rows["reserve"]
-    flat = [column.explode().drop_nulls() for column in listed.values()]
-    documents, document_places = distinct_texts(pl.concat(flat))
+    flat = [
+        pl.DataFrame({"text": column, "prompt": prompts["document_prompt"]}).explode("text").drop_nulls("text")
+        for column in listed.values()
+    ]
+    documents, document_places = distinct_rows(pl.concat(flat))
     parts = np.split(document_places + len(queries), np.cumsum([len(part) for part in flat])[:-1])
     arrays = {"queries": query_places} | dict(zip(listed, parts, strict=True))
     for name, column in listed.items():
@@ -120,22 +135,25 @@ def _distinct(rows: pl.DataFrame) -> tuple[dict[str, pl.Series], dict[str, np.nd
 
 
 def _write_tokens(
-    file: BinaryIO, tokenizer: Tokenizer, texts: dict[str, pl.Series], settings: Tokenising, prompt_lengths: dict, pairs: Path
-) -> tuple[np.ndarray, dict[str, int], dict[str, int]]:
-    """Write the texts' tokens; return each text's number of tokens, and how many texts of each side were truncated, and
-    have the tokens of an earlier one."""
-    prompts, lengths, truncated, alike = settings.prompts, [], dict.fromkeys(texts, 0), {}
+    file: BinaryIO, tokenizer: Tokenizer, texts: dict[Side, pl.DataFrame], settings: Tokenising, prompt_lengths: dict, pairs: Path
+) -> tuple[np.ndarray, np.ndarray, dict[str, int], dict[str, int]]:
+    """Write the texts' tokens; return each text's number of tokens, and of those that pooling leaves out, and how many texts
+    of each side were truncated, and have the tokens of an earlier one. prompt_lengths: by side and prompt."""
+    lengths, left_out, truncated, alike = [], [], dict.fromkeys(texts, 0), {}
     _write_header(file, 0)
     for side, distinct in texts.items():
         tokenizer.enable_truncation(getattr(settings.max_tokens, side), direction=tokenizer.truncation["direction"])
         hashes = []  # 8 bytes a text; the tokens themselves might not fit into memory
-        for chunk in _chunks(distinct):
-            tokens, counts, longer = _tokenise(tokenizer, [prompts[side] + text for text in chunk])
+        for part in _chunks(distinct["text"]):
+            prompts = distinct["prompt"][part].cast(pl.String).to_list()
+            prompted = [prompt + text for prompt, text in zip(prompts, distinct["text"][part].to_list(), strict=True)]
+            tokens, counts, longer = _tokenise(tokenizer, prompted)
             rows = np.split(tokens, np.cumsum(counts)[:-1])
             hashes.append(np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(rows)))
-            if prompt_lengths[side] and counts.min() <= prompt_lengths[side]:
+            left_out.append(np.array([prompt_lengths[side][prompt] for prompt in prompts], dtype=np.int32))
+            if len(nothing := np.flatnonzero((left_out[-1] > 0) & (counts <= left_out[-1]))):
                 raise AscentError(
-                    f"{pairs}: the prompt alone has as many tokens as {(prompts[side] + chunk[counts.argmin()])[:60]!r}, which "
+                    f"{pairs}: the prompt alone has as many tokens as {prompted[nothing[0]][:60]!r}, which "
                     "leaves none to pool; end the prompt with something other than a space, or set pool_prompt: true."
                 )
             file.write(tokens.astype("<i4").tobytes())
@@ -143,13 +161,28 @@ def _write_tokens(
             truncated[side] += longer
         alike[side] = len(distinct) - len(np.unique(np.concatenate(hashes)))
     _write_header(file, int(sum(counts.sum() for counts in lengths)))
-    return np.concatenate(lengths), truncated, alike
+    return np.concatenate(lengths), np.concatenate(left_out), truncated, alike
 
 
-def _arrays(rows: pl.DataFrame, texts: dict[str, pl.Series], places: dict, lengths: np.ndarray) -> dict[str, np.ndarray]:
+def _copy_embeddings(source: Path, texts: dict[str, pl.DataFrame], target: Path) -> None:
+    """Write the teacher's embedding of each text, which has one whatever prompts it is trained with."""
+    parts, start = [], 0
+    for distinct in texts.values():
+        plain, places = distinct_texts(distinct["text"])
+        parts.append(start + places)
+        start += len(plain)
+    if start == sum(map(len, texts.values())):
+        shutil.copyfile(source, target)
+    else:
+        np.save(target, np.load(source, mmap_mode="r")[np.concatenate(parts)])
+
+
+def _arrays(rows: pl.DataFrame, texts: dict[str, pl.DataFrame], places: dict, lengths: np.ndarray) -> dict[str, np.ndarray]:
     """Return the arrays that follow from the rows, the places of their texts and each text's number of tokens."""
     queries, documents, offsets = places["queries"], places["documents"], places["document_offsets"]
-    text_ids = np.fromiter((number for distinct in texts.values() for number in _numbers(distinct)), np.int64, len(lengths))
+    text_ids = np.fromiter(
+        (number for distinct in texts.values() for number in _numbers(distinct["text"])), np.int64, len(lengths)
+    )
     answers = pl.DataFrame({"query": text_ids[queries], "answer": text_ids[documents[offsets[:-1]]]})
     answers = answers.unique(maintain_order=True).sort("query", maintain_order=True)
     asked, counts = np.unique(answers["query"].to_numpy(), return_counts=True)
@@ -186,27 +219,27 @@ def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
     return tokenizer, expected
 
 
-def _prompt_lengths(model: Path, settings: Tokenising) -> dict[str, int]:
-    """Return how many tokens at the start of each side's texts pooling leaves out."""
+def _prompt_lengths(model: Path, settings: Tokenising, side: Side, prompts: list[str]) -> dict[str, int]:
+    """Return by prompt of a side how many tokens at the start of a text pooling leaves out."""
     if settings.pool_prompt:
-        return dict.fromkeys(settings.prompts, 0)
+        return dict.fromkeys(prompts, 0)
     # transformers knows which tokens are special, but imports torch, for seconds.
     from transformers import AutoTokenizer
 
     from ..model.batching import prompt_length
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    longest = settings.max_tokens
-    return {side: prompt_length(tokenizer, prompt, getattr(longest, side)) for side, prompt in settings.prompts.items()}
+    longest = getattr(settings.max_tokens, side)
+    return {prompt: prompt_length(tokenizer, prompt, longest) for prompt in prompts}
 
 
-def _chunks(texts: pl.Series) -> Iterator[list[str]]:
+def _chunks(texts: pl.Series) -> Iterator[slice]:
     ends = np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
     start = 0
     while start < len(texts):
         before = ends[start - 1] if start else 0
         end = min(start + CHUNK_TEXTS, max(start + 1, int(np.searchsorted(ends, before + CHUNK_BYTES, side="right"))))
-        yield texts[start:end].to_list()
+        yield slice(start, end)
         start = end
 
 
@@ -221,8 +254,8 @@ def _tokenise(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.nd
 
 def _numbers(texts: pl.Series) -> Iterator[int]:
     """Yield the texts' ids as numbers: 60 bits, since collectives carry int64."""
-    for chunk in _chunks(texts):
-        yield from (int(text_id(text)[:15], 16) for text in chunk)
+    for part in _chunks(texts):
+        yield from (int(text_id(text)[:15], 16) for text in texts[part].to_list())
 
 
 def _write_header(file: BinaryIO, length: int) -> None:

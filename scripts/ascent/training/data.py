@@ -247,7 +247,8 @@ def open_table(folder: Path, settings: StageSettings, name: str, tokenizer_diges
     table = TokenisedPairs(folder)
     if table.meta["tokenizer_digest"] != tokenizer_digest:
         raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and re-run.")
-    expected = settings.stage.tokenising(settings.contract, settings.tasks[name]).model_dump(mode="json")
+    tokenising = settings.stage.tokenising(settings.contract, name, settings.tasks[name], settings.prompts.get(name))
+    expected = tokenising.model_dump(mode="json")
     for key, value in expected.items():
         made_with = table.meta["settings"].get(key)
         if made_with != value:

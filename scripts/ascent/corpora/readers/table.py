@@ -21,7 +21,8 @@ def read(folder: Path, settings: Table) -> Iterator[Pair | Document | Rejected]:
     """Yield the rows of all files, split by split."""
     columns = settings.columns
     named = [columns.query, columns.positive, *columns.negatives, *columns.negative_scores]
-    named += [name for name in (columns.label, columns.positive_scores) if name]
+    optional = (columns.label, columns.positive_scores, columns.query_prompt, columns.document_prompt)
+    named += [name for name in optional if name]
     sets = [(_pairs, named, *item, "") for item in settings.pairs.items()]
     sets += [(_document, [settings.document_column], *item, " documents") for item in settings.documents.items()]
     for make, wanted, split, patterns, kind in sets:
@@ -51,10 +52,20 @@ def _pairs(cells: dict, split: str, settings: Table) -> list[Pair]:
     ]
     label = usable_number(cell_of(cells, columns.label), "label") if columns.label else None
     texts, scores = (tuple(part[place] for part in negatives) for place in range(2))
+    prompts = [_prompt(cells, column) for column in (columns.query_prompt, columns.document_prompt)]
     return [
-        Pair(query, positive, texts, label, settings.task, split, (score, *scores) if columns.positive_scores else None)
+        Pair(query, positive, texts, label, settings.task, split, (score, *scores) if columns.positive_scores else None, *prompts)
         for positive, score in positives
     ]
+
+
+def _prompt(cells: dict, column: str | None) -> str | None:
+    """Return a row's own prompt as it is written, since a space at its end counts; None for an empty cell."""
+    value = cell_of(cells, column) if column else None
+    if is_none(value):
+        return None
+    usable_text(value, "prompt")
+    return value
 
 
 def _scored(cells: dict, texts: str, scores: str | None, what: str) -> list[tuple[Any, float | None]]:
