@@ -80,7 +80,7 @@ bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the
 	$(VENV)/bin/python tests/benchmarks/train_throughput.py --model results/demo/base/model \
 	  --pairs $$(ls -t results/pairs/questions-*/pairs.parquet | head -n 1) $(BENCH)
 
-schemas: $(VENV)/.ready  ## write config/schemas and docs/reference.md from scripts/ascent/settings
+schemas: $(VENV)/.ready  ## write config/schemas and docs/reference.md from scripts/ascent/settings, docs/recipes.md from the recipes
 	$(VENV)/bin/python scripts/generate_schemas.py
 	$(VENV)/bin/python scripts/list_mteb_tasks.py
 

@@ -1,4 +1,4 @@
-"""Write the schemas and docs/reference.md from the settings' models."""
+"""Write the schemas and docs/reference.md from the settings' models, and docs/recipes.md from the recipes."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from ascent.errors import reports_errors
 from ascent.files import write_atomically
 from ascent.recipes.schemas import config_schema, recipe_schema, reference_text, schema_text
+from ascent.recipes.side_by_side import recipes_text
 
 
 @reports_errors
@@ -17,6 +18,7 @@ def main() -> None:
         folder / "config" / "schemas" / "config.schema.yaml": schema_text(config_schema()),
         folder / "config" / "schemas" / "recipe.schema.yaml": schema_text(recipe_schema()),
         folder / "docs" / "reference.md": reference_text(),
+        folder / "docs" / "recipes.md": recipes_text(Path("config/recipes")),
     }
     for path, text in texts.items():
         with write_atomically(path) as temporary:
