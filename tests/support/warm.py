@@ -24,6 +24,7 @@ from pathlib import Path
 # What takes seconds.
 IMPORTS = """
 torch torch.distributed.run deepspeed peft datasets faiss mteb polars scipy.stats sentence_transformers snakemake.cli
+sklearn.cluster sklearn.linear_model matplotlib.pyplot jinja2 jsonschema
 transformers.models.bert.modeling_bert transformers.models.auto.modeling_auto
 """.split()
 # A fork has none of its parent's threads and may wait for them for ever. The server computes nothing, so that it has none but

@@ -33,14 +33,31 @@ def fresh(material, warm_python, tmp_path):
     return Copy(tmp_path / "ascent", tmp_path / "config.yaml", warm_python)
 
 
+@pytest.fixture(scope="module")
+def first_steps(material, warm_python, tmp_path_factory):
+    """What the small recipe makes before it trains."""
+    copy = Copy(tmp_path_factory.mktemp("first") / "ascent", material, warm_python)
+    done = copy.build("results/small/base/model", "results/small/leakage.json", "results/corpora/similar/pairs.parquet")
+    assert done.returncode == 0, done.stdout
+    return copy
+
+
+@pytest.fixture
+def begun(fresh, first_steps):
+    """A fresh copy with the first steps' results: what a test's recipe says alike is not made again."""
+    for name in ("results", "resources", ".snakemake"):
+        shutil.copytree(first_steps / name, fresh / name)
+    return fresh
+
+
 def filters(against: str) -> list:
     """The default filters, and none of a corpus's test texts."""
     return ["clean", "empty", "length", "duplicate", {"contamination": {"against": [against]}}]
 
 
-def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
+def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(begun):
     """Weights, batches of one data set, labels as documents, prefixes, buckets, and a development split."""
-    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe = yaml.safe_load(recipe_of(begun).read_text())
     recipe["data"]["modules"] = {"corpus": "modules", "task": "classification", "filters": filters("modules")}
     recipe["data"]["held"] = {"corpus": "library", "split": "validation", "filters": filters("similar")}
     recipe["stages"]["contrastive"] |= {
@@ -50,18 +67,18 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(fresh):
         "matryoshka": {16: 0.5},
         "development": {"data": "held", "every_steps": 2},
     }
-    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
-    done = fresh.build("results/small/contrastive/model", "results/small/leakage.json")
+    recipe_of(begun).write_text(yaml.safe_dump(recipe))
+    done = begun.build("results/small/contrastive/model", "results/small/leakage.json")
     assert done.returncode == 0, done.stdout
-    lines = [json.loads(line) for line in (fresh / "results/small/contrastive/metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (begun / "results/small/contrastive/metrics.jsonl").read_text().splitlines()]
     shares = [(line["gradient_share/questions"], line["gradient_share/modules"]) for line in lines]
     assert {(1.0, 0.0), (0.0, 1.0)} == set(shares)
     scores = {line["step"]: line["development"] for line in lines if "development" in line}
     assert set(scores) == {*range(2, len(lines) + 1, 2), len(lines)}
-    log = (fresh / "logs/small/contrastive/train_contrastive.log").read_text()
+    log = (begun / "logs/small/contrastive/train_contrastive.log").read_text()
     assert f"kept the weights of step {max(scores, key=scores.get)}" in log
     assert all(line["mfu"] > 0 and line["flops_per_second"] > 0 for line in lines)
-    leakage = json.loads((fresh / "results/small/leakage.json").read_text())
+    leakage = json.loads((begun / "results/small/leakage.json").read_text())
     assert set(leakage["training"]) == {"questions", "modules", "held"}
 
 
@@ -110,11 +127,11 @@ def test_seeds_are_merged_by_a_development_set_and_rounded(fresh):
     assert again == {"train_finetune small finetune-seed2"}
 
 
-def test_stages_learn_from_teachers(fresh, tmp_path):
+def test_stages_learn_from_teachers(begun, tmp_path):
     """A cross-encoder's scores of negatives that the base mined, and what runs again of all that; a bi-encoder's embeddings;
     scores that a corpus brings along."""
     make_model(tmp_path / "judge", labels=1)
-    config = yaml.safe_load(fresh.config.read_text())
+    config = yaml.safe_load(begun.config.read_text())
     config["models"]["judge"] = {"source": {"type": "files", "paths": [str(tmp_path / "judge")]}, "licence": "mit"}
     columns = {"negatives": ["negative"], "positive_scores": "high", "negative_scores": ["low"]}
     config["corpora"]["scored"] = {
@@ -126,8 +143,8 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     rows = [{"query": f"question {i}", "positive": f"answer {i}", "negative": "no", "high": i, "low": i / 4} for i in range(9)]
     rows[4]["low"] = None
     (tmp_path / "scored.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    fresh.config.write_text(yaml.safe_dump(config))
-    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    begun.config.write_text(yaml.safe_dump(config))
+    recipe = yaml.safe_load(recipe_of(begun).read_text())
     recipe["data"]["questions"] = {"corpus": "library", "filters": filters("library")}
     recipe["data"]["scored"] = {"corpus": "scored"}
     recipe["stages"]["stored"] = {"objective": "distill_kl", "data": ["scored"], "teacher": {"type": "stored"}}
@@ -140,16 +157,16 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     }
     embeds = {"objective": "embedding_mse", "teacher": {"model": "tiny", "type": "bi-encoder", "max_tokens": 16}}
     recipe["stages"]["contrastive"] |= embeds
-    recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
-    model, stage = "results/small/finetune/model", fresh / "results/small/finetune"
-    done = fresh.build(model, "results/small/contrastive/tokens/questions", "results/small/stored/tokens/scored")
+    recipe_of(begun).write_text(yaml.safe_dump(recipe, sort_keys=False))
+    model, stage = "results/small/finetune/model", begun / "results/small/finetune"
+    done = begun.build(model, "results/small/contrastive/tokens/questions", "results/small/stored/tokens/scored")
     assert done.returncode == 0, done.stdout
-    stored = np.load(fresh / "results/small/stored/tokens/scored/teacher_scores.npy").tolist()
+    stored = np.load(begun / "results/small/stored/tokens/scored/teacher_scores.npy").tolist()
     assert stored == [row[score] for row in rows if row["low"] is not None for score in ("high", "low")]
-    set_aside = json.loads((fresh / "results/corpora/scored/audit.json").read_text())["set_aside"]
+    set_aside = json.loads((begun / "results/corpora/scored/audit.json").read_text())["set_aside"]
     assert set_aside == {"not one score per negative": 1}
-    embedded = np.load(fresh / "results/small/contrastive/tokens/questions/teacher_embeddings.npy")
-    texts = json.loads((fresh / "results/small/contrastive/tokens/questions/meta.json").read_text())["texts"]
+    embedded = np.load(begun / "results/small/contrastive/tokens/questions/teacher_embeddings.npy")
+    texts = json.loads((begun / "results/small/contrastive/tokens/questions/meta.json").read_text())["texts"]
     assert (embedded.dtype, embedded.shape) == (np.float16, (sum(texts.values()), 32))
 
     negatives, scores = (pl.read_parquet(stage / f"{kind}/questions.parquet") for kind in ("negatives", "scores"))
@@ -157,31 +174,31 @@ def test_stages_learn_from_teachers(fresh, tmp_path):
     assert np.load(stage / "tokens/questions/teacher_scores.npy").tolist() == scores["scores"].explode().to_list()
     losses = [json.loads(line)["loss"] for line in (stage / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(losses))
-    assert json.loads((fresh / model / "ascent.json").read_text())["history"]["settings"]["stage"]["teacher"]["model"] == "judge"
+    assert json.loads((begun / model / "ascent.json").read_text())["history"]["settings"]["stage"]["teacher"]["model"] == "judge"
 
     settings = {f"write_settings results/small/finetune/{name}" for name in ("stage", "teacher/questions")}
     after = {"tokenise_pairs small finetune questions", "train_finetune small finetune"}
     scored = "score_with_teacher small finetune questions"
-    assert fresh.jobs(model) == set()
-    with edited(recipe_of(fresh), lambda text: text.replace("scale: 0.1", "scale: 0.2")):
-        assert fresh.jobs(model) == {"write_settings results/small/finetune/stage", "train_finetune small finetune"}
-    with edited(recipe_of(fresh), lambda text: text.replace("max_tokens: 48", "max_tokens: 40")):
-        assert fresh.jobs(model) == {scored, *settings, *after}
-    with edited(recipe_of(fresh), lambda text: text.replace("per_query: 2", "per_query: 3")):
+    assert begun.jobs(model) == set()
+    with edited(recipe_of(begun), lambda text: text.replace("scale: 0.1", "scale: 0.2")):
+        assert begun.jobs(model) == {"write_settings results/small/finetune/stage", "train_finetune small finetune"}
+    with edited(recipe_of(begun), lambda text: text.replace("max_tokens: 48", "max_tokens: 40")):
+        assert begun.jobs(model) == {scored, *settings, *after}
+    with edited(recipe_of(begun), lambda text: text.replace("per_query: 2", "per_query: 3")):
         mined = {"mine_negatives small finetune questions", "write_settings results/small/finetune/mining"}
-        assert fresh.jobs(model) == {scored, *after, *mined, "write_settings results/small/finetune/stage"}
+        assert begun.jobs(model) == {scored, *after, *mined, "write_settings results/small/finetune/stage"}
 
 
-def test_a_stage_that_pre_trains_comes_before_another(fresh):
-    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+def test_a_stage_that_pre_trains_comes_before_another(begun):
+    recipe = yaml.safe_load(recipe_of(begun).read_text())
     pretrain = {"type": "pretraining", "objective": "retromae", "data": ["questions"], "batch_size": 32, "learning_rate": 1.0e-2}
     recipe["stages"] = {"pretrain": pretrain, **recipe["stages"]}
     recipe["stages"]["contrastive"]["from"] = ["pretrain"]
-    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
-    assert {"train_pretrain small pretrain", "train_contrastive small contrastive"} <= fresh.jobs()
-    done = fresh.build("results/small/contrastive/model")
+    recipe_of(begun).write_text(yaml.safe_dump(recipe))
+    assert {"train_pretrain small pretrain", "train_contrastive small contrastive"} <= begun.jobs()
+    done = begun.build("results/small/contrastive/model")
     assert done.returncode == 0, done.stdout
-    lines = [json.loads(line) for line in (fresh / "results/small/pretrain/metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (begun / "results/small/pretrain/metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert lines[-1]["loss"] == pytest.approx(lines[-1]["loss/encoder"] + lines[-1]["loss/decoder"])
 
@@ -279,9 +296,9 @@ def test_an_empty_corpus_is_one_clear_line(fresh, tmp_path):
     assert json.loads((fresh / "resources/corpora/similar/provenance.json").read_text())["files"].keys() == {"similar.tsv"}
 
 
-def test_mining_is_for_the_data_sets_that_have_a_use_for_negatives(fresh):
+def test_mining_is_for_the_data_sets_that_have_a_use_for_negatives(begun):
     """Conan's recipe: mined pairs, whose negatives are replaced while they train, beside graded pairs in balanced batches."""
-    recipe = yaml.safe_load(recipe_of(fresh).read_text())
+    recipe = yaml.safe_load(recipe_of(begun).read_text())
     recipe["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
     for name in ("LibraryRetrieval", "Similar"):  # they test with these rows
         del recipe["evaluate"]["tasks"][name]
@@ -291,11 +308,11 @@ def test_mining_is_for_the_data_sets_that_have_a_use_for_negatives(fresh):
         "epochs": 2,
     }
     recipe["stages"]["finetune"]["mining"] |= {"ranks": [0, 20], "reserve": 3, "dynamic": {"every_steps": 2, "ceiling": 1.5}}
-    recipe_of(fresh).write_text(yaml.safe_dump(recipe))
-    done = fresh.build("results/small/finetune/model", "results/small/finetune/replacements.json")
+    recipe_of(begun).write_text(yaml.safe_dump(recipe))
+    done = begun.build("results/small/finetune/model", "results/small/finetune/replacements.json")
     assert done.returncode == 0, done.stdout
-    assert {path.name for path in (fresh / "results/small/finetune/negatives").glob("*.parquet")} == {"questions.parquet"}
-    tokens = fresh / "results/small/finetune/tokens"
+    assert {path.name for path in (begun / "results/small/finetune/negatives").glob("*.parquet")} == {"questions.parquet"}
+    tokens = begun / "results/small/finetune/tokens"
     of_questions, of_graded = (TokenisedPairs(tokens / name) for name in ("questions", "graded"))
     assert len(of_graded.documents) == len(of_graded) and len(of_questions.documents) > len(of_questions)
-    assert json.loads((fresh / "results/small/finetune/replacements.json").read_text())["judged"] > 0
+    assert json.loads((begun / "results/small/finetune/replacements.json").read_text())["judged"] > 0
