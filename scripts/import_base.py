@@ -26,7 +26,7 @@ def main() -> None:
     adoption = load(Adoption, arguments.settings)
     contract = Contract(**adoption.model_dump(include=set(Contract.model_fields)))
     backbone, tokenizer = load_backbone(arguments.resource, contract)  # refuses what training could not use
-    for difference in differences(arguments.resource, contract):
+    for difference in differences(arguments.resource, contract, tokenizer.backend_tokenizer):
         print(f"warning: {difference}")
     if adoption.soft_tokens:
         add_soft_tokens(backbone, tokenizer, adoption.soft_tokens)

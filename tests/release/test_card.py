@@ -25,6 +25,7 @@ from ascent.release.parity import check_outputs, open_as_mteb
 from ascent.settings.model import Contract
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.validation import check
+from support.tiny_models import make_architecture, make_tokenizer
 
 PROMPTS = {"query": {"default": "", "retrieval": "find | the answer: "}}
 SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\treason
@@ -310,6 +311,20 @@ def test_released_folder_loads_plainly_and_embeds_the_same(files, model):
     ours = Encoder(model, precision="float32").encode(["a b"], side="query", task="retrieval")
     assert np.abs(plain.encode(["a b"], prompt_name="query") - ours).max() < 1e-5
     assert plain.similarity_fn_name == "cosine"
+
+
+def test_the_card_says_how_texts_are_read_and_mteb_s_wrapper_reads_them_so(files, corpus_rows, tmp_path):
+    texts, folder = [row["positive"] for row in corpus_rows], tmp_path / "model"
+    resource = make_architecture(tmp_path / "llama", "llama", make_tokenizer(tmp_path / "tokenizer", "llama", texts))
+    folder.mkdir()
+    lengths = {"query": 12, "document": 24}
+    how = {"pooling": "last", "attention": "causal", "append_eos": True, "padding": "left", "max_tokens": lengths}
+    save_new(resource, Contract(prompts=PROMPTS, **how), {}, folder)
+    text = (release(files, folder) / "README.md").read_text()  # refuses outputs that differ from mteb's wrapper's
+    assert "| End of a text | `</s>`, which the tokenizer appends, to truncated texts, too |" in text
+    assert "| Padding | on the left; no embedding depends on it |" in text
+    assert "truncated. Trained with queries of up to 12 and documents of up to 24 tokens; evaluated as released |" in text
+    assert "- Texts are truncated to 24 tokens" in text
 
 
 def test_a_layer_that_sentence_transformers_lacks_is_said_to_need_trust(files, tiny_resource, tmp_path):

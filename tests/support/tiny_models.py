@@ -54,6 +54,18 @@ def make_architecture(folder: Path, name: str, tokenizer: Path) -> Path:
     return folder
 
 
+def make_tokenizer(folder: Path, name: str, texts: list[str]) -> Path:
+    """Write a tokenizer of an architecture's own class, trained on texts, as decoders are published: without an end token, and
+    with one for the beginning except for Qwen."""
+    from transformers import GemmaTokenizer, LlamaTokenizer, Qwen2Tokenizer
+
+    own = {"qwen2": Qwen2Tokenizer, "qwen3": Qwen2Tokenizer, "gemma3_text": GemmaTokenizer}.get(name, LlamaTokenizer)
+    tokenizer = own().train_new_from_iterator(texts, 600, show_progress=False)
+    tokenizer.add_bos_token = own is not Qwen2Tokenizer
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def rows_of(lengths=LENGTHS) -> list[np.ndarray]:
     draw = np.random.default_rng(0)
     return [draw.integers(5, 2000, length).astype(np.int32) for length in lengths]

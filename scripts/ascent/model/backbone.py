@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 from ..errors import AscentError
 from ..settings.model import Contract
 from .adoption import load_tokenizer, load_weights
+from .ending import append_end
 from .intact import check_files
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias
 from .unloaded import stored_dtype, without_weights
@@ -63,7 +64,11 @@ def load_backbone(
         raise AscentError(
             f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the recipe."
         )
-    return backbone, load_tokenizer(folder, backbone.get_input_embeddings().num_embeddings)
+    tokenizer = load_tokenizer(folder, backbone.get_input_embeddings().num_embeddings)
+    if contract.append_eos:
+        append_end(tokenizer.backend_tokenizer, tokenizer.eos_token, folder)
+    set_padding_side(tokenizer, backbone, contract.padding, folder)
+    return backbone, tokenizer
 
 
 def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path) -> None:
@@ -85,6 +90,21 @@ def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path)
             "bidirectional; set attention: causal."
         )
     backbone.config.is_causal = False
+
+
+def set_padding_side(tokenizer: Any, backbone: torch.nn.Module, side: str | None, folder: str | Path) -> None:
+    """Make a tokenizer pad on a side; by default on its own.
+
+    With learned positions it is the right one, since transformers counts positions from the padding on. Raises AscentError
+    if the left one is asked for.
+    """
+    learned = position_table(backbone) is not None
+    if learned and side == "left":
+        raise AscentError(
+            f"{folder}: padding: left would shift this backbone's positions, which are learned; set padding: right."
+        )
+    side = "right" if learned else side or tokenizer.padding_side
+    tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = side  # saved with the latter only
 
 
 def first_position(backbone: torch.nn.Module) -> int:

@@ -13,6 +13,7 @@ from ..errors import AscentError
 from ..files import read_json, sha256_file, write_json
 from ..settings.model import Contract
 from ..settings.validation import check
+from .ending import unlimited
 
 FILE = "ascent.json"
 
@@ -24,14 +25,8 @@ def tokenizer_digest(tokenizer) -> str:
     tokenizer: of transformers, or of its backend, the library tokenizers.
     """
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    truncation, padding = backend.truncation, backend.padding
-    backend.no_truncation()
-    backend.no_padding()
-    text = backend.to_str()
-    if truncation:
-        backend.enable_truncation(**truncation)
-    if padding:
-        backend.enable_padding(**padding)
+    with unlimited(backend):
+        text = backend.to_str()
     return hashlib.sha256(text.encode()).hexdigest()
 
 

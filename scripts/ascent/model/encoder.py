@@ -67,9 +67,9 @@ class Encoder:
         if pooling not in (None, backbone.pooling):
             raise AscentError(f"{folder}: pools by {pooling}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
         contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
-        for difference in differences(folder, contract):
-            print(f"warning: {difference}")
         loaded, tokenizer = load_backbone(folder, contract)
+        for difference in differences(folder, contract, tokenizer.backend_tokenizer):
+            print(f"warning: {difference}")
         refuse_prompts(contract, tokenizer.backend_tokenizer, folder)
         self._set(loaded, tokenizer, contract, "", folder, precision, None)
         return self

@@ -7,8 +7,11 @@ others, and servers that do not know the new ones pool and truncate by defaults 
 import json
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from ..files import read_json
 from ..settings.model import Contract
+from .ending import added_tokens
 from .heads import write_code
 from .prompts import named_prompts
 from .statements import OLDER_POOLINGS
@@ -45,7 +48,11 @@ def write_exchange(folder: Path, contract: Contract) -> None:
     path = folder / "tokenizer_config.json"
     tokenizer = read_json(path)
     if tokenizer.get("tokenizer_class") == "TokenizersBackend":  # the same class under the name that transformers 4 knows
-        _write(path, tokenizer | {"tokenizer_class": "PreTrainedTokenizerFast"})
+        tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if contract.append_eos:  # what tokenizer.json says, too, but transformers 4 makes some tokenizers' special tokens anew
+        before, behind = added_tokens(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        tokenizer |= {"add_bos_token": bool(before), "add_eos_token": bool(behind)}
+    _write(path, tokenizer)
 
 
 def requirements(folder: Path, contract: Contract) -> list[str]:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from ..errors import AscentError
 from ..settings.model import Contract
 from ..settings.prompts import Side, render
+from .ending import unlimited
 from .prompts import prompts_of_tasks
 
 # A prompt with a larger share of max_tokens is refused: what tells texts apart would be truncated.
@@ -20,11 +21,9 @@ MOST = 0.5
 
 def refuse_long_prompts(prompts: Iterable[str], tokenizer: Tokenizer, max_tokens: int, where: str | Path) -> None:
     """Raise AscentError if a prompt fills most of `max_tokens`, special tokens included."""
-    prompts, truncation = list(prompts), tokenizer.truncation
-    tokenizer.no_truncation()
-    lengths = [len(tokenizer.encode(prompt).ids) if prompt else 0 for prompt in prompts]
-    if truncation:
-        tokenizer.enable_truncation(**truncation)
+    prompts = list(prompts)
+    with unlimited(tokenizer):
+        lengths = [len(tokenizer.encode(prompt).ids) if prompt else 0 for prompt in prompts]
     for prompt, tokens in zip(prompts, lengths, strict=True):
         if tokens <= MOST * max_tokens:
             continue

@@ -10,8 +10,9 @@ from ..errors import AscentError
 from ..files import copy_folder
 from ..settings.model import Contract
 from .adoption import set_padding
-from .backbone import position_table, set_attention
+from .backbone import set_attention, set_padding_side
 from .contract import tokenizer_digest, write_contract
+from .ending import append_end
 from .exchange import write_exchange
 from .heads import adopt_heads, write_state
 
@@ -28,9 +29,10 @@ def save_new(resource: Path, contract: Contract, history: dict, folder: Path) ->
         torch.manual_seed(0)  # for a pooler that the folder lacks, so that the folder made is the same each time
         transformer = Transformer(str(resource), max_seq_length=contract.max_tokens.longest)
     set_padding(transformer.tokenizer, resource)
+    set_padding_side(transformer.tokenizer, transformer.model, contract.padding, resource)
+    if contract.append_eos:
+        append_end(transformer.tokenizer.backend_tokenizer, transformer.tokenizer.eos_token, resource)
     set_attention(transformer.model, contract.attention, resource)
-    if position_table(transformer.model) is not None:
-        transformer.tokenizer.padding_side = "right"  # on the left, sentence-transformers would count padding as positions
     pooling = {"last": "lasttoken", "weighted_mean": "weightedmean"}.get(contract.pooling, contract.pooling)
     width = transformer.get_embedding_dimension()
     heads = adopt_heads(resource, contract, width)

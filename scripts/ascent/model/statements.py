@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from ..files import read_json
 from ..settings.model import Contract
+from .ending import added_tokens
 from .intact import tensor_shapes, weight_files
 from .prompts import every_prompt
 
@@ -20,14 +23,21 @@ _ENDLESS = 10**9
 _POSITIONS = ("position_embeddings.weight", "wpe.weight")
 
 
-def differences(folder: str | Path, contract: Contract) -> list[str]:
-    """Return a sentence for each thing that a folder says otherwise than the contract, with both values."""
+def differences(folder: str | Path, contract: Contract, tokenizer: Tokenizer) -> list[str]:
+    """Return a sentence for each thing that a folder says otherwise than the contract, with both values, and for an end token
+    that pooling lacks. tokenizer: the folder's, as the contract has it."""
     where = f"model '{Path(folder).name}'"
-    return [
+    told = [
         f"{where}: {file} says {key}: {own!r}, but the recipe has {wanted!r}."
         for key, own, wanted, file in _statements(Path(folder), contract)
         if own != wanted
-    ] + [*_padding(Path(folder), where)]
+    ]
+    if contract.pooling == "last" and not contract.append_eos and not added_tokens(tokenizer)[1]:
+        told.append(
+            f"{where}: pooling: last takes the state of a text's last token, and its tokenizer appends no end token; set "
+            "append_eos: true, unless the model was trained without."
+        )
+    return [*told, *_padding(Path(folder), contract, where)]
 
 
 def own_pooling(folder: str | Path) -> str | None:
@@ -69,8 +79,8 @@ def _length(folder: Path, contract: Contract) -> Iterator[tuple[str, Any, Any, s
         yield "max_tokens", own, contract.max_tokens.longest, "tokenizer_config.json"
 
 
-def _padding(folder: Path, where: str) -> Iterator[str]:
-    if _read(folder, "tokenizer_config.json").get("padding_side") != "left":
+def _padding(folder: Path, contract: Contract, where: str) -> Iterator[str]:
+    if _read(folder, "tokenizer_config.json").get("padding_side") != "left" or contract.padding:
         return
     names = (name for file in weight_files(folder) for name in tensor_shapes(file))
     if any(name.endswith(_POSITIONS) for name in names):

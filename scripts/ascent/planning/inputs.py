@@ -12,6 +12,7 @@ from ..pairs.select import with_positives
 from ..pairs.table import Pair, pair_frame, read_pairs
 from ..recipes.recipes import Recipes
 from ..settings.corpora import BackboneShape
+from ..settings.model import Backbone
 from .token_counts import CHARACTERS, SAMPLE, EstimatedCounter, TokenCounter
 
 
@@ -40,6 +41,13 @@ class Inputs:
         teachers = {teacher.model for teacher in self.teachers.values()} | {stage.teacher_model for stage in stages}
         return {self.recipe.base.model} | teachers - {None}
 
+    @cached_property
+    def backbones(self) -> list[Backbone]:
+        """The base and all teachers that embed, as the recipe uses them."""
+        stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
+        used = [self.recipe.base, *self.teachers.values(), *(stage.teacher_used for stage in stages if stage.teacher_model)]
+        return [model for model in used if isinstance(model, Backbone)]
+
     @staticmethod
     def model_folder(model: str) -> Path:
         """Return where a model is retrieved to."""
@@ -58,8 +66,8 @@ class Inputs:
         return described_shape(model)
 
     def _make_counter(self, name: str, most: int) -> TokenCounter | EstimatedCounter:
-        folder = self.model_folder(name)
-        return TokenCounter(folder, most) if folder.is_dir() else EstimatedCounter(most)
+        folder, ends = self.model_folder(name), any(used.append_eos for used in self.backbones if used.model == name)
+        return TokenCounter(folder, most, append_eos=ends) if folder.is_dir() else EstimatedCounter(most)
 
     # ------------------------------------------------------------ texts
 

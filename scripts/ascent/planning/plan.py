@@ -290,15 +290,10 @@ class _Planner:
 
     def compare_models(self) -> None:
         """Warn of what the models' folders say otherwise than the recipe."""
-        stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        used = [
-            self.recipe.base,
-            *self.inputs.teachers.values(),
-            *(stage.teacher_used for stage in stages if stage.teacher_model),
-        ]
-        for model in used:
-            if isinstance(model, Contract) and self.inputs.model_folder(model.model).is_dir():
-                self.warn(*differences(self.inputs.model_folder(model.model), model))
+        for model in self.inputs.backbones:
+            if self.inputs.model_folder(model.model).is_dir():
+                tokenizer = self.inputs.counter(model.model, model.max_tokens.longest).tokenizer
+                self.warn(*differences(self.inputs.model_folder(model.model), model, tokenizer))
 
 
 def mined_with(stage: Training) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import polars as pl
 from tokenizers import Tokenizer
 
 from ..errors import AscentError
+from ..model.ending import append_end, stated_end
 from ..model.prompt_checks import refuse_long_prompts
 
 SAMPLE = 1000
@@ -54,20 +55,22 @@ class EstimatedCounter:
 class TokenCounter:
     """Counts tokens as a step that embeds with this model does: with prompt and special tokens, longer texts truncated.
 
-    Raises AscentError for a folder without a tokenizer.json.
+    append_eos: see Contract. Raises AscentError for a folder without a tokenizer.json.
     """
 
-    def __init__(self, folder: Path, max_tokens: int):
+    def __init__(self, folder: Path, max_tokens: int, *, append_eos: bool = False):
         path = folder / "tokenizer.json"
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
+            self.tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises no narrower one
             raise AscentError(
                 f"{path}: cannot be read ({error}); save the tokenizer with transformers (AutoTokenizer) beside the weights."
             ) from None
-        self._tokenizer.no_padding()
+        self.tokenizer.no_padding()
+        if append_eos:
+            append_end(self.tokenizer, stated_end(folder), folder)
         self._folder, self._max_tokens = folder, max_tokens
-        self._tokenizer.enable_truncation(max_tokens)
+        self.tokenizer.enable_truncation(max_tokens)
 
     def count(self, texts: pl.Series, prompt: str | pl.Series) -> Count:
         """Return the count of `prompt + text` over all texts, which have one prompt or one each: exact for at most SAMPLE
@@ -76,7 +79,7 @@ class TokenCounter:
         Raises AscentError for a prompt that fills most of the tokens.
         """
         prompts = pl.Series([prompt]).new_from_index(0, len(texts)) if isinstance(prompt, str) else prompt
-        refuse_long_prompts(prompts.unique(maintain_order=True), self._tokenizer, self._max_tokens, self._folder)
+        refuse_long_prompts(prompts.unique(maintain_order=True), self.tokenizer, self._max_tokens, self._folder)
         return self._count(len(texts), lambda sample: (prompts.gather(sample) + texts.gather(sample)).to_list())
 
     def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:
@@ -89,7 +92,7 @@ class TokenCounter:
         sample = np.arange(total)
         if total > SAMPLE:
             sample = np.sort(np.random.default_rng(SEED).choice(total, SAMPLE, replace=False))
-        encoded = self._tokenizer.encode_batch_fast(inputs(sample))
+        encoded = self.tokenizer.encode_batch_fast(inputs(sample))
         lengths = np.array([len(one.ids) for one in encoded], dtype=float)
         counted = Count(texts=len(sample), tokens=lengths.sum(), squares=(lengths**2).sum())
         return counted * (total / len(sample))

@@ -7,6 +7,7 @@ from typing import get_args
 
 from ..errors import AscentError
 from ..files import copy_folder, folder_atomically, read_json
+from ..model.ending import added_tokens
 from ..model.exchange import requirements, write_exchange
 from ..settings.licences import TERMS
 from ..settings.recipe import ReleaseSettings
@@ -46,6 +47,8 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         write_meta(results_folder / "model_meta.json", meta)
         facts = {"dimension": meta.embed_dim, "parameters": meta.n_parameters, "revision": meta.revision}
         facts["stored"] = str(stored_dtype(folder)).removeprefix("torch.")
+        ends = added_tokens(encoder.tokenizer.backend_tokenizer)[1]
+        facts |= {"end": ends[-1] if ends else None, "padding": encoder.tokenizer.padding_side}
         facts |= {"difference": difference, "tasks": len(tasks), "requirements": requirements(folder, encoder.contract)}
         places = ship_sources([files["scores"], files["significance"], files["leakage"], *files["audits"]], folder)
         card = make_card(settings, model, results=results, facts=facts, places=places, radar=f"radar{radar.suffix}", **files)

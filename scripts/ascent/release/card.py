@@ -31,8 +31,9 @@ def make_card(
     places: dict[Path, str],
     radar: str | None = "radar.png",
 ) -> ModelCard:
-    """Return the card of a model folder. `facts`: dimension, parameters, revision, what must be installed, the
-    largest difference to mteb's wrapper and over how many tasks; `radar`: name of the image in the folder.
+    """Return the card of a model folder. `facts`: dimension, parameters, revision, what must be installed, the token that
+    ends a text, the side of the padding, the largest difference to mteb's wrapper and over how many tasks; `radar`: name of
+    the image in the folder.
 
     Every number comes from one of these files, and the card links to its copy in the release, at `places`. Raises AscentError for
     a file without the stage.

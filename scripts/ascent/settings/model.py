@@ -99,6 +99,12 @@ class Contract(Settings):
     mining and teachers truncate queries and documents to lengths of their own; both texts of a row of sts or
     pair-classification, which have no side, to the larger. Evaluation and the released folder use the larger one for all
     texts, because sentence-transformers has only one."""
+    append_eos: bool = False
+    """Whether every text ends with the tokenizer's end token (`eos_token`), a truncated one, too: it is appended unless the
+    tokenizer ends texts with a special token already. `pooling: last` then pools its state (Qwen3-Embedding, E5-mistral)."""
+    padding: Literal["left", "right"] | None = None
+    """The side on which shorter texts of a batch are padded, stored in the folder's tokenizer. No embedding depends on it.
+    Default: the base's own side, or right where its positions are learned."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether a token sees the tokens after it. Llama, Mistral, Qwen 2 and 3 and Gemma 3 can be made bidirectional."""
     prompts: Prompts = {}
