@@ -97,6 +97,17 @@ def test_what_is_not_there_is_told(config, tmp_path, corpus, path, value, messag
         check_local_files(load_recipes(config))
 
 
+def test_a_table_without_a_header_is_told_and_its_texts_are_shortened(config, tmp_path):
+    """As MS MARCO's tables are."""
+    text = "Passion fruit of one kind is native there, and grows in the whole of the country's east."
+    (tmp_path / "similar.tsv").write_text(f"what is native there\t{text}\t1\n")
+    words = (
+        "has no column 'first' .* its first line must be a header .*: add one, or fix this key; known are: 1, Passion fruit .* native …, what is"
+    )
+    with pytest.raises(AscentError, match=words):
+        check_local_files(load_recipes(config))
+
+
 def test_a_format_that_is_unknown_and_an_empty_file_are_told(config, tmp_path):
     (tmp_path / "test.jsonl").write_text("")
     with pytest.raises(AscentError, match=r"test\.jsonl: is empty; fill it, or remove it from 'corpora\.library\.source\.paths'"):

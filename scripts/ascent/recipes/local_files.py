@@ -7,6 +7,7 @@ network: every cluster job parses the workflow again.
 import csv
 import gzip
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -81,9 +82,10 @@ def _check_file(path: Path, name: str, wanted: dict[str, str]) -> None:
     for key, column in wanted.items():
         if header and not {column, root_of(column)} & set(header):
             key = f"columns.{key}" if key else "document_column"
-            raise AscentError(
-                f"{path}: its first row has no column '{column}' ('corpora.{name}.reader.{key}'); {did_you_mean(column, header)}"
-            )
+            words = did_you_mean(column, [textwrap.shorten(cell, 40, placeholder=" …") for cell in header])
+            if kind in (".csv", ".tsv") and not words.startswith("did"):
+                words = f"its first line must be a header with the columns' names: add one, or fix this key; {words}"
+            raise AscentError(f"{path}: its first row has no column '{column}' ('corpora.{name}.reader.{key}'); {words}")
 
 
 def _header(path: Path, kind: str) -> list[str]:
