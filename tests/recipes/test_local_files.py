@@ -101,9 +101,7 @@ def test_a_table_without_a_header_is_told_and_its_texts_are_shortened(config, tm
     """As MS MARCO's tables are."""
     text = "Passion fruit of one kind is native there, and grows in the whole of the country's east."
     (tmp_path / "similar.tsv").write_text(f"what is native there\t{text}\t1\n")
-    words = (
-        "has no column 'first' .* its first line must be a header .*: add one, or fix this key; known are: 1, Passion fruit .* native …, what is"
-    )
+    words = "must be a header .*: add one, or fix this key; known are: 1, Passion fruit .* native …, what is native there"
     with pytest.raises(AscentError, match=words):
         check_local_files(load_recipes(config))
 
