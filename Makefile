@@ -24,8 +24,10 @@ CLUSTER = --python-platform x86_64-unknown-linux-gnu --python-version 3.12
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
 # By files, in the order that tests/conftest.py gives them; a worker that dies is not started again, or it would hang again.
 SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# One more than there are cores, since tests wait for processes, too.
+WORKERS = $(shell expr $(CORES) + 1)
 
-.PHONY: demo run plan test test-fast lint format unit workflow slurm-test nightly gradients gpu-test acceptance bench-train schemas lock clean
+.PHONY: demo run plan test test-fast lint format tests unit workflow slurm-test nightly gradients gpu-test acceptance bench-train schemas lock clean
 
 demo: override RECIPE = demo
 demo: run  ## build the recipe `demo`, its card and its report
@@ -38,7 +40,7 @@ run: $(VENV)/.ready  ## build RECIPE, print its scores, and write its report
 plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
 	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) $(if $(TRIAL),--trial '$(TRIAL)') --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)
 
-test: lint unit workflow slurm-test  ## all that CI runs
+test: lint tests slurm-test  ## all that CI runs
 
 test-fast: $(VENV)/.ready-dev  ## the tests that start no processes, while you edit
 	$(VENV)/bin/python -m pytest -m "not slow and not workflow and not slurm and not nightly" -n $(CORES) $(SPREAD)
@@ -54,8 +56,11 @@ format: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile rules
 
+tests: $(VENV)/.ready-dev  ## unit and workflow together, whose workers wait for each other less
+	$(VENV)/bin/python -m pytest -m "not slurm and not nightly" -n $(WORKERS) $(SPREAD)
+
 unit: $(VENV)/.ready-dev
-	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(CORES) $(SPREAD)
+	$(VENV)/bin/python -m pytest -m "not workflow and not slurm and not nightly" -n $(WORKERS) $(SPREAD)
 
 workflow: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m "workflow and not nightly" -n 2 $(SPREAD)

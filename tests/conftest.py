@@ -8,13 +8,16 @@ import pytest
 
 # Two workers with a thread for each core would wait for each other in every operation. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# The files that take minutes: first, so that no worker is left with one of them at the end.
-LONG = ("test_training.py", "test_gradients.py", "test_pretraining.py", "test_pretraining_runs.py", "test_adapters.py")
+# The files that take minutes, the longest first, so that no worker is left with one of them at the end.
+LONG = """
+test_workflow.py test_workflow_variants.py test_training.py test_gradients.py test_workflow_elsewhere.py test_plan_command.py
+test_overview.py test_pretraining.py test_pretraining_runs.py test_adapters.py
+""".split()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
     for item in items:
         if "warm_python" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
