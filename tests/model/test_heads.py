@@ -21,7 +21,7 @@ from ascent.pairs.table import Pair
 from ascent.release.parity import check_outputs
 from ascent.settings.base import components
 from ascent.settings.heads import Head
-from ascent.settings.merging import Linear
+from ascent.settings.merging import Bfloat16, Linear
 from ascent.settings.model import Contract
 from ascent.settings.stages import StageSettings
 from ascent.settings.validation import check
@@ -216,6 +216,17 @@ def test_merged_heads_are_the_mean(folders, tmp_path, case):
     for name, tensor in found.items():
         torch.testing.assert_close(tensor, state[name] + 0.25)
     assert read_contract(tmp_path / "merged")[0] == contract
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rounded_heads_are_what_others_load(folders, tmp_path, case):
+    folder, contract = folders[case]
+    stage = check(Bfloat16, {"type": "bfloat16", "from": ["a"]}, "x")
+    merge(StageSettings(recipe="r", name="rounded", stage=stage, contract=contract), [folder], tmp_path / "rounded")
+    assert {tensor.dtype for tensor in read_state(tmp_path / "rounded", contract).values()} == {torch.bfloat16}
+    encoder = Encoder(tmp_path / "rounded", precision="float32")
+    assert {weight.dtype for weight in encoder.model.parameters()} == {torch.float32}
+    check_outputs(tmp_path / "rounded", encoder, plain(tmp_path / "rounded", contract))
 
 
 def test_settings_files_hold_the_chosen_heads_only():

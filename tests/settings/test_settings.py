@@ -271,6 +271,8 @@ def test_a_missing_file_is_named(tmp_path):
         (Contract, {"pooling": "cls", "prompts": {"query": {"retrieval": "Frage: ü\n", "default": ""}}}),
         (Contrastive, TRAIN | {"from": ["a"], "mining": {"model": "a", "ranks": [2, 40]}, "learning_rate": 1.0e-5}),
         (Linear, {"type": "linear", "from": ["a", "b"], "weights": [0.3, 0.7]}),
+        (Slerp, {"type": "slerp", "from": ["a", "b"], "weights": "greedy", "development": {"data": "c"}}),
+        (Contrastive, TRAIN | {"seed": 3, "seeds": [3]}),
     ],
 )
 def test_what_is_dumped_is_loaded_again(tmp_path, kind, values):

@@ -9,11 +9,13 @@ import torch
 from safetensors.torch import load_file
 from scipy.spatial import geometric_slerp
 from sentence_transformers import SentenceTransformer
+from transformers import AutoConfig, T5EncoderModel
 
 from ascent.errors import AscentError
+from ascent.model.backbone import load_backbone
 from ascent.model.contract import read_contract
 from ascent.model.encoder import Encoder
-from ascent.model.saving import save_like
+from ascent.model.saving import save_like, save_new
 from ascent.release.parity import check_outputs
 from ascent.settings.model import Contract
 from ascent.settings.stages import AnyStage, StageSettings
@@ -176,7 +178,7 @@ def test_whole_numbers_are_kept_and_the_widest_type_too(parents, monkeypatch):
     opened = Parents(settings("linear", 2), parents[:2])
     states = [{"ids": torch.arange(3), "w": torch.tensor([float(i)], dtype=torch.bfloat16)} for i in (1, 2)]
     monkeypatch.setattr(opened, "models", states)
-    monkeypatch.setattr(Parents, "names", ["ids", "w"])
+    monkeypatch.setattr(opened, "names", ["ids", "w"])
     merged = dict(opened.merged([0.5, 0.5]))
     assert merged["ids"].tolist() == [0, 1, 2]
     assert (merged["w"].dtype, merged["w"].tolist()) == (torch.bfloat16, [1.5])
@@ -191,8 +193,32 @@ def test_models_of_different_shape_are_refused(parents, tmp_path, other):
     odd = tmp_path / "odd"
     odd.mkdir()
     save_like(parents[1], other(load_file(parents[1] / "model.safetensors")), Contract(max_tokens=32), {}, odd)
-    with pytest.raises(AscentError, match=r"have different shapes, '.*' differs; merge stages of one base model\."):
+    with pytest.raises(AscentError, match=r"differ in '[\w.]+', of which one has none or another shape; merge"):
         merge(settings("linear", 2), [parents[0], odd], tmp_path / "merged")
+
+
+def test_a_tied_tensor_that_only_a_trained_stage_stores_is_no_difference(tiny_resource, tmp_path, corpus_rows):
+    """T5's embeddings: transformers writes them once, training under both of their names."""
+    resource, base = tmp_path / "t5", tmp_path / "base"
+    for folder in (resource, base, tmp_path / "trained"):
+        folder.mkdir()
+    for file in tiny_resource.glob("*token*"):
+        shutil.copy(file, resource)
+    torch.manual_seed(0)
+    shape = {"vocab_size": 2000, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "pad_token_id": 0}
+    T5EncoderModel(AutoConfig.for_model("t5", **shape)).save_pretrained(resource)
+    contract = Contract(max_tokens=32)
+    save_new(resource, contract, {}, base)
+    backbone, _ = load_backbone(base, contract)
+    trained = {name: tensor.detach() * 1.5 for name, tensor in backbone.state_dict().items()}
+    save_like(base, trained, contract, {}, tmp_path / "trained")
+    stored = [set(load_file(folder / "model.safetensors")) for folder in (base, tmp_path / "trained")]
+    assert stored[1] - stored[0] == {"encoder.embed_tokens.weight"}
+    asked = settings("linear", 2).model_copy(update={"contract": contract})
+    merge(asked, [tmp_path / "trained", base], tmp_path / "merged")
+    merged, _ = load_backbone(tmp_path / "merged", contract)
+    for name, tensor in merged.state_dict().items():
+        torch.testing.assert_close(tensor, backbone.state_dict()[name] * 1.25)
 
 
 def test_parents_with_another_contract_or_tokenizer_are_refused(parents, tmp_path):

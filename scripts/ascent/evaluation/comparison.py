@@ -98,11 +98,10 @@ def compare_stages(
             ends = {"low": ends[0], "high": ends[1], "reason": _no_interval(model, ends)}
             score_rows.append(row | {"score": values[task, stage]} | ends)
         for first, others in compared.items():
-            stages = [stage for stage in (first, *others) if stage in by_stage]
-            if stages[:1] == [first] and len(stages) > 1 and models[0].table.num_rows:
-                models = [by_stage[stage] for stage in stages]
-                ends = differences if first == baseline else intervals(models)[1]
-                test_rows += _differences(models, ends, family)
+            later = [model for stage, model in by_stage.items() if stage in others]
+            if first in by_stage and later and later[0].table.num_rows:
+                ends = differences if first == baseline else intervals([by_stage[first], *later])[1]
+                test_rows += _differences(by_stage[first], later, ends[1:], family)
     _write(scores, SCORES, sorted(score_rows, key=lambda row: order[row["stage"]]))
     _write(significance, SIGNIFICANCE, sorted(test_rows, key=lambda row: order[row["stage"]]))
 
@@ -133,12 +132,12 @@ class _Family:
         self.tested = sum(counts[task] for task in self.tasks)
 
 
-def _differences(models: list[Units], intervals_alone: np.ndarray, family: _Family) -> list[dict]:
-    """Return the rows of significance.tsv of models of one task, each compared with the first."""
-    first, *others = models
-    found = compare(models, family.tested) if first.task in family.tasks else [None] * len(others)
+def _differences(first: Units, others: list[Units], alone: np.ndarray, family: _Family) -> list[dict]:
+    """Return the rows of significance.tsv of one task's models, each compared with the first. alone: the intervals of the
+    differences alone, (others, 2)."""
+    found = compare([first, *others], family.tested) if first.task in family.tasks else [None] * len(others)
     rows = []
-    for model, ends, test in zip(others, intervals_alone[1:], found, strict=True):
+    for model, ends, test in zip(others, alone, found, strict=True):
         row = {"recipe": model.recipe, "stage": model.stage, "baseline": first.stage, "task": model.task, "metric": model.metric}
         row |= {"difference": main_score(model) - main_score(first), "low": ends[0], "high": ends[1]}
         row |= {"units": model.table.num_rows, "reason": None if test else _too_few(model, family.possible)}

@@ -111,7 +111,8 @@ class Mixture(Merge):
     def _what_is_chosen_is_chosen_by_something(self):
         if self.weights in ("greedy", "grid") and not self.development:
             raise ValueError(f"weights: {self.weights} chooses by a development set: set development: {{data: <data set>}}")
-        if self.development and self.weights != "grid" and "divisions" in self.development.model_fields_set:
+        default = MergeDevelopment.model_fields["divisions"].default
+        if self.development and self.weights != "grid" and self.development.divisions != default:
             raise ValueError("development.divisions is about weights: grid: remove it, or set weights: grid")
         return self
 

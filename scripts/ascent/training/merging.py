@@ -17,8 +17,9 @@ from ..settings.stages import StageSettings
 class Parents:
     """The models that a stage merges, opened.
 
-    Raises AscentError if one has another contract than the stage's (prompts excepted), or if they differ in their
-    tokenizers or in the names or shapes of their tensors.
+    names: of the tensors that all have. A base stores one that is tied to another once, a stage that trained twice; the
+    second is left out. Raises AscentError if one has another contract than the stage's (prompts excepted), or if they
+    differ in their tokenizers or in the names or shapes of other tensors.
     """
 
     def __init__(self, settings: StageSettings, folders: list[Path]):
@@ -30,19 +31,22 @@ class Parents:
             documents.append(document)
         self.digests = [document["weights_digest"] for document in documents]
         self.models = [StoredWeights(folder, settings.contract) for folder in folders]
-        first = documents[0]["tokenizer_digest"], self.models[0].shapes
-        for folder, document, model in zip(folders[1:], documents[1:], self.models[1:], strict=True):
-            if document["tokenizer_digest"] != first[0]:
+        common = set.intersection(*(set(model.shapes.items()) for model in self.models))
+        self.names = [name for name, shape in self.models[0].shapes.items() if (name, shape) in common]
+        for folder, document, model in zip(folders, documents, self.models, strict=True):
+            if document["tokenizer_digest"] != documents[0]["tokenizer_digest"]:
                 raise AscentError(f"{folders[0]} and {folder} have different tokenizers; merge stages of one base model.")
-            if odd := sorted(set(model.shapes.items()) ^ set(first[1].items())):
-                raise AscentError(
-                    f"{folders[0]} and {folder} have different shapes, '{odd[0][0]}' differs; merge stages of one base model."
-                )
+            for name, shape in model.shapes.items():
+                if (name, shape) not in common and not self._is_tied(model, name):
+                    raise AscentError(
+                        f"{' and '.join(map(str, folders))} differ in '{name}', of which one has none or another shape; merge "
+                        "stages of one base model."
+                    )
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the tensors."""
-        return list(self.models[0].shapes)
+    def _is_tied(self, model: StoredWeights, name: str) -> bool:
+        """Return whether a model's tensor equals another that all models have."""
+        same = [other for other in self.names if model.shapes[other] == model.shapes[name]]
+        return any(torch.equal(model[name], model[other]) for other in same)
 
     def merged(self, weights: Sequence[float]) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield the merged tensors by name. weights: one per parent, which sum to 1; one whose weight is 0 is left out.
