@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ascent.errors import reports_errors
+from ascent.errors import reports_errors, warn
 from ascent.files import copy_folder, folder_atomically
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import weights_digest
-from ascent.model.prompt_checks import refuse_prompts
+from ascent.model.prompt_checks import long_task_prompts, refuse_prompts
 from ascent.model.saving import save_new
 from ascent.model.soft_tokens import add_soft_tokens
 from ascent.model.statements import differences
@@ -31,6 +31,8 @@ def main() -> None:
     if adoption.soft_tokens:
         add_soft_tokens(backbone, tokenizer, adoption.soft_tokens)
     refuse_prompts(contract, tokenizer.backend_tokenizer, arguments.resource)
+    for sentence in long_task_prompts(contract, tokenizer.backend_tokenizer, arguments.resource):
+        warn(sentence)
     history = {"retrieved": weights_digest(arguments.resource)}
     with folder_atomically(arguments.output) as folder, TemporaryDirectory(dir=folder.parent) as extended:
         resource = arguments.resource

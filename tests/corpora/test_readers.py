@@ -102,6 +102,16 @@ def test_columns_negatives_labels_and_documents(tmp_path):
     assert audit["set_aside"] == {"no document": 1} and audit["examples"] == {"no document": ["pool.csv:4"]}
 
 
+def test_rows_may_have_prompts_of_their_own(tmp_path):
+    rows = [("Find it: ", "a file"), ("", None), ("Find  it", 3)]
+    given = [{"query": f"q{i}", "positive": "p", "how": how, "what": what} for i, (how, what) in enumerate(rows)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    pairs, _, audit = table(tmp_path, columns={"query_prompt": "how", "document_prompt": "what"})
+    assert pairs["query_prompt"].to_list() == ["Find it: ", None]  # a space at its end counts
+    assert pairs["document_prompt"].to_list() == ["a file", None]
+    assert audit["set_aside"] == {"prompt is not text": 1}
+
+
 def test_classes_may_be_numbers_and_are_no_documents(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"query": "a", "positive": 1}')
     pairs, documents, _ = table(tmp_path, task="classification")

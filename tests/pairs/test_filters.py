@@ -127,6 +127,15 @@ def test_length_is_in_characters_with_its_bounds_kept():
     }
 
 
+def test_a_pair_with_another_prompt_is_another_pair():
+    rows = [Pair("who", "you", query_prompt=prompt) for prompt in (None, "find", "find", "look")]
+    pairs, audit = prepared(*rows)
+    assert pairs["query_prompt"].to_list() == [None, "find", "look"]
+    assert dropped(audit) == {"duplicate": {"the pair occurred before": 1}}
+    own, _ = prepared(*rows[:2], positive="query")
+    assert own["document_prompt"].to_list() == [None, "find"]
+
+
 def test_duplicates_are_found_after_cleaning_and_the_first_is_kept():
     pairs, audit = prepared(Pair("a", "b", ("1",)), Pair("a", "c"), Pair("<p>a</p>", "b  ", ("2",)), Pair("d", "d"))
     assert list(pairs.select("query", "positive").iter_rows()) == [("a", "b"), ("a", "c")]

@@ -16,6 +16,8 @@ from ascent.settings.losses import Infonce
 from ascent.settings.merging import Linear, Slerp
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
+from ascent.settings.prompts import DatasetPrompts
+from ascent.settings.readers import Table
 from ascent.settings.recipe import Config
 from ascent.settings.sources import Hub
 from ascent.settings.validation import check, dump, load
@@ -135,6 +137,40 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             Contrastive,
             TRAIN | {"prompts": {"query": {"retreival": "q"}}},
             "'prompts.query.retreival': it is neither a task type nor a task that mteb knows: write retrieval.",
+        ),
+        (
+            Contract,
+            {"prompts": {"document": {"Banking77Classification": "a: "}}},
+            "prompts.document.Banking77Classification is never used, because its texts have no side and get prompts.query.Bank",
+        ),
+        (
+            Contract,
+            {"prompts": {"query": {"sts": 3}}},
+            "'prompts.query.sts': it should be a text, or a list of texts that say the ",
+        ),
+        (Contract, {"prompts": {"query": {"sts": []}}}, "'prompts.query.sts' is [], but it should name at least 1."),
+        (
+            Contract,
+            {"task_prompts": "mteb"},
+            "task_prompts: mteb needs templates.query, because mteb's prompts are instructions ",
+        ),
+        *(
+            (
+                Contract,
+                {"templates": {"query": template}},
+                "'templates.query': a template has {instruction} once, and {text} once",
+            )
+            for template in ("{text}", "{instruction} {text} ", "{instruction}{instruction}{text}", "{text}{instruction}{text}")
+        ),
+        (
+            Dataset,
+            {"corpus": "a", "task": "sts", "prompts": {"document": "a: "}},
+            "prompts.document is never used, as both texts of a row of sts get prompts.query: remove it",
+        ),
+        (
+            Table,
+            {"type": "table", "pairs": {}, "task": "sts", "columns": {"document_prompt": "a"}},
+            "columns.document_prompt is never used, as both texts of a row of sts get columns.query_prompt: remove it",
         ),
         (Contrastive, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
         (Contrastive, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document; write "),
@@ -340,6 +376,31 @@ def test_prompts_are_chosen_by_task():
     assert contract.prompt("query", "reranking") == "search: "
     assert contract.prompt("query", "sts") == "text: "
     assert contract.prompt("document", "retrieval") == ""
+
+
+def test_the_nearest_prompt_counts():
+    """A data set's own, then the task's by name, then mteb's, then the type's, then the default; in the side's template."""
+    template = {"query": "To: {instruction}\n{text}"}
+    prompts = {"query": {"SciFact": "Check", "retrieval": ["Find", "Search"], "default": "Read"}, "document": {"SciFact": "a: "}}
+    contract = Contract(prompts=prompts, templates=template, task_prompts="mteb")
+    assert contract.prompt("query", "retrieval", "SciFact") == "To: Check\n"
+    assert contract.prompt("query", "retrieval", "ARCChallenge") == "To: Retrieve the answer to the question.\n"
+    assert contract.prompt("query", "reranking") == contract.prompt("query", "retrieval", "NoSuchTask") == "To: Find\n"
+    assert contract.prompt("document", "sts") == contract.prompt("query", "sts") == "To: Read\n"
+    assert [contract.prompt("document", "retrieval", name) for name in ("SciFact", "ARCChallenge")] == ["a: ", ""]
+    plain = Contract(prompts=prompts, templates=template)
+    assert plain.prompt("query", "retrieval", "ARCChallenge") == "To: Find\n"
+    own = DatasetPrompts(query=["Ask", "Look"])
+    assert contract.tokenising("retrieval", own, 7).query_prompts == ["To: Ask\n", "To: Look\n"]
+    assert contract.tokenising("retrieval", own).query_prompts == ["To: Ask\n"]
+    assert contract.tokenising("retrieval", DatasetPrompts(query=""), 7).query_prompts == [""]
+    assert contract.tokenising("sts", own, 7).document_prompts == ["To: Ask\n", "To: Look\n"]
+    assert (contract.tokenising("retrieval", seed=7).seed, contract.tokenising("retrieval").seed) == (7, None)
+    # Stages of several seeds have tokens, and so draws, in common.
+    seeds = Contrastive(**TRAIN | {"data": ["a", "b"], "seeds": [3, 4]}).members("s").values()
+    assert [each.tokenising(contract, "a", "retrieval").seed for each in seeds] == [0, 0]
+    stage = Contrastive(**TRAIN | {"data": ["a"], "seed": 3, "development": {"data": "b"}})
+    assert [stage.tokenising(contract, name, "retrieval").seed for name in "ab"] == [3, None]
 
 
 def test_a_data_set_with_nothing_behind_it_is_used_by_its_defaults():

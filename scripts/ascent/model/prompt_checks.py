@@ -21,26 +21,42 @@ MOST = 0.5
 
 def refuse_long_prompts(prompts: Iterable[str], tokenizer: Tokenizer, max_tokens: int, where: str | Path) -> None:
     """Raise AscentError if a prompt fills most of `max_tokens`, special tokens included."""
-    prompts = list(prompts)
-    with unlimited(tokenizer):
-        lengths = [len(tokenizer.encode(prompt).ids) if prompt else 0 for prompt in prompts]
-    for prompt, tokens in zip(prompts, lengths, strict=True):
-        if tokens <= MOST * max_tokens:
-            continue
-        shown = prompt if len(prompt) <= 60 else f"{prompt[:57]}..."
+    for prompt, tokens in _long(prompts, tokenizer, max_tokens):
         raise AscentError(
-            f"{where}: the prompt {shown!r} alone has {tokens} tokens, {tokens / max_tokens:.0%} of max_tokens: {max_tokens}, so "
-            "that little or nothing of each text would be read; shorten it in `prompts`, or raise max_tokens."
+            f"{where}: the prompt {_shown(prompt)!r} alone has {tokens} tokens, {tokens / max_tokens:.0%} of max_tokens: "
+            f"{max_tokens}, so that little or nothing of each text would be read; shorten it in `prompts`, or raise max_tokens."
         )
 
 
 def refuse_prompts(contract: Contract, tokenizer: Tokenizer, where: str | Path) -> None:
-    """Raise AscentError if a prompt of a contract fills most of the length of its texts."""
+    """Raise AscentError if a prompt that a contract sets fills most of the length of its texts."""
     for side, tasks in contract.prompts.items():
         for task, given in tasks.items():
             prompts = [render(contract.template(side, task), text) for text in given]
             refuse_long_prompts(prompts, tokenizer, getattr(contract.lengths(task), side), where)
-    refuse_long_prompts(prompts_of_tasks(contract).values(), tokenizer, contract.max_tokens.longest, where)
+
+
+def long_task_prompts(contract: Contract, tokenizer: Tokenizer, where: str | Path) -> Iterator[str]:
+    """Yield a sentence if prompts of mteb's own do: they are of more tasks than are evaluated."""
+    longest, of_tasks = contract.max_tokens.longest, prompts_of_tasks(contract)
+    found = {prompt for prompt, _ in _long(dict.fromkeys(of_tasks.values()), tokenizer, longest)}
+    if names := [name for name, prompt in of_tasks.items() if prompt in found]:
+        yield (
+            f"{where}: mteb's own prompts of {len(names)} tasks leave less than half of max_tokens: {longest} to the texts, "
+            f"first {names[0]}: {_shown(of_tasks[names[0]])!r}; name those that you evaluate in `prompts`, or raise max_tokens."
+        )
+
+
+def _long(prompts: Iterable[str], tokenizer: Tokenizer, max_tokens: int) -> list[tuple[str, int]]:
+    """Return those prompts that fill most of `max_tokens`, with their tokens."""
+    prompts = list(prompts)
+    with unlimited(tokenizer):
+        lengths = [len(tokenizer.encode(prompt).ids) if prompt else 0 for prompt in prompts]
+    return [(prompt, tokens) for prompt, tokens in zip(prompts, lengths, strict=True) if tokens > MOST * max_tokens]
+
+
+def _shown(prompt: str) -> str:
+    return prompt if len(prompt) <= 60 else f"{prompt[:57]}..."
 
 
 def with_prompt(texts: pl.DataFrame) -> int:

@@ -134,9 +134,8 @@ class Contract(Settings):
     def _texts_without_a_side_have_one_prompt(self):
         for task in self.prompts.get("document", {}):
             if task in TWO_SIDED or task_type(task) not in (None, *SEARCHED):
-                raise ValueError(
-                    f"prompts.document.{task} is never used, as both texts of a row get prompts.query.{task}: remove it"
-                )
+                why = f"because its texts have no side and get prompts.query.{task}"
+                raise ValueError(f"prompts.document.{task} is never used, {why}: remove it")
         return self
 
     @model_validator(mode="after")
