@@ -89,13 +89,17 @@ def test_corpora_and_tasks_that_are_out_of_reach_are_replaced():
 def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
     recipe = huge()
     recipe["data"]["graded"] = {"corpus": "far", "task": "sts"}
+    against_itself = {"contamination": {"against": ["far"]}}
+    recipe["data"]["held"] = {"corpus": "far", "split": "validation", "filters": ["clean", against_itself]}
     recipe["base"]["max_tokens"] = 4096
     found = shrunk(recipe, corpus={"retrieval": "tickets", "sts": "similar"}, queries=5)
     assert {name: dataset.corpus for name, dataset in found.data.items()} == {
         "questions": "tickets",
         "teacher": "tickets",
         "graded": "similar",
+        "held": "tickets",
     }
+    assert [list(each.chosen) for each in found.data["held"].filters] == [["clean"]]
     against = [each.contamination.against for each in found.data["questions"].filters if each.contamination]
     assert against == [["tickets", "similar"]]
     tasks = {name: (task.type, task.corpus, task.queries) for name, task in found.evaluate.tasks.items()}

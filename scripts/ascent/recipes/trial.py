@@ -35,7 +35,10 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     for dataset in values["data"].values():
         dataset["rows"] = min(trial.rows, dataset["rows"] or trial.rows)
         dataset["corpus"] = trial.corpus.get(dataset["task"], dataset["corpus"])
+        # Rows of another split than train are themselves among what a trial's corpora are compared with.
+        kept = not trial.corpus or dataset["split"] == "train"
         dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
+        dataset["filters"] = [each for each in dataset["filters"] if kept or "contamination" not in each]
     for stage in values["stages"].values():
         if "max_steps" in stage:
             stage["max_steps"] = min(trial.steps, stage["max_steps"] or trial.steps)

@@ -1,0 +1,58 @@
+"""What the recipes of config/recipes run on at trial size, without a hub: small corpora of each type of rows, and a tiny model of
+each architecture."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+from .small_recipe import corpus_rows, make_workspace
+from .tiny_models import make_architecture
+
+# The architectures of the recipes' models, as transformers calls them.
+ARCHITECTURES = ("bert", "xlm-roberta", "modernbert", "t5", "llama", "mistral", "qwen2", "qwen3", "gemma3_text")
+CORPORA = {"retrieval": "judged", "sts": "graded", "classification": "modules"}
+SPLITS = ("train", "validation", "test")
+
+
+def make_field(folder: Path, *architectures: str) -> Path:
+    """Make the small recipe's folder, with corpora for every type of rows and tiny models; return its config file."""
+    config_file = make_workspace(folder)
+    config = yaml.safe_load(config_file.read_text())
+    rows = corpus_rows()
+    for place, split in enumerate(SPLITS):
+        part = rows[place::3]
+        judged = [
+            {**row, "negatives": [part[i - 1]["positive"], part[i - 2]["positive"]], "high": 0.9, "low": [0.2, 0.1]}
+            for i, row in enumerate(part)
+        ]
+        graded = [
+            {"first": a["query"], "second": b["query"], "score": 5.0 * (a["module"] == b["module"])} for a, b in pairwise(part)
+        ]
+        for name, lines in (("judged", judged), ("graded", graded)):
+            (folder / "data" / f"{name}-{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = {
+        "judged": {"negatives": ["negatives"], "positive_scores": "high", "negative_scores": ["low"]},
+        "graded": {"query": "first", "positive": "second", "label": "score"},
+    }
+    for name, own in columns.items():
+        paths = [f"{folder}/data/{name}-{split}.jsonl" for split in SPLITS]
+        reader = {"pairs": {split: [f"{name}-{split}.jsonl"] for split in SPLITS}, "columns": own}
+        reader |= {"task": "sts"} if name == "graded" else {}
+        source = {"type": "files", "paths": paths}
+        config["corpora"][name] = {"source": source, "reader": reader, "licence": "psf-2.0", "language": "eng-Latn"}
+    for name in architectures:
+        make_architecture(folder / name, name, folder / "model")
+        config["models"][f"tiny-{name}"] = {"source": {"type": "files", "paths": [f"{folder}/{name}"]}, "licence": "mit"}
+    config |= {"recipe_folder": "config/recipes"}
+    config_file.write_text(yaml.safe_dump(config, sort_keys=False))
+    return config_file
+
+
+def trial_of(architecture: str, **changes) -> dict:
+    """Return the settings of a trial on these corpora."""
+    # The tiny tokenizer knows few of the instructions' words, and spells out the others.
+    longest = 64 if architecture in ("bert", "xlm-roberta") else 160
+    small = {"rows": 60, "steps": 3, "batch_size": 8, "max_tokens": longest, "queries": 20}
+    return small | {"model": f"tiny-{architecture}", "corpus": CORPORA} | changes
