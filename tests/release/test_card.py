@@ -20,7 +20,7 @@ from ascent.model.encoder import Encoder
 from ascent.model.heads import module_paths
 from ascent.model.saving import save_like, save_new
 from ascent.release.assemble import release_model, write_meta
-from ascent.release.card import _dataset_path
+from ascent.release.card import _dataset_path, merged_stages
 from ascent.release.parity import check_outputs, open_as_mteb
 from ascent.settings.model import Contract
 from ascent.settings.recipe import ReleaseSettings
@@ -228,7 +228,7 @@ def test_card_of_a_rounded_merge_tells_its_weights_and_its_parent(files, model, 
     folder = release(files, tmp_path / "rounded")
     text = (folder / "README.md").read_text()
     assert "| Stored as | bfloat16: what was evaluated are the weights rounded to it, computed with in float32 |" in text
-    assert "This model against its parent contrastive (stage" in text
+    assert "This model against its parent contrastive (stages" in text
     assert "| Search | +0.020 (\u22120.010 to +0.050) | 0.300 | no clear difference |" in text
     assert "+0.110 (+0.080 to +0.140)" in text  # of the base
     told = "The weights of merge (0.25 base, 0.75 contrastive) were chosen among 11 mixtures by nDCG@10 on held: 0.431; its"
@@ -238,6 +238,18 @@ def test_card_of_a_rounded_merge_tells_its_weights_and_its_parent(files, model, 
     assert ModelMeta.model_validate_json_resolved(meta.read_text()).output_dtypes == OutputDType.FLOAT32
     plain = open_as_mteb(folder, Encoder(folder, precision="float32")).model
     assert {weight.dtype for weight in plain.parameters()} == {torch.float32}
+
+
+def test_a_merge_before_the_released_stage_is_compared_with_its_parent_too(tmp_path):
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["stages"]["rounded"] = {"type": "bfloat16", "from": ["merge"]}
+    settings["recipe"]["evaluate"]["stages"].append("rounded")
+    settings["recipe"]["release"]["stage"] = "rounded"
+    row = SIGNIFICANCE.splitlines()[1]
+    rows = [row.replace("\tmerge\tbase", f"\t{stage}\t{parent}") for stage, parent in (("merge", "other"), ("rounded", "merge"))]
+    (tmp_path / "significance.tsv").write_text("\n".join([SIGNIFICANCE + row, *rows]) + "\n")
+    found = merged_stages(check(ReleaseSettings, settings, "release.yaml"), tmp_path / "significance.tsv")
+    assert list(found) == [("rounded", "merge"), ("merge", "other")]
 
 
 def test_card_says_what_could_not_be_tested(files, model):

@@ -50,7 +50,7 @@ def make_card(
             facts=facts,
             radar=radar,
             rows=rows,
-            parents=by_baseline(read_table(significance), settings.recipe.release.stage),
+            merged=merged_stages(settings, significance),
             **training_facts(settings, audits),
             leakage=read_json(leakage),
             files={"scores": scores, "significance": significance, "leakage": leakage},
@@ -74,6 +74,15 @@ def score_facts(settings: ReleaseSettings, scores: Path, significance: Path) -> 
     if not rows:
         raise AscentError(f"{scores}: has no row of the stage '{stage}'; evaluate it, or release another stage.")
     return rows
+
+
+def merged_stages(settings: ReleaseSettings, significance: Path) -> dict[tuple[str, str], list[dict]]:
+    """Return the rows of significance.tsv that compare the released stage, or an ancestor, with its parents, by both names;
+    the last stage first."""
+    tests = read_table(significance)
+    return {
+        (stage, parent): rows for stage in reversed(settings.recipe.lineage) for parent, rows in by_baseline(tests, stage).items()
+    }
 
 
 def prompts_by_text(contract: Contract) -> dict[str, list[str]]:
