@@ -46,7 +46,9 @@ def any_path(paths):
         files.setdefault(dirname(path), []).append(basename(path))
     for folder, names in files.items():
         folders.setdefault(tuple(names), []).append(folder)
-    return "|".join(rf"(?:{any_of(shared)})/(?:{any_of(names)})" for names, shared in folders.items()) or "(?!)"
+    return (
+        "|".join(rf"(?:{any_of(shared)})/(?:{any_of(names)})" for names, shared in folders.items()) or "(?!)"
+    )
 
 
 def any_stage(stages):
@@ -264,7 +266,10 @@ def task_results(wildcards):
 
 def parents_compared(wildcards):
     """The evaluated parents of each evaluated stage that does not train, as compare_stages takes them."""
-    return [f"{stage}={','.join(parents)}" for stage, parents in recipes.parents_compared(wildcards.recipe).items()]
+    return [
+        f"{stage}={','.join(parents)}"
+        for stage, parents in recipes.parents_compared(wildcards.recipe).items()
+    ]
 
 
 def recipe_choices(wildcards):
