@@ -23,6 +23,7 @@ from ascent.release.assemble import release_model, write_meta
 from ascent.release.card import _dataset_path, merged_stages
 from ascent.release.parity import check_outputs, open_as_mteb
 from ascent.settings.model import Contract
+from ascent.settings.mteb_tasks import tasks_with_prompts
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.validation import check
 from support.tiny_models import make_architecture, make_tokenizer
@@ -128,9 +129,9 @@ def files(tmp_path):
     return tmp_path
 
 
-def release(files, model):
+def release(files, model, settings=None):
     release_model(
-        check(ReleaseSettings, SETTINGS, "release.yaml"),
+        check(ReleaseSettings, settings or SETTINGS, "release.yaml"),
         model,
         files / "release",
         radar=files / "radar.png",
@@ -204,6 +205,26 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert re.search(r"Made on \d{4}-\d\d-\d\d by Ascent \d+\.\d+\.\d+.*, with torch \d", text)
     assert "letters (400 texts)" in text
     assert "![" in text
+
+
+def test_card_tells_instructions_by_task(files, model, tmp_path):
+    (tmp_path / "instructed").mkdir()
+    template = "Instruct: {instruction}\nQuery: {text}"
+    prompts = {"query": {"retrieval": "Find it", "NFCorpus": ["Heal|me", "Cure me"]}}
+    contract = Contract(max_tokens=32, templates={"query": template}, task_prompts="mteb", prompts=prompts)
+    save_like(model, load_file(model / "model.safetensors"), contract, {}, tmp_path / "instructed")
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["data"]["pairs"]["prompts"] = {"query": ["Ask", "Tell me"], "document": "text: "}
+    settings["corpora"]["letters"]["reader"]["columns"] = {"query_prompt": "how"}
+    text = (release(files, tmp_path / "instructed", settings) / "README.md").read_text()
+    assert "| `Instruct: Find it\\nQuery: ` | `query` |" in text
+    assert "| `Instruct: Heal\\|me\\nQuery: ` | `NFCorpus-query` |" in text
+    assert "ARCChallenge" not in text
+    assert f"{len(tasks_with_prompts()) - 1} more of mteb's own prompts" in text
+    assert "An instruction of your own stands before a query as in `Instruct: {instruction}\\nQuery: {text}`." in text
+    assert "Before the queries of pairs stood, in training, one of `Ask`, `Tell me`.\n" in text
+    assert "Before the documents of pairs stood, in training, `text: `.\n" in text
+    assert "Rows of pairs may have prompts of their own, which come with the corpus.\n" in text
 
 
 def test_a_card_without_a_base_has_no_column_of_differences(files, model):

@@ -8,7 +8,7 @@ from ..errors import AscentError
 from ..evaluation.comparison import BASE, read_table, verdict
 from ..files import read_json
 from ..model.contract import read_contract
-from ..model.prompts import named_prompts
+from ..model.prompts import named_prompts, prompts_of_tasks
 from ..report.overview import by_baseline
 from ..report.pages import environment, pair_counts, read_audits
 from ..report.provenance import sentence
@@ -58,7 +58,7 @@ def make_card(
             source=lambda file: f"[{Path(file).name}]({places[Path(file)]})",
             verdict=verdict,
             pair_counts=pair_counts,
-            prompts=prompts_by_text(read_contract(model)[0]),
+            **prompt_facts(read_contract(model)[0], list(rows)),
             made=sentence(),
         )
     )
@@ -85,12 +85,16 @@ def merged_stages(settings: ReleaseSettings, significance: Path) -> dict[tuple[s
     }
 
 
-def prompts_by_text(contract: Contract) -> dict[str, list[str]]:
-    """Return the names of each prompt by its text; nothing for a model without prompts."""
-    by_text: dict[str, list[str]] = {}
+def prompt_facts(contract: Contract, evaluated: list[str]) -> dict:
+    """Return what the card says of prompts: their names by text, of sides, of types, of the evaluated tasks and of those that
+    the recipe names (nothing for a model without prompts); and how many others of mteb's own there are."""
+    of_tasks, by_text = prompts_of_tasks(contract), {}
+    shown = {*evaluated, *(task for tasks in contract.prompts.values() for task in tasks)}
+    others = {name for name in of_tasks if not {name, name.rsplit("-", 1)[0]} & shown}
     for name, text in named_prompts(contract).items():
-        by_text.setdefault(text, []).append(name)
-    return by_text if any(by_text) else {}
+        if name not in others:
+            by_text.setdefault(text, []).append(name)
+    return {"prompts": by_text if any(by_text) else {}, "other_prompts": len(others)}
 
 
 def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:

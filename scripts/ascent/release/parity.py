@@ -15,7 +15,7 @@ from ..errors import AscentError
 from ..evaluation.model import EvaluatedModel, prompt_of
 from ..evaluation.tasks import local_metadata
 from ..model.encoder import Encoder
-from ..model.prompts import named_prompts
+from ..model.prompts import named_prompts, prompts_of_tasks
 from ..settings.evaluation import Evaluate, TaskSettings
 
 # Largest difference between the released folder's outputs and the evaluated ones, relative to the largest number or to 1.
@@ -72,10 +72,15 @@ def largest_difference(
 
 
 def check_outputs(folder: Path, encoder: Encoder, plain) -> None:
-    """Raise AscentError unless SentenceTransformer(folder) gives the encoder's outputs by every prompt's name, token-level
-    ones included."""
+    """Raise AscentError unless SentenceTransformer(folder) has every prompt by name, and gives the encoder's outputs by each
+    of a side or a task type, token-level ones included."""
     heads, special = encoder.contract.heads.per_token, torch.tensor(encoder.tokenizer.all_special_ids)
-    names = {(prompt, plain.prompts.get(name)): name for name, prompt in sorted(named_prompts(encoder.contract).items())}
+    # Of some hundred prompts by task, those of evaluated tasks are embedded by mteb's wrapper.
+    of_tasks = prompts_of_tasks(encoder.contract)
+    if different := [name for name, prompt in of_tasks.items() if plain.prompts.get(name) != prompt]:
+        raise AscentError(f"{folder}: the prompt '{different[0]}' is not the one that ascent.json says; build the model again.")
+    named = {name: prompt for name, prompt in sorted(named_prompts(encoder.contract).items()) if name not in of_tasks}
+    names = {(prompt, plain.prompts.get(name)): name for name, prompt in named.items()}
     for (prompt, _), name in names.items():
         ours = encoder.encode_tokens(PROBES, heads, prompt=prompt)
         theirs = plain.encode(list(PROBES), prompt_name=name, output_value=None)
