@@ -192,11 +192,17 @@ def train_here(training_tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(throughput, "CPU_SIZE", 64)  # the matmul peak would take longer than the training
 
     def _train_here(
-        parent: Path, contract: Contract, *, tokens: Path = training_tokens, more: dict[str, Path] | None = None, **changes
+        parent: Path,
+        contract: Contract,
+        *,
+        tokens: Path = training_tokens,
+        more: dict[str, Path] | None = None,
+        stage=None,
+        **changes,
     ) -> list[dict]:
-        tables = {"questions": tokens} | (more or {})
         settings = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "seed": 0}
-        stage = Contrastive(**settings | changes)
+        stage = stage or Contrastive(**settings | changes)
+        tables = dict.fromkeys(stage.data, tokens) | (more or {})
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=dict.fromkeys(tables, "retrieval"))
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)

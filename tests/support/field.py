@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from .small_recipe import corpus_rows, make_workspace
-from .tiny_models import make_architecture
+from .tiny_models import DECODERS, make_architecture, make_tokenizer
 
 # The architectures of the recipes' models, as transformers calls them.
 ARCHITECTURES = ("bert", "xlm-roberta", "modernbert", "t5", "llama", "mistral", "qwen2", "qwen3", "gemma3_text")
@@ -43,7 +43,13 @@ def make_field(folder: Path, *architectures: str) -> Path:
         source = {"type": "files", "paths": paths}
         config["corpora"][name] = {"source": source, "reader": reader, "licence": "psf-2.0", "language": "eng-Latn"}
     for name in architectures:
-        make_architecture(folder / name, name, folder / "model")
+        tokenizer = folder / "model"
+        if name in DECODERS:  # which have an end token
+            tokenizer = folder / f"{name}-tokenizer"
+            make_tokenizer(tokenizer, name, [text for row in rows for text in (row["query"], row["positive"])])
+        # The tiny tokenizers know few of the instructions' words, and spell out the others.
+        longer = {} if name == "t5" else {"max_position_embeddings": 256}
+        make_architecture(folder / name, name, tokenizer, **longer)
         config["models"][f"tiny-{name}"] = {"source": {"type": "files", "paths": [f"{folder}/{name}"]}, "licence": "mit"}
     config |= {"recipe_folder": "config/recipes"}
     config_file.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -52,7 +58,5 @@ def make_field(folder: Path, *architectures: str) -> Path:
 
 def trial_of(architecture: str, **changes) -> dict:
     """Return the settings of a trial on these corpora."""
-    # The tiny tokenizer knows few of the instructions' words, and spells out the others.
-    longest = 64 if architecture in ("bert", "xlm-roberta") else 160
-    small = {"rows": 60, "steps": 3, "batch_size": 8, "max_tokens": longest, "queries": 20}
+    small = {"rows": 60, "steps": 3, "batch_size": 8, "max_tokens": 160, "queries": 20}
     return small | {"model": f"tiny-{architecture}", "corpus": CORPORA} | changes

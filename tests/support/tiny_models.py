@@ -38,14 +38,14 @@ ENCODERS["t5"] = T5 | {"dropout_rate": 0.0}
 EVERY = [(name, "bidirectional") for name in (*ENCODERS, *DECODERS)] + [(name, "causal") for name in DECODERS]
 
 
-def make_architecture(folder: Path, name: str, tokenizer: Path) -> Path:
+def make_architecture(folder: Path, name: str, tokenizer: Path, **changes: int) -> Path:
     """Make a model folder of an architecture with the tokenizer of another folder."""
     import torch
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
     shutil.copytree(tokenizer, folder, ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
     torch.manual_seed(0)
-    config = AutoConfig.for_model(**{"model_type": name} | {**ENCODERS, **DECODERS}.get(name, SHAPE))
+    config = AutoConfig.for_model(**{"model_type": name} | {**ENCODERS, **DECODERS}.get(name, SHAPE) | changes)
     model = (AutoModelForTextEncoding if name == "t5" else AutoModel).from_config(config)
     for parameter in model.parameters():
         if parameter.ndim > 1:  # large enough that attention looks at some tokens more than at others
