@@ -4,7 +4,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.recipes.loading import load_recipes
-from support.recipes import CORPUS, PRETRAINING, SMALL, changed
+from support.recipes import CORPUS, PRETRAINING, SMALL, changed, filters
 
 ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__contrastive__data": ["texts"]}
 
@@ -65,6 +65,14 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
                 "stages__contrastive__objective": {"infonce": {"tau_plus": 0.1}},
             },
             "'stages.contrastive.objective' sets tau_plus, which needs unit-length embeddings, but base.normalise is false",
+        ),
+        (
+            {"data__questions__filters": filters(score={"teacher": {"model": "tiny", "prompts": {"query": {"NQ": "find: "}}}})},
+            "'data.questions.filters' gives the teacher a prompt for NQ, but a teacher embeds no texts of mteb's tasks; give it",
+        ),
+        (
+            {"data__questions__prompts": {"query": ["a", "<soft0>"]}},
+            "a prompt of data set 'questions' holds '<soft0>', but base.soft_tokens is 0; raise it, or fix the prompt.",
         ),
         (
             {"base__soft_tokens": 2, "stages__finetune__prompts": {"query": {"retrieval": "<soft0><soft2>"}}},

@@ -38,12 +38,18 @@ def prompt_of(contract: Contract, task: TaskMetadata, side: PromptType | None) -
     return prompts.get(get_prompt_name(prompts, task, side), "")
 
 
+def prompt_used(task: TaskMetadata, texts: str, prompt: str) -> str:
+    """Return the line of a log that says which prompt some texts of a task have."""
+    return f"{task.name}, {texts}: {f'the prompt {prompt!r}' if prompt else 'no prompt'}"
+
+
 class EvaluatedModel(AbsEncoder):
     """mteb's encoder protocol for an Encoder. mteb computes similarities, by the contract's similarity function."""
 
     def __init__(self, encoder: Encoder, name: str) -> None:
         self.encoder = encoder
         self.mteb_model_meta = model_meta(encoder, name)
+        self._told: set[str] = set()
 
     def encode(
         self,
@@ -59,4 +65,7 @@ class EvaluatedModel(AbsEncoder):
         texts = [text for batch in inputs for text in batch["text"]]
         kind = {PromptType.query: "queries", PromptType.document: "documents"}.get(prompt_type, "texts")
         prompt = prompt_of(self.encoder.contract, task_metadata, prompt_type)
+        if (told := prompt_used(task_metadata, kind, prompt)) not in self._told:
+            self._told.add(told)
+            print(told)
         return self.encoder.encode_with(prompt, texts, progress=f"{task_metadata.name}, {kind}")

@@ -9,7 +9,7 @@ from mteb.types import PromptType
 from ..model.encoder import PATIENCE, Encoder
 from ..model.token_scores import Encoded, scores_by_kind
 from ..progress import Progress
-from .model import model_meta, prompt_of
+from .model import model_meta, prompt_of, prompt_used
 
 # Queries per tile of scores.
 QUERIES = 256
@@ -40,6 +40,8 @@ class SearchingModel:
             prompt = prompt_of(self.encoder.contract, task_metadata, side)
             return self.encoder.encode_tokens(texts, self._heads, prompt=prompt)
 
+        for side, texts in ((PromptType.query, "queries"), (PromptType.document, "documents")):
+            print(prompt_used(task_metadata, texts, prompt_of(self.encoder.contract, task_metadata, side)))
         ids, device = list(self._corpus["id"]), self.encoder.device
         column_of = {document: column for column, document in enumerate(ids)}
         loader = create_dataloader(queries, prompt_type=PromptType.query, **options)

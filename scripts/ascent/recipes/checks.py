@@ -9,8 +9,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from ..errors import AscentError, did_you_mean
+from ..settings.base import Settings
 from ..settings.filters import compared_with
 from ..settings.licences import wider_than
+from ..settings.model import Contract
 from ..settings.mteb_tasks import mteb_tasks
 from ..settings.recipe import Config, Recipe
 from ..settings.training import Stage
@@ -49,6 +51,7 @@ class Checks:
                     self._runnable(other, f"data.{name}.filters")
             if dataset.teacher:
                 self._known(dataset.teacher.model, self.config.models, "the model", f"data.{name}.filters")
+                self._teacher_s_prompts(dataset.teacher, f"data.{name}.filters")
 
     def stages(self) -> None:
         """Check the names that stages refer to, and that no stage depends on itself."""
@@ -56,6 +59,8 @@ class Checks:
             raise AscentError(f"{self.path}: 'stages.base' is the name of the model before training; rename the stage.")
         for name, stage in self.recipe.stages.items():
             self._held_out(name, stage)
+            if stage.teacher_model:
+                self._teacher_s_prompts(stage.teacher_used, f"stages.{name}.teacher")
         names = {"stage": self._models, "data set": self.recipe.data, "model": self.config.models}
         graph = {name: set() for name in self.recipe.stages}
         for name, stage in self.recipe.stages.items():
@@ -104,6 +109,16 @@ class Checks:
                 f"{self.path}: 'release.licence' is {release.licence}, but {', '.join(dict.fromkeys(wider))}; choose a licence "
                 "that allows no more, or say in release.licence_reason why it may."
             )
+
+    def _teacher_s_prompts(self, teacher: Settings, key: str) -> None:
+        """Reject prompts that no text gets from a teacher, which knows task types only."""
+        if isinstance(teacher, Contract):
+            named = [task for tasks in teacher.prompts.values() for task in tasks if task in mteb_tasks()["tasks"]]
+            if unused := ["task_prompts"] * bool(teacher.task_prompts) + [f"a prompt for {task}" for task in named]:
+                raise AscentError(
+                    f"{self.path}: '{key}' gives the teacher {unused[0]}, but a teacher embeds no texts of mteb's tasks; give it "
+                    "prompts by task type."
+                )
 
     def _runnable(self, name: str, key: str) -> None:
         """Reject a task of mteb that cannot be run here, and a benchmark of such tasks only."""

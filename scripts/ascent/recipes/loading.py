@@ -121,17 +121,13 @@ def _check_mteb_tasks(config: Config, where: Callable[[Sequence[str]], str | Pat
 
 def _check_soft_tokens(loaded: Recipes, name: str) -> None:
     """Reject prompts with soft tokens that the base does not have."""
-    recipe, path = loaded.recipes[name], loaded.path(name)
-
-    def used(*prompts: str) -> set[str]:
-        return set(re.findall(SOFT_TOKEN.format(r"\d+"), "".join(prompts)))
-
-    for stage in ["base", *recipe.stages]:
-        own = (prompts for data in recipe.data.values() for prompts in (data.prompts.query, data.prompts.document) if prompts)
-        every = used(*loaded.contract(name, stage).every_prompt, *(text for prompts in own for text in prompts))
-        unknown = sorted(every - {SOFT_TOKEN.format(index) for index in range(recipe.base.soft_tokens)})
-        if unknown:
+    recipe = loaded.recipes[name]
+    prompts = {f"stage '{stage}'": loaded.contract(name, stage).every_prompt for stage in ["base", *recipe.stages]}
+    prompts |= {f"data set '{dataset}'": data.prompts.all for dataset, data in recipe.data.items()}
+    known = {SOFT_TOKEN.format(index) for index in range(recipe.base.soft_tokens)}
+    for what, texts in prompts.items():
+        if unknown := sorted(set(re.findall(SOFT_TOKEN.format(r"\d+"), "".join(texts))) - known):
             raise AscentError(
-                f"{path}: a prompt of stage '{stage}' holds '{unknown[0]}', but base.soft_tokens is {recipe.base.soft_tokens}; "
-                "raise it, or fix the prompt."
+                f"{loaded.path(name)}: a prompt of {what} holds '{unknown[0]}', but base.soft_tokens is "
+                f"{recipe.base.soft_tokens}; raise it, or fix the prompt."
             )

@@ -67,6 +67,11 @@ class DatasetPrompts(Settings):
     document: Prompt | None = None
     """Text put before a positive or a negative. Default: by the model's `prompts`."""
 
+    @property
+    def all(self) -> list[str]:
+        """The prompts of both sides."""
+        return [*(self.query or []), *(self.document or [])]
+
     def refuse_unused(self, task: str) -> None:
         """Raise ValueError if a prompt is never used for rows of a task type."""
         if self.document is not None and task in TWO_SIDED:
