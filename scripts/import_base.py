@@ -8,10 +8,10 @@ from ascent.errors import reports_errors, warn
 from ascent.files import copy_folder, folder_atomically
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import weights_digest
+from ascent.model.own_contract import told
 from ascent.model.prompt_checks import long_task_prompts, refuse_prompts
 from ascent.model.saving import save_new
 from ascent.model.soft_tokens import add_soft_tokens
-from ascent.model.statements import differences
 from ascent.settings.model import Adoption, Contract
 from ascent.settings.validation import load
 
@@ -26,7 +26,7 @@ def main() -> None:
     adoption = load(Adoption, arguments.settings)
     contract = Contract(**adoption.model_dump(include=set(Contract.model_fields)))
     backbone, tokenizer = load_backbone(arguments.resource, contract)  # refuses what training could not use
-    for difference in differences(arguments.resource, contract, tokenizer.backend_tokenizer):
+    for difference in told(arguments.resource, adoption, tokenizer.backend_tokenizer):
         print(f"warning: {difference}")
     if adoption.soft_tokens:
         add_soft_tokens(backbone, tokenizer, adoption.soft_tokens)

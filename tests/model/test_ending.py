@@ -14,7 +14,7 @@ from ascent.model.contract import tokenizer_digest
 from ascent.model.encoder import Encoder
 from ascent.model.ending import added_tokens, append_end
 from ascent.model.saving import save_new
-from ascent.model.statements import differences
+from ascent.model.statements import oddities
 from ascent.planning.token_counts import TokenCounter
 from ascent.settings.model import Backbone, Contract
 from ascent.tokens import tokenise
@@ -131,7 +131,7 @@ def test_pooling_a_last_word_is_told(resources, capsys, name):
     expected = as_transformers_appends(resources[name])(TEXTS, truncation=True, max_length=MOST)["input_ids"]
     assert ending.tokenizer(TEXTS, truncation=True, max_length=MOST)["input_ids"] == expected
     bert, tokenizer = resources["bert"], AutoTokenizer.from_pretrained(resources["bert"]).backend_tokenizer
-    assert "end token" not in "".join(differences(bert, Contract(pooling="last", max_tokens=64), tokenizer))
+    assert "end token" not in "".join(oddities(bert, Contract(pooling="last", max_tokens=64), tokenizer))
 
 
 def test_the_plan_counts_the_end_token(resources):

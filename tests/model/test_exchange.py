@@ -15,7 +15,7 @@ from ascent.model.encoder import Encoder
 from ascent.model.exchange import requirements
 from ascent.model.saving import save_new
 from ascent.settings.model import Contract
-from support.tiny_models import make_architecture
+from support.tiny_models import make_architecture, make_tokenizer
 
 TEXTS = ["short", "What does a term life policy cover?", "A longer text, cut at the end if it must be. " * 6]
 PROMPTS = {"query": {"default": "question: "}, "document": {"default": "passage: "}}
@@ -111,7 +111,7 @@ OLDER = {"5.1.2": ["transformers<5", "huggingface-hub<1", "tokenizers<0.23", "da
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("version", OLDER)
-def test_older_versions_embed_the_same(tiny_resource, tmp_path, version):
+def test_older_versions_embed_the_same(tiny_resource, corpus_rows, tmp_path, version):
     """In an environment of their own, which borrows torch and the rest from this one."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -121,9 +121,14 @@ def test_older_versions_embed_the_same(tiny_resource, tmp_path, version):
         pytest.skip(f"pip cannot install sentence-transformers {version}: {done.stderr[-300:]}")
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    for name, options in CONTRACTS.items():
+    texts = [row["positive"] for row in corpus_rows]
+    tokenizers = {kind: make_tokenizer(tmp_path / f"{kind}-tokenizer", kind, texts) for kind in ("llama", "qwen3")}
+    ending = {"pooling": "last", "attention": "causal", "append_eos": True}
+    cases = [(name, tiny_resource, options) for name, options in CONTRACTS.items()]
+    cases += [(kind, make_architecture(tmp_path / f"{kind}-base", kind, path), ending) for kind, path in tokenizers.items()]
+    for name, resource, options in cases:
         folder, output = tmp_path / name.replace(" ", "-"), tmp_path / "found.npy"
-        saved(tiny_resource, folder, options)
+        saved(resource, folder, options)
         command = [python, "-c", EMBED, folder, name == "own layer", output, *TEXTS]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]

@@ -10,9 +10,10 @@ from jsonschema import Draft202012Validator
 
 from ascent.files import read_yaml
 from ascent.recipes.loading import CONFIG_FILES, load_recipes, read_config
+from ascent.recipes.own_contracts import with_own_contracts
 from ascent.recipes.schemas import config_schema, recipe_schema, reference_text, schema_text
 from ascent.settings.base import Settings
-from ascent.settings.recipe import Recipe
+from ascent.settings.recipe import Config, Recipe
 from ascent.settings.validation import check
 from support.small_recipe import ROOT
 
@@ -64,7 +65,8 @@ def test_the_parts_of_recipes_in_documents_are_accepted(document):
         if title == PART:
             for key in ("base", "evaluate"):
                 part[key] = WHOLE[key] | part.get(key, {})
-            check(Recipe, WHOLE | part, f"{document.name}: {part}")
+            where, models = f"{document.name}: {part}", check(Config, read_config(), "config").models
+            check(Recipe, with_own_contracts(WHOLE | part, models, where), where)
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)

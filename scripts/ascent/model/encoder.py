@@ -18,10 +18,11 @@ from .contract import read_contract, refuse_difference
 from .device import find_device
 from .embedding_model import EmbeddingModel
 from .heads import load_heads, refuse_others
+from .own_contract import told
 from .precision import precision_dtype
 from .prompt_checks import refuse_prompts
 from .saving import check_tokenizer
-from .statements import differences, own_pooling
+from .statements import own_pooling
 from .token_scores import Encoded, TokenOutputs
 
 Side = Literal["query", "document"]
@@ -68,7 +69,7 @@ class Encoder:
             raise AscentError(f"{folder}: pools by {pooling}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
         contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
         loaded, tokenizer = load_backbone(folder, contract)
-        for difference in differences(folder, contract, tokenizer.backend_tokenizer):
+        for difference in told(folder, backbone, tokenizer.backend_tokenizer):
             print(f"warning: {difference}")
         refuse_prompts(contract, tokenizer.backend_tokenizer, folder)
         self._set(loaded, tokenizer, contract, "", folder, precision, None)

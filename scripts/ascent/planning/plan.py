@@ -13,9 +13,9 @@ import polars as pl
 from .. import layout
 from ..components import module_of
 from ..model.costs import Memory, checkpoint_bytes, encoding_memory, training_flops, training_memory, with_budget
+from ..model.own_contract import overrides, told
 from ..model.prompt_checks import prompts_twice
 from ..model.shape import Shape, forward_flops, trained_weights
-from ..model.statements import differences
 from ..pairs.prompts import with_prompts
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
@@ -293,7 +293,9 @@ class _Planner:
         for model in self.inputs.backbones:
             if self.inputs.model_folder(model.model).is_dir():
                 tokenizer = self.inputs.counter(model.model, model.max_tokens.longest).tokenizer
-                self.warn(*differences(self.inputs.model_folder(model.model), model, tokenizer))
+                self.warn(*told(self.inputs.model_folder(model.model), model, tokenizer))
+            elif model.contract:
+                self.warn(*overrides(model.model, model.contract, model))
 
 
 def mined_with(stage: Training) -> list[tuple[str, str]]:

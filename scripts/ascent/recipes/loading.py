@@ -9,9 +9,10 @@ from ..errors import AscentError, did_you_mean
 from ..files import read_yaml
 from ..layout import SHARED_FOLDERS
 from ..settings.adapters import SOFT_TOKEN
-from ..settings.recipe import Config, Recipe
+from ..settings.recipe import Config
 from ..settings.validation import check
 from .checks import Checks
+from .own_contracts import read_recipe
 from .recipes import Recipes, mteb_tasks, of_workflow
 from .seeds import with_seeds
 from .trial import SUFFIX, shrink
@@ -69,7 +70,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
         if not path.exists():
             known = sorted(file.stem for file in path.parent.glob("*.yaml"))
             raise AscentError(f"{where(['recipes'])}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
-        recipe = with_seeds(check(Recipe, read_yaml(path), path), path)
+        recipe = with_seeds(read_recipe(path, checked.models), path)
         Checks(checked, recipe, path).run()
         if checked.trial:
             recipe, name = shrink(recipe, checked.trial, checked.corpora, path), name + SUFFIX

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..files import read_yaml
 from ..settings.contrastive import Contrastive
-from ..settings.recipe import Recipe
+from ..settings.recipe import Config, Recipe
 from ..settings.training import Stage, Training
 from ..settings.validation import check
+from .loading import read_config
+from .own_contracts import read_recipe
 
 HEAD = """# Which recipes are there?
 
@@ -23,7 +24,8 @@ LISTED = 3
 
 def recipes_text(folder: Path) -> str:
     """Return docs/recipes.md for the recipes of a folder."""
-    recipes = {path.stem: check(Recipe, read_yaml(path), path) for path in sorted(folder.glob("*.yaml"))}
+    models = check(Config, read_config(), "config").models
+    recipes = {path.stem: read_recipe(path, models) for path in sorted(folder.glob("*.yaml"))}
     papers = {name: recipe for name, recipe in recipes.items() if recipe.paper}
     parts = [
         HEAD,

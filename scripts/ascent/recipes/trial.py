@@ -58,7 +58,7 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     for task in evaluate["tasks"].values():
         task["queries"] = min(trial.queries, task["queries"] or trial.queries)
     if trial.model:
-        values["base"] |= {"model": trial.model} | ({"attention": trial.attention} if trial.attention else {})
+        values["base"] |= {"model": trial.model, "contract": None} | ({"attention": trial.attention} if trial.attention else {})
     values["shards"] = 1
     values["release"]["name"] += SUFFIX
     values["release"]["licence"] = "internal"  # its corpora and models may be others, and nobody is given it
@@ -97,7 +97,8 @@ def _teacher(teacher: dict, trial: Trial) -> dict:
     if "model" not in teacher:  # stored scores
         return teacher
     model = trial.cross_encoder if teacher.get("type") == "cross-encoder" else trial.model
-    return teacher | ({"model": model} if model else {})
+    own = {"contract": None} if "contract" in teacher else {}
+    return teacher | ({"model": model, **own} if model else {})
 
 
 def _changed(values: Any, changes: dict[str, Callable[[Any], Any]], named: bool = False) -> Any:
@@ -106,5 +107,9 @@ def _changed(values: Any, changes: dict[str, Callable[[Any], Any]], named: bool 
         return [_changed(value, changes) for value in values]
     if not isinstance(values, dict):
         return values
-    below = {key: _changed(value, changes, key in NAMED) for key, value in values.items()}
+    below = {
+        # A model's own contract says what its folder is.
+        key: value if key == "contract" and not named else _changed(value, changes, key in NAMED)
+        for key, value in values.items()
+    }
     return below if named else {key: changes[key](value) if key in changes else value for key, value in below.items()}

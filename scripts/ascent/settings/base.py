@@ -73,9 +73,21 @@ def one_of(kind: type[Component], default: str | None = None) -> Any:
     return Annotated[union, BeforeValidator(typed, json_schema_input_type=union)] if default else union
 
 
-def as_written(values: Any) -> str:
-    """Return values as one line of YAML, for a message that shows how to write them."""
-    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()
+class _Quoting(yaml.SafeDumper):
+    """Writes texts of several lines as one, in double quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
+
+
+_Quoting.add_representer(str, _text)
+
+
+def as_written(values: Any, *, flow: bool = True) -> str:
+    """Return values as one line of YAML, for a message that shows how to write them. flow: else in as many as it takes."""
+    options = {"sort_keys": False, "allow_unicode": True, "width": 10_000}
+    return yaml.dump(values, Dumper=_Quoting, default_flow_style=flow, **options).strip()
 
 
 class Choice(Settings):

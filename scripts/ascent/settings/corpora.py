@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from .base import Count, Name, Settings, Share, as_written
 from .languages import Language
 from .licences import Licensed
+from .model import Contract
 from .readers import ChosenReader
 from .sources import ChosenSource
 
@@ -93,6 +94,9 @@ class Model(Licensed):
     adapter_of: Name | None = None
     """The model of the catalogue that this one is an adapter of, of peft: `adapter_config.json` and
     `adapter_model.safetensors`. It is merged into that model's weights when it is retrieved. Default: a whole model."""
+    contract: Contract | None = None
+    """How the model is used, if it is an embedding model already: what `contract: own` in a recipe stands for. `python
+    scripts/print_contract.py FOLDER` prints what its folder says."""
     shape: BackboneShape | None = None
     """The backbone's shape."""
     upstream: str = ""

@@ -192,11 +192,23 @@ class Contract(Settings):
         return Tokenising(**chosen, seed=seed if several else None, max_tokens=lengths, pool_prompt=self.pool_prompt)
 
 
+def _of_the_catalogue(given: Any) -> Any:
+    if isinstance(given, str):
+        raise ValueError(f"{given!r} is no contract that a recipe can name: write own, or leave it out")
+    return given
+
+
+OwnContract = Annotated[Contract | None, BeforeValidator(_of_the_catalogue, json_schema_input_type=Literal["own"] | None)]
+
+
 class Backbone(Contract):
     """A model and how it is used."""
 
     model: str
     """Name of a model in config/models.yaml."""
+    contract: OwnContract = None
+    """`own`: the contract is the one that config/models.yaml gives the model, which its folder must confirm. Other keys that
+    are set here override it, and each that does is told. Default: the keys here, and their defaults."""
 
 
 class Base(Backbone):
@@ -213,5 +225,7 @@ class Base(Backbone):
 class Adoption(Contract):
     """base/stage.yaml: the contract of the model before training, and what is added to the model."""
 
+    contract: OwnContract = None
+    """See Base: the model's own, filled in."""
     soft_tokens: int
     """See Base."""

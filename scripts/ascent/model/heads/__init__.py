@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from ...components import code_of
 from ...errors import AscentError
-from ...files import read_json
 from ...settings.model import Contract
+from ..statements import modules_of
 
 PREFIX = "heads."
 FILE = "model.safetensors"
@@ -74,7 +74,7 @@ def adopt_heads(resource: Path, contract: Contract, width: int) -> torch.nn.Modu
 def refuse_others(resource: str | Path, contract: Contract) -> None:
     """Raise AscentError if a retrieved folder has a layer that the contract's heads do not name, or one of code that it
     brings along, which would be lost."""
-    for module in _modules(resource):
+    for module in modules_of(resource):
         name, kind, path = module["name"], module["type"], module["path"]
         kept = kind.startswith("sentence_transformers.") and kind.split(".")[-1] in ("Transformer", "Pooling", "Normalize")
         if name not in contract.heads.chosen and not kept:
@@ -85,7 +85,9 @@ def refuse_others(resource: str | Path, contract: Contract) -> None:
 
 
 def _load(head: torch.nn.Module, path: Path) -> None:
-    state, wanted = load_file(path) if path.exists() else {}, head.state_dict()
+    if not path.exists():
+        raise AscentError(f"{path}: is missing, and pickled weights are never loaded; convert them to safetensors.")
+    state, wanted = load_file(path), head.state_dict()
     odd = sorted({(name, *tensor.shape) for name, tensor in state.items()} ^ {(n, *t.shape) for n, t in wanted.items()})
     if odd:
         raise AscentError(f"{path}: '{odd[0][0]}' is missing, or its shape differs from the recipe's heads; fix the recipe.")
@@ -104,12 +106,7 @@ def through(heads: torch.nn.ModuleDict, place: str, vectors: torch.Tensor) -> di
 
 def module_paths(folder: str | Path) -> dict[str, str]:
     """Return the folders of a model folder's modules by name; empty without modules.json."""
-    return {module["name"]: module["path"] for module in _modules(folder)}
-
-
-def _modules(folder: str | Path) -> list[dict[str, str]]:
-    file = Path(folder) / "modules.json"
-    return read_json(file) if file.exists() else []
+    return {module["name"]: module["path"] for module in modules_of(folder)}
 
 
 class StoredWeights:
