@@ -242,6 +242,11 @@ def chosen_weights(wildcards):
     return CHOICE.format(**wildcards) if stage_of(wildcards).held_out else []
 
 
+def task_settings(wildcards):
+    """The settings file of an evaluation task."""
+    return recipes.task_settings[wildcards.recipe, wildcards.task]
+
+
 def task_pairs(wildcards):
     """The rows that a local task is made of; none for a task that mteb knows."""
     task = recipes.tasks(wildcards.recipe)[wildcards.task].task

@@ -3,7 +3,7 @@
 
 rule evaluate_task:
     input:
-        settings=TASK_SETTINGS,
+        settings=task_settings,
         checked=ancient(LEAKAGE),
         model=MODEL,
         pairs=task_pairs,

@@ -59,6 +59,8 @@ DEEPSPEED = "results/{recipe}/{stage}/deepspeed.json"
 REPLACEMENTS = "results/{recipe}/{stage}/replacements.json"
 
 TASK_SETTINGS = "results/{recipe}/tasks/{task}.yaml"
+# Of a task that mteb knows: one for all recipes that evaluate the same part of it, a digest of which is the key.
+REGISTERED_TASK_SETTINGS = "results/tested/{task}/task-{key}.yaml"
 RESULT = "results/{recipe}/{stage}/mteb/{task}.json"
 RESULT_UNITS = "results/{recipe}/{stage}/mteb/{task}.units.parquet"
 SCORES = "results/{recipe}/scores.tsv"

@@ -49,3 +49,12 @@ def test_what_the_field_needs_can_be_planned_before_it_is_retrieved(every):
             for parts, known in zip(recipe.made_of, (every.config.corpora, every.config.models), strict=True)
         ]
         assert all(corpus.size for corpus in corpora) and all(model.shape for model in models), name
+
+
+def test_a_task_that_mteb_knows_has_one_settings_file_for_all_recipes(every):
+    """All recipes with a benchmark of a hundred tasks would else have a hundred files, and jobs that write them, each."""
+    evaluated = [(name, task) for name in NAMES for task in every.registered_tasks(name)]
+    paths = {every.task_settings[pair] for pair in evaluated}
+    assert len(evaluated) > 5 * len(paths)
+    different = {every.tasks(name)[task].model_dump_json() for name, task in evaluated}
+    assert len(paths) == len(different)

@@ -104,8 +104,15 @@ def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
     assert against == [["tickets", "similar"]]
     tasks = {name: (task.type, task.corpus, task.queries) for name, task in found.evaluate.tasks.items()}
     assert tasks == {"Retrieval": ("retrieval", "tickets", 5), "Sts": ("sts", "similar", 5)}
+    lengths = [each.length for each in found.data["questions"].filters if each.length]
+    assert {(length.query, length.positive) for length in lengths} == {((1, 10**9), (1, 10**9))}
     alone = shrunk(recipe, corpus="tickets")
     assert (alone.data["graded"].corpus, list(alone.evaluate.tasks)) == ("far", ["Retrieval"])
+
+
+def test_a_replaced_model_attends_alike_as_base_and_as_teacher():
+    found = shrunk(huge(), model="tiny", attention="causal")
+    assert (found.base.attention, found.data["questions"].teacher.attention) == ("causal", "causal")
 
 
 def test_numbers_that_are_smaller_stay():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import layout
 from ..errors import AscentError
+from ..files import digest_of
 from ..settings.evaluation import LeakCheck, TaskSettings
 from ..settings.filters import compared_with
 from ..settings.model import Contract
@@ -185,6 +186,18 @@ class Recipes:
                     "split the benchmarks into two recipes, or rename the local task."
                 )
         return tasks
+
+    @cached_property
+    def task_settings(self) -> dict[tuple[str, str], str]:
+        """The settings file of each task, by recipe and task."""
+        paths = {}
+        for recipe in self.recipes:
+            for name, settings in self.tasks(recipe).items():
+                paths[recipe, name] = layout.TASK_SETTINGS.format(recipe=recipe, task=name)
+                if settings.task is None:
+                    part = digest_of(settings.model_dump(mode="json", exclude={"name"}))[:8]
+                    paths[recipe, name] = layout.REGISTERED_TASK_SETTINGS.format(task=name, key=part)
+        return paths
 
     def evaluation_corpora(self, recipe: str) -> list[str]:
         """Return the corpora that the recipe's local tasks are made of."""

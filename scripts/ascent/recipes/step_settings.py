@@ -24,7 +24,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     Each file holds only what its step uses, because an edit re-runs the step: changing a licence must not download the
     corpus again, and changing a learning rate must not mine negatives again.
     """
-    files, texts = {}, {}
+    files = {}
     for kind in ("corpora", "models"):
         for name, resource in getattr(recipes.config, kind).items():
             files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = dump(part(Resource, resource))
@@ -53,9 +53,8 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                     tokenising = recipes.contract(name, miner).tokenising(data.task, data.prompts)
                     files[layout.SHARD_SETTINGS.format(recipe=name, stage=miner, dataset=dataset)] = dump(tokenising)
         for task, settings in recipes.tasks(name).items():
-            key = settings.model_dump_json()  # recipes share benchmarks of a hundred tasks, and YAML is slow
-            texts[key] = texts[key] if key in texts else dump(settings)
-            files[layout.TASK_SETTINGS.format(recipe=name, task=task)] = texts[key]
+            if (path := recipes.task_settings[name, task]) not in files:
+                files[path] = dump(settings)
         files[layout.LEAKAGE_SETTINGS.format(recipe=name)] = dump(recipes.leak_check(name))
         files[layout.RUNNING.format(recipe=name)] = dump(recipe.running)
         files[layout.RELEASE_SETTINGS.format(recipe=name)] = dump(_release(name, recipe, recipes))

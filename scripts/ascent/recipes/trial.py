@@ -11,6 +11,8 @@ from ..settings.recipe import Recipe
 from ..settings.trial import Trial
 from ..settings.validation import check
 
+# Characters that no text exceeds.
+MOST = 10**9
 # What a trial's recipe is called.
 SUFFIX = "-trial"
 # Keys whose values are maps from a user's names.
@@ -31,7 +33,7 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
 
     Raises AscentError when nothing that is evaluated is left.
     """
-    values = _changed(recipe.model_dump(mode="json", by_alias=True), _changes(trial, corpora))
+    values = _changed(recipe.model_dump(mode="json", by_alias=True), _changes(recipe, trial, corpora))
     for dataset in values["data"].values():
         dataset["rows"] = min(trial.rows, dataset["rows"] or trial.rows)
         dataset["corpus"] = trial.corpus.get(dataset["task"], dataset["corpus"])
@@ -65,8 +67,9 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     return check(Recipe, values, path)
 
 
-def _changes(trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any], Any]]:
+def _changes(recipe: Recipe, trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any], Any]]:
     """Return what becomes of the values of keys that mean the same wherever they stand in a recipe."""
+    attention = trial.attention or recipe.base.attention
     changes = {
         "corpus": lambda name: trial.corpora.get(name, name),
         "max_tokens": lambda most: _at_most(most, trial.max_tokens),
@@ -75,9 +78,11 @@ def _changes(trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any]
             list(trial.corpus.values()) or [trial.corpora.get(name, name) for name in names if name in corpora]
         ),
         "every_steps": lambda number: min(number, trial.steps),
-        "teacher": lambda teacher: teacher and _teacher(teacher, trial),
+        "teacher": lambda teacher: teacher and _teacher(teacher, trial, attention),
         "adapter": lambda adapter: adapter and adapter | ({"type": "lora"} if adapter["type"] == "qlora" else {}),
     }
+    if trial.corpus:
+        changes["length"] = lambda _: {"query": [1, MOST], "positive": [1, MOST]}
     if trial.model:
         changes |= {
             "dimension": lambda number: number and min(number, trial.dimensions),
@@ -93,12 +98,13 @@ def _at_most(number: Any, limit: int) -> Any:
     return {side: min(own, limit) for side, own in number.items()} if isinstance(number, dict) else min(number, limit)
 
 
-def _teacher(teacher: dict, trial: Trial) -> dict:
+def _teacher(teacher: dict, trial: Trial, attention: str) -> dict:
     if "model" not in teacher:  # stored scores
         return teacher
-    model = trial.cross_encoder if teacher.get("type") == "cross-encoder" else trial.model
+    if teacher.get("type") == "cross-encoder":
+        return teacher | ({"model": trial.cross_encoder} if trial.cross_encoder else {})
     own = {"contract": None} if "contract" in teacher else {}
-    return teacher | ({"model": model, **own} if model else {})
+    return teacher | ({"model": trial.model, "attention": attention, **own} if trial.model else {})
 
 
 def _changed(values: Any, changes: dict[str, Callable[[Any], Any]], named: bool = False) -> Any:

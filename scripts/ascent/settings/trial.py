@@ -40,13 +40,14 @@ class Trial(Settings):
     dimensions: Count = 32
     """The embedding's width with the replaced model: sizes of Matryoshka and heads are scaled down to it."""
     attention: Literal["bidirectional", "causal"] | None = None
-    """Attention of the replaced model. Default: the recipe's."""
+    """Attention of the replaced model, as base and as teacher. Default: that of the recipe's base."""
     cross_encoder: str | None = None
     """A model that replaces teachers that are cross-encoders. Default: the recipe's."""
     corpus: Annotated[dict[TaskType, Name], BeforeValidator(_for_pairs, json_schema_input_type=Name | dict[TaskType, Name])] = {}
     """Corpora that replace all others, by the task type of the rows: `{retrieval: tickets, sts: graded}`; `tickets` stands for
     `{retrieval: tickets}`. Types that are not named keep their corpora. The recipe is then evaluated on one local task of
-    each type, so that a recipe whose data and tasks are all on a hub runs without it."""
+    each type, so that a recipe whose data and tasks are all on a hub runs without it. Filters of length let everything
+    pass, since other texts have other lengths."""
     corpora: dict[Name, Name] = {}
     """Corpora that replace others, by the replaced ones' names: `{msmarco: tickets}`."""
     tasks: dict[Name, AnyLocalTask] = {}
