@@ -1,5 +1,7 @@
 """A base that is an embedding model already, adopted as its folder says: embeddings stay those of sentence-transformers."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mteb.models import SentenceTransformerEncoderWrapper
 from mteb.types import PromptType
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
 import import_base
@@ -19,7 +22,7 @@ from ascent.evaluation.tasks import local_metadata
 from ascent.files import read_json, write_json
 from ascent.model.encoder import Encoder
 from ascent.model.ending import append_end
-from ascent.model.own_contract import overrides, own_contract, refuse_others
+from ascent.model.own_contract import overrides, own_contract, refuse_others, told
 from ascent.settings.evaluation import TaskSettings
 from ascent.settings.model import Adoption, Backbone, Contract
 from ascent.settings.validation import dump
@@ -99,8 +102,8 @@ def adopt(tmp_path, monkeypatch, capsys):
 def test_it_embeds_as_before_in_every_task(folders, adopt, name):
     own = Contract(**own_contract(folders[name]))
     assert own == Contract(**MODELS[name][1])
-    status, adopted, told = adopt(folders[name], own)
-    assert (status, "warning" in told.out) == (0, False)
+    status, adopted, shown = adopt(folders[name], own)
+    assert (status, "warning" in shown.out) == (0, False)
     inputs = DataLoader(Dataset.from_dict({"text": TEXTS}), batch_size=len(TEXTS))
     ours = EvaluatedModel(Encoder(adopted, precision="float32"), "ascent/adopted")
     theirs = SentenceTransformerEncoderWrapper(str(folders[name]), device="cpu")
@@ -127,9 +130,9 @@ def test_a_folder_made_here_has_the_contract_that_it_states(tiny_model):
 
 def test_what_the_recipe_sets_otherwise_is_told_once_with_both_values(folders, adopt):
     own = Contract(**MODELS["last"][1])
-    _, _, told = adopt(folders["last"], own, max_tokens=12, attention="bidirectional", prompts={})
+    _, _, shown = adopt(folders["last"], own, max_tokens=12, attention="bidirectional", prompts={})
     where = "warning: model 'last': its own contract has "
-    assert [line for line in told.out.splitlines() if "warning" in line] == [
+    assert [line for line in shown.out.splitlines() if "warning" in line] == [
         f"{where}max_tokens: 40, but the recipe 12.",
         f"{where}attention: 'causal', but the recipe 'bidirectional'.",
         f'{where}prompts: {{query: {{retrieval: ["Instruct: find it\\nQuery:"]}}}}, but the recipe {{}}.',
@@ -175,9 +178,17 @@ def test_a_teacher_is_read_by_its_own_contract(folders):
         Encoder.of_backbone(folders["last"], teacher.model_copy(update={"contract": other}), "float32")
 
 
-def test_a_layer_that_is_no_projection_is_not_taken_for_one(folders, tmp_path):
-    import shutil
+@pytest.mark.parametrize(("name", "lowers"), [("cls", True), ("last", False)])
+def test_capitals_that_sentence_transformers_would_lower_are_told(folders, tmp_path, name, lowers):
+    folder = shutil.copytree(folders[name], tmp_path / name)
+    path = folder / "sentence_bert_config.json"
+    write_json(path, read_json(path) | {"do_lower_case": True})
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    found = told(folder, Backbone(model="t", **MODELS[name][1]), tokenizer)
+    assert any("do_lower_case: true, but its tokenizer tells capitals apart" in line for line in found) != lowers
 
+
+def test_a_layer_that_is_no_projection_is_not_taken_for_one(folders, tmp_path):
     folder = shutil.copytree(folders["a linear layer"], tmp_path / "tanh")
     path = folder / "2_Dense" / "config.json"
     write_json(path, read_json(path) | {"activation_function": "torch.nn.modules.activation.Tanh"})

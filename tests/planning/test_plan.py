@@ -290,6 +290,21 @@ def test_what_a_model_says_of_itself_otherwise_is_told(recipe, workspace):
         modules.unlink()
 
 
+def test_what_a_recipe_sets_over_a_model_s_own_contract_is_told(recipe, workspace):
+    path = workspace / "config.yaml"
+    before = path.read_text()
+    config = yaml.safe_load(before)
+    config["models"]["tiny"]["contract"] = {"pooling": "mean", "max_tokens": 64}
+    path.write_text(yaml.safe_dump(config))
+    try:
+        own = {"model": "tiny", "contract": "own"}
+        found = recipe(lambda values: values.update(base=own | {"max_tokens": 32}))
+        assert found.warnings == ["model 'tiny': its own contract has max_tokens: 64, but the recipe 32."]
+        assert recipe(lambda values: values.update(base=own)).warnings == []
+    finally:
+        path.write_text(before)
+
+
 def test_stored_scores_are_no_job(recipe):
     plain = recipe()
     stored = recipe(lambda values: values["stages"]["contrastive"].update(objective="margin_mse", teacher={"type": "stored"}))

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from ..files import read_json
 from ..settings.model import Contract
-from .ending import added_tokens
+from .ending import added_tokens, unlimited
 from .intact import tensor_shapes, weight_files
 from .prompts import every_prompt
 
@@ -34,14 +34,22 @@ def differences(folder: str | Path, contract: Contract) -> list[str]:
 
 
 def oddities(folder: str | Path, contract: Contract, tokenizer: Tokenizer) -> list[str]:
-    """Return a sentence for an end token that pooling lacks, and for a side of the padding that is changed. tokenizer: the
-    folder's, as the contract has it."""
+    """Return a sentence for an end token that pooling lacks, for capitals that sentence-transformers would lower, and for a
+    side of the padding that is changed. tokenizer: the folder's, as the contract has it."""
     where, told = f"model '{Path(folder).name}'", []
     if contract.pooling == "last" and not contract.append_eos and not added_tokens(tokenizer)[1]:
         told.append(
             f"{where}: pooling: last takes the state of a text's last token, and its tokenizer appends no end token; set "
             "append_eos: true, unless the model was trained without."
         )
+    if read_optional(Path(folder), "sentence_bert_config.json").get("do_lower_case"):
+        with unlimited(tokenizer):
+            capitals, small = (tokenizer.encode(text).ids for text in ("An Old Word", "an old word"))
+        if capitals != small:
+            told.append(
+                f"{where}: sentence_bert_config.json says do_lower_case: true, but its tokenizer tells capitals apart, and texts "
+                "are read as they are; lower them in the tokenizer's normalizer if the model learned from lower case."
+            )
     return [*told, *_padding(Path(folder), contract, where)]
 
 
