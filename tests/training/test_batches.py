@@ -324,7 +324,7 @@ def test_an_error_in_a_worker_is_one_sentence(mixture):
 def test_tokens_of_another_contract_are_refused(folders, data_of):
     for contract, message in (
         (Contract(max_tokens=16, prompts={"query": {"retrieval": "question: "}}), "max_tokens = 32, but the stage has 16"),
-        (Contract(max_tokens=32), "query_prompt = 'question: ', but the stage has ''"),
+        (Contract(max_tokens=32), r"query_prompts = \['question: '\], but the stage has \[''\]"),
     ):
         with pytest.raises(AscentError, match=f"{folders['questions']}: tokens made with {message}; remove the folder and"):
             data_of({"questions": folders["questions"]}, contract=contract)
