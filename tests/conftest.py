@@ -130,12 +130,15 @@ def tokens_of(tiny_model, training_contract, tmp_path_factory):
     from ascent.pairs.table import pair_frame, write_pairs
     from ascent.tokens.tokenise import tokenise_pairs
 
-    def _tokens_of(rows, *, model=tiny_model, negatives=None, task="retrieval", contract=training_contract, **taught) -> Path:
+    def _tokens_of(
+        rows, *, model=tiny_model, negatives=None, task="retrieval", contract=training_contract, stage=None, **taught
+    ) -> Path:
         folder = tmp_path_factory.mktemp("tokens")
         if not isinstance(rows, Path):
             write_pairs(folder / "pairs.parquet", pair_frame(rows, "questions", "eng-Latn"))
             rows = folder / "pairs.parquet"
-        tokenise_pairs(model, contract.tokenising(task), rows, negatives, folder / "tokens", **taught)
+        tokenising = stage.tokenising(contract, "texts", task) if stage else contract.tokenising(task)
+        tokenise_pairs(model, tokenising, rows, negatives, folder / "tokens", **taught)
         return folder / "tokens"
 
     return _tokens_of

@@ -13,7 +13,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, BertForMaskedLM
 
 from ascent.errors import AscentError
 from ascent.model.batching import Texts
-from ascent.settings.model import Contract
 from ascent.training.data import open_table
 from ascent.training.masking import Masking, draw_of
 from ascent.training.pretraining_objectives import mask_id
@@ -256,8 +255,8 @@ def test_the_underscore_stands_for_what_is_hidden_where_there_is_no_mask_token(w
 
 
 def test_documents_are_learned_from_once_and_without_prompts(training_pairs, training_rows, tokens_of, tiny_model):
-    tokens = tokens_of(training_pairs, contract=Contract(max_tokens=32))
     settings = settings_of("mlm", batch_size=9)
+    tokens = tokens_of(training_pairs, contract=CONTRACT, stage=settings.stage)
     digest = json.loads((tiny_model / "ascent.json").read_text())["tokenizer_digest"]
     data = TextData({"texts": open_table(tokens, settings, "texts", digest)}, settings)
     tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
@@ -272,5 +271,5 @@ def test_documents_are_learned_from_once_and_without_prompts(training_pairs, tra
         for number, text in zip(share.numbers, share.tokens, strict=True):
             assert (text == whole.tokens[number]).all()
     assert sorted(number for share in shares for number in share.numbers) == list(range(7))
-    with pytest.raises(AscentError, match="tokens made with document_prompt = 'passage: ', but the stage has ''"):
+    with pytest.raises(AscentError, match=r"tokens made with document_prompts = \['passage: '\], but the stage has \[''\]"):
         open_table(tokens_of(training_pairs, contract=CONTRACT), settings, "texts", digest)

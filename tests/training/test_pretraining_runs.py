@@ -13,14 +13,13 @@ from sentence_transformers import SentenceTransformer
 
 from ascent.model.encoder import Encoder
 from ascent.model.saving import save_new
-from ascent.settings.model import Contract
 from support.pretraining_cases import CONTRACT, settings_of
 
 
 @pytest.fixture
 def run(launch, tiny_model, training_pairs, tokens_of, tmp_path):
     """Start a stage's pre-training by the script; return the process."""
-    tokens = tokens_of(training_pairs, contract=Contract(max_tokens=32))  # without the contract's prompts
+    tokens = tokens_of(training_pairs, contract=CONTRACT, stage=settings_of("mlm").stage)  # without the contract's prompts
 
     def _run(name: str, objective, *, processes: int = 1, parent=tiny_model, running: dict | None = None, **changes):
         changes = {"learning_rate": 1e-2, "batch_size": 9, "mini_batch_tokens": 128, "precision": "float32"} | changes
