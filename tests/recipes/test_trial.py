@@ -90,7 +90,9 @@ def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
     recipe = huge()
     recipe["data"]["graded"] = {"corpus": "far", "task": "sts"}
     against_itself = {"contamination": {"against": ["far"]}}
-    recipe["data"]["held"] = {"corpus": "far", "split": "validation", "filters": ["clean", against_itself]}
+    recipe["data"]["held"] = {"corpus": "far", "filters": ["clean", against_itself]}
+    recipe["stages"]["contrastive"]["development"] = {"data": "held"}
+    recipe["stages"]["finetune"]["mining"]["ranks"] = [5, 30]
     recipe["base"]["max_tokens"] = 4096
     found = shrunk(recipe, corpus={"retrieval": "tickets", "sts": "similar"}, queries=5)
     assert {name: dataset.corpus for name, dataset in found.data.items()} == {
@@ -100,6 +102,8 @@ def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
         "held": "tickets",
     }
     assert [list(each.chosen) for each in found.data["held"].filters] == [["clean"]]
+    assert (found.data["held"].split, found.data["questions"].split) == ("validation", "train")
+    assert found.stages["finetune"].mining.ranks == (0, 25)
     against = [each.contamination.against for each in found.data["questions"].filters if each.contamination]
     assert against == [["tickets", "similar"]]
     tasks = {name: (task.type, task.corpus, task.queries) for name, task in found.evaluate.tasks.items()}

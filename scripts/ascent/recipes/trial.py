@@ -34,9 +34,12 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     Raises AscentError when nothing that is evaluated is left.
     """
     values = _changed(recipe.model_dump(mode="json", by_alias=True), _changes(recipe, trial, corpora))
-    for dataset in values["data"].values():
+    held = {part["data"] for stage in values["stages"].values() if (part := stage.get("development"))}
+    for name, dataset in values["data"].items():
         dataset["rows"] = min(trial.rows, dataset["rows"] or trial.rows)
         dataset["corpus"] = trial.corpus.get(dataset["task"], dataset["corpus"])
+        if trial.corpus and name in held:  # which may be of the corpus that now is trained on
+            dataset["split"] = "validation"
         # Rows of another split than train are themselves among what a trial's corpora are compared with.
         kept = not trial.corpus or dataset["split"] == "train"
         dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
@@ -82,6 +85,7 @@ def _changes(recipe: Recipe, trial: Trial, corpora: Collection[str]) -> dict[str
         "adapter": lambda adapter: adapter and adapter | ({"type": "lora"} if adapter["type"] == "qlora" else {}),
     }
     if trial.corpus:
+        changes["ranks"] = lambda ranks: [0, ranks[1] - ranks[0]]
         changes["length"] = lambda _: {"query": [1, MOST], "positive": [1, MOST]}
     if trial.model:
         changes |= {

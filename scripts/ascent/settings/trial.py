@@ -47,7 +47,8 @@ class Trial(Settings):
     """Corpora that replace all others, by the task type of the rows: `{retrieval: tickets, sts: graded}`; `tickets` stands for
     `{retrieval: tickets}`. Types that are not named keep their corpora. The recipe is then evaluated on one local task of
     each type, so that a recipe whose data and tasks are all on a hub runs without it. Filters of length let everything
-    pass, since other texts have other lengths."""
+    pass, since other texts have other lengths; negatives are mined from rank 0 on; and data sets by which weights are
+    chosen are of the split `validation`."""
     corpora: dict[Name, Name] = {}
     """Corpora that replace others, by the replaced ones' names: `{msmarco: tickets}`."""
     tasks: dict[Name, AnyLocalTask] = {}
