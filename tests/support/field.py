@@ -20,10 +20,12 @@ def make_field(folder: Path, *architectures: str) -> Path:
     """Make the small recipe's folder, with corpora for every type of rows and tiny models; return its config file."""
     config_file = make_workspace(folder)
     config = yaml.safe_load(config_file.read_text())
-    # A query that stands in two splits would be a test text in the training data.
-    rows = list({row["query"]: row for row in corpus_rows()}.values())
-    for place, split in enumerate(SPLITS):
-        part = rows[place::3]
+    rows = corpus_rows()
+    # The small recipe's splits; a query that stands in two would be a test text in the training data.
+    parts, seen = (rows[0::2], rows[1::4], rows[3::4]), set()
+    for split, whole in zip(SPLITS, parts, strict=True):
+        part = [row for row in whole if row["query"] not in seen]
+        seen |= {row["query"] for row in part}
         judged = [
             {**row, "negatives": [part[i - 1]["positive"], part[i - 2]["positive"]], "high": 0.9, "low": [0.2, 0.1]}
             for i, row in enumerate(part)
