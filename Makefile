@@ -5,6 +5,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # What `make run` and `make plan` take, as a trial if TRIAL is given: make run RECIPE=m3 TRIAL='{rows: 200, steps: 10}'.
 RECIPE = demo
 TRIAL =
+REPORT = report$(if $(TRIAL),-trial).html
 RECIPES = --config 'recipes=[$(RECIPE)]' $(if $(TRIAL),'trial=$(TRIAL)')
 # For which machine `make plan` plans.
 GPU = h100
@@ -34,8 +35,8 @@ demo: run  ## build the recipe `demo`, its card and its report
 
 run: $(VENV)/.ready  ## build RECIPE, print its scores, and write its report
 	$(SNAKEMAKE) $(RECIPES)
-	$(VENV)/bin/snakemake $(RECIPES) --report report.html --quiet host progress reason rules
-	$(VENV)/bin/python scripts/print_scores.py results/$(RECIPE)$(if $(TRIAL),-trial) --report report.html
+	$(VENV)/bin/snakemake $(RECIPES) --report $(REPORT) --quiet host progress reason rules
+	$(VENV)/bin/python scripts/print_scores.py results/$(RECIPE)$(if $(TRIAL),-trial) --report $(REPORT)
 
 plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
 	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) $(if $(TRIAL),--trial '$(TRIAL)') --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)
@@ -109,7 +110,7 @@ $(VENV)-gpu/.ready: envs/ascent.txt envs/dev.txt
 	@touch $@
 
 clean:  ## remove what runs made; the environment and downloads stay
-	rm -rf results logs benchmarks report.html .snakemake
+	rm -rf results logs benchmarks report.html report-trial.html .snakemake
 
 $(VENV)/.ready: envs/ascent.txt envs/torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -225,7 +225,7 @@ def test_an_empty_result_is_an_error():
     message = r"data set faq: no pair is left after filter 'length' \({'query shorter than 9 characters': 1}\)"
     with pytest.raises(AscentError, match=message):
         prepared(Pair("a", "b"), filters=[{"length": {"query": [9, 10]}}])
-    with pytest.raises(AscentError, match="no pair is left after filter 'select'"):
+    with pytest.raises(AscentError, match="data set faq: its corpus has no pair of its split and task type"):
         prepared(Pair("a", "b"), task="sts")
 
 

@@ -208,6 +208,14 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
         assert text in pages["audits"]
 
 
+def test_scores_that_are_all_alike_have_a_page(tmp_path):
+    """As those of a trial on easy rows."""
+    columns, row = "recipe stage task type metric score low high reason", "toy base Search Retrieval ndcg_at_10 1.0 1.0 1.0 "
+    (tmp_path / "scores.tsv").write_text("\n".join(line.replace(" ", "\t") for line in (columns, row)) + "\n")
+    render_scores(tmp_path / "scores.tsv", tmp_path / "scores.html")
+    assert "1.000 to 1.000" in (tmp_path / "scores.html").read_text()
+
+
 def test_other_files_are_no_audits(tmp_path):
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(AscentError, match=r"x.json: is not an audit"):

@@ -116,6 +116,11 @@ def _keep(filter: str, pairs: pl.DataFrame, judged: pl.DataFrame, audit: dict) -
     }
     audit["filters"].append(entry)
     if kept.is_empty():
+        if entry["filter"] == "select":  # no list of filters names it
+            raise AscentError(
+                f"data set {audit['dataset']}: its corpus has no pair of its split and task type ({entry['dropped']}); take "
+                "others in `data`, or fix the corpus."
+            )
         raise AscentError(
             f"data set {audit['dataset']}: no pair is left after filter '{entry['filter']}' ({entry['dropped']}); loosen the "
             "data set's filters or fix the corpus."

@@ -72,7 +72,7 @@ class Checks:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
             circle = " <- ".join(error.args[1])
-            raise AscentError(f"{self.path}: the stages go in a circle ({circle}); change a 'from'.") from None
+            raise AscentError(f"{self.path}: the stages go in a circle ({circle}); change a 'from' or 'mining.model'.") from None
 
     def evaluation(self) -> None:
         """Check the evaluated stages, and the corpora, scores and names of tasks."""
@@ -96,6 +96,10 @@ class Checks:
     def release(self) -> None:
         """Check that the released stage is evaluated, and that its licence allows no more than those of what it is made of."""
         release = self.recipe.release
+        if release.stage in self.recipe.stages and release.stage not in self.recipe.evaluate.stages:
+            raise AscentError(
+                f"{self.path}: 'release.stage' names '{release.stage}', which is not evaluated; add it to evaluate.stages."
+            )
         self._known(release.stage, self.recipe.evaluate.stages, "the evaluated stage", "release.stage")
         corpora, models = self.recipe.made_of
         sources = [(name, self.config.corpora[name]) for name in corpora] + [(name, self.config.models[name]) for name in models]

@@ -47,7 +47,9 @@ def _files(recipes: Recipes, name: str) -> dict[str, Path]:
     for given in map(Path, recipes.config.corpora[name].source.paths):
         if not given.exists():
             known = [str(path) for path in given.parent.glob("*")]
-            raise AscentError(f"{where} names '{given}', which does not exist; {did_you_mean(str(given), known)}")
+            raise AscentError(
+                f"the catalogue of corpora: {where} names '{given}', which does not exist; {did_you_mean(str(given), known)}"
+            )
         inside = [path for path in given.rglob("*") if path.is_file()] if given.is_dir() else []
         files |= {path.relative_to(given).as_posix(): path for path in inside} or {given.name: given}
     for path in files.values():

@@ -101,7 +101,8 @@ def render_scores(scores: Path, output: Path) -> None:
     """Write the page of scores.tsv."""
     rows = read_table(scores)
     ends = [value for row in rows for value in (row["low"], row["high"], row["score"]) if value is not None]
-    strip = Strip(math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10) / 10)
+    low, high = math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10) / 10
+    strip = Strip(low, high if high > low else low + 0.1)
     colours = stage_colours([row["stage"] for row in rows])
     write_page("scores.html.j2", output, table=score_table(rows), strip=strip, colours=colours, source=scores)
 

@@ -41,7 +41,7 @@ class Merge(Stage):
         if repeated := [name for name in self.parents if self.parents.count(name) > 1]:
             yield "from", f"names '{repeated[0]}' more than once; name it once, with the weight that it is to have"
         if len(self.parents) < 2:
-            yield "from", f"names {self.parents[0]} alone, but a merge needs two models; name another one"
+            yield "from", f"names {self.parents[0]} alone, but a merge needs two models; name one more"
 
 
 class Mixture(Merge):

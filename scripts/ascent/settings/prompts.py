@@ -29,7 +29,8 @@ def _known(key: str) -> str:
     types = ["default", *get_args(TaskType)]
     if key not in types and key not in mteb_tasks()["tasks"]:
         near = get_close_matches(key, [*types, *mteb_tasks()["tasks"]], n=1) or [", ".join(types)]
-        raise ValueError(f"it is neither a task type nor a task that mteb knows: write {near[0]}")
+        own = "" if near[0] in types else ", or, for a task of your own, its type"
+        raise ValueError(f"it is neither a task type nor a task that mteb knows: write {near[0]}{own}")
     return key
 
 
