@@ -1,5 +1,6 @@
 """FLOPs and bytes against hand counts, the papers' own numbers, and what torch counts and keeps."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import AutoConfig, AutoModel, BertForMaskedLM
 
 from ascent.errors import AscentError
 from ascent.losses import ring
-from ascent.model import costs, encoder
+from ascent.model import costs
 from ascent.model.adapters import adapt
 from ascent.model.backbone import load_backbone
 from ascent.model.costs import checkpoint_bytes, layer_bytes, states, training_flops, training_memory, with_budget
@@ -337,4 +338,14 @@ def test_an_adapter_s_flops_are_those_that_torch_counts(architecture, tmp_path):
 def test_the_numbers_of_other_modules_are_theirs():
     defaults = DeepSpeedZeroConfig()
     assert (defaults.reduce_bucket_size, defaults.max_live_parameters) == (costs.BUCKET, costs.LIVE_WEIGHTS)
-    assert (costs.TILE, costs.ENCODER_TOKENS) == (ring.TILE, encoder.GPU_TOKENS)
+    assert costs.TILE == ring.TILE
+
+
+def test_an_encoder_takes_as_many_tokens_as_a_gpu_has_room_for_beside_its_weights():
+    layer = layer_bytes(ZERO, precision="bfloat16", weights="float32")
+    for room in (60e9, 80e9, 141e9):
+        # 85 % of the GPU, without CUDA's context and a tenth for fragmentation, without 30 GB of weights.
+        most = ((0.85 * room - 1.5e9) / 1.1 - 30e9) / layer
+        assert costs.encoder_tokens(ZERO, "bfloat16", room) == min(2 ** int(math.log2(most)), 131_072)
+    assert costs.encoder_tokens(ZERO, "bfloat16", 60e9) < 131_072 == costs.encoder_tokens(LARGE, "bfloat16", 60e9)
+    assert costs.encoder_tokens(ZERO, "bfloat16", 24e9) == 4096  # does not fit at all; the plan says so

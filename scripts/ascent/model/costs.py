@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ..settings.training import Training
 from .shape import Shape, forward_flops, step_flops
 
-# The loss's tile, ascent/losses/ring.py, and the encoder's batch on a GPU, ascent/model/encoder.py.
+# The loss's tile, ascent/losses/ring.py, and the most tokens that an encoder embeds at a time on a GPU.
 TILE = 4096
 ENCODER_TOKENS = 131072
 # DeepSpeed's defaults: numbers in the buffer that gradients are reduced through, and in the weights gathered at stage 3.
@@ -161,9 +161,16 @@ def checkpoint_bytes(parameters: int, stage: Training, trained: int | None = Non
 
 
 def encoding_memory(shape: Shape, tokens: float, precision: str) -> Memory:
-    """Return the memory of embedding texts with this many tokens: float32 weights, and the tensors of one layer."""
+    """Return the memory of embedding this many tokens at a time: float32 weights, and the tensors of one layer."""
     layer = layer_bytes(shape, precision=precision, weights="float32")
-    return Memory(weights=4 * shape.parameters, activations=min(ENCODER_TOKENS, tokens) * layer)
+    return Memory(weights=4 * shape.parameters, activations=tokens * layer)
+
+
+def encoder_tokens(shape: Shape, precision: str, room: float) -> int:
+    """Return how many tokens an encoder embeds at a time on a GPU of `room` bytes: the largest power of two from 4,096 to
+    ENCODER_TOKENS with which it takes at most 85 % of them."""
+    tried = [tokens for tokens in BUDGETS if tokens <= ENCODER_TOKENS]
+    return next((one for one in tried if encoding_memory(shape, one, precision).total <= PLANNED_SHARE * room), tried[-1])
 
 
 def layer_bytes(shape: Shape, *, precision: str, weights: str) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from ..settings.model import Backbone, Contract
 from .backbone import load_backbone
 from .batching import prompt_length, tokenise
 from .contract import read_contract, refuse_difference
+from .costs import ENCODER_TOKENS, encoder_tokens
 from .device import find_device
 from .embedding_model import EmbeddingModel
 from .heads import load_heads, refuse_others
@@ -22,17 +23,27 @@ from .own_contract import told
 from .precision import precision_dtype
 from .prompt_checks import refuse_prompts
 from .saving import check_tokenizer
+from .shape import read_shape
 from .statements import own_pooling
 from .token_scores import Encoded, TokenOutputs
 
 Side = Literal["query", "document"]
-# On a CPU small batches stay in cache; on a GPU large ones keep it busy.
+# On a CPU small batches stay in cache.
 CPU_TOKENS = 2048
-GPU_TOKENS = 131072
 # Seconds of embedding after which a log tells how far it is.
 PATIENCE = 10.0
 # Texts whose tokens are in memory together.
 CHUNK_TEXTS = 100_000
+
+
+def tokens_at_once(folder: Path, device: torch.device, precision: str) -> int:
+    """Return how many tokens of texts a folder's model embeds at a time on a device: on a GPU as many as there is room for,
+    see costs.encoder_tokens."""
+    if device.type == "cpu":
+        return CPU_TOKENS
+    with suppress(AscentError):  # of a model of unknown shape the memory is not known
+        return encoder_tokens(read_shape(folder), precision, float(torch.cuda.get_device_properties(device).total_memory))
+    return ENCODER_TOKENS
 
 
 class Encoder:
@@ -77,7 +88,7 @@ class Encoder:
 
     def _set(self, backbone, tokenizer, contract, digest, folder, precision, tokens_per_batch) -> None:
         self.device = find_device()
-        self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
+        self.tokens_per_batch = tokens_per_batch or tokens_at_once(Path(folder), self.device, precision)
         dtype = precision_dtype(precision, self.device)
         heads = load_heads(folder, contract, backbone.config.hidden_size)
         self.model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids).to(self.device).eval()

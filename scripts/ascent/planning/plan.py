@@ -12,7 +12,15 @@ import polars as pl
 
 from .. import layout
 from ..components import module_of
-from ..model.costs import Memory, checkpoint_bytes, encoding_memory, training_flops, training_memory, with_budget
+from ..model.costs import (
+    Memory,
+    checkpoint_bytes,
+    encoder_tokens,
+    encoding_memory,
+    training_flops,
+    training_memory,
+    with_budget,
+)
 from ..model.own_contract import overrides, told
 from ..model.prompt_checks import prompts_twice
 from ..model.shape import Shape, forward_flops, trained_weights
@@ -142,7 +150,8 @@ class _Planner:
     def embedding(self, rule: str, what: str, model: str, count: Count, runs: int, precision: str = "auto") -> Job:
         """A job that embeds texts without training."""
         flops = forward_flops(self.shape(model), count.tokens, count.squares)
-        memory = encoding_memory(self.shape(model), count.tokens / runs, precision)
+        most = encoder_tokens(self.shape(model), precision, self.machine.gpu.memory)
+        memory = encoding_memory(self.shape(model), min(most, count.tokens / runs), precision)
         hours = self.machine.hours(flops, precision)
         return Job(rule=rule, what=what, count=count, flops=flops, hours=hours, memory=memory, runs=runs)
 

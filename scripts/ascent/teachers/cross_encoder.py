@@ -12,7 +12,7 @@ from ..model.adoption import load_tokenizer, load_weights
 from ..model.backbone import longest_input
 from ..model.batching import by_length
 from ..model.device import find_device
-from ..model.encoder import CPU_TOKENS, GPU_TOKENS, PATIENCE
+from ..model.encoder import PATIENCE, tokens_at_once
 from ..model.intact import check_files
 from ..model.precision import precision_dtype
 from ..progress import Progress
@@ -32,7 +32,7 @@ class CrossEncoder:
         config = check_files(folder)
         self.device = find_device()
         self.dtype = precision_dtype(precision, self.device)
-        self.tokens_per_batch = tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS)
+        self.tokens_per_batch = tokens_per_batch or tokens_at_once(folder, self.device, precision)
         self.folder, self.max_tokens = folder, max_tokens
         model = load_weights(AutoModelForSequenceClassification, folder, config, pooler=True, dtype=torch.float32)
         self.tokenizer = load_tokenizer(folder, model.get_input_embeddings().num_embeddings)

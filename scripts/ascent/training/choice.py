@@ -13,7 +13,7 @@ from ..errors import AscentError
 from ..model.backbone import load_backbone
 from ..model.device import find_device
 from ..model.embedding_model import EmbeddingModel
-from ..model.encoder import CPU_TOKENS, GPU_TOKENS
+from ..model.encoder import tokens_at_once
 from ..model.heads import PREFIX, load_heads
 from ..settings.merging import Mixture
 from ..settings.stages import StageSettings
@@ -99,11 +99,12 @@ def _scorer(settings: StageSettings, parents: Parents, split: Split) -> Score:
             "numbers."
         )
 
+    tokens = tokens_at_once(folder, device, "float32")
+
     @torch.no_grad()
     def score(weights: Sequence[float]) -> float:
         for name, tensor in parents.merged(weights):
             places[name].copy_(tensor)
-        tokens = CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
         return split.score(split.embed(model, model, device, tokenizer.pad_token_id or 0, tokens))
 
     return score
