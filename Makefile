@@ -66,7 +66,7 @@ unit: $(VENV)/.ready-dev
 workflow: $(VENV)/.ready-dev
 	$(VENV)/bin/python -m pytest -m "workflow and not nightly" -n 2 $(SPREAD)
 
-slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in four ways; needs root on Debian, else skips
+slurm-test: $(VENV)/.ready-dev  ## the small recipe by a SLURM of its own, disturbed in two ways (six more: make nightly); needs root on Debian, else skips
 	$(VENV)/bin/python -m pytest -m "slurm and not nightly" -rs --capture=no
 
 nightly: $(VENV)/.ready-dev  ## what takes long: the whole matrix of gradients, twenty kills, more disturbances of SLURM

@@ -78,6 +78,7 @@ def test_cancelled(finished, untrained):
     assert (first["ReqMem"], second["ReqMem"]) == ("400000M", "800000M")
 
 
+@pytest.mark.nightly
 @begun_early
 def test_before_its_time_limit(finished, untrained):
     """Of one minute, a minute is kept for the last checkpoint: training stops by itself after its first step."""
@@ -110,6 +111,7 @@ def test_killed_for_memory(finished, untrained):
     went_on(untrained, "FAILED")
 
 
+@pytest.mark.nightly
 @begun_early
 def test_node_lost(finished, untrained):
     run = train_a_little(untrained)
