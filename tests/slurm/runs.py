@@ -11,9 +11,9 @@ import yaml
 from cluster import Cluster, wait_for
 from support.workflow_copy import Copy
 
-# Jobs at once: more than two cores, since a job also waits, for SLURM and for Snakemake's next look. Seconds to the first look at a job and, by DISTURBED, to the next. Seconds in
+# Jobs at once: two cores have little use for more. Seconds to the first look at a job and, by DISTURBED, to the next. Seconds in
 # which files come through a network, which does not exist.
-HASTE = ("--jobs", "5", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
+HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 PROFILE = "profiles/slurm/profile.yaml"
 
 # Imported by Snakemake, whose looks at a job would be ten seconds further apart each time, and by every Python of a job. After
