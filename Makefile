@@ -12,7 +12,7 @@ GPU = h100
 GPUS = 8
 NODES = 1
 # Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time. Images often
-# forbid to keep it; then each of a run's Pythons would compile its libraries anew, for as long as it takes to import them.
+# forbid to keep it; then each of a run's Pythons would compile its libraries again, for as long as it takes to import them.
 unexport PYTHONDONTWRITEBYTECODE
 PIP = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
 # Steps call `python`; this one comes first.

@@ -49,7 +49,7 @@ def write_exchange(folder: Path, contract: Contract) -> None:
     tokenizer = read_json(path)
     if tokenizer.get("tokenizer_class") == "TokenizersBackend":  # the same class under the name that transformers 4 knows
         tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
-    if contract.append_eos:  # what tokenizer.json says, too, but transformers 4 makes some tokenizers' special tokens anew
+    if contract.append_eos:  # what tokenizer.json says, too, but transformers 4 makes some tokenizers' special tokens again
         before, behind = added_tokens(Tokenizer.from_file(str(folder / "tokenizer.json")))
         tokenizer |= {"add_bos_token": bool(before), "add_eos_token": bool(behind)}
     _write(path, tokenizer)
