@@ -52,7 +52,7 @@ def jsonl(rows):
     ("name", "content"),
     [
         ("train.jsonl", jsonl(ROWS)),
-        ("train.jsonl.gz", gzip.compress(jsonl(ROWS))),
+        ("train.jsonl.gz", gzip.compress(jsonl(ROWS), mtime=0)),
         ("train.jsonl.zst", zstandard.compress(jsonl(ROWS))),
         ("train.csv", CSV),
         ("train.tsv", TSV),
@@ -258,7 +258,7 @@ def test_broken_utf8_in_parquet_is_set_aside(tmp_path):
             b'{"query": "", "positive": "p"}\n',
             r"no usable row of train \(1 x no query, first at train.jsonl:1\)",
         ),
-        ("train.jsonl.gz", gzip.compress(GOOD * 500)[:-30], "train.jsonl.gz: cannot be read to its end"),
+        ("train.jsonl.gz", gzip.compress(GOOD * 500, mtime=0)[:-30], "train.jsonl.gz: cannot be read to its end"),
         (
             "train.jsonl.zst",
             zstandard.compress(GOOD * 500)[:-30],
