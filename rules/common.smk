@@ -64,7 +64,10 @@ wildcard_constraints:
     corpus=any_of(recipes.config.corpora),
     model=any_of(recipes.config.models),
     dataset=any_of({name for recipe in recipes.recipes.values() for name in recipe.data}),
-    key=any_of(recipes.steps_by_key),
+    key=any_of([*recipes.passes_by_key, *recipes.scored_by_key]),
+    folder="prepared|pairs",
+    part=r"\d{5}",
+    parts=r"\d{5}",
     task=r"[^/]+",
     shard=r"\d{5}",
     shards=r"\d{5}",
@@ -113,56 +116,69 @@ def adapted_model(wildcards):
     return RETRIEVED_MODEL.format(model=adapted) if wildcards.kind == "models" and adapted else []
 
 
-def corpus_pairs(wildcards):
-    """The corpus of a data set."""
-    return CORPUS_PAIRS.format(corpus=recipes.steps_by_key[wildcards.key].dataset.corpus)
+def pass_of(wildcards):
+    """A pass over a data set's rows."""
+    return recipes.passes_by_key[wildcards.key][1]
 
 
-def dataset_name(wildcards):
-    """The name of a data set."""
-    return recipes.steps_by_key[wildcards.key].name
+def dataset_of_pass(wildcards):
+    """The name of a pass's data set."""
+    return recipes.passes_by_key[wildcards.key][0].name
 
 
-def tables_of(names):
-    """The pair tables of corpora, and of tasks that mteb knows."""
-    corpora = recipes.config.corpora
-    return [
-        CORPUS_PAIRS.format(corpus=name) if name in corpora else EVALUATION_TEXTS.format(task=name)
-        for name in names
-    ]
+def rows_before(wildcards):
+    """A part's rows as a pass finds them, behind those of the parts before it if the pass needs them."""
+    steps, step = recipes.passes_by_key[wildcards.key]
+    until, parts = int(wildcards.part), int(wildcards.parts)
+    if step.before:
+        files = parts_of(FILTERED, parts, until, folder="prepared", key=step.before)
+    else:
+        files = parts_of(CORPUS_PAIRS, parts, until, corpus=steps.dataset.corpus)
+    return files if step.settings.looks_back else files[-1:]
 
 
-def tables_against(step):
-    """The corpora and tasks that the filters of a data set's step compare with."""
-    return lambda wildcards: tables_of(
-        compared_with(recipes.steps_by_key[wildcards.key].settings[step].filters)
-    )
-
-
-def teacher_model(wildcards):
-    """The model that scores a data set's pairs."""
-    return RETRIEVED_MODEL.format(model=recipes.steps_by_key[wildcards.key].dataset.teacher.model)
-
-
-def prepared(path):
-    """A data set's prepared pairs, or their audit, as a later step of it reads them."""
-    return lambda wildcards: path.format(key=recipes.steps_by_key[wildcards.key].keys["prepared"])
+def audit_before(wildcards):
+    """A part's audit by the pass before; none in the first pass."""
+    before = pass_of(wildcards).before
+    return FILTERED_AUDIT.format(**{**wildcards, "folder": "prepared", "key": before}) if before else []
 
 
 def pair_scores(wildcards):
-    """A data set's scores; none when it has no teacher."""
-    keys = recipes.steps_by_key[wildcards.key].keys
-    return PAIR_SCORES.format(key=keys["scored"]) if "scored" in keys else []
+    """The scores of a part's rows; none when the pass needs none."""
+    scored = pass_of(wildcards).scored
+    return PAIR_SCORES.format(**{**wildcards, "key": scored}) if scored else []
 
 
-def dataset_pairs(recipe, name):
-    """The training pairs of a data set of a recipe."""
-    return PAIRS.format(key=recipes.steps(recipe, name).keys["pairs"])
+def scored_rows(wildcards):
+    """A part's rows as they are scored."""
+    before = recipes.scored_by_key[wildcards.key].scored.before
+    return FILTERED.format(**{**wildcards, "folder": "prepared", "key": before})
+
+
+def scoring_model(wildcards):
+    """The model that scores a data set's pairs."""
+    return RETRIEVED_MODEL.format(model=recipes.scored_by_key[wildcards.key].dataset.teacher.model)
+
+
+def tables_of(names):
+    """The files of the pair tables of corpora, and of tasks that mteb knows."""
+    corpora, files = recipes.config.corpora, []
+    for name in names:
+        if name in corpora:
+            files += recipes.corpus_files(CORPUS_PAIRS, name)
+        else:
+            files.append(EVALUATION_TEXTS.format(task=name))
+    return files
+
+
+def tables_against(wildcards):
+    """The corpora and tasks that the filters of a pass compare with."""
+    return tables_of(compared_with(pass_of(wildcards).settings.filters))
 
 
 def training_pairs(wildcards):
     """The training pairs of the data set that a step of a stage is for."""
-    return dataset_pairs(wildcards.recipe, wildcards.dataset)
+    return recipes.pair_files(wildcards.recipe, wildcards.dataset)
 
 
 def shards_of_miner(wildcards):
@@ -250,13 +266,13 @@ def task_settings(wildcards):
 def task_pairs(wildcards):
     """The rows that a local task is made of; none for a task that mteb knows."""
     task = recipes.tasks(wildcards.recipe)[wildcards.task].task
-    return CORPUS_PAIRS.format(corpus=task.corpus) if task else []
+    return recipes.corpus_files(CORPUS_PAIRS, task.corpus) if task else []
 
 
 def task_documents(wildcards):
     """The documents that a local task searches in; none for a task that mteb knows."""
     task = recipes.tasks(wildcards.recipe)[wildcards.task].task
-    return CORPUS_DOCUMENTS.format(corpus=task.corpus) if task else []
+    return recipes.corpus_files(CORPUS_DOCUMENTS, task.corpus) if task else []
 
 
 def task_results(wildcards):
@@ -289,7 +305,8 @@ def recipe_choices(wildcards):
 
 def recipe_pairs(wildcards):
     """The training pairs of a recipe."""
-    return [PAIRS.format(key=key) for key in recipes.leak_check(wildcards.recipe).training]
+    recipe = wildcards.recipe
+    return [path for name in recipes.training_data(recipe) for path in recipes.pair_files(recipe, name)]
 
 
 def evaluation_pairs(wildcards):

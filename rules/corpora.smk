@@ -1,5 +1,5 @@
 # In: sources named in config/corpora.yaml and config/models.yaml. Out: retrieved files, and each corpus as pairs and
-# documents; also the test texts of mteb's tasks, which are kept out of training.
+# documents, in parts; also the test texts of mteb's tasks, which are kept out of training.
 
 
 rule retrieve_resource:
@@ -38,21 +38,22 @@ rule normalise_corpus:
         documents=CORPUS_DOCUMENTS,
         audit=CORPUS_AUDIT,
     log:
-        "logs/corpora/{corpus}/normalise_corpus.log",
+        "logs/corpora/{corpus}/normalise_corpus/{part}-of-{parts}.log",
     benchmark:
-        "benchmarks/corpora/{corpus}/normalise_corpus.tsv"
+        "benchmarks/corpora/{corpus}/normalise_corpus/{part}-of-{parts}.tsv"
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=by_attempt(16_000),
-        runtime=by_attempt(240),
+        # A batch of rows, and DuckDB.
+        mem_mb=by_attempt(4_000),
+        runtime=by_attempt(480),
     params:
         revision=2,
     shell:
         call_script(
             "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
-            "--resource {input.resource} --pairs {output.pairs} --documents {output.documents} "
-            "--audit {output.audit} > {log} 2>&1"
+            "--part {wildcards.part} --parts {wildcards.parts} --resource {input.resource} "
+            "--pairs {output.pairs} --documents {output.documents} --audit {output.audit} > {log} 2>&1"
         )
 
 

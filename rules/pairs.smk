@@ -2,44 +2,50 @@
 # among them.
 
 
-rule prepare_pairs:
+# One pass over a part of a data set; recipes/dataset_steps.py says which filters are in which pass.
+rule filter_pairs:
     input:
-        settings=PREPARATION,
-        pairs=corpus_pairs,
-        against=tables_against("prepared"),
+        settings=FILTERING,
+        rows=rows_before,
+        audit=audit_before,
+        scores=pair_scores,
+        against=tables_against,
     output:
-        pairs=PREPARED,
-        audit=PREPARED_AUDIT,
+        pairs=FILTERED,
+        audit=FILTERED_AUDIT,
+        dropped=DROPPED,
     log:
-        "logs/prepared/{key}/prepare_pairs.log",
+        "logs/{folder}/{key}/filter_pairs/{part}-of-{parts}.log",
     benchmark:
-        "benchmarks/prepared/{key}/prepare_pairs.tsv"
+        "benchmarks/{folder}/{key}/filter_pairs/{part}-of-{parts}.tsv"
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=by_attempt(32_000),
+        # A batch of rows, DuckDB, and the test texts of tasks.
+        mem_mb=by_attempt(8_000),
         runtime=by_attempt(480),
     params:
-        revision=2,
-        name=dataset_name,
+        revision=3,
+        name=dataset_of_pass,
     shell:
         call_script(
-            "prepare_pairs.py --name {params.name} --settings {input.settings} "
-            "--pairs {input.pairs} --against {input.against} --output {output.pairs} --audit {output.audit} > {log} 2>&1"
+            "filter_pairs.py --name {params.name} --settings {input.settings} --rows {input.rows} "
+            "--audit-before {input.audit} --scores {input.scores} --against {input.against} "
+            "--parts {wildcards.parts} --output {output.pairs} --audit {output.audit} --dropped {output.dropped} > {log} 2>&1"
         )
 
 
 rule score_pairs:
     input:
         settings=SCORING,
-        pairs=prepared(PREPARED),
-        teacher=teacher_model,
+        pairs=scored_rows,
+        teacher=scoring_model,
     output:
         PAIR_SCORES,
     log:
-        "logs/scored/{key}/score_pairs.log",
+        "logs/scored/{key}/score_pairs/{part}-of-{parts}.log",
     benchmark:
-        "benchmarks/scored/{key}/score_pairs.tsv"
+        "benchmarks/scored/{key}/score_pairs/{part}-of-{parts}.tsv"
     conda:
         ENVIRONMENT
     threads: 8
@@ -53,34 +59,6 @@ rule score_pairs:
         call_script(
             "score_pairs.py --settings {input.settings} --pairs {input.pairs} "
             "--teacher {input.teacher} --output {output} > {log} 2>&1"
-        )
-
-
-rule filter_pairs:
-    input:
-        settings=FILTERING,
-        prepared=prepared(PREPARED),
-        audit=prepared(PREPARED_AUDIT),
-        scores=pair_scores,
-        against=tables_against("pairs"),
-    output:
-        pairs=PAIRS,
-        audit=PAIRS_AUDIT,
-    log:
-        "logs/pairs/{key}/filter_pairs.log",
-    benchmark:
-        "benchmarks/pairs/{key}/filter_pairs.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=by_attempt(16_000),
-    params:
-        revision=2,
-    shell:
-        call_script(
-            "filter_pairs.py --settings {input.settings} --prepared {input.prepared} "
-            "--prepared-audit {input.audit} --scores {input.scores} --against {input.against} --output {output.pairs} "
-            "--audit {output.audit} > {log} 2>&1"
         )
 
 

@@ -5,7 +5,7 @@ import argparse
 from ascent.errors import reports_errors
 from ascent.files import write_json
 from ascent.pairs.leakage import check_leakage
-from ascent.pairs.table import read_pairs
+from ascent.pairs.table import all_batches
 from ascent.settings.evaluation import LeakCheck
 from ascent.settings.validation import load
 
@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
 
     splits = load(LeakCheck, options.settings).splits
-    counts = check_leakage([*map(read_pairs, options.pairs)], [*map(read_pairs, options.evaluation)], splits)
+    counts = check_leakage(all_batches(options.pairs), all_batches(options.evaluation), splits)
     write_json(options.output, counts)
 
 

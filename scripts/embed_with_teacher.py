@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="the teacher and the task type, YAML")
     parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="training pairs, part by part")
     parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; default: the pairs' own")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     arguments = parser.parse_args()

@@ -6,6 +6,7 @@ from pathlib import Path
 from ascent.errors import reports_errors, warn
 from ascent.model.encoder import Encoder
 from ascent.negatives.shards import encode_shard
+from ascent.pairs.parquet import named
 from ascent.settings.model import Tokenising
 from ascent.settings.validation import load
 
@@ -14,7 +15,7 @@ from ascent.settings.validation import load
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="training pairs, part by part")
     parser.add_argument("--settings", type=Path, required=True, help="prompts and maximum tokens, YAML")
     parser.add_argument("--shard", type=int, required=True, help="which shard, from 0")
     parser.add_argument("--shards", type=int, required=True, help="how many shards there are")
@@ -27,7 +28,7 @@ def main() -> None:
         for side, number in several.items():
             if number:
                 plural = "queries" if side == "query" else "documents"
-                warn(f"{arguments.pairs}: {number:,} {plural} occur with a second prompt; for mining they have the first.")
+                warn(f"{named(arguments.pairs)}: {number:,} {plural} occur with a second prompt; for mining they have the first.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Apply the filters that need scores, and those behind them, and complete the audit."""
+"""Apply the filters of one pass to a part of a data set, and count every drop."""
 
 import argparse
+from pathlib import Path
 
 from ascent.errors import reports_errors
 from ascent.files import read_json, write_json
-from ascent.pairs.filtering import finish
-from ascent.pairs.table import read_all_pairs, read_pair_scores, read_pairs, write_pairs
+from ascent.pairs.filtering import check_audit, check_rows_are_left, filter_pairs
+from ascent.pairs.table import count_pairs
 from ascent.settings.pairs import Filtering
 from ascent.settings.validation import load
 
@@ -13,21 +14,35 @@ from ascent.settings.validation import load
 @reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="the data set's name")
     parser.add_argument("--settings", required=True, help="filtering.yaml")
-    parser.add_argument("--prepared", required=True, help="pairs that passed the filters before scoring")
-    parser.add_argument("--prepared-audit", required=True, help="their audit")
-    parser.add_argument("--scores", nargs="?", help="parquet with query_id, positive_id, score, if a filter needs scores")
-    parser.add_argument("--against", nargs="*", default=[], help="pairs of the corpora and tasks that filters compare with")
-    parser.add_argument("--output", required=True, help="parquet file to write")
+    parser.add_argument("--rows", type=Path, nargs="+", required=True, help="the part's rows, behind those of earlier parts")
+    parser.add_argument("--audit-before", nargs="?", help="the part's audit by the pass before")
+    parser.add_argument(
+        "--scores", type=Path, nargs="?", help="parquet with query_id, positive_id, score, if a filter needs scores"
+    )
+    parser.add_argument(
+        "--against", type=Path, nargs="*", default=[], help="pairs of corpora and tasks that filters compare with"
+    )
+    parser.add_argument("--parts", type=int, default=1, help="how many parts there are")
+    parser.add_argument("--output", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
+    parser.add_argument("--dropped", type=Path, required=True, help="parquet file to write, with some of the rows dropped")
     options = parser.parse_args()
 
-    scores = read_pair_scores(options.scores) if options.scores else None
-    prepared = read_pairs(options.prepared)
-    against = read_all_pairs(options.against)
-    settings, audit = load(Filtering, options.settings), read_json(options.prepared_audit)
-    pairs, audit = finish(settings, prepared, audit, scores, against)
-    write_pairs(options.output, pairs)
+    audit = filter_pairs(
+        options.name,
+        load(Filtering, options.settings),
+        options.rows,
+        options.output,
+        options.dropped,
+        audit=read_json(options.audit_before) if options.audit_before else None,
+        scores=options.scores,
+        against=options.against,
+    )
+    check_audit(audit, count_pairs(options.output))
+    if options.parts == 1:
+        check_rows_are_left(audit)
     write_json(options.audit, audit)
 
 

@@ -16,7 +16,7 @@ from ascent.settings.validation import load
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="mining.yaml")
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="training pairs, part by part")
     parser.add_argument("--shards", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--count", type=int, required=True, help="how many shards there are")
     parser.add_argument("--stage", required=True, help="the stage that mines, for the audit")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ascent.errors import AscentError, reports_errors
 from ascent.negatives.table import training_rows
+from ascent.pairs.parquet import named
 from ascent.settings.teachers import Teaching
 from ascent.settings.validation import load
 from ascent.teachers.outputs import write_scores
@@ -16,15 +17,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="the teacher and the task type, YAML")
     parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="training pairs, part by part")
     parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; default: the pairs' own")
     parser.add_argument("--output", type=Path, required=True, help="scores, parquet")
     arguments = parser.parse_args()
     rows = training_rows(arguments.pairs, arguments.negatives)
     if rows["negatives"].list.len().sum() == 0:
         raise AscentError(
-            f"{arguments.pairs}: no row has a negative, and a teacher's scores of positives alone teach nothing; mine negatives, "
-            "or use another objective."
+            f"{named(arguments.pairs)}: no row has a negative, and a teacher's scores of positives alone teach nothing; mine "
+            "negatives, or use another objective."
         )
     scores = score_with_teacher(load(Teaching, arguments.settings), arguments.teacher, rows)
     write_scores(arguments.output, rows, scores)

@@ -15,21 +15,21 @@ RETRIEVED_CORPUS = "resources/corpora/{corpus}"
 RETRIEVED_MODEL = "resources/models/{model}"
 
 CORPUS_SETTINGS = "results/corpora/{corpus}/corpus.yaml"
-CORPUS_PAIRS = "results/corpora/{corpus}/pairs.parquet"
-CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
-CORPUS_AUDIT = "results/corpora/{corpus}/audit.json"
+CORPUS_PAIRS = "results/corpora/{corpus}/pairs-{part}-of-{parts}.parquet"
+CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents-{part}-of-{parts}.parquet"
+CORPUS_AUDIT = "results/corpora/{corpus}/audit-{part}-of-{parts}.json"
 # The texts of a task that mteb knows.
 EVALUATION_TEXTS = "results/tested/{task}/pairs.parquet"
 
-# A key is a data set's name and a digest of the settings that the folder's content depends on (recipes/dataset_steps.py).
-PREPARATION = "results/prepared/{key}/preparation.yaml"
-PREPARED = "results/prepared/{key}/pairs.parquet"
-PREPARED_AUDIT = "results/prepared/{key}/audit.json"
+# What a pass over a data set's rows makes: `folder` is pairs for the last one, prepared for those before. A key is the data set's
+# name and a digest of the settings that the folder's content depends on (recipes/dataset_steps.py).
+FILTERING = "results/{folder}/{key}/filtering.yaml"
+FILTERED = "results/{folder}/{key}/pairs-{part}-of-{parts}.parquet"
+FILTERED_AUDIT = "results/{folder}/{key}/audit-{part}-of-{parts}.json"
+# Some of the rows that were dropped.
+DROPPED = "results/{folder}/{key}/dropped-{part}-of-{parts}.parquet"
 SCORING = "results/scored/{key}/scoring.yaml"
-PAIR_SCORES = "results/scored/{key}/scores.parquet"
-FILTERING = "results/pairs/{key}/filtering.yaml"
-PAIRS = "results/pairs/{key}/pairs.parquet"
-PAIRS_AUDIT = "results/pairs/{key}/audit.json"
+PAIR_SCORES = "results/scored/{key}/scores-{part}-of-{parts}.parquet"
 
 LEAKAGE_SETTINGS = "results/{recipe}/leakage.yaml"
 LEAKAGE = "results/{recipe}/leakage.json"
@@ -79,3 +79,9 @@ RELEASE_CARD = "results/{recipe}/release/README.md"
 
 # Folders beside the recipes' own: no recipe may be called so.
 SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "pairs")
+
+
+def parts_of(pattern: str, parts: int, until: int | None = None, **names: str) -> list[str]:
+    """Return the paths of a table's parts, in order; all, or those up to the part `until`, from 0."""
+    numbers = range(parts if until is None else until + 1)
+    return [pattern.format(part=f"{number:05d}", parts=f"{parts:05d}", **names) for number in numbers]

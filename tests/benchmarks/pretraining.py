@@ -1,6 +1,6 @@
 """The recipe `retromae` on a small model of random weights, which has not seen text before: what does pre-training add?
 
-    snakemake --cores 2 results/corpora/insuranceqa/documents.parquet
+    snakemake --cores 2 results/corpora/insuranceqa/documents-00000-of-00001.parquet
     python tests/benchmarks/pretraining.py FOLDER
     snakemake --cores 2 --configfile FOLDER/config.yaml -- results/scratch/scores.tsv
     python tests/benchmarks/pretraining.py FOLDER --compare
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the material is written")
     parser.add_argument("--compare", action="store_true", help="print what came out")
-    parser.add_argument("--documents", type=Path, default=Path("results/corpora/insuranceqa/documents.parquet"))
+    parser.add_argument("--documents", type=Path, default=Path("results/corpora/insuranceqa/documents-00000-of-00001.parquet"))
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--width", type=int, default=128)

@@ -12,15 +12,15 @@ import zstandard
 
 from ascent.corpora.cells import cell_of
 from ascent.corpora.formats import rows_of
-from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from support.corpora import corpus, texts
+from support.pairs import normalised
 
 GOOD = b'{"query": "q", "positive": "p"}\n'
 
 
 def table(folder, file="train.jsonl", **settings):
-    return normalise("insurance", corpus(pairs={"train": [file]}, **settings), folder)
+    return normalised("insurance", corpus(pairs={"train": [file]}, **settings), folder)
 
 
 def refused(folder, file="train.jsonl", **settings) -> str:
@@ -95,7 +95,11 @@ def test_without_a_header_the_first_line_is_not_told_in_full(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("train.jsonl", gzip.compress(GOOD, mtime=0), "is compressed by gzip, which its name does not say; name it train.jsonl.gz."),
+        (
+            "train.jsonl",
+            gzip.compress(GOOD, mtime=0),
+            "is compressed by gzip, which its name does not say; name it train.jsonl.gz.",
+        ),
         ("train.csv", zstandard.compress(GOOD), "is compressed by zstd, which its name does not say; name it train.csv.zst."),
         ("train.jsonl.gz", bz2.compress(GOOD), "is compressed by bzip2, which its name does not say; name it train.jsonl.bz2."),
         ("train.jsonl", lzma.compress(GOOD), "holds xz, which its name does not say; unpack it, or compress it by gzip."),

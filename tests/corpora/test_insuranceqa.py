@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from support.corpora import corpus
+from support.pairs import normalised
 
 # ------------------------------------------------------------------ insuranceqa
 
@@ -39,7 +39,7 @@ def insuranceqa(tmp_path):
 def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
     folder, parts, answers = insuranceqa
     settings = corpus("insuranceqa", slice={"train": 50, "test": 20, "validation": 20, "pool": 100, "seed": 0})
-    pairs, documents, audit = normalise("insurance", settings, folder)
+    pairs, documents, audit = normalised("insurance", settings, folder)
 
     # The recipe of the slice, word for word, with the global random state.
     random.seed(0)
@@ -76,7 +76,7 @@ def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
 
 def test_without_a_slice_everything_is_read_in_either_language(insuranceqa):
     folder, parts, answers = insuranceqa
-    pairs, _, audit = normalise("insurance", corpus("insuranceqa", language="zh"), folder)
+    pairs, _, audit = normalised("insurance", corpus("insuranceqa", language="zh"), folder)
     assert audit["pairs"]["train retrieval"] == 90
     assert audit["pairs"]["test retrieval"] == sum(len(q["answers"]) for q in parts["test"].values())
     assert audit["documents"]["test"] == len(answers)
@@ -86,7 +86,7 @@ def test_without_a_slice_everything_is_read_in_either_language(insuranceqa):
 def test_a_slice_that_is_too_large_is_refused(insuranceqa):
     settings = corpus("insuranceqa", slice={"train": 91, "test": 20, "validation": 20})
     with pytest.raises(AscentError, match="`slice.train` is 91, but there are 90 questions"):
-        normalise("insurance", settings, insuranceqa[0])
+        normalised("insurance", settings, insuranceqa[0])
 
 
 def test_a_broken_part_is_named(insuranceqa):
@@ -94,7 +94,7 @@ def test_a_broken_part_is_named(insuranceqa):
     path = folder / "valid.json.gz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(AscentError, match="valid.json.gz: not a complete JSON file"):
-        normalise("insurance", corpus("insuranceqa"), folder)
+        normalised("insurance", corpus("insuranceqa"), folder)
     path.unlink()
     with pytest.raises(AscentError, match="valid.json.gz: no such file"):
-        normalise("insurance", corpus("insuranceqa"), folder)
+        normalised("insurance", corpus("insuranceqa"), folder)

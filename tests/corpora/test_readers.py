@@ -12,17 +12,17 @@ import pytest
 import yaml
 import zstandard
 
-from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.pairs.table import read_documents, read_pairs
 from ascent.pairs.text import text_id
 from support.corpora import corpus, texts
+from support.pairs import normalised
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "normalise_corpus.py"
 
 
 def table(folder, file="train.jsonl", **settings):
-    return normalise("insurance", corpus(pairs={"train": [file]}, **settings), folder)
+    return normalised("insurance", corpus(pairs={"train": [file]}, **settings), folder)
 
 
 ROWS = [("What is  term life?", "Cover for a time."), ("Say “when”", 'A "quoted", text'), ("三 年", "是的\n")]
@@ -90,7 +90,7 @@ def test_columns_negatives_labels_and_documents(tmp_path):
         documents={"validation": ["pool.csv"]},
         document_column="body",
     )
-    pairs, documents, audit = normalise("insurance", settings, tmp_path)
+    pairs, documents, audit = normalised("insurance", settings, tmp_path)
     assert texts(pairs, "query", "positive", "label") == [("a", "b", 3.0), ("a", "c", 3.0)]
     assert pairs["negatives"].to_list() == [["d", "e"]] * 2
     assert pairs["positive_id"].to_list() == [text_id("b"), text_id("c")]

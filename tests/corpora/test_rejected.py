@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.settings.corpora import Reading
 from ascent.settings.validation import check
 from support.corpora import texts
+from support.pairs import normalised
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "normalise_corpus.py"
 
@@ -40,7 +40,7 @@ def folder(tmp_path):
 def test_the_share_of_each_part_is_told(folder):
     write(folder / "train.jsonl", 188, 12)
     write(folder / "pool.jsonl", 9, 1)
-    assert normalise("faq", reading(SPLITS), folder)[2]["warnings"] == [
+    assert normalised("faq", reading(SPLITS), folder)[2]["warnings"] == [
         "corpus faq: 12 of 200 rows of train set aside, 6.0% (12 x no query, first at train.jsonl:189).",
         "corpus faq: 1 of 10 rows of validation documents set aside, 10.0% (1 x no document, first at pool.jsonl:10).",
     ]
@@ -53,11 +53,11 @@ def test_the_share_of_each_part_is_told(folder):
 def test_a_part_without_a_usable_row_stops_the_run(folder, file, part, reason):
     write(folder / f"{file}.jsonl", 0, 3)
     with pytest.raises(AscentError, match=rf"^corpus faq: no usable row of {part} \(3 x {reason}"):
-        normalise("faq", reading(SPLITS), folder)
+        normalised("faq", reading(SPLITS), folder)
     write(folder / f"{file}.jsonl", 0, 0)
     message = rf"no usable row of {part} \(1 x the file has no rows, first at {file}.jsonl\); fix the corpus or its `reader`"
     with pytest.raises(AscentError, match=message):
-        normalise("faq", reading(SPLITS), folder)
+        normalised("faq", reading(SPLITS), folder)
 
 
 def test_more_than_the_limit_stops_the_run(folder):
@@ -66,16 +66,16 @@ def test_more_than_the_limit_stops_the_run(folder):
         r"^corpus faq: 12 of 100 rows of train set aside, 12.0% \(12 x no query, first at train.jsonl:89\), but max_rejected is"
     )
     with pytest.raises(AscentError, match=message + r" 10.0%; fix the corpus or its `reader`, or raise max_rejected\.$"):
-        normalise("faq", reading(SPLITS), folder)
-    assert len(normalise("faq", reading(SPLITS, max_rejected=0.12), folder)[0]) == 88 + 20
+        normalised("faq", reading(SPLITS), folder)
+    assert len(normalised("faq", reading(SPLITS, max_rejected=0.12), folder)[0]) == 88 + 20
     write(folder / "train.jsonl", 10, 10)  # of a handful a share says little
-    assert len(normalise("faq", reading(SPLITS), folder)[0]) == 10 + 20
+    assert len(normalised("faq", reading(SPLITS), folder)[0]) == 10 + 20
 
 
 def test_an_empty_file_among_others_is_told(folder):
     (folder / "train-2.jsonl").write_text("")
     settings = reading({"pairs": {"train": ["train*.jsonl"]}})
-    (warning,) = normalise("faq", settings, folder)[2]["warnings"]
+    (warning,) = normalised("faq", settings, folder)[2]["warnings"]
     assert "1 x the file has no rows, first at train-2.jsonl" in warning
 
 
@@ -84,14 +84,14 @@ def test_identifiers_in_place_of_texts_are_told(tmp_path, ids):
     rows = [{"query": f"what is question {i}", "positive": ids} for i in range(3)] + [{"query": "q", "positive": "a text"}]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     settings = {"pairs": {"train": ["train.jsonl"]}}
-    (warning,) = normalise("faq", reading(settings), tmp_path)[2]["warnings"]
+    (warning,) = normalised("faq", reading(settings), tmp_path)[2]["warnings"]
     assert warning.startswith(f"corpus faq: most positives look like ids (3 of 4, first '{ids}'); name columns with texts")
-    assert normalise("faq", reading(settings | {"task": "classification"}), tmp_path)[2]["warnings"] == []
+    assert normalised("faq", reading(settings | {"task": "classification"}), tmp_path)[2]["warnings"] == []
 
 
 def test_words_and_texts_are_no_identifiers(tmp_path):
     (tmp_path / "train.tsv").write_text("query\tpositive\ncat\tdog\n保险 2\tthe year 1984\n")
-    assert normalise("faq", reading({"pairs": {"train": ["train.tsv"]}}), tmp_path)[2]["warnings"] == []
+    assert normalised("faq", reading({"pairs": {"train": ["train.tsv"]}}), tmp_path)[2]["warnings"] == []
 
 
 def test_the_command_tells_what_it_read_and_what_it_did_not(folder):
@@ -122,9 +122,9 @@ def test_a_corpus_of_html_is_cleaned_for_training_and_evaluation_alike(tmp_path)
     columns = {"negatives": ["neg"], "positive_scores": "high", "negative_scores": ["low"]}
     table = {"pairs": {split: [f"{split}.jsonl"] for split in ("train", "test")}, "columns": columns}
     settings = reading(table | {"documents": {"test": ["pool.jsonl"]}}, html=True)
-    pairs, documents, audit = normalise("faq", settings, tmp_path)
+    pairs, documents, audit = normalised("faq", settings, tmp_path)
     assert texts(pairs, "query", "positive", "negatives", "scores") == [("Tom & Jerry", "they run", ["a b"], [3, 1])] * 2
     assert texts(documents, "text", "split") == [("one", "test"), ("they run", "train"), ("they run", "test")]
     assert audit["set_aside"] == {"query is nothing but HTML": 2, "document is nothing but HTML": 1}
-    plain = normalise("faq", reading({"pairs": {"train": ["train.jsonl"]}}), tmp_path)[0]
+    plain = normalised("faq", reading({"pairs": {"train": ["train.jsonl"]}}), tmp_path)[0]
     assert plain["query"].to_list() == ["<p>Tom &amp; Jerry</p>", "<div>"]

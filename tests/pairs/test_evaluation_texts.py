@@ -11,10 +11,11 @@ from mteb.types import PromptType
 
 from ascent.errors import AscentError
 from ascent.evaluation import texts
-from ascent.pairs.filtering import prepare
 from ascent.pairs.leakage import check_leakage
 from ascent.pairs.table import Pair, pair_frame
-from ascent.settings.pairs import Preparation
+from ascent.settings.pairs import Dataset
+from ascent.settings.validation import check
+from support.pairs import filtered
 
 KINDS = (
     "MockSTSTask",
@@ -81,9 +82,8 @@ def test_a_task_is_kept_out_of_training_like_a_corpus():
     rows = pair_frame([Pair(f"{query.upper()}!", "x"), Pair("y", "z")], "web", "eng-Latn")
     with pytest.raises(AscentError, match="of MockRetrievalTask.; add MockRetrievalTask to `against` of the data"):
         check_leakage([rows], [tested])
-    kept, audit = prepare(
-        "web", Preparation(corpus="web", filters=[{"contamination": {"against": [task.metadata.name]}}]), rows, tested
-    )
+    dataset = check(Dataset, {"corpus": "web", "filters": [{"contamination": {"against": [task.metadata.name]}}]}, "recipe.yaml")
+    kept, audit = filtered("web", dataset, [rows], [tested])
     assert kept["query"].to_list() == ["y"]
     assert audit["filters"][-1]["dropped"] == {"the query is a test query": 1}
     check_leakage([kept], [tested])

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -9,30 +10,27 @@ import pytest
 import yaml
 
 from ascent.errors import AscentError
-from ascent.pairs.filtering import check_audit, finish, prepare
-from ascent.pairs.table import Pair, pair_frame, read_pairs, write_pairs
+from ascent.pairs.filtering import check_audit
+from ascent.pairs.table import SCHEMA, Pair, pair_frame, read_pairs, write_pairs
 from ascent.pairs.text import clean_text, text_id
-from ascent.settings.pairs import Dataset, Filtering, Preparation
+from ascent.settings.pairs import Dataset
 from ascent.settings.validation import check
+from support.pairs import filtered
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HTML = {"clean": {"html": True}}
-SCORED = {"positive": "given", "filters": [{"score": {"teacher": {"model": "minilm"}, "min": 0.4}}]}
+SCORE = {"score": {"teacher": {"model": "minilm"}, "min": 0.4}}
+DEFAULT = (HTML, "empty", "length", "duplicate")
 
 
 def frame(*pairs, corpus="insurance"):
     return pair_frame(pairs, corpus, "eng-Latn")
 
 
-def prepared(*pairs, against=(), filters=(HTML, "empty", "length", "duplicate"), **settings):
-    tested = frame(*against, corpus="tested") if against else frame()
-    settings = check(Preparation, {"corpus": "insurance", "filters": [*filters], **settings}, "preparation.yaml")
-    return prepare("faq", settings, frame(*pairs), tested)
-
-
-def finished(pairs, audit, scores, settings=SCORED, against=None):
-    settings = check(Filtering, settings, "filtering.yaml")
-    return finish(settings, pairs, audit, scores, frame() if against is None else against)
+def prepared(*pairs, against=(), filters=DEFAULT, scores=None, **settings):
+    tested = [frame(*against, corpus="tested")] if against else []
+    settings = check(Dataset, {"corpus": "insurance", "filters": [*filters], **settings}, "recipe.yaml")
+    return filtered("faq", settings, [frame(*pairs)], tested, scores)
 
 
 def dropped(audit):
@@ -169,20 +167,20 @@ def test_contamination_is_found_whatever_the_case_and_punctuation():
     }
 
 
+NAMED = [("a", "tested"), ("a", "other"), ("z", "other")]
+
+
 def test_corpora_that_are_not_named_do_not_count():
-    both = pl.concat([frame(Pair("a", "x", split="test"), corpus=corpus) for corpus in ("tested", "other")])
-    filters = [{"contamination": {"against": ["other"]}}]
-    settings = Preparation(corpus="insurance", filters=filters)
-    pairs, _ = prepare("faq", settings, frame(Pair("b", "c")), both.filter(pl.col("dataset") == "other"))
-    assert len(pairs) == 1
+    tested, other, another = (frame(Pair(text, "x", split="test"), corpus=name) for text, name in NAMED)
+    settings = check(Dataset, {"corpus": "insurance", "filters": [{"contamination": {"against": ["other"]}}]}, "recipe.yaml")
+    assert len(filtered("faq", settings, [frame(Pair("b", "c"))], [other])[0]) == 1
     with pytest.raises(AscentError, match="no pair is left after filter 'contamination'"):
-        prepare("faq", settings, frame(Pair("a", "b")), both)
-    both = both.with_columns(query=pl.when(pl.col("dataset") == "other").then(pl.lit("z")).otherwise("query"))
-    assert len(prepare("faq", settings, frame(Pair("a", "b")), both)[0]) == 1
+        filtered("faq", settings, [frame(Pair("a", "b"))], [tested, other])
+    assert len(filtered("faq", settings, [frame(Pair("a", "b"))], [tested, another])[0]) == 1
 
 
 def test_a_corpus_that_is_named_must_be_given():
-    with pytest.raises(AscentError, match="data set faq: the rows of 'tested' are missing; add them to --against"):
+    with pytest.raises(AscentError, match="data set faq: the test rows of 'tested' are missing; add them to --against"):
         prepared(Pair("a", "b"), filters=[{"contamination": {"against": ["tested"]}}])
 
 
@@ -216,9 +214,17 @@ def test_a_filter_may_come_twice_and_each_has_its_count():
 def test_the_default_is_the_order_that_data_sets_always_had():
     dataset = Dataset(corpus="insurance")
     assert [each.settings.component() for each in dataset.filters] == ["clean", "empty", "length", "duplicate"]
-    assert dataset.teacher is None and dataset.unscored == 4
-    scored = check(Dataset, {"corpus": "insurance", "filters": ["clean", *SCORED["filters"], "duplicate"]}, "x")
-    assert scored.teacher.model == "minilm" and scored.unscored == 1
+    assert dataset.teacher is None and names_of(dataset.passes) == [["clean", "empty", "length"], ["duplicate"]]
+    filters = ["clean", "duplicate", "empty", SCORE, "clean", SCORE, "duplicate", "empty"]
+    scored = check(Dataset, {"corpus": "insurance", "filters": filters}, "x")
+    assert scored.teacher.model == "minilm"
+    assert names_of(scored.passes) == [["clean"], ["duplicate", "empty"], ["score", "clean", "score"], ["duplicate", "empty"]]
+    with pytest.raises(AscentError, match="needs all earlier rows stands between two that need scores"):
+        check(Dataset, {"corpus": "insurance", "filters": [SCORE, "duplicate", SCORE]}, "x")
+
+
+def names_of(passes):
+    return [[each.settings.component() for each in filters] for filters in passes]
 
 
 def test_an_empty_result_is_an_error():
@@ -240,15 +246,14 @@ def test_at_most_five_short_examples_are_kept():
 # ------------------------------------------------------------------ the teacher's scores
 
 
-def scores(pairs, *values):
-    return pairs.select("query_id", "positive_id").with_columns(score=pl.Series(values, dtype=pl.Float64))
+def scores(*values):
+    return lambda pairs: pairs.select("query_id", "positive_id").with_columns(score=pl.Series(values, dtype=pl.Float64))
 
 
 def test_pairs_below_the_threshold_are_dropped_and_all_are_counted():
     rows = [Pair("a", "1"), Pair("b", "2"), Pair("c", "3"), Pair("c", "3"), Pair("d", "4", split="test")]
-    pairs, audit = prepared(*rows)
-    kept, audit = finished(pairs, audit, scores(pairs, 0.4, 0.39, 0.9).reverse())
-    assert kept["query"].to_list() == ["a", "c"] and kept.columns == pairs.columns
+    kept, audit = prepared(*rows, filters=[*DEFAULT, SCORE], scores=scores(0.4, 0.39, 0.9))
+    assert kept["query"].to_list() == ["a", "c"] and kept.columns == SCHEMA.names
     assert audit["in"] == 5 and audit["kept"] == 2
     assert audit["dropped"] == {
         "split is test, not train": 1,
@@ -268,41 +273,77 @@ def test_pairs_below_the_threshold_are_dropped_and_all_are_counted():
 
 
 def test_filters_behind_the_score_run_after_it():
-    pairs, audit = prepared(Pair("<b>a</b>", "1"), Pair("b", "2"), Pair("c", "3"), filters=["empty"])
-    contamination = {"contamination": {"against": ["tested"]}}
-    settings = SCORED | {"filters": [*SCORED["filters"], HTML, contamination, *SCORED["filters"]]}
-    tested = frame(Pair("C!", "x", split="test"), corpus="tested")
-    kept, audit = finished(pairs, audit, scores(pairs, 0.4, 0.39, 0.9), settings, tested)
+    rows = [Pair("<b>a</b>", "1"), Pair("b", "2"), Pair("c", "3")]
+    filters = ["empty", SCORE, HTML, {"contamination": {"against": ["tested"]}}, SCORE]
+    against = [Pair("C!", "x", split="test")]
+    kept, audit = prepared(*rows, filters=filters, scores=scores(0.4, 0.39, 0.9), against=against)
     assert kept["query"].to_list() == ["a"]
     assert [step["filter"] for step in audit["filters"]] == ["select", "empty", "score", "clean", "contamination", "score 2"]
     assert dropped(audit) == {"score": {"score below 0.4": 1}, "contamination": {"the query is a test query": 1}}
     assert "score_quantiles" in audit["filters"][2] and "score_quantiles" not in audit["filters"][5]
-    with pytest.raises(AscentError, match="the rows of 'tested' are missing"):
-        finished(*prepared(Pair("c", "3"), filters=[]), scores(pairs.tail(1), 0.4), settings)
+    with pytest.raises(AscentError, match="the test rows of 'tested' are missing"):
+        prepared(*rows, filters=filters, scores=scores(0.4, 0.39, 0.9))
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), None])
 def test_a_nan_or_missing_score_is_an_error(wrong):
-    pairs, audit = prepared(Pair("a", "1"), Pair("b", "2"))
-    with pytest.raises(AscentError, match="data set faq: 1 pairs have no score or NaN, first 'b'; score the pairs again"):
-        finished(pairs, audit, scores(pairs, 0.5, wrong))
-    with pytest.raises(AscentError, match="2 pairs have no score or NaN, first 'a'"):
-        finished(pairs, audit, scores(pairs, 0.5, 0.5).clear())
-
-
-def test_scores_and_a_filter_that_needs_them_go_together():
-    pairs, audit = prepared(Pair("a", "1"))
-    with pytest.raises(AscentError, match="data set faq: --scores go with a filter that needs them; give both or neither"):
-        finished(pairs, audit, None)
-    with pytest.raises(AscentError, match="give both or neither"):
-        finished(pairs, audit, scores(pairs, 0.5), SCORED | {"filters": []})
+    rows = [Pair("a", "1"), Pair("b", "2")]
+    with pytest.raises(AscentError, match="data set faq: 1 pairs have no score or NaN, .*first 'b'; score the pairs again"):
+        prepared(*rows, filters=[SCORE], scores=scores(0.5, wrong))
+    for wrong_rows in (lambda pairs: scores(0.5, 0.5)(pairs).clear(), lambda pairs: scores(0.5, 0.5)(pairs).reverse()):
+        with pytest.raises(AscentError, match="2 pairs have no score or NaN, or others' scores, first 'a'"):
+            prepared(*rows, filters=[SCORE], scores=wrong_rows)
 
 
 def test_an_audit_that_loses_a_row_is_refused():
-    pairs, audit = prepared(Pair("a", "1"), Pair("b", "2"))
+    _, audit = prepared(Pair("a", "1"), Pair("b", "2"))
     check_audit(audit, 2)
     with pytest.raises(AscentError, match="the audit of filter 'duplicate' does not add up"):
-        finished(pairs.head(1), audit, None, SCORED | {"filters": []})
+        check_audit(audit, 1)
+
+
+# ------------------------------------------------------------------ parts
+
+
+@pytest.mark.parametrize("parts", [3, 8])
+def test_the_number_of_parts_changes_nothing(parts, corpus_rows):
+    rows = [Pair(row["query"], row["positive"]) for row in corpus_rows[:300]]
+    rows += [*rows[100:200], Pair("the same", "the same")]
+    whole = frame(*rows)
+    bounds = [len(rows) * number // parts for number in range(parts + 1)]
+    pieces = [whole[begin:end] for begin, end in pairwise(bounds)]
+    score = {"score": {"teacher": {"model": "minilm"}, "min": 0.3}}
+    filters = ["clean", {"length": {"query": [12, 60]}}, "duplicate", score, "duplicate"]
+    for limit in (None, 350):
+        settings = check(Dataset, {"corpus": "insurance", "rows": limit, "filters": filters}, "recipe.yaml")
+        one, audit = filtered("faq", settings, [whole], scores=_made_up)
+        several, of_parts = filtered("faq", settings, pieces, scores=_made_up)
+        assert several.equals(one) and 0 < len(one) < len(set(rows))
+        for step in [*audit["filters"], *of_parts["filters"]]:
+            step.pop("score_quantiles", None)
+        assert of_parts == audit and "the pair occurred before" in str(dropped(audit))
+
+
+def _made_up(pairs):
+    """Scores by the texts alone."""
+    score = pl.Series([int(id[:6], 16) / 0xFFFFFF for id in pairs["query_id"]], dtype=pl.Float64)
+    return pairs.select("query_id", "positive_id").with_columns(score=score)
+
+
+def test_a_part_may_be_left_with_nothing():
+    rows = frame(Pair("a", "1"), Pair("b", "2"), Pair("a", "1"))
+    settings = check(Dataset, {"corpus": "insurance", "filters": ["duplicate"]}, "recipe.yaml")
+    pairs, audit = filtered("faq", settings, [rows[:2], rows[2:]])
+    assert pairs["query"].to_list() == ["a", "b"] and audit["kept"] == 2
+
+
+def test_more_rows_than_a_batch_are_numbered_throughout(monkeypatch):
+    monkeypatch.setattr("ascent.pairs.parquet.BATCH", 7)
+    rows = [Pair(f"query {number % 40}", "p", query_prompt=None if number % 2 else "find") for number in range(100)]
+    pairs, audit = prepared(*rows, rows=90)
+    expected = list(dict.fromkeys((row.query, row.query_prompt) for row in rows[:90]))
+    assert list(pairs.select("query", "query_prompt").iter_rows()) == expected
+    assert dropped(audit) == {"select": {"behind the first 90 rows": 10}, "duplicate": {"the pair occurred before": 50}}
 
 
 # ------------------------------------------------------------------ the commands
@@ -314,33 +355,34 @@ def test_the_commands(tmp_path):
         return subprocess.run([sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
 
     write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
-    preparation = {"corpus": "insurance", "filters": ["clean", "empty", {"contamination": {"against": ["insurance"]}}]}
-    (tmp_path / "preparation.yaml").write_text(yaml.safe_dump(preparation))
-    (tmp_path / "filtering.yaml").write_text(yaml.safe_dump(SCORED))
-    given = {
-        "name": "faq",
-        "settings": "preparation.yaml",
-        "pairs": "corpus.parquet",
-        "against": "corpus.parquet",
-    }
-    made = run("prepare_pairs.py", **given, output="prepared.parquet", audit="prepared.json")
+    filters = ["clean", "empty", {"contamination": {"against": ["insurance"]}}]
+    first = {"select": {"corpus": "insurance"}, "positive": "given", "filters": filters}
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(first))
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump({"positive": "given", "filters": [SCORE]}))
+    given = {"name": "faq", "settings": "first.yaml", "rows": "corpus.parquet", "against": "corpus.parquet"}
+    made = run("filter_pairs.py", **given, output="prepared.parquet", audit="prepared.json", dropped="dropped.parquet")
     assert made.returncode == 0, made.stderr
     pairs = read_pairs(tmp_path / "prepared.parquet")
     assert pairs["query"].to_list() == ["b"]
+    told = pl.read_parquet(tmp_path / "dropped.parquet").select("filter", "reason", "query").rows()
+    assert told == [
+        ("select", "split is test, not train", "A?"),
+        ("contamination", "the query is a test query", "a"),
+    ]
 
-    given = {"settings": "filtering.yaml", "prepared": "prepared.parquet", "prepared_audit": "prepared.json"}
-    given |= {"scores": "scores.parquet", "output": "pairs.parquet", "audit": "audit.json"}
-    scores(pairs, 0.6).cast({"score": pl.Float32}).write_parquet(tmp_path / "scores.parquet")
+    given = {"name": "faq", "settings": "second.yaml", "rows": "prepared.parquet", "audit_before": "prepared.json"}
+    given |= {"scores": "scores.parquet", "output": "pairs.parquet", "audit": "audit.json", "dropped": "dropped.parquet"}
+    scores(0.6)(pairs).cast({"score": pl.Float32}).write_parquet(tmp_path / "scores.parquet")
     made = run("filter_pairs.py", **given)
     assert made.returncode == 0, made.stderr
     assert read_pairs(tmp_path / "pairs.parquet").equals(pairs)
-    assert json.loads((tmp_path / "audit.json").read_text())["kept"] == 1
+    assert json.loads((tmp_path / "audit.json").read_text())["filters"][-1]["kept"] == 1
 
-    made = run("filter_pairs.py", **given | {"scores": ""})  # as a rule without scores would write it
+    made = run("filter_pairs.py", **{key: value for key, value in given.items() if key != "scores"})
     assert made.returncode == 1
     assert made.stderr == "error: data set faq: --scores go with a filter that needs them; give both or neither.\n"
 
-    scores(pairs, 0.6).drop("score").write_parquet(tmp_path / "scores.parquet")
+    scores(0.6)(pairs).drop("score").write_parquet(tmp_path / "scores.parquet")
     made = run("filter_pairs.py", **given)
     assert made.returncode == 1
     assert made.stderr.startswith("error: scores.parquet: column 'score' is missing")

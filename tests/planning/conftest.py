@@ -6,13 +6,13 @@ import polars as pl
 import pytest
 import yaml
 
-from ascent.corpora.normalise import normalise
 from ascent.files import read_yaml
 from ascent.pairs.table import pair_frame, write_documents, write_pairs
 from ascent.planning.gpus import Machine
 from ascent.planning.plan import make_plan
 from ascent.recipes.loading import load_recipes
 from ascent.settings.model import Contract
+from support.pairs import normalised
 from support.small_recipe import make_workspace
 
 
@@ -24,11 +24,11 @@ def workspace(training_rows, tmp_path_factory):
     (folder / "resources" / "models").mkdir(parents=True)
     (folder / "resources" / "models" / "tiny").symlink_to(folder / "model")
     for name, corpus in recipes.config.corpora.items():
-        pairs, documents, _ = normalise(name, corpus, folder / "data")
+        pairs, documents, _ = normalised(name, corpus, folder / "data")
         if name == "similar":  # which the tests also rerank
             pairs = pl.concat([pairs, pair_frame([replace(row, split="test") for row in training_rows], name, "eng-Latn")])
-        write_pairs(folder / f"results/corpora/{name}/pairs.parquet", pairs)
-        write_documents(folder / f"results/corpora/{name}/documents.parquet", documents)
+        write_pairs(folder / f"results/corpora/{name}/pairs-00000-of-00001.parquet", pairs)
+        write_documents(folder / f"results/corpora/{name}/documents-00000-of-00001.parquet", documents)
     return folder
 
 

@@ -31,7 +31,7 @@ def job(found, rule: str, what: str):
 @pytest.mark.parametrize("mined", [False, True])
 def test_training_s_tokens_are_those_of_its_batches(recipe, workspace, training_pairs, tokens_of, data_of, mined):
     """44 rows with a negative each, one and a half times; or the same negatives as if they had been mined."""
-    target = Path(data_path(layout.PAIRS, workspace / "config.yaml"))
+    target = Path(data_path("pairs", workspace / "config.yaml"))
     table = pl.read_parquet(training_pairs)
     if mined:  # a plan takes each to be as long as the positive
         table = table.with_columns(negatives=pl.concat_list("positive"))
@@ -79,7 +79,7 @@ def test_evaluation_s_tokens_are_those_that_are_embedded(recipe, base, tmp_path,
     recipes = load_recipes(read_yaml("config.yaml") | {"recipes": ["changed"]})
     settings = recipes.tasks("changed")[name]
     folder = Path(f"results/corpora/{settings.task.corpus}")
-    files = {"pairs": folder / "pairs.parquet", "documents": folder / "documents.parquet"}
+    files = {kind: folder / f"{kind}-00000-of-00001.parquet" for kind in ("pairs", "documents")}
     files |= {"output": tmp_path / "o.json", "units": tmp_path / "u.parquet"}
     evaluate_task(settings, base, recipe="small", stage="base", **files)
     tokens = sum(len(row) for rows in seen for row in rows)
@@ -131,7 +131,7 @@ def test_shards_hold_each_text_once(recipe, workspace, base):
             self.tokens += sum(map(len, tokenizer(texts, truncation=True, max_length=32)["input_ids"]))
             return np.zeros((len(texts), 1), dtype=np.float32)
 
-    rows = pl.read_parquet("results/corpora/library/pairs.parquet").filter(pl.col("split") == "train")
+    rows = pl.read_parquet("results/corpora/library/pairs-00000-of-00001.parquet").filter(pl.col("split") == "train")
     doubled = workspace / "doubled.parquet"
     pl.concat([rows, rows]).write_parquet(doubled)
     embedder = Counting()
@@ -147,7 +147,7 @@ def test_each_side_is_counted_up_to_its_own_length(recipe, base):
         for stage in values["stages"].values():
             stage.pop("prompts", None)
 
-    rows = pl.read_parquet("results/corpora/library/pairs.parquet").filter(pl.col("split") == "train")
+    rows = pl.read_parquet("results/corpora/library/pairs-00000-of-00001.parquet").filter(pl.col("split") == "train")
     tokenizer, embedded = AutoTokenizer.from_pretrained(base), 0
     for column, longest in (("query", 5), ("positive", 12)):
         ids = tokenizer(rows[column].unique().to_list(), truncation=True, max_length=longest)["input_ids"]
@@ -193,7 +193,7 @@ def test_seeds_train_each_and_prepare_once_and_a_choice_scores_every_mixture(rec
         *(("train_finetune", f"finetune-seed{seed}") for seed in range(3)),
         ("choose_weights", "merge"),
     ]
-    held = read_pairs(Path("results/corpora/library/pairs.parquet")).filter(pl.col("split") == "validation")
+    held = read_pairs(Path("results/corpora/library/pairs-00000-of-00001.parquet")).filter(pl.col("split") == "validation")
     distinct = held["query"].n_unique() + held["positive"].n_unique()
     assert job(found, "choose_weights", "merge").count.texts == 6 * distinct  # all ways to deal two halves to three
 
@@ -203,7 +203,7 @@ def test_seeds_train_each_and_prepare_once_and_a_choice_scores_every_mixture(rec
 def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, training_rows, kind, mined):
     """Two rows of one query, with a negative each; or as many mined ones, which a plan takes to be as long as the positive."""
     rows = [*training_rows, replace(training_rows[0], positive=training_rows[1].positive)]
-    target = Path(data_path(layout.PAIRS, workspace / "config.yaml"))
+    target = Path(data_path("pairs", workspace / "config.yaml"))
     write_pairs(target, pair_frame(rows, "questions", "eng-Latn"))
 
     def change(values):
@@ -229,8 +229,8 @@ def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
         values["stages"]["finetune"]["data"] = {"questions": {}, "graded": {"objective": "cosent"}}
 
     steps = dataset_steps("graded", Dataset(corpus="similar", task="sts", split="test"))
-    target = Path(layout.PAIRS.format(key=steps.keys["pairs"]))
-    pairs = read_pairs(Path("results/corpora/similar/pairs.parquet")).with_columns(task=pl.lit("sts"))
+    (target,) = map(Path, layout.parts_of(layout.FILTERED, 1, folder="pairs", key=steps.key))
+    pairs = read_pairs(Path("results/corpora/similar/pairs-00000-of-00001.parquet")).with_columns(task=pl.lit("sts"))
     write_pairs(target, pairs)
     try:
         found, plain = recipe(change), recipe()
@@ -246,7 +246,7 @@ def test_texts_that_begin_with_their_prompt_are_told_by_data_set_and_task(recipe
     def change(values):
         values["stages"]["finetune"]["prompts"] = values["stages"]["merge"]["prompts"] = {"query": {"retrieval": "What does"}}
 
-    rows = read_pairs(workspace / "results/corpora/library/pairs.parquet")
+    rows = read_pairs(workspace / "results/corpora/library/pairs-00000-of-00001.parquet")
     parts = {}
     for split, what in (("train", "data set questions"), ("test", "task LibraryRetrieval")):
         queries = rows.filter(pl.col("split") == split)["query"].unique()
@@ -343,7 +343,7 @@ def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
 
     found = recipe(change)
     pretrain = job(found, "train_pretrain", "contrastive")
-    rows = pl.read_parquet("results/corpora/library/pairs.parquet").filter(pl.col("split") == "train")
+    rows = pl.read_parquet("results/corpora/library/pairs-00000-of-00001.parquet").filter(pl.col("split") == "train")
     texts = rows["positive"].unique(maintain_order=True).to_list()
     tokens = AutoTokenizer.from_pretrained(base)(texts, truncation=True, max_length=32)["input_ids"]
     assert (pretrain.count.texts, pretrain.count.tokens) == (2 * len(texts), 2 * sum(map(len, tokens)))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ascent import layout
 from support.small_recipe import ROOT, make_workspace
 from support.workflow_copy import Copy, data_path
 
@@ -54,7 +53,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
     copy = Copy(tmp_path / "ascent", make_workspace(tmp_path))
     arguments = ("--configfile", str(copy.config), "--recipe", "small")
     done = run(copy.folder, *arguments)
-    prepared = data_path(layout.PREPARED, copy.config)
+    prepared = data_path("prepared", copy.config)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith(f"error: resources/models/tiny, {prepared}, results/corpora/")
     command = done.stderr.split("snakemake ")[1].replace("'", "").split()

@@ -10,7 +10,7 @@ from ascent.settings.corpora import Reading
 from ascent.settings.evaluation import LeakCheck, TaskSettings
 from ascent.settings.model import Adoption
 from ascent.settings.negatives import Mining
-from ascent.settings.pairs import Filtering, Preparation, Scoring
+from ascent.settings.pairs import Filtering, Scoring
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.stages import StageSettings
 from ascent.settings.validation import load
@@ -22,9 +22,10 @@ def test_each_step_has_its_settings_file(write, tmp_path):
     files = settings_files(recipes)
     kinds = {
         **{f"results/corpora/{name}/corpus.yaml": Reading for name in ("library", "modules", "similar")},
-        data(recipes, "prepared", "preparation.yaml"): Preparation,
-        data(recipes, "scored", "scoring.yaml"): Scoring,
+        data(recipes, "prepared 1", "filtering.yaml"): Filtering,
+        data(recipes, "prepared 2", "filtering.yaml"): Filtering,
         data(recipes, "pairs", "filtering.yaml"): Filtering,
+        data(recipes, "scored", "scoring.yaml"): Scoring,
         "results/small/base/stage.yaml": Adoption,
         "results/small/finetune/mining.yaml": Mining,
         **{f"results/small/{name}/stage.yaml": StageSettings for name in ("contrastive", "finetune", "merge")},

@@ -24,9 +24,16 @@ def changed(**changes) -> dict:
     return recipe
 
 
+def keys(recipes, recipe: str = "small", name: str = "questions") -> dict[str, str]:
+    """The keys of a data set's steps: of the passes `prepared 1`, ... and `pairs`, and of what is `scored`."""
+    steps = recipes.steps(recipe, name)
+    found = {f"prepared {number}": step.key for number, step in enumerate(steps.passes[:-1], 1)}
+    return found | {"pairs": steps.key} | ({"scored": steps.scored.scored} if steps.scored else {})
+
+
 def data(recipes, step: str, file: str, name: str = "questions") -> str:
     """A file of a step of a data set of the small recipe."""
-    return f"results/{step}/{recipes.steps('small', name).keys[step]}/{file}"
+    return f"results/{step.split()[0]}/{keys(recipes, name=name)[step]}/{file}"
 
 
 def filters(**changes) -> list:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ascent.files import read_yaml
+from ascent.layout import FILTERED, parts_of
 from ascent.recipes.loading import load_recipes
 
 ROOT = Path(__file__).parents[2]
@@ -57,19 +58,21 @@ class Copy:
         assert bool(found) != ("Nothing to be done" in done.stdout), done.stdout
         return found
 
-    def data(self, pattern: str, name: str = "questions") -> Path:
-        """A path of layout.py for a data set of the recipe."""
-        return self / data_path(pattern, self.config, name)
+    def data(self, folder: str, name: str = "questions") -> Path:
+        """What the last pass of a folder, prepared or pairs, made of a data set of the recipe, which has one part."""
+        return self / data_path(folder, self.config, name)
 
     def __truediv__(self, path: str) -> Path:
         return self.folder / path
 
 
-def data_path(pattern: str, config: Path, name: str = "questions") -> str:
-    """Return a path of layout.py for a data set of the one recipe that a configuration builds."""
+def data_path(folder: str, config: Path, name: str = "questions") -> str:
+    """Return the path of what the last pass of a folder, prepared or pairs, makes of a data set, which has one part, of the one
+    recipe that a configuration builds."""
     recipes = load_recipes(read_yaml(config))
-    keys = recipes.steps(recipes.config.recipes[0], name).keys
-    return pattern.format(key=keys[pattern.split("/")[1]])
+    passes = recipes.steps(recipes.config.recipes[0], name).passes
+    (*_, key) = (step.key for step in passes if step.folder == folder)
+    return parts_of(FILTERED, 1, folder=folder, key=key)[0]
 
 
 @contextmanager

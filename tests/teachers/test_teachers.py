@@ -14,14 +14,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.model import encoder
-from ascent.pairs.filtering import finish, prepare
 from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import clean_text
 from ascent.settings.corpora import Reading
-from ascent.settings.pairs import Filtering, Preparation
+from ascent.settings.pairs import Dataset
 from ascent.settings.teachers import BiEncoderTeacher, CrossEncoderTeacher, Teaching
 from ascent.settings.validation import dump
 from ascent.teachers import cross_encoder
@@ -31,6 +29,7 @@ from ascent.teachers.outputs import candidates, embeddings_file, read_scores, wr
 from ascent.teachers.scoring import embed_with_teacher, score_with_teacher
 from ascent.tokens import tokenise as tokenised
 from ascent.tokens.table import TokenisedPairs
+from support.pairs import filtered, normalised
 from support.small_recipe import make_model
 
 TEACHER = {"model": "t", "type": "cross-encoder", "max_tokens": 48}
@@ -278,11 +277,10 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
     columns = {"positive": "pos", "negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores"]}
     reading = Reading(reader={"pairs": {"train": ["*.jsonl"]}, "columns": columns}, language="eng-Latn")
-    pairs, _, audit = normalise("web", reading, tmp_path)
+    pairs, _, audit = normalised("web", reading, tmp_path)
     assert audit["set_aside"] == {"not one score per negative": 1, "positive's score is not a finite number": 1}
     filters = [{"clean": {"html": True}}, "empty", "length", "duplicate"]
-    pairs, audit = prepare("taught", Preparation(corpus="web", filters=filters), pairs, pairs.clear())
-    pairs, audit = finish(Filtering(positive="given", filters=[]), pairs, audit, None, pairs.clear())
+    pairs, audit = filtered("taught", Dataset(corpus="web", filters=filters), [pairs])
     assert audit["dropped"] == {"the pair occurred before": 2, "query longer than 2000 characters": 2}
     path = tmp_path / "pairs.parquet"
     write_pairs(path, pairs)

@@ -10,10 +10,10 @@ from ascent.losses import Embedded
 from ascent.losses.infonce import infonce
 from ascent.model.backbone import has_dropout, load_backbone
 from ascent.model.embedding_model import EmbeddingModel
-from ascent.pairs.filtering import prepare
 from ascent.pairs.table import Pair, pair_frame
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
+from support.pairs import filtered
 from support.tiny_models import make_architecture
 
 CONTRACT = Contract(max_tokens=32)
@@ -25,9 +25,7 @@ def itself(corpus_rows) -> list[Pair]:
     distinct = list({row["query"]: row for row in corpus_rows}.values())[:40]
     rows = [Pair(row["query"], row["positive"], ("a negative",), label=0.5) for row in distinct]
     rows.append(Pair(rows[0].query, "another answer"))
-    pairs, audit = prepare(
-        "texts", Dataset(corpus="c", positive="query"), pair_frame(rows, "c", "eng-Latn"), pair_frame([], "", "")
-    )
+    pairs, audit = filtered("texts", Dataset(corpus="c", positive="query"), [pair_frame(rows, "c", "eng-Latn")])
     assert [step["dropped"] for step in audit["filters"] if step["dropped"]] == [{"the pair occurred before": 1}]
     assert pairs["query"].to_list() == pairs["positive"].to_list() == [row.query for row in rows[:40]]
     assert pairs["query_id"].to_list() == pairs["positive_id"].to_list()

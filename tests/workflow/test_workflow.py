@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 import yaml
 
-from ascent.layout import PAIRS
 from ascent.model.encoder import Encoder
 from support.warm import start
 from support.workflow_copy import Copy, data_path, edited, recipe_of
@@ -115,7 +114,7 @@ def test_the_card_s_front_matter_parses(finished):
 
 
 def test_mined_negatives_are_no_answers(finished):
-    pairs = pl.read_parquet(finished.data(PAIRS))
+    pairs = pl.read_parquet(finished.data("pairs"))
     table = pl.read_parquet(finished / "results/small/finetune/negatives/questions.parquet")
     answers = {}
     for query, positive in pairs.select("query_id", "positive_id").iter_rows():
@@ -154,7 +153,7 @@ def test_an_edit_is_seen_without_snakemake_s_records(finished, tmp_path):
         with edited(recipe_of(finished), lambda text: text.replace("learning_rate: 1.0e-3", "learning_rate: 2.0e-3")):
             jobs = finished.jobs()
         assert {"train_finetune small finetune", "merge_stages small merge", "release_model small"} <= jobs
-        assert jobs & {"prepare_pairs questions", "import_base small base"} == set()
+        assert jobs & {"filter_pairs prepared questions", "import_base small base"} == set()
     finally:
         shutil.rmtree(finished / ".snakemake/metadata", ignore_errors=True)
         (tmp_path / "metadata").rename(finished / ".snakemake/metadata")
@@ -168,9 +167,9 @@ def test_an_edited_row_of_the_corpus_reruns_what_is_made_of_it(finished):
         assert finished.jobs() == {
             "retrieve_resource corpora library",
             "normalise_corpus library",
-            "prepare_pairs questions",
+            "filter_pairs prepared questions",
             "score_pairs questions",
-            "filter_pairs questions",
+            "filter_pairs pairs questions",
             "check_leakage small",
             "tokenise_pairs small contrastive questions",
             "train_contrastive small contrastive",
@@ -264,11 +263,11 @@ def test_texts_of_a_task_of_mteb_are_compared_with_training_s(finished):
     with edited(recipe_of(finished), lambda text: text.replace("  tasks:\n", "  mteb_tasks: [STS12]\n  tasks:\n")):
         jobs = finished.jobs()
     assert {"list_evaluation_texts STS12", "check_leakage small"} <= jobs
-    assert jobs & {"prepare_pairs questions", "train_contrastive small contrastive"} == set()
+    assert jobs & {"filter_pairs prepared questions", "train_contrastive small contrastive"} == set()
     benchmark = "{against: [library, 'NanoBEIR']}"
     with edited(recipe_of(finished), lambda text: text.replace("{against: [library]}", benchmark)):
         jobs = finished.jobs()
-    assert {"list_evaluation_texts NanoSciFactRetrieval", "prepare_pairs questions"} <= jobs
+    assert {"list_evaluation_texts NanoSciFactRetrieval", "filter_pairs prepared questions"} <= jobs
     assert sum(job.startswith("list_evaluation_texts") for job in jobs) == 13
 
 
@@ -310,7 +309,7 @@ def test_two_runs_are_the_same_bytes_though_one_was_killed(finished, killed):
     assert killed.jobs() == set()
     results = [f"results/small/{stage}/model/model.safetensors" for stage in STAGES]
     results += ["results/small/release/model.safetensors", "results/small/scores.tsv", "results/small/significance.tsv"]
-    results += ["results/small/finetune/negatives/questions.parquet", data_path(PAIRS, finished.config)]
+    results += ["results/small/finetune/negatives/questions.parquet", data_path("pairs", finished.config)]
     # Its meta.json has the digests of all its files.
     results += [f"results/small/{stage}/tokens/questions/{name}" for stage in STAGES[1:3] for name in ("meta.json", "tokens.npy")]
     for path in results:

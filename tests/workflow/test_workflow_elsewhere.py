@@ -12,7 +12,7 @@ from support.small_recipe import ROOT
 
 pytestmark = pytest.mark.workflow
 
-PAIRS = "results/corpora/similar/pairs.parquet"
+PAIRS = "results/corpora/similar/pairs-00000-of-00001.parquet"
 MODULE = """
 configfile: {config!r}
 

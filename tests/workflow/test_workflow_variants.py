@@ -21,6 +21,7 @@ from support.small_recipe import make_model
 from support.workflow_copy import Copy, edited, recipe_of
 
 pytestmark = pytest.mark.workflow
+SIMILAR = "results/corpora/similar/pairs-00000-of-00001.parquet"
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def fresh(material, warm_python, tmp_path):
 def first_steps(material, warm_python, tmp_path_factory):
     """What the small recipe makes before it trains."""
     copy = Copy(tmp_path_factory.mktemp("first") / "ascent", material, warm_python)
-    done = copy.build("results/small/base/model", "results/small/leakage.json", "results/corpora/similar/pairs.parquet")
+    done = copy.build("results/small/base/model", "results/small/leakage.json", SIMILAR)
     assert done.returncode == 0, done.stdout
     return copy
 
@@ -163,7 +164,7 @@ def test_stages_learn_from_teachers(begun, tmp_path):
     assert done.returncode == 0, done.stdout
     stored = np.load(begun / "results/small/stored/tokens/scored/teacher_scores.npy").tolist()
     assert stored == [row[score] for row in rows if row["low"] is not None for score in ("high", "low")]
-    set_aside = json.loads((begun / "results/corpora/scored/audit.json").read_text())["set_aside"]
+    set_aside = json.loads((begun / "results/corpora/scored/audit-00000-of-00001.json").read_text())["set_aside"]
     assert set_aside == {"not one score per negative": 1}
     embedded = np.load(begun / "results/small/contrastive/tokens/questions/teacher_embeddings.npy")
     texts = json.loads((begun / "results/small/contrastive/tokens/questions/meta.json").read_text())["texts"]
@@ -215,9 +216,9 @@ def test_all_recipes_are_built_in_one_run(fresh):
     seeds = re.findall(r"^would run train_contrastive soup (.*?):", done.stdout, re.MULTILINE)
     assert sorted(seeds) == [f"finetune-seed{seed}" for seed in range(3)]
     steps = load_recipes(read_config() | {"recipes": names}).all_steps
-    prepared = {step.keys["prepared"] for step in steps}
-    assert len(prepared) < len(steps)
-    assert sorted(re.findall(r"^would run prepare_pairs (.*?):", done.stdout, re.MULTILINE)) == sorted(prepared)
+    passes = {f"{step.folder} {step.key}" for each in steps for step in each.passes}
+    assert len(passes) < sum(len(each.passes) for each in steps)
+    assert sorted(re.findall(r"^would run filter_pairs (.*?):", done.stdout, re.MULTILINE)) == sorted(passes)
 
 
 def test_a_trial_of_every_recipe_lies_apart(fresh):
@@ -274,7 +275,7 @@ def test_a_wrong_checksum_is_one_clear_line(fresh):
     config = yaml.safe_load(fresh.config.read_text())
     config["corpora"]["similar"]["source"]["sha256"] = {"similar.tsv": "0" * 64}
     fresh.config.write_text(yaml.safe_dump(config))
-    done = fresh.build("results/corpora/similar/pairs.parquet")
+    done = fresh.build(SIMILAR)
     one_clear_line(
         done, r"^\s*error: similar\.tsv: its SHA-256 is [0-9a-f]{64}, but 0{64} is pinned; restore the file or pin this"
     )
@@ -293,7 +294,7 @@ def test_an_empty_corpus_is_one_clear_line(fresh, tmp_path):
     config = yaml.safe_load(fresh.config.read_text())
     config["corpora"]["similar"]["source"]["paths"] = [str(tmp_path / "similar.tsv")]
     fresh.config.write_text(yaml.safe_dump(config))
-    done = fresh.build("results/corpora/similar/pairs.parquet")
+    done = fresh.build(SIMILAR)
     one_clear_line(done, r"^\s*error: corpus similar: no usable row")
     assert json.loads((fresh / "resources/corpora/similar/provenance.json").read_text())["files"].keys() == {"similar.tsv"}
 

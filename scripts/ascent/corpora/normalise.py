@@ -1,4 +1,4 @@
-"""A retrieved corpus in one form: rows are read, counted, or set aside."""
+"""A retrieved corpus in one form: rows are read, counted, or set aside, a batch at a time."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -8,11 +8,13 @@ import polars as pl
 
 from ..components import module_of
 from ..errors import AscentError
-from ..pairs.table import Document, Pair, document_frame, pair_frame
+from ..pairs.earlier import repeated_rows
+from ..pairs.parquet import read_batches, writing
+from ..pairs.table import DOCUMENT_SCHEMA, SCHEMA, Document, Pair, document_frame, pair_frame
 from ..settings.corpora import Reading
 from ..settings.evaluation import SEARCHED
 from .cells import BadRow
-from .identifiers import told_identifiers
+from .identifiers import Identifiers
 from .markup import without_html
 from .readers import Rejected
 
@@ -21,46 +23,111 @@ EXAMPLES = 5
 _REASONS = 3
 # As many bad rows stop nothing: a share of a handful of rows says little.
 _FEW = 10
+# Rows and characters of a batch.
+_ROWS, _CHARACTERS = 10_000, 64_000_000
 
 
-def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
-    """Read a retrieved corpus. Return its pairs, its documents, and an audit of the rows set aside.
+def normalise(name: str, corpus: Reading, folder: Path, pairs: Path, documents: Path, part: int = 0, parts: int = 1) -> dict:
+    """Read one part of a retrieved corpus. Write its pairs and its documents, each text once per split; return an audit of the
+    rows set aside.
 
     The audit's `warnings` are sentences for the user. Raises AscentError if a split or its documents have no usable row, or
-    more rows than `max_rejected` are set aside.
+    more rows than `max_rejected` are set aside, and if the corpus cannot be divided into so many parts.
     """
-    pairs, documents, positives, rejected = [], [], [], _Rejections()
-    for row in _rows(corpus, Path(folder)):
-        if isinstance(row, Rejected):
-            rejected.add(row)
-        elif isinstance(row, Document):
-            documents.append(row)
-        else:
-            pairs.append(row)
-            if row.task in SEARCHED:
-                positives.append(Document(row.positive, row.split))
-    usable = Counter([*(pair.split for pair in pairs), *(f"{document.split} documents" for document in documents)])
-    warnings = rejected.told(f"corpus {name}", usable, corpus.max_rejected)
-    if not pairs:
-        raise AscentError(f"corpus {name}: no usable row (its files are empty); fix the corpus or its `reader`.")
-    warnings += told_identifiers(f"corpus {name}", pairs, documents)
-    documents = document_frame([*documents, *positives])
-    audit = {
+    if parts > 1:
+        corpus = _share(name, corpus, folder, part, parts)
+    counts, rejected = {"pairs": Counter(), "documents": Counter()}, _Rejections()
+    identifiers, scratch = Identifiers(), documents.with_name(f".all-{documents.name}")
+    try:
+        with writing(pairs, SCHEMA) as add_pairs, writing(scratch, DOCUMENT_SCHEMA) as add_documents:
+            for rows in _batches(_rows(corpus, folder)):
+                of_kind: dict[type, list] = {Pair: [], Document: [], Rejected: []}
+                for row in rows:
+                    of_kind[type(row)].append(row)
+                for row in of_kind[Rejected]:
+                    rejected.add(row)
+                identifiers.add(of_kind[Pair], of_kind[Document])
+                positives = [Document(pair.positive, pair.split) for pair in of_kind[Pair] if pair.task in SEARCHED]
+                counts["pairs"].update(f"{pair.split} {pair.task}" for pair in of_kind[Pair])
+                add_pairs(pair_frame(of_kind[Pair], name, corpus.language))
+                rejected.usable.update(pair.split for pair in of_kind[Pair])
+                rejected.usable.update(f"{document.split} documents" for document in of_kind[Document])
+                add_documents(document_frame([*of_kind[Document], *positives]))
+            # Before anything is written: what a corpus of no use leaves looks finished.
+            warnings = rejected.told(f"corpus {name}", corpus.max_rejected)
+            if not rejected.usable:
+                raise AscentError(f"corpus {name}: no usable row (its files are empty); fix the corpus or its `reader`.")
+        counts["documents"] = _write_distinct(scratch, documents)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return {
         "kind": "corpus",
         "corpus": name,
-        "pairs": _count(f"{pair.split} {pair.task}" for pair in pairs),
-        "documents": _count(documents["split"]),
+        **{kind: dict(sorted(counted.items())) for kind, counted in counts.items()},
         "set_aside": dict(sorted(rejected.reasons().items())),
         "examples": dict(sorted(rejected.examples.items())),
-        "warnings": warnings,
+        "warnings": warnings + identifiers.told(f"corpus {name}"),
     }
-    return pair_frame(pairs, name, corpus.language), documents, audit
+
+
+def whole_audit(parts: list[dict]) -> dict:
+    """Return a corpus's audit, of those of its parts in order. A document that two parts have is counted in both."""
+    if len(parts) == 1:
+        return parts[0]
+    summed = {
+        key: dict(sorted(sum((Counter(part[key]) for part in parts), Counter()).items()))
+        for key in ("pairs", "documents", "set_aside")
+    }
+    examples: dict[str, list[str]] = defaultdict(list)
+    for part in parts:
+        for reason, places in part["examples"].items():
+            examples[reason] = (examples[reason] + places)[:EXAMPLES]
+    warnings = [sentence for part in parts for sentence in part["warnings"]]
+    return parts[0] | summed | {"examples": dict(sorted(examples.items())), "warnings": warnings}
+
+
+def _share(name: str, corpus: Reading, folder: Path, part: int, parts: int) -> Reading:
+    """Return the corpus with a reader of one part's files."""
+    module = module_of(corpus.reader)
+    if not hasattr(module, "share"):
+        raise AscentError(f"corpus {name}: the reader '{corpus.reader.type}' reads all of its files at once; remove `parts`.")
+    return corpus.model_copy(update={"reader": module.share(folder, corpus.reader, part, parts)})
+
+
+def _batches(rows: Iterator) -> Iterator[list]:
+    """Yield rows in lists of at most so many rows, and of about so many characters."""
+    batch, characters = [], 0
+    for row in rows:
+        batch.append(row)
+        if isinstance(row, Pair):
+            characters += len(row.query) + len(row.positive) + sum(map(len, row.negatives))
+        elif isinstance(row, Document):
+            characters += len(row.text)
+        if len(batch) == _ROWS or characters > _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _write_distinct(source: Path, output: Path) -> Counter[str]:
+    """Write the documents of a table, each text once per split; return how many each split has."""
+    repeated, start, counts = repeated_rows(source, [], ("split", "document_id")), 0, Counter()
+    with writing(output, DOCUMENT_SCHEMA) as add:
+        for batch in read_batches(source, DOCUMENT_SCHEMA):
+            first, end = repeated.searchsorted([start, start + len(batch)])
+            kept = batch.with_row_index().remove(pl.col("index").is_in(repeated[first:end] - start)).drop("index")
+            start += len(batch)
+            counts.update(dict(kept["split"].value_counts().iter_rows()))
+            add(kept)
+    return counts
 
 
 class _Rejections:
-    """The rows set aside: how many for each reason in each part of the corpus, and where the first of a reason are."""
+    """The rows set aside: how many for each reason in each split and its documents, and where the first of a reason are."""
 
     def __init__(self):
+        self.usable: Counter[str] = Counter()
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.examples: dict[str, list[str]] = defaultdict(list)
 
@@ -73,16 +140,16 @@ class _Rejections:
         """Return how many rows were set aside for each reason."""
         return sum(self.counts.values(), Counter())
 
-    def told(self, where: str, usable: Counter[str], most: float) -> list[str]:
-        """Return a sentence for each part with rows set aside. Raises AscentError for one with too many, see normalise."""
+    def told(self, where: str, most: float) -> list[str]:
+        """Return a sentence for each split with rows set aside. Raises AscentError for one with too many, see normalise."""
         told = []
         for part, reasons in self.counts.items():
             bad = reasons.total()
             named = [f"{count} x {why}, first at {self.examples[why][0]}" for why, count in reasons.most_common(_REASONS)]
             why = "; ".join(named) + (f"; {len(reasons) - _REASONS} more reasons" if len(reasons) > _REASONS else "")
-            if not usable[part]:
+            if not self.usable[part]:
                 raise AscentError(f"{where}: no usable row of {part} ({why}); fix the corpus or its `reader`.")
-            rows = bad + usable[part]
+            rows = bad + self.usable[part]
             share = bad / rows
             counted = f"{bad} of {rows} rows of {part} set aside, {share:.1%} ({why})"
             if share > most and bad > _FEW:
@@ -103,7 +170,3 @@ def _rows(corpus: Reading, folder: Path) -> Iterator[Pair | Document | Rejected]
             except BadRow as reason:
                 row = Rejected(repr(text[:60]), str(reason), part)
         yield row
-
-
-def _count(names: Iterator[str]) -> dict[str, int]:
-    return dict(sorted(Counter(names).items()))

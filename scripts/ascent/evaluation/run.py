@@ -11,6 +11,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from ..errors import AscentError
 from ..files import write_atomically
 from ..model.encoder import Encoder
+from ..pairs.parquet import Table
 from ..settings.evaluation import TaskSettings
 from .model import EvaluatedModel
 from .search import SearchingModel
@@ -27,8 +28,8 @@ def evaluate_task(
     stage: str,
     output: Path,
     units: Path,
-    pairs: Path | None = None,
-    documents: Path | None = None,
+    pairs: Table | None = None,
+    documents: Table | None = None,
 ) -> None:
     """Evaluate a stage's model on a task: write mteb's own result to `output`, and its units to `units`.
 

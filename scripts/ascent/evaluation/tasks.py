@@ -4,19 +4,17 @@ Local and registered tasks differ only in where their rows come from: protocol a
 object, because task objects have random state: used twice, the same object gives other scores.
 """
 
-from pathlib import Path
-
 import mteb
 from mteb.abstasks import AbsTask
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from ..components import module_of
 from ..errors import AscentError, did_you_mean
-from ..files import sha256_file
+from ..pairs.parquet import Table, digest_of_table
 from ..settings.evaluation import TaskSettings
 
 
-def make_task(settings: TaskSettings, pairs: Path | None = None, documents: Path | None = None) -> AbsTask:
+def make_task(settings: TaskSettings, pairs: Table | None = None, documents: Table | None = None) -> AbsTask:
     """Return a new task with its data loaded.
 
     A local task reads `pairs` and, for retrieval, `documents`. Raises AscentError for a name that mteb does not know, data that
@@ -24,9 +22,9 @@ def make_task(settings: TaskSettings, pairs: Path | None = None, documents: Path
     """
     if settings.task is None:
         return _registered_task(settings)
-    if pairs is None:
+    if not pairs:
         raise AscentError(f"{settings.name}: a local task is made of pairs; add --pairs.")
-    kind, metadata = module_of(settings.task), local_metadata(settings, sha256_file(pairs)[:40])
+    kind, metadata = module_of(settings.task), local_metadata(settings, digest_of_table(pairs)[:40])
     task = type(settings.name, (kind.mteb_class(),), {"metadata": metadata})(seed=settings.seed)
     kind.fill(task, settings.task, pairs, documents)
     task.data_loaded = True

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ..errors import AscentError
 from ..files import write_atomically
-from ..pairs.table import read_columns
+from ..pairs.parquet import read_columns
 from .local_tasks.retrieval import Ranking
 from .mteb_names import units_of
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import AscentError
 from ..files import digest_of, read_json, sha256_file, write_atomically, write_json
+from ..pairs.parquet import Table
 from ..pairs.prompts import COLUMNS, with_prompts
 from ..pairs.table import read_pairs
 from ..settings.model import Tokenising
@@ -20,7 +21,7 @@ def shard_name(side: str, index: int, count: int) -> str:
     return f"{side}-{index:05d}-of-{count:05d}"
 
 
-def encode_shard(encoder, pairs: Path, settings: Tokenising, index: int, count: int, folder: Path) -> dict[str, int]:
+def encode_shard(encoder, pairs: Table, settings: Tokenising, index: int, count: int, folder: Path) -> dict[str, int]:
     """Embed shard `index` of `count` of a data set, and write its arrays, their ids and its fingerprint into `folder`.
 
     A shard holds the index-th of `count` equal parts of the texts, sorted by id. A text is embedded once, with the prompt of

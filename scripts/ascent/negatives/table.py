@@ -6,6 +6,7 @@ import polars as pl
 
 from ..errors import AscentError
 from ..files import write_atomically, write_json
+from ..pairs.parquet import Table, named
 from ..pairs.table import read_pairs
 
 
@@ -22,7 +23,7 @@ def read_negatives(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, columns=["query_id", "positive_id", *texts])
 
 
-def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
+def training_rows(pairs: Table, negatives: Path | None) -> pl.DataFrame:
     """Return a data set's rows with the negatives that they are trained with. Mined ones have no stored scores."""
     columns = ("query", "positive", "negatives", "label", "query_id", "positive_id", "scores", "task")
     rows = read_pairs(pairs).select(*columns, "query_prompt", "document_prompt")
@@ -33,5 +34,5 @@ def training_rows(pairs: Path, negatives: Path | None) -> pl.DataFrame:
     both = rows.drop("negatives").join(mined, on=keys, how="left", maintain_order="left")
     both = both.with_columns(scores=pl.lit(None, rows.schema["scores"]))
     if both["negatives"].null_count() or len(mined) != rows.select(keys).n_unique():
-        raise AscentError(f"{negatives}: was mined for other pairs than {pairs}; mine again.")
+        raise AscentError(f"{negatives}: was mined for other pairs than {named(pairs)}; mine again.")
     return both

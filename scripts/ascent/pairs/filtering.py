@@ -1,65 +1,189 @@
 """A data set's filters, applied in the order of its list, and the audit, which counts every row.
 
-The audit has one entry per filter, the selection of rows first: how many rows came in, were changed, dropped (why, with
-examples) and kept. prepare_pairs runs the filters before the first that needs scores, filter_pairs the others.
+Filters run in passes over the rows (recipes/dataset_steps.py), each part of the data set by itself, a batch at a time. A
+part's audit has one entry per filter so far, the selection of rows first: how many rows came in, were changed, dropped (why,
+with examples) and kept.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
 import polars as pl
 
 from ..components import module_of
 from ..errors import AscentError
-from ..settings.filters import OneFilter, compared_with
-from ..settings.pairs import Filtering, Preparation
+from ..settings.filters import Filter, compared_with
+from ..settings.pairs import Filtering
+from .earlier import count_rows
 from .filters import Context
+from .parquet import writing
 from .select import select
-from .table import SCHEMA
+from .table import SCHEMA, pair_batches, read_pair_scores, read_tested
 
 EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 200
+# Dropped rows that are kept to be read, for each reason of a filter.
+DROPPED_ROWS = 1000
+DROPPED_SCHEMA = SCHEMA.insert(0, SCHEMA.field("dataset").with_name("filter")).insert(
+    1, SCHEMA.field("dataset").with_name("reason")
+)
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+# What judges a batch, given the number of its first row.
+Judge = Callable[[pl.DataFrame, int], pl.DataFrame]
 
 
-def prepare(name: str, settings: Preparation, pairs: pl.DataFrame, against: pl.DataFrame) -> tuple[pl.DataFrame, dict]:
-    """Return the corpus's pairs that pass the filters before scoring, named after the data set, and the audit.
+def filter_pairs(
+    name: str,
+    settings: Filtering,
+    rows: Sequence[Path],
+    output: Path,
+    dropped: Path,
+    *,
+    audit: dict | None = None,
+    scores: Path | None = None,
+    against: Sequence[Path] = (),
+) -> dict:
+    """Write the rows of a part of a data set that pass a pass's filters, and some of those that do not; return the audit.
 
-    Raises AscentError if `against` lacks a corpus that a filter names, or no pair is left.
+    rows: the part's file before this pass, behind those of the parts before it. audit: the part's from the pass before; None in
+    the first pass. scores: of the part's rows, in their order (columns query_id, positive_id and score), if a filter needs them.
+
+    Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, or no row of a data set in
+    one part is left.
     """
-    audit = {"kind": "pairs", "dataset": name, "corpus": settings.corpus, "filters": []}
-    pairs = _keep("select", pairs, select(pairs, settings), audit)
-    context = Context(positive=settings.positive, against=against)
-    return _apply(settings.filters, pairs, context, audit).with_columns(dataset=pl.lit(name)), audit
-
-
-def finish(
-    settings: Filtering, pairs: pl.DataFrame, audit: dict, scores: pl.DataFrame | None, against: pl.DataFrame
-) -> tuple[pl.DataFrame, dict]:
-    """Return the prepared pairs that pass the remaining filters, and the complete, checked audit.
-
-    `scores` has the columns query_id, positive_id and score. It is None for a data set without a filter that needs
-    scores. Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, the audit's counts do
-    not add up, or no pair is left.
-    """
-    name = audit["dataset"]
-    if (scores is None) != (not settings.filters):
+    *earlier, part = rows
+    audit = audit or {"kind": "pairs", "dataset": name, "corpus": settings.select.corpus, "filters": []}
+    if (scores is None) == any(each.settings.needs == "scores" for each in settings.filters):
         raise AscentError(f"data set {name}: --scores go with a filter that needs them; give both or neither.")
-    if scores is not None:
-        pairs = _with_scores(name, pairs, scores)
-        done = len(audit["filters"])
-        pairs = _apply(settings.filters, pairs, Context(positive=settings.positive, against=against), audit)
-        values = scores.unique(["query_id", "positive_id"], keep="first")["score"]
-        quartiles = {str(share): round(values.quantile(share), 4) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}
-        audit["filters"][done]["score_quantiles"] = quartiles
-    check_audit(audit, len(pairs))
-    dropped = Counter()
-    for step in audit["filters"]:
-        dropped.update(step["dropped"])
-    pairs = pairs.select(SCHEMA.names)
-    return pairs, audit | {"in": audit["filters"][0]["in"], "kept": len(pairs), "dropped": dict(dropped)}
+    context = Context(positive=settings.positive, against=read_tested(against))
+    absent = set(compared_with(settings.filters)) - set(context.against["dataset"])
+    if absent:
+        raise AscentError(f"data set {name}: the test rows of '{min(absent)}' are missing; add them to --against.")
+    steps = [*_selection(settings, part, earlier), *_judges(settings, part, earlier, context)]
+    names = _numbered([entry["filter"] for entry in audit["filters"]], [step for step, _ in steps])
+    entries = [Entry(step) for step in names]
+    of_part, quantiles = read_pair_scores(scores) if scores else None, []
+    with writing(output, SCHEMA) as keep:
+        for start, batch in pair_batches(part):
+            if settings.select:
+                batch = batch.with_columns(dataset=pl.lit(name))
+            if scores:
+                batch = _with_scores(name, batch, of_part, start)
+                quantiles.append(batch["score"])
+            for entry, (_, judge) in zip(entries, steps, strict=True):
+                batch = entry.kept_of(batch, judge(batch, start))
+            keep(batch)
+    with writing(dropped, DROPPED_SCHEMA) as keep:
+        for entry in entries:
+            for reason, frames in sorted(entry.dropped_rows.items()):
+                frame = pl.concat(frames).head(DROPPED_ROWS)
+                keep(frame.with_columns(filter=pl.lit(entry.name), reason=pl.lit(reason)))
+    found = [entry.audit() for entry in entries]
+    if quantiles:  # the pass begins with the first filter that needs scores
+        found[0]["score_quantiles"] = {str(share): round(pl.concat(quantiles).quantile(share), 4) for share in _QUANTILES}
+    return audit | {"filters": audit["filters"] + found}
+
+
+def _selection(settings: Filtering, part: Path, earlier: Sequence[Path]) -> Iterator[tuple[str, Judge]]:
+    """Yield the selection of the corpus's rows, in the first pass."""
+    if settings.select is None:
+        return
+    chosen = 0
+    if settings.select.rows is not None:
+        chosen = count_rows(earlier, split=settings.select.split, task=settings.select.task)
+
+    def judge(pairs: pl.DataFrame, start: int) -> pl.DataFrame:
+        nonlocal chosen
+        judged = select(pairs, settings.select, chosen)
+        chosen += pairs.filter(split=settings.select.split, task=settings.select.task).height
+        return judged
+
+    yield "select", judge
+
+
+def _judges(settings: Filtering, part: Path, earlier: Sequence[Path], context: Context) -> Iterator[tuple[str, Judge]]:
+    """Yield each filter's name and what judges a batch by it."""
+    for each in settings.filters:
+        filter, module = each.settings, module_of(each.settings)
+        if filter.needs == "earlier rows":  # the first of its pass, so that the file's rows are those that it judges
+            yield filter.component(), partial(_marked, module.find(part, earlier, filter, context))
+        else:
+            yield filter.component(), partial(_judged, module.judge, filter, context)
+
+
+def _judged(judge: Callable, settings: Filter, context: Context, pairs: pl.DataFrame, start: int) -> pl.DataFrame:
+    return judge(pairs, settings, context)
+
+
+def _marked(found: pl.DataFrame, pairs: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Return the rows of a batch with the reasons found by their numbers in the file."""
+    first, end = (found["row"].search_sorted(number) for number in (start, start + len(pairs)))
+    reasons = found[first:end].select(place=pl.col("row") - start, reason="reason")
+    numbered = pairs.with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
+    return numbered.join(reasons, on="place", how="left", maintain_order="left").drop("place")
+
+
+def _numbered(before: list[str], names: list[str]) -> list[str]:
+    """Return the names of filters, with a number behind one that came before."""
+    came, numbered = Counter(name.split()[0] for name in before), []
+    for name in names:
+        came[name] += 1
+        numbered.append(name if came[name] == 1 else f"{name} {came[name]}")
+    return numbered
+
+
+def _with_scores(name: str, pairs: pl.DataFrame, of_part: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Return the rows of a batch with their scores in a column `score`. start: the number of the first row."""
+    ids = ("query_id", "positive_id")
+    scores = of_part[start : start + len(pairs)]
+    unscored = pairs.filter(scores["score"].is_null() | scores["score"].is_nan()) if len(scores) == len(pairs) else pairs
+    if len(unscored) or not scores.select(ids).equals(pairs.select(ids)):
+        first = (unscored if len(unscored) else pairs)["query"][0]
+        raise AscentError(
+            f"data set {name}: {len(unscored) or len(pairs)} pairs have no score or NaN, or others' scores, first "
+            f"'{_short(first)}'; score the pairs again."
+        )
+    return pairs.with_columns(scores["score"])
+
+
+class Entry:
+    """What one filter did with a part's rows, counted batch by batch."""
+
+    def __init__(self, name: str):
+        self.name, self.rows, self.changed, self.kept, self.dropped = name, 0, 0, 0, Counter()
+        self.dropped_rows: dict[str, list[pl.DataFrame]] = defaultdict(list)
+        self._changed: list[pl.DataFrame] = []
+
+    def kept_of(self, pairs: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
+        """Return the judged rows without a reason to be dropped, and count all."""
+        texts = ("query", "positive", "negatives")
+        changed = pairs.filter(pl.any_horizontal(pairs[text] != judged[text] for text in texts))
+        dropped, kept = judged.filter(pl.col("reason").is_not_null()), judged.filter(pl.col("reason").is_null())
+        self.rows, self.kept, self.changed = self.rows + len(pairs), self.kept + len(kept), self.changed + len(changed)
+        if sum(map(len, self._changed)) < EXAMPLES:
+            self._changed.append(changed.head(EXAMPLES))
+        for (reason,), rows in dropped.group_by("reason", maintain_order=True):
+            if self.dropped[reason] < DROPPED_ROWS:
+                self.dropped_rows[reason].append(rows.head(DROPPED_ROWS))
+            self.dropped[reason] += len(rows)
+        return kept.drop("reason")
+
+    def audit(self) -> dict:
+        """Return the entry as the audit has it."""
+        shown = {reason: _examples(rows) for reason, rows in sorted(self.dropped_rows.items())}
+        shown |= {"changed": _examples(self._changed)} if self.changed else {}
+        counts = {"in": self.rows, "changed": self.changed, "dropped": dict(sorted(self.dropped.items())), "kept": self.kept}
+        return {"filter": self.name} | counts | {"examples": shown}
 
 
 def check_audit(audit: dict, rows: int) -> None:
-    """Reject an audit that loses a row: in = kept + dropped at each filter, and the kept rows enter the next."""
+    """Reject an audit that loses a row: in = kept + dropped at each filter, and the kept rows enter the next.
+
+    rows: how many rows came out. Raises AscentError also if none is left.
+    """
     steps = audit["filters"]
     after = [step["in"] for step in steps[1:]] + [rows]
     for step, following in zip(steps, after, strict=True):
@@ -71,68 +195,52 @@ def check_audit(audit: dict, rows: int) -> None:
             )
 
 
-def _with_scores(name: str, pairs: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    scores = scores.unique(["query_id", "positive_id"], keep="first", maintain_order=True)
-    pairs = pairs.join(scores, ["query_id", "positive_id"], how="left", maintain_order="left")
-    unscored = pairs.filter(pl.col("score").is_null() | pl.col("score").is_nan())
-    if len(unscored):
+def check_rows_are_left(audit: dict) -> None:
+    """Raise AscentError if no row is left after a filter."""
+    entry = next((step for step in audit["filters"] if not step["kept"]), None)
+    if entry is None:
+        return
+    if entry["filter"] == "select":  # no list of filters names it
         raise AscentError(
-            f"data set {name}: {len(unscored)} pairs have no score or NaN, first '{_short(unscored['query'][0])}'; "
-            "score the pairs again."
+            f"data set {audit['dataset']}: its corpus has no pair of its split and task type ({entry['dropped']}); take "
+            "others in `data`, or fix the corpus."
         )
-    return pairs
-
-
-def _apply(filters: list[OneFilter], pairs: pl.DataFrame, context: Context, audit: dict) -> pl.DataFrame:
-    """Return the pairs that pass these filters, each of which adds its entry to the audit."""
-    absent = set(compared_with(filters)) - set(context.against["dataset"])
-    if absent:
-        raise AscentError(f"data set {audit['dataset']}: the rows of '{min(absent)}' are missing; add them to --against.")
-    for each in filters:
-        settings = each.settings
-        judged = module_of(settings).judge(pairs, settings, context)
-        pairs = _keep(settings.component(), pairs, judged, audit)
-    return pairs
-
-
-def _keep(filter: str, pairs: pl.DataFrame, judged: pl.DataFrame, audit: dict) -> pl.DataFrame:
-    """Return the judged rows without a reason to be dropped, and count all rows in the audit."""
-    changed = pairs.filter(
-        (pairs["query"] != judged["query"])
-        | (pairs["positive"] != judged["positive"])
-        | (pairs["negatives"] != judged["negatives"])
+    raise AscentError(
+        f"data set {audit['dataset']}: no pair is left after filter '{entry['filter']}' ({entry['dropped']}); loosen the "
+        "data set's filters or fix the corpus."
     )
-    dropped = judged.filter(pl.col("reason").is_not_null())
-    kept = judged.filter(pl.col("reason").is_null()).drop("reason")
-    before = sum(step["filter"].split()[0] == filter for step in audit["filters"])
-    entry = {
-        "filter": f"{filter} {before + 1}" if before else filter,
-        "in": len(pairs),
-        "changed": len(changed),
-        "dropped": dict(sorted(dropped["reason"].value_counts().iter_rows())),
-        "kept": len(kept),
-        "examples": {reason: _examples(rows) for (reason,), rows in sorted(dropped.group_by("reason", maintain_order=True))}
-        | ({"changed": _examples(changed)} if len(changed) else {}),
-    }
-    audit["filters"].append(entry)
-    if kept.is_empty():
-        if entry["filter"] == "select":  # no list of filters names it
-            raise AscentError(
-                f"data set {audit['dataset']}: its corpus has no pair of its split and task type ({entry['dropped']}); take "
-                "others in `data`, or fix the corpus."
-            )
-        raise AscentError(
-            f"data set {audit['dataset']}: no pair is left after filter '{entry['filter']}' ({entry['dropped']}); loosen the "
-            "data set's filters or fix the corpus."
-        )
-    return kept
 
 
-def _examples(rows: pl.DataFrame) -> list[dict]:
-    return [
-        {key: _short(text) for key, text in row.items()}
-        for row in rows.head(EXAMPLES).select("query", "positive").iter_rows(named=True)
-    ]
+def whole_audit(parts: Sequence[dict]) -> dict:
+    """Return a data set's audit, of those of its parts in order, with the counts of all filters together."""
+    first, *others = parts
+    steps = [] if others else first["filters"]
+    for entries in zip(*(part["filters"] for part in parts if others), strict=True):
+        dropped = sum((Counter(entry["dropped"]) for entry in entries), Counter())
+        shown: dict[str, list] = {}
+        for entry in entries:
+            for reason, examples in entry["examples"].items():
+                shown[reason] = (shown.get(reason, []) + examples)[:EXAMPLES]
+        summed = {key: sum(entry[key] for entry in entries) for key in ("in", "changed", "kept")}
+        step = {"filter": entries[0]["filter"]} | summed | {"dropped": dict(sorted(dropped.items())), "examples": shown}
+        if quantiles := [entry["score_quantiles"] for entry in entries if "score_quantiles" in entry]:
+            step["score_quantiles"] = _widest(quantiles)
+        steps.append(step)
+    dropped = sum((Counter(step["dropped"]) for step in steps), Counter())
+    return first | {"filters": steps, "in": steps[0]["in"], "kept": steps[-1]["kept"], "dropped": dict(dropped)}
+
+
+def _widest(quantiles: list[dict]) -> dict:
+    """Return the quantiles of all parts: of one part its own, of several the lowest and the highest."""
+    if len(quantiles) == 1:
+        return quantiles[0]
+    lowest, highest = str(_QUANTILES[0]), str(_QUANTILES[-1])
+    return {lowest: min(each[lowest] for each in quantiles), highest: max(each[highest] for each in quantiles)}
+
+
+def _examples(frames: list[pl.DataFrame]) -> list[dict]:
+    rows = pl.concat([frame.select("query", "positive") for frame in frames]).head(EXAMPLES)
+    return [{key: _short(text) for key, text in row.items()} for row in rows.iter_rows(named=True)]
 
 
 def _short(text: str) -> str:

@@ -7,7 +7,7 @@ ids imply equal keys.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -56,7 +56,9 @@ def training_texts(pairs: pl.DataFrame) -> list[str]:
     return pl.concat([column.rename("text") for column in columns]).unique(maintain_order=True).to_list()
 
 
-def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], splits: Sequence[str] = ("test",)) -> dict:
+def check_leakage(
+    training: Iterable[pl.DataFrame], evaluation: Iterable[pl.DataFrame], splits: Sequence[str] = ("test",)
+) -> dict:
     """Compare the training pairs' texts, negatives included, with the texts that the evaluation pairs' splits test with.
 
     Return the counts of what was compared. Raises AscentError, which names the first leaked text.
@@ -69,7 +71,8 @@ def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], 
             keys = evaluation_keys(pairs, split)
             texts += len(keys)
             tested |= {key: (corpus, split, text) for key, text in keys.items()}
-        counts["evaluation"][corpus] = {"texts": texts}
+        before = counts["evaluation"].get(corpus, {"texts": 0})
+        counts["evaluation"][corpus] = {"texts": before["texts"] + texts}
     for pairs in training:
         name = pairs["dataset"][0]
         texts = training_texts(pairs)
@@ -80,5 +83,6 @@ def check_leakage(training: list[pl.DataFrame], evaluation: list[pl.DataFrame], 
                 f"data set {name}: {len(leaked)} of its texts are test texts, first '{leaked[0][:200]}' "
                 f"('{text[:200]}', {split} split of {corpus}); add {corpus} to `against` of the data set's filter contamination."
             )
-        counts["training"][name] = {"pairs": len(pairs), "texts": len(texts)}
+        before = counts["training"].get(name, {"pairs": 0, "texts": 0})
+        counts["training"][name] = {"pairs": before["pairs"] + len(pairs), "texts": before["texts"] + len(texts)}
     return counts

@@ -5,8 +5,11 @@ import polars as pl
 from ..settings.pairs import CorpusRows
 
 
-def select(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
-    """Return all rows with the data set's positives and a column `reason`: null for the first `rows` of its split and task."""
+def select(pairs: pl.DataFrame, dataset: CorpusRows, before: int = 0) -> pl.DataFrame:
+    """Return all rows with the data set's positives and a column `reason`: null for the first `rows` of its split and task.
+
+    before: how many rows of the split and task come before these.
+    """
     judged = with_positives(pairs, dataset).with_columns(
         reason=pl.when(pl.col("split") != dataset.split)
         .then(pl.format("split is {}, not " + dataset.split, "split"))
@@ -16,7 +19,7 @@ def select(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
     if dataset.rows is None:
         return judged
     chosen = pl.col("reason").is_null()
-    behind = pl.when(chosen & (chosen.cum_sum() > dataset.rows)).then(pl.lit(f"behind the first {dataset.rows} rows"))
+    behind = pl.when(chosen & (chosen.cum_sum() + before > dataset.rows)).then(pl.lit(f"behind the first {dataset.rows} rows"))
     return judged.with_columns(reason=behind.otherwise("reason"))
 
 

@@ -1,10 +1,10 @@
 """The pair table: the form of every corpus, data set and evaluation.
 
-A text's id is a hash of the text, so that the same text has the same id everywhere. Tables are parquet files; in memory
-they are polars frames with the columns of SCHEMA or DOCUMENT_SCHEMA, in that order.
+A text's id is a hash of the text, so that the same text has the same id everywhere. Tables are parquet files
+(parquet.py); in memory they are polars frames with the columns of SCHEMA or DOCUMENT_SCHEMA, in that order.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -12,12 +12,11 @@ from typing import get_args
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import AscentError
-from ..files import write_atomically
 from ..settings.evaluation import TaskType
+from .parquet import Table, files_of, named, read_batches, read_columns, read_frame, writing
 from .text import text_id
 
 TASKS = get_args(TaskType)
@@ -40,8 +39,10 @@ SCHEMA = pa.schema(
         "split": pa.string(),
     }
 )
-# Columns that are left out if no row has a value.
+# Columns whose cells may be null, and which tables of others need not have.
 OPTIONAL = ("scores", "query_prompt", "document_prompt")
+# What may be null, and what may be missing.
+_MAY_BE = ({"label", *OPTIONAL}, OPTIONAL)
 SCORE_SCHEMA = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
 DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string()})
 
@@ -100,40 +101,72 @@ def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
 
 
 def write_pairs(path: str | Path, pairs: pl.DataFrame) -> None:
-    """Write a pair table: same rows, same bytes. An optional column is left out if it is empty."""
-    empty = [name for name in OPTIONAL if pairs[name].null_count() == len(pairs)]
-    _write(path, pairs, pa.schema([field for field in SCHEMA if field.name not in empty]))
+    """Write a pair table: same rows, same bytes."""
+    with writing(path, SCHEMA) as add:
+        add(pairs)
 
 
 def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
     """Write a document table: same rows, same bytes."""
-    _write(path, documents, DOCUMENT_SCHEMA)
+    with writing(path, DOCUMENT_SCHEMA) as add:
+        add(documents)
 
 
-def read_pairs(path: str | Path) -> pl.DataFrame:
+def read_pairs(table: Table) -> pl.DataFrame:
     """Read a pair table.
 
-    Raises AscentError if the file is missing or has no rows, a column is missing or of another type, a text is empty, a
+    Raises AscentError if a file is missing or there are no rows, a column is missing or of another type, a text is empty, a
     label is NaN, scores are not one finite number per document, or a task or split is unknown.
     """
-    pairs = _read(path, SCHEMA, may_be_null={"label", *OPTIONAL}, may_be_missing=OPTIONAL)
+    parts = [_checked(path, read_frame(path, SCHEMA, *_MAY_BE), 0) for path in files_of(table)]
+    pairs = pl.concat(parts)
     if pairs.is_empty():
-        raise AscentError(f"{path}: has no rows; check the step that made it.")
-    _check_rows(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query")
-    _check_rows(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive")
-    _check_rows(path, pairs, pl.col("label").is_nan(), "a label that is NaN")
-    counted = pl.col("scores").list.len() == pl.col("negatives").list.len() + 1
-    _check_rows(path, pairs, ~counted, "too few or too many scores, which are one for the positive and one per negative")
-    finite = pl.col("scores").list.eval(pl.element().is_finite().fill_null(False)).list.all()
-    _check_rows(path, pairs, ~finite, "a score that is missing or not finite")
-    _check_rows(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}")
-    _check_rows(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}")
+        raise AscentError(f"{named(table)}: has no rows; check the step that made it.")
     return pairs
 
 
-def read_all_pairs(paths: Iterable[str | Path]) -> pl.DataFrame:
-    """Read several pair tables as one; of none, an empty one. Raises AscentError as read_pairs does."""
-    return pl.concat([pair_frame([], "", ""), *map(read_pairs, paths)])
+def pair_batches(path: str | Path) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield the rows of one file of a pair table, a batch at a time, each with the number of its first row from 0.
+
+    The file may have no rows. Raises AscentError else as read_pairs does.
+    """
+    start = 0
+    for batch in read_batches(path, SCHEMA, *_MAY_BE):
+        yield start, _checked(path, batch, start)
+        start += len(batch)
+
+
+def all_batches(table: Table) -> Iterator[pl.DataFrame]:
+    """Yield the rows of all files of a pair table, a batch at a time. Raises AscentError as pair_batches does."""
+    return (batch for path in files_of(table) for _, batch in pair_batches(path))
+
+
+def _checked(path: Path, pairs: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Return the rows if they are right. start: the number of the first."""
+    _check_rows(path, pairs, pl.col("query").str.len_bytes() == 0, "an empty query", start)
+    _check_rows(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive", start)
+    _check_rows(path, pairs, pl.col("label").is_nan(), "a label that is NaN", start)
+    counted = pl.col("scores").list.len() == pl.col("negatives").list.len() + 1
+    _check_rows(path, pairs, ~counted, "too few or too many scores, which are one for the positive and one per negative", start)
+    finite = pl.col("scores").list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    _check_rows(path, pairs, ~finite, "a score that is missing or not finite", start)
+    _check_rows(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}", start)
+    _check_rows(path, pairs, ~pl.col("split").is_in(SPLITS), f"a split that is none of {', '.join(SPLITS)}", start)
+    return pairs
+
+
+def count_pairs(table: Table) -> int:
+    """Return how many rows a pair table has."""
+    return sum(pq.read_metadata(path).num_rows for path in files_of(table))
+
+
+def read_tested(tables: Iterable[str | Path]) -> pl.DataFrame:
+    """Return the rows of all these files that are not for training; of no files an empty table. Raises AscentError as read_pairs
+    does."""
+    found = [pair_frame([], "", "")]
+    for path in tables:
+        found += [batch.filter(pl.col("split") != "train") for _, batch in pair_batches(path)]
+    return pl.concat(found)
 
 
 def read_pair_scores(path: str | Path) -> pl.DataFrame:
@@ -141,71 +174,23 @@ def read_pair_scores(path: str | Path) -> pl.DataFrame:
     return pl.from_arrow(read_columns(path, SCORE_SCHEMA))
 
 
-def read_documents(path: str | Path) -> pl.DataFrame:
-    """Read a document table, which may be empty. Raises AscentError as read_pairs does."""
-    documents = _read(path, DOCUMENT_SCHEMA)
-    _check_rows(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text")
-    return documents
+def read_documents(table: Table) -> pl.DataFrame:
+    """Read a document table, which may be empty, each text once per split. Raises AscentError as read_pairs does."""
+    parts = [read_frame(path, DOCUMENT_SCHEMA) for path in files_of(table)]
+    for path, documents in zip(files_of(table), parts, strict=True):
+        _check_rows(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text", 0)
+    return pl.concat(parts).unique(["document_id", "split"], keep="first", maintain_order=True)
 
 
-def read_columns(path: str | Path, schema: pa.Schema, may_be_missing: Collection[str] = ()) -> pa.Table:
-    """Read these columns of a parquet file. One that may be missing is then null.
-
-    Raises AscentError if another column is missing, or one is of another type.
-    """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise AscentError(f"{path}: no such file; run the step that makes it.") from None
-    except (OSError, pa.ArrowInvalid):
-        raise AscentError(f"{path}: not a complete parquet file; remove it and run the step that makes it.") from None
-    for field in schema:
-        if field.name in may_be_missing and field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-        if field.name not in table.column_names:
-            raise AscentError(f"{path}: column '{field.name}' is missing (there are: {', '.join(table.column_names)}); add it.")
-        kind = table.schema.field(field.name).type
-        if _plain(kind) != field.type:
-            raise AscentError(f"{path}: column '{field.name}' is {kind}, but must be {field.type}; convert it.")
-    return table.select(schema.names).cast(schema)
-
-
-def _read(
-    path: str | Path, schema: pa.Schema, may_be_null: Collection[str] = (), may_be_missing: Collection[str] = ()
-) -> pl.DataFrame:
-    table = read_columns(path, schema, may_be_missing)
-    for name in schema.names:
-        column = table[name]
-        inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-        if (column.null_count or inner.null_count) and name not in may_be_null:
-            raise AscentError(f"{path}: column '{name}' has empty cells (null); fill them or remove the rows.")
-    return pl.from_arrow(table)
-
-
-def _write(path: str | Path, frame: pl.DataFrame, schema: pa.Schema) -> None:
-    table = frame.select(schema.names).to_arrow().cast(schema)
-    with write_atomically(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def _check_rows(path: str | Path, frame: pl.DataFrame, wrong: pl.Expr, what: str) -> None:
+def _check_rows(path: str | Path, frame: pl.DataFrame, wrong: pl.Expr, what: str, start: int) -> None:
     rows = frame.select(wrong.fill_null(False).arg_true()).to_series()
     if len(rows):
-        which = f"row {rows[0]} (first of {len(rows)}, counting from 0)"
+        which = f"row {start + rows[0]} (first of {len(rows)}, counting from 0)"
         raise AscentError(f"{path}: {which} has {what}; fix or remove {'these rows' if len(rows) > 1 else 'this row'}.")
 
 
 def _polars(schema: pa.Schema) -> pl.Schema:
     return pl.from_arrow(schema.empty_table()).schema
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Return the type that other writers' forms of it (large, view, half precision) stand for."""
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    return pa.float64() if pa.types.is_floating(kind) else kind
 
 
 def distinct_rows(frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:

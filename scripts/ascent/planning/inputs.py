@@ -8,6 +8,7 @@ import polars as pl
 from .. import layout
 from ..errors import AscentError
 from ..model.shape import Shape, described_shape, read_shape
+from ..pairs.parquet import named
 from ..pairs.select import with_positives
 from ..pairs.table import Pair, pair_frame, read_pairs
 from ..recipes.recipes import Recipes
@@ -71,22 +72,23 @@ class Inputs:
 
     # ------------------------------------------------------------ texts
 
-    def _pair_files(self, dataset: str) -> list[Path]:
-        """Files that may hold a data set's rows, the closest to training first."""
-        corpus = self.recipe.data[dataset].corpus
-        keys = self.recipes.steps(self.name, dataset).keys
-        paths = [layout.PAIRS.format(key=keys["pairs"]), layout.PREPARED.format(key=keys["prepared"])]
-        return [*map(Path, paths), Path(layout.CORPUS_PAIRS.format(corpus=corpus))]
+    def _tables(self, dataset: str) -> list[list[str]]:
+        """The files of each table that may hold a data set's rows, the closest to training first."""
+        steps = self.recipes.steps(self.name, dataset)
+        parts = self.recipes.parts(steps.dataset.corpus)
+        filtered = [layout.parts_of(layout.FILTERED, parts, folder=step.folder, key=step.key) for step in reversed(steps.passes)]
+        return [*filtered, self.recipes.corpus_files(layout.CORPUS_PAIRS, steps.dataset.corpus)]
 
     def check(self) -> None:
         """Raise AscentError that names all missing models and corpora, and the command that makes them."""
         missing = [str(self.model_folder(model)) for model in sorted(self.models) if self.model(model) is None]
         for dataset in self.recipes.training_data(self.name):
-            files, known = self._pair_files(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].size
-            missing += [] if known or any(file.exists() for file in files) else [str(files[1])]
+            tables, known = self._tables(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].size
+            unscored = len(self.recipes.steps(self.name, dataset).behind_scores)
+            missing += [] if known or any(map(_is_here, tables)) else tables[unscored]
         for corpus in self.recipes.evaluation_corpora(self.name):
-            path = Path(layout.CORPUS_PAIRS.format(corpus=corpus))
-            missing += [] if path.exists() else [str(path)]
+            table = self.recipes.corpus_files(layout.CORPUS_PAIRS, corpus)
+            missing += [] if _is_here(table) else table
         if missing:
             raise AscentError(
                 f"{', '.join(missing)}: missing, but the plan reads it; make it first, without a GPU: "
@@ -104,14 +106,16 @@ class Inputs:
 
     def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float]:
         settings = self.recipe.data[dataset]
-        path = next((file for file in self._pair_files(dataset) if file.exists()), None)
-        if path is None:
+        table = next(filter(_is_here, self._tables(dataset)), None)
+        if table is None:
             return self._sample(dataset)
-        rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
+        rows = read_pairs(table).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
         rows = with_positives(rows, settings).head(settings.rows or len(rows))
         if rows.is_empty():
-            raise AscentError(f"{path}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'.")
-        self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {path}.")
+            raise AscentError(
+                f"{named(table)}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'."
+            )
+        self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {named(table)}.")
         return rows, 1.0
 
     def _sample(self, dataset: str) -> tuple[pl.DataFrame, float]:
@@ -133,3 +137,8 @@ class Inputs:
         rows = with_positives(pair_frame(sample, dataset, "eng-Latn"), settings)
         self.notes.append(f"Data set {dataset}: {total:,} rows, as the catalogue says of {settings.corpus}, unfiltered.")
         return rows, total / len(rows)
+
+
+def _is_here(table: list[str]) -> bool:
+    """Whether all files of a table are there."""
+    return all(Path(path).exists() for path in table)

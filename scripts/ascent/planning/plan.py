@@ -6,7 +6,6 @@ them. Nothing here imports torch.
 
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import polars as pl
 
@@ -278,8 +277,8 @@ class _Planner:
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
-        tables = (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)
-        parts = module_of(task).texts(task, *(Path(table.format(corpus=task.corpus)) for table in tables))
+        tables = [self.recipes.corpus_files(table, task.corpus) for table in (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)]
+        parts = module_of(task).texts(task, *tables)
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:

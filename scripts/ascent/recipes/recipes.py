@@ -21,7 +21,7 @@ from ..settings.recipe import Config, Recipe
 from ..settings.stages import StageSettings
 from ..settings.training import Stage
 from ..settings.validation import dump
-from .dataset_steps import DatasetSteps, dataset_steps
+from .dataset_steps import DatasetSteps, Step, dataset_steps
 from .trial import SUFFIX
 
 
@@ -65,9 +65,27 @@ class Recipes:
         return list(self._steps.values())
 
     @cached_property
-    def steps_by_key(self) -> dict[str, DatasetSteps]:
-        """The steps of all data sets, by the names of their result folders."""
-        return {key: steps for steps in self.all_steps for key in steps.keys.values()}
+    def passes_by_key(self) -> dict[str, tuple[DatasetSteps, Step]]:
+        """The passes of all data sets with all their steps, by the names of the passes' result folders."""
+        return {step.key: (steps, step) for steps in self.all_steps for step in steps.passes}
+
+    @cached_property
+    def scored_by_key(self) -> dict[str, DatasetSteps]:
+        """The steps of the data sets that are scored, by the names of the scores' folders."""
+        return {steps.scored.scored: steps for steps in self.all_steps if steps.scored}
+
+    def parts(self, corpus: str) -> int:
+        """Return in how many parts a corpus, and each data set of it, is worked on."""
+        return self.config.corpora[corpus].parts
+
+    def pair_files(self, recipe: str, name: str) -> list[str]:
+        """Return the files of a data set's training pairs, in order."""
+        steps = self.steps(recipe, name)
+        return layout.parts_of(layout.FILTERED, self.parts(steps.dataset.corpus), folder="pairs", key=steps.key)
+
+    def corpus_files(self, pattern: str, corpus: str) -> list[str]:
+        """Return the files of a corpus's parts, in order: its pairs, documents or audits."""
+        return layout.parts_of(pattern, self.parts(corpus), corpus=corpus)
 
     @cached_property
     def _steps(self) -> dict[tuple[str, str], DatasetSteps]:
@@ -208,7 +226,7 @@ class Recipes:
         local, registered = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}, self.registered_tasks(recipe)
         return LeakCheck(
             splits=sorted(local | ({"test"} if registered else set())),
-            training=[self.steps(recipe, name).keys["pairs"] for name in self.training_data(recipe)],
+            training=[self.steps(recipe, name).key for name in self.training_data(recipe)],
             evaluation=[*self.evaluation_corpora(recipe), *registered],
         )
 
@@ -270,8 +288,11 @@ class Recipes:
         stages = self.recipes[recipe].stages
         trained = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}
         corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
-        paths = [layout.CORPUS_AUDIT.format(corpus=name) for name in corpora]
-        paths += [layout.PAIRS_AUDIT.format(key=self.steps(recipe, name).keys["pairs"]) for name in self.training_data(recipe)]
+        paths = [path for name in corpora for path in self.corpus_files(layout.CORPUS_AUDIT, name)]
+        for name in self.training_data(recipe):
+            steps = self.steps(recipe, name)
+            parts = self.parts(steps.dataset.corpus)
+            paths += layout.parts_of(layout.FILTERED_AUDIT, parts, folder="pairs", key=steps.key)
         for stage in self.trained(recipe):
             mined = [name for name in stages[stage].data if stages[stage].mines_for(name)]
             made_for = stages[stage].data_name(stage)

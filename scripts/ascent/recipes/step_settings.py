@@ -15,8 +15,6 @@ from ..settings.validation import dump
 from .dataset_steps import part
 from .recipes import Recipes
 
-STEP_SETTINGS = {"prepared": layout.PREPARATION, "scored": layout.SCORING, "pairs": layout.FILTERING}
-
 
 def settings_files(recipes: Recipes) -> dict[str, str]:
     """Return the text of every step's settings file, by path. A step sees nothing else of the configuration.
@@ -31,8 +29,10 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     for name, corpus in recipes.config.corpora.items():
         files[layout.CORPUS_SETTINGS.format(corpus=name)] = dump(part(Reading, corpus))
     for steps in recipes.all_steps:
-        for step, settings in steps.settings.items():
-            files[STEP_SETTINGS[step].format(key=steps.keys[step])] = dump(settings)
+        for step in steps.passes:
+            files[layout.FILTERING.format(folder=step.folder, key=step.key)] = dump(step.settings)
+        if steps.scored:
+            files[layout.SCORING.format(key=steps.scored.scored)] = dump(steps.scoring)
     for name, recipe in recipes.recipes.items():
         files[layout.STAGE_SETTINGS.format(recipe=name, stage="base")] = dump(part(Adoption, recipe.base))
         for stage, settings in recipe.stages.items():

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..corpora.normalise import whole_audit as whole_corpus
 from ..errors import AscentError
 from ..evaluation.comparison import ALPHA, read_table, verdict
 from ..evaluation.mteb_names import metric_name, units_name
 from ..files import read_json, write_atomically
+from ..pairs.filtering import whole_audit as whole_pairs
 from .figures import stage_colours
 from .provenance import sentence
 
@@ -78,7 +80,7 @@ def pair_counts(audit: dict) -> dict:
     split or task); `own`, of which `kept` passed the filters and others were `dropped`, by reason."""
     selection, dropped = audit["filters"][0], Counter()
     if selection["filter"] != "select":
-        raise AscentError(f"the audit of the data set {audit['dataset']}: lacks the selection of rows; re-run prepare_pairs.")
+        raise AscentError(f"the audit of the data set {audit['dataset']}: lacks the selection of rows; re-run filter_pairs.")
     for step in audit["filters"][1:]:
         dropped.update(step["dropped"])
     counts = {"rows": selection["in"], "others": selection["dropped"], "own": selection["kept"]}
@@ -86,7 +88,8 @@ def pair_counts(audit: dict) -> dict:
 
 
 def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
-    """Return audits by kind, each with its file. Raises AscentError for a file that is no audit."""
+    """Return audits by kind, each with its file, those of the parts of a corpus or data set as one. Raises AscentError for a file
+    that is no audit."""
     audits = {kind: [] for kind in AUDITS}
     for path in paths:
         audit = read_json(path)
@@ -94,6 +97,11 @@ def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
         if kind not in audits:
             raise AscentError(f"{path}: is not an audit (its 'kind' is none of {', '.join(AUDITS)}); pass audits only.")
         audits[kind].append(audit | {"file": str(path)})
+    for kind, whole, by in (("corpus", whole_corpus, "corpus"), ("pairs", whole_pairs, "dataset")):
+        parts: dict[str, list[dict]] = {}
+        for audit in audits[kind]:
+            parts.setdefault(audit[by], []).append(audit)
+        audits[kind] = [whole(found) for found in parts.values()]
     return audits
 
 

@@ -156,7 +156,7 @@ class RunDisplay(logging.Handler):
             self.live = self.screen.live(self._now)
 
     def _job_info(self, record: logging.LogRecord) -> None:
-        name = " ".join([record.rule_name, *(str(value) for value in (record.wildcards or {}).values())])
+        name = _name(record.rule_name, dict(record.wildcards or {}))
         if self.dry_run and record.rule_name != TARGET:
             self._print(f"would run {name}: {_reason(record.reason)}")
         if self.dry_run:
@@ -301,6 +301,13 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _name(rule: str, wildcards: dict[str, str]) -> str:
+    """Return a job's name: its rule and wildcards, without the part of what has only one."""
+    if wildcards.get("parts") == "00001":
+        wildcards = {name: value for name, value in wildcards.items() if name not in ("part", "parts")}
+    return " ".join([rule, *map(str, wildcards.values())])
 
 
 def _jobs(count: int) -> str:

@@ -60,6 +60,9 @@ class Corpus(Reading, Licensed):
     """Where the corpus is described, printed on the model card."""
     size: Size | None = None
     """About how large it is."""
+    parts: Count = 1
+    """In how many parts its files are read, and its rows filtered and scored, each by a job of its own. At most as many as it has
+    files."""
     mteb_tasks: list[str] = []
     """mteb's tasks of the same data set. A model that learns from it is not zero-shot on them; the plan and the model card name
     them."""

@@ -12,9 +12,9 @@ class Filter(Component):
     """What every filter has."""
 
     folder = "pairs.filters"
-    needs: ClassVar[Literal["", "rows", "scores"]] = ""
-    """What it needs besides the pairs: `rows` of the corpora and tasks that its setting `against` names, or `scores` of the
-    pairs by the model in its setting `teacher`."""
+    needs: ClassVar[Literal["", "rows", "scores", "earlier rows"]] = ""
+    """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, `scores` of the pairs by
+    the model in its setting `teacher`, or all `earlier rows` of the data set."""
 
 
 class Clean(Filter):
@@ -48,6 +48,8 @@ class Length(Filter):
 
 class Duplicate(Filter):
     """Drops a pair that occurred before, and a pair of a text with itself. (Near duplicates need another filter.)"""
+
+    needs = "earlier rows"
 
 
 class Contamination(Filter):

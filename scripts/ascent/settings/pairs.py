@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from .base import Count, Settings, Split, as_written
 from .evaluation import TaskType
-from .filters import AnyFilter
+from .filters import AnyFilter, OneFilter
 from .model import Backbone
 from .prompts import DatasetPrompts
 
@@ -27,20 +27,21 @@ class CorpusRows(Settings):
     (SimCSE, arXiv 2104.08821)."""
 
 
-class Preparation(CorpusRows):
-    """preparation.yaml: which rows of a corpus are taken, and the filters that run before pairs are scored."""
-
-    filters: list[AnyFilter]
-    """The filters, in order."""
-
-
 class Filtering(Settings):
-    """filtering.yaml: the filters from the first that needs scores on."""
+    """filtering.yaml: one pass over a data set's rows."""
 
+    select: CorpusRows | None = None
+    """Which rows of the corpus are taken, in the first pass."""
     positive: Literal["given", "query"]
-    """As in preparation.yaml."""
+    """The data set's `positive`."""
     filters: list[AnyFilter]
     """The filters, in order."""
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it needs the rows of the data set's earlier parts."""
+        counts = self.select is not None and self.select.rows is not None
+        return counts or any(each.settings.needs == "earlier rows" for each in self.filters)
 
 
 class Scoring(Settings):
@@ -67,10 +68,17 @@ class Dataset(CorpusRows):
         return next((each.settings.teacher for each in self.filters if each.settings.needs == "scores"), None)
 
     @property
-    def unscored(self) -> int:
-        """How many filters stand before the first that needs scores."""
-        needs = [each.settings.needs for each in self.filters]
-        return needs.index("scores") if "scores" in needs else len(needs)
+    def passes(self) -> list[list[OneFilter]]:
+        """The filters by pass over the rows. A filter that needs earlier rows, or the first that needs scores, begins a pass; all
+        filters that need scores are in one."""
+        passes: list[list[OneFilter]] = [[]]
+        scored = False
+        for each in self.filters:
+            if each.settings.needs == "earlier rows" or (each.settings.needs == "scores" and not scored):
+                passes.append([])
+            scored |= each.settings.needs == "scores"
+            passes[-1].append(each)
+        return passes
 
     @model_validator(mode="before")
     @classmethod
@@ -100,6 +108,11 @@ class Dataset(CorpusRows):
         teachers = [each.settings.teacher for each in self.filters if each.settings.needs == "scores"]
         if any(teacher != teachers[0] for teacher in teachers):
             raise ValueError("its filters name different teachers, but pairs are scored once; name the same teacher in all")
+        if sum(any(each.settings.needs == "scores" for each in filters) for filters in self.passes) > 1:
+            raise ValueError(
+                "a filter that needs all earlier rows stands between two that need scores, which are those of unfiltered rows; "
+                "put it before or behind both"
+            )
         if teachers and self.positive == "query":
             raise ValueError("positive: query leaves a teacher nothing to score, since both texts are one; remove the filter")
         return self

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..errors import AscentError
 from ..files import folder_atomically, read_json, sha256_file, write_atomically, write_json
-from ..pairs.table import read_columns
+from ..pairs.parquet import Table, digest_of_table, named, read_columns
 from ..pairs.text import text_id
 
 _IDS = ("query_id", "positive_id", "negative_ids")
@@ -51,24 +51,24 @@ def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
     return scores.to_numpy()
 
 
-def stored_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
+def stored_scores(table: Table, rows: pl.DataFrame) -> np.ndarray:
     """Return the scores that came with a pair table's rows: float32 (candidates,). Raises AscentError if a row has none."""
     if missing := rows["scores"].null_count():
         raise AscentError(
-            f"{path}: {missing} of {len(rows)} rows have no stored scores for the stage to learn from; name their columns in "
-            "the corpus's `reader` (positive_scores, negative_scores), or use a model as the teacher."
+            f"{named(table)}: {missing} of {len(rows)} rows have no stored scores for the stage to learn from; name their "
+            "columns in the corpus's `reader` (positive_scores, negative_scores), or use a model as the teacher."
         )
     return rows["scores"].explode().cast(pl.Float32).to_numpy()
 
 
-def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Path, negatives: Path | None) -> None:
+def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Table, negatives: Path | None) -> None:
     """Write the embeddings of the texts of a data set's rows, float16 (texts, dimension)."""
     with folder_atomically(output) as folder:
         np.save(folder / "embeddings.npy", embeddings)
         write_json(folder / "meta.json", _origin(pairs, negatives) | {"sha256": sha256_file(folder / "embeddings.npy")})
 
 
-def embeddings_file(folder: Path, pairs: Path, negatives: Path | None) -> Path:
+def embeddings_file(folder: Path, pairs: Table, negatives: Path | None) -> Path:
     """Return a folder's file of embeddings. Raises AscentError if they were made for other rows, or are damaged."""
     path, meta = folder / "embeddings.npy", read_json(folder / "meta.json")
     if meta != _origin(pairs, negatives) | {"sha256": sha256_file(path) if path.exists() else None}:
@@ -76,8 +76,8 @@ def embeddings_file(folder: Path, pairs: Path, negatives: Path | None) -> Path:
     return path
 
 
-def _origin(pairs: Path, negatives: Path | None) -> dict:
-    return {"pairs": sha256_file(pairs), "negatives": sha256_file(negatives) if negatives else None}
+def _origin(pairs: Table, negatives: Path | None) -> dict:
+    return {"pairs": digest_of_table(pairs), "negatives": sha256_file(negatives) if negatives else None}
 
 
 def _ids(rows: pl.DataFrame) -> pl.DataFrame:

@@ -38,6 +38,7 @@ from ..files import folder_atomically, read_json, sha256_file, write_json
 from ..model.contract import tokenizer_digest
 from ..model.prompt_checks import refuse_long_prompts, with_prompt
 from ..negatives.table import training_rows
+from ..pairs.parquet import Table, digest_of_table, files_of, named
 from ..pairs.prompts import with_prompts
 from ..pairs.table import distinct_rows, distinct_texts
 from ..pairs.text import text_id
@@ -56,11 +57,11 @@ EXAMPLES = 5
 def tokenise_pairs(
     model: Path,
     settings: Tokenising,
-    pairs: Path,
+    pairs: Table,
     negatives: Path | None,
     output: Path,
     *,
-    scores: Path | None = None,
+    scores: Table | None = None,
     embeddings: Path | None = None,
 ) -> dict:
     """Write a data set's tokens; return the contents of meta.json.
@@ -86,7 +87,9 @@ def tokenise_pairs(
         if not settings.pool_prompt:
             arrays["prompt_lengths"] = prompt_lengths
         if scores:
-            arrays["teacher_scores"] = stored_scores(pairs, rows) if scores == pairs else read_scores(scores, rows)
+            arrays["teacher_scores"] = (
+                stored_scores(pairs, rows) if files_of(scores) == files_of(pairs) else read_scores(scores, rows)
+            )
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         if embeddings:
@@ -94,9 +97,9 @@ def tokenise_pairs(
         meta = {
             "settings": settings.model_dump(mode="json"),
             "tokenizer_digest": digest,
-            "pairs": sha256_file(pairs),
+            "pairs": digest_of_table(pairs),
             "negatives": sha256_file(negatives) if negatives else None,
-            **({"teacher_scores": sha256_file(scores)} if scores else {}),
+            **({"teacher_scores": digest_of_table(scores)} if scores else {}),
             "prompts": {side: of_side[:EXAMPLES] for side, of_side in prompts.items()},
             "rows": len(rows),
             "texts": {side: len(distinct) for side, distinct in texts.items()},
@@ -135,7 +138,12 @@ def _distinct(rows: pl.DataFrame) -> tuple[dict[str, pl.DataFrame], dict[str, np
 
 
 def _write_tokens(
-    file: BinaryIO, tokenizer: Tokenizer, texts: dict[Side, pl.DataFrame], settings: Tokenising, prompt_lengths: dict, pairs: Path
+    file: BinaryIO,
+    tokenizer: Tokenizer,
+    texts: dict[Side, pl.DataFrame],
+    settings: Tokenising,
+    prompt_lengths: dict,
+    pairs: Table,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, int], dict[str, int]]:
     """Write the texts' tokens; return each text's number of tokens, and of those that pooling leaves out, and how many texts
     of each side were truncated, and have the tokens of an earlier one. prompt_lengths: by side and prompt."""
@@ -153,7 +161,7 @@ def _write_tokens(
             left_out.append(np.array([prompt_lengths[side][prompt] for prompt in prompts], dtype=np.int32))
             if len(nothing := np.flatnonzero((left_out[-1] > 0) & (counts <= left_out[-1]))):
                 raise AscentError(
-                    f"{pairs}: the prompt alone has as many tokens as {prompted[nothing[0]][:60]!r}, which "
+                    f"{named(pairs)}: the prompt alone has as many tokens as {prompted[nothing[0]][:60]!r}, which "
                     "leaves none to pool; end the prompt with something other than a space, or set pool_prompt: true."
                 )
             file.write(tokens.astype("<i4").tobytes())

@@ -2,11 +2,18 @@
 
     read(folder, settings)    yield Pair, Document and Rejected
 
+and, if the corpus may be read in parts, with the function
+
+    share(folder, settings, part, parts)    return the settings of one part's files; all parts in order read what `settings` reads
+
 `settings` are those of settings/readers.py. Yield a row that cannot be used as Rejected, so that it is counted. Raise
 AscentError for what makes the whole corpus useless: a missing file, a missing column.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from ...errors import AscentError, did_you_mean
@@ -29,3 +36,18 @@ def matching_files(folder: Path, pattern: str) -> list[Path]:
         held = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
         raise AscentError(f"{folder}: no file '{pattern}'; {did_you_mean(pattern, held)}")
     return files
+
+
+def shared_files(files: Sequence[Path], part: int, parts: int) -> slice:
+    """Return which files a part has, of files in order: parts are runs of files of about as many bytes, one file or more.
+
+    Raises AscentError if there are fewer files than parts.
+    """
+    if len(files) < parts:
+        raise AscentError(f"{files[0].parent}: has {len(files)} files, but `parts` is {parts}; lower it, or split the files.")
+    ends = list(accumulate(file.stat().st_size for file in files))
+    bounds = [0]
+    for number in range(1, parts):
+        nearest = bisect_left(ends, ends[-1] * number / parts) + 1
+        bounds.append(min(max(nearest, bounds[-1] + 1), len(files) - parts + number))
+    return slice(bounds[part], [*bounds[1:], len(files)][part])

@@ -1,5 +1,6 @@
 """Tables: rows of jsonl, json, csv, tsv and parquet, each optionally compressed (gz, zst), with columns by name."""
 
+import glob
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -10,7 +11,7 @@ from ...pairs.table import Document, Pair
 from ...settings.readers import Table, root_of
 from ..cells import BadRow, cell_of, fields_of, is_none, usable_number, usable_text
 from ..formats import rows_of
-from . import Rejected, matching_files
+from . import Rejected, matching_files, shared_files
 
 # Columns and their characters that an error names.
 _NAMED = 20
@@ -33,6 +34,21 @@ def read(folder: Path, settings: Table) -> Iterator[Pair | Document | Rejected]:
                 yield from make(cells, split, settings)
             except BadRow as reason:
                 yield Rejected(where, str(reason), split + kind)
+
+
+def share(folder: Path, settings: Table, part: int, parts: int) -> Table:
+    """Return the settings of one part's files, in the order in which `read` reads them."""
+    sets = [(kind, split) for kind in ("pairs", "documents") for split in getattr(settings, kind)]
+    files = [
+        (kind, split, path)
+        for kind, split in sets
+        for pattern in getattr(settings, kind)[split]
+        for path in matching_files(folder, pattern)
+    ]
+    shares: dict[str, dict] = {"pairs": {}, "documents": {}}
+    for kind, split, path in files[shared_files([path for *_, path in files], part, parts)]:
+        shares[kind].setdefault(split, []).append(glob.escape(path.relative_to(folder).as_posix()))
+    return settings.model_copy(update=shares)
 
 
 def _pairs(cells: dict, split: str, settings: Table) -> list[Pair]:

@@ -16,16 +16,15 @@ Each file has
 and datasets are imported inside functions only.
 """
 
-from pathlib import Path
-
 import polars as pl
 
 from ...errors import AscentError
+from ...pairs.parquet import Table, named
 from ...pairs.table import read_pairs
 from ...settings.evaluation import LocalTask
 
 
-def rows_of(task: LocalTask, pairs: Path, *conditions: pl.Expr, split: str | None = None) -> pl.DataFrame:
+def rows_of(task: LocalTask, pairs: Table, *conditions: pl.Expr, split: str | None = None) -> pl.DataFrame:
     """Return the rows that a task evaluates, by query and positive, or all of its rows in another split.
 
     conditions: what holds of the rows besides their split and task type.
@@ -37,16 +36,17 @@ def rows_of(task: LocalTask, pairs: Path, *conditions: pl.Expr, split: str | Non
         rows = rows.filter(pl.col("query_id").rank("dense") <= task.queries)
     if rows.is_empty():
         raise AscentError(
-            f"{pairs}: has no rows for {task.type} in the split '{split or task.split}'; change the task's corpus or split."
+            f"{named(pairs)}: has no rows for {task.type} in the split '{split or task.split}'; change the task's corpus "
+            "or split."
         )
     return rows.sort("query_id", "positive_id")
 
 
-def check_labels(rows: pl.DataFrame, pairs: Path) -> None:
+def check_labels(rows: pl.DataFrame, pairs: Table) -> None:
     """Reject rows whose labels say nothing: AscentError when all have one label, or each has its own."""
     labels = rows["positive"].n_unique()
     if labels == 1 or labels == len(rows):
         said = (
             f"all {len(rows)} texts have the label {rows['positive'][0]!r}" if labels == 1 else "each text has a label of its own"
         )
-        raise AscentError(f"{pairs}: {said}, so the score means nothing; change the task's corpus or split.")
+        raise AscentError(f"{named(pairs)}: {said}, so the score means nothing; change the task's corpus or split.")

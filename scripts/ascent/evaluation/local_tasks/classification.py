@@ -1,12 +1,12 @@
 """Classification: classifiers learn labels from a few embeddings of the training split."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from ...errors import AscentError
+from ...pairs.parquet import Table, named
 from ...pairs.text import text_id
 from ...settings.evaluation import Classification
 from . import check_labels, rows_of
@@ -18,7 +18,7 @@ METRICS = {}
 _DRAWN = 80
 
 
-def texts(task: Classification, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:
+def texts(task: Classification, pairs: Table, documents: Table | None) -> list[tuple[str, pl.Series]]:
     """Return the evaluated texts, and as many training texts as mteb may draw."""
     train = rows_of(task, pairs, split="train").filter(pl.int_range(pl.len()).over("positive") < _DRAWN)
     return [("query", train["query"]), ("query", rows_of(task, pairs)["query"])]
@@ -31,7 +31,7 @@ def mteb_class() -> type:
     return AbsTaskClassification
 
 
-def fill(mteb_task, task: Classification, pairs: Path, documents: Path | None) -> None:
+def fill(mteb_task, task: Classification, pairs: Table, documents: Table | None) -> None:
     """Fill mteb's task with the texts and labels of the training split and of the evaluated one."""
     from datasets import Dataset, DatasetDict
 
@@ -41,7 +41,7 @@ def fill(mteb_task, task: Classification, pairs: Path, documents: Path | None) -
     numbers = {label: i for i, label in enumerate(sorted(set(train["positive"])))}
     unseen = set(evaluated["positive"]) - numbers.keys()
     if unseen:
-        raise AscentError(f"{pairs}: no training row has the label {min(unseen)!r}; add one, or remove the label's rows.")
+        raise AscentError(f"{named(pairs)}: no training row has the label {min(unseen)!r}; add one, or remove the label's rows.")
     splits = {
         name: Dataset.from_dict({"text": part["query"].to_list(), "label": [numbers[label] for label in part["positive"]]})
         for name, part in {"train": train, task.split: evaluated}.items()

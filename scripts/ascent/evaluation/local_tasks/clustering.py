@@ -1,10 +1,10 @@
 """Clustering: texts are clustered, and the clusters are compared with their labels."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
+from ...pairs.parquet import Table
 from ...settings.evaluation import Clustering
 from . import check_labels, rows_of
 
@@ -13,7 +13,7 @@ UNITS = "texts"
 METRICS = {"v_measure": "V-measure"}
 
 
-def texts(task: Clustering, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:
+def texts(task: Clustering, pairs: Table, documents: Table | None) -> list[tuple[str, pl.Series]]:
     """Return the texts."""
     return [("query", rows_of(task, pairs)["query"])]
 
@@ -25,7 +25,7 @@ def mteb_class() -> type:
     return AbsTaskClustering
 
 
-def fill(mteb_task, task: Clustering, pairs: Path, documents: Path | None) -> None:
+def fill(mteb_task, task: Clustering, pairs: Table, documents: Table | None) -> None:
     """Fill mteb's task with texts and labels. Raises AscentError when the labels tell no groups apart."""
     from datasets import Dataset, DatasetDict
 

@@ -1,9 +1,8 @@
 """Reranking: each query ranks its positives and negatives only, without itself."""
 
-from pathlib import Path
-
 import polars as pl
 
+from ...pairs.parquet import Table
 from ...pairs.text import text_id
 from ...settings.evaluation import Reranking
 from . import retrieval, rows_of
@@ -14,13 +13,13 @@ UNITS, METRICS = retrieval.UNITS, retrieval.METRICS
 mteb_class, units = retrieval.mteb_class, retrieval.units
 
 
-def texts(task: Reranking, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:
+def texts(task: Reranking, pairs: Table, documents: Table | None) -> list[tuple[str, pl.Series]]:
     """Return the queries, their positives and their negatives."""
     rows = rows_of(task, pairs, WITH_NEGATIVES)
     return [("query", rows["query"]), ("document", pl.concat([rows["positive"], rows["negatives"].explode()]))]
 
 
-def fill(mteb_task, task: Reranking, pairs: Path, documents: Path | None) -> None:
+def fill(mteb_task, task: Reranking, pairs: Table, documents: Table | None) -> None:
     """Fill mteb's task with the queries and the documents that each of them ranks."""
     rows = rows_of(task, pairs, WITH_NEGATIVES)
     texts, candidates = {}, {}

@@ -4,11 +4,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
 from ...errors import AscentError
+from ...pairs.parquet import Table, named
 from ...pairs.table import read_documents
 from ...settings.evaluation import Retrieval
 from . import rows_of
@@ -52,7 +52,7 @@ class Ranking:
         return Ranking(calculate_retrieval_scores(results, qrels, [depth]).all_scores, qrels, results)
 
 
-def texts(task: Retrieval, pairs: Path, documents: Path) -> list[tuple[str, pl.Series]]:
+def texts(task: Retrieval, pairs: Table, documents: Table) -> list[tuple[str, pl.Series]]:
     """Return the queries and all documents of the split."""
     return [("query", rows_of(task, pairs)["query"]), ("document", _pool(task, documents)["text"])]
 
@@ -64,16 +64,16 @@ def mteb_class() -> type:
     return AbsTaskRetrieval
 
 
-def fill(mteb_task, task: Retrieval, pairs: Path, documents: Path | None) -> None:
+def fill(mteb_task, task: Retrieval, pairs: Table, documents: Table | None) -> None:
     """Fill mteb's task with the queries, the documents and which of these answer them."""
     rows = rows_of(task, pairs)
-    if documents is None:
+    if not documents:
         raise AscentError("a retrieval task searches in documents; add --documents.")
     pool = _pool(task, documents).unique("document_id").sort("document_id")
     missing = rows.join(pool, left_on="positive_id", right_on="document_id", how="anti")
     if not missing.is_empty():
         raise AscentError(
-            f"{documents}: lacks the document {missing['positive_id'][0]}, a positive of the query "
+            f"{named(documents)}: lacks the document {missing['positive_id'][0]}, a positive of the query "
             f"{missing['query'][0]!r}; add it to the documents of the split '{task.split}'."
         )
     fill_ranking(mteb_task, task, rows, pool["document_id"].to_list(), pool["text"].to_list())
@@ -128,5 +128,5 @@ def units(mteb_task, observed: Ranking, split: str, subset: str) -> Iterator[tup
     yield from ((query, scores[query], None, [query]) for query in sorted(scores))
 
 
-def _pool(task: Retrieval, documents: Path) -> pl.DataFrame:
+def _pool(task: Retrieval, documents: Table) -> pl.DataFrame:
     return read_documents(documents).filter(pl.col("split") == task.split)

@@ -1,11 +1,11 @@
 """STS: similarities of pairs of texts are correlated with their labels."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
 from ...errors import AscentError
+from ...pairs.parquet import Table, named
 from ...pairs.text import text_id
 from ...settings.evaluation import Sts
 from . import rows_of
@@ -15,7 +15,7 @@ UNITS = "pairs"
 METRICS = {"cosine_spearman": "Spearman", "spearman": "Spearman", "pearson": "Pearson"}
 
 
-def texts(task: Sts, pairs: Path, documents: Path | None) -> list[tuple[str, pl.Series]]:
+def texts(task: Sts, pairs: Table, documents: Table | None) -> list[tuple[str, pl.Series]]:
     """Return both texts of the pairs."""
     rows = rows_of(task, pairs)
     return [("query", rows["query"]), ("query", rows["positive"])]
@@ -28,18 +28,22 @@ def mteb_class() -> type:
     return AbsTaskSTS
 
 
-def fill(mteb_task, task: Sts, pairs: Path, documents: Path | None) -> None:
+def fill(mteb_task, task: Sts, pairs: Table, documents: Table | None) -> None:
     """Fill mteb's task with pairs and labels. Raises AscentError for a missing label, and when all labels are equal."""
     from datasets import Dataset, DatasetDict
 
     rows = rows_of(task, pairs)
     unlabelled = rows.filter(pl.col("label").is_null() | pl.col("label").is_nan())
     if not unlabelled.is_empty():
-        raise AscentError(f"{pairs}: the pair of the query {unlabelled['query'][0]!r} has no label; add one or remove the pair.")
+        raise AscentError(
+            f"{named(pairs)}: the pair of the query {unlabelled['query'][0]!r} has no label; add one or remove the pair."
+        )
     # mteb scales the labels to 0..1 by these two.
     mteb_task.min_score, mteb_task.max_score = rows["label"].min(), rows["label"].max()
     if mteb_task.min_score == mteb_task.max_score:
-        raise AscentError(f"{pairs}: all labels are {mteb_task.min_score}, so no correlation is defined; add other labels.")
+        raise AscentError(
+            f"{named(pairs)}: all labels are {mteb_task.min_score}, so no correlation is defined; add other labels."
+        )
     columns = {"sentence1": rows["query"], "sentence2": rows["positive"], "score": rows["label"]}
     data = Dataset.from_dict({name: column.to_list() for name, column in columns.items()})
     mteb_task.dataset = {"default": DatasetDict({task.split: data})}

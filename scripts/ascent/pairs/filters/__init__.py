@@ -1,14 +1,20 @@
-"""The filters between a corpus and a data set: one module per filter, each with the function
+"""The filters between a corpus and a data set: one module per filter, with one of the functions
 
-    judge(pairs, settings, context)    return `pairs` with a column `reason`: why a row is dropped, or null
+    judge(pairs, settings, context)         return `pairs` with a column `reason`: why a row is dropped, or null
+    find(part, earlier, settings, context)  return the rows of the file `part` that are dropped: `row`, from 0, and `reason`
 
-`settings` are those of settings/filters.py. A filter that needs scores finds them in the column `score`. One that
-changes texts keeps their ids true.
+`settings` are those of settings/filters.py. `judge` sees each row alone: `pairs` is any batch of them. A filter that needs
+scores finds them in the column `score`. One that changes texts keeps their ids true. A filter that needs the rows before a row
+has `find`: `earlier` are the files of the data set's parts before `part`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
+
+from ...settings.filters import Filter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,4 +24,12 @@ class Context:
     positive: str
     """The data set's `positive`: given or query."""
     against: pl.DataFrame
-    """Rows of corpora and tasks to compare with: those that filters which need rows name in `against`, and others."""
+    """Rows of corpora and tasks to compare with, none of them for training: those that filters which need rows name in
+    `against`, and others."""
+    _made: dict[int, Any] = field(default_factory=dict)
+
+    def once(self, settings: Filter, make: Callable[[], Any]) -> Any:
+        """Return what a filter makes for all batches, made at its first."""
+        if id(settings) not in self._made:
+            self._made[id(settings)] = make()
+        return self._made[id(settings)]

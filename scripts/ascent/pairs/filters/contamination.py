@@ -9,8 +9,7 @@ from . import Context
 
 def judge(pairs: pl.DataFrame, settings: Contamination, context: Context) -> pl.DataFrame:
     """Drop pairs with a text that equals a validation or test query of `against`, whatever its case and punctuation."""
-    rows = context.against.filter(pl.col("dataset").is_in(settings.against))
-    keys = {split: set(evaluation_keys(rows, split)) for split in ("test", "validation")}
+    keys = context.once(settings, lambda: _keys(settings, context.against))
     texts = {
         "the query": [[text] for text in pairs["query"]],
         "the positive": [[text] for text in pairs["positive"]],
@@ -25,3 +24,9 @@ def judge(pairs: pl.DataFrame, settings: Contamination, context: Context) -> pl.
             for which in texts
         )
     )
+
+
+def _keys(settings: Contamination, against: pl.DataFrame) -> dict[str, set[str]]:
+    """Return the keys of the texts that each split tests with."""
+    rows = against.filter(pl.col("dataset").is_in(settings.against))
+    return {split: set(evaluation_keys(rows, split)) for split in ("test", "validation")}

@@ -1,0 +1,55 @@
+"""Corpora and data sets made in memory for a test, by what the workflow's steps call."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from ascent.corpora.normalise import normalise
+from ascent.pairs.filtering import check_audit, check_rows_are_left, filter_pairs, whole_audit
+from ascent.pairs.table import count_pairs, pair_frame, read_documents, read_pairs, write_pairs
+from ascent.recipes.dataset_steps import dataset_steps
+from ascent.settings.corpora import Reading
+from ascent.settings.pairs import Dataset
+
+
+def normalised(name: str, corpus: Reading, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
+    """Return a corpus's pairs, documents and audit."""
+    with TemporaryDirectory() as written:
+        pairs, documents = (Path(written) / f"{kind}.parquet" for kind in ("pairs", "documents"))
+        audit = normalise(name, corpus, Path(folder), pairs, documents)
+        found = read_pairs(pairs) if count_pairs(pairs) else pair_frame([], "", "")
+        return found, read_documents(documents), audit
+
+
+def filtered(
+    name: str,
+    dataset: Dataset,
+    parts: Sequence[pl.DataFrame],
+    against: Sequence[pl.DataFrame] = (),
+    scores: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+) -> tuple[pl.DataFrame, dict]:
+    """Return the rows of a corpus's parts that pass a data set's filters, and the audit. scores: those of rows."""
+    with TemporaryDirectory() as written:
+        folder, audits = Path(written), [None] * len(parts)
+        files, tested = [folder / f"corpus-{i}.parquet" for i in range(len(parts))], []
+        for path, frame in zip(files, parts, strict=True):
+            write_pairs(path, frame)
+        for number, frame in enumerate(against):
+            tested.append(folder / f"tested-{number}.parquet")
+            write_pairs(tested[-1], frame)
+        for step in dataset_steps(name, dataset).passes:
+            made = [folder / f"{step.key}-{i}.parquet" for i in range(len(parts))]
+            for i, output in enumerate(made):
+                scored = None
+                if step.scored:
+                    scored = folder / "scores.parquet"
+                    scores(pl.read_parquet(files[i])).write_parquet(scored)
+                rows = (files[: i + 1], output, folder / "dropped.parquet")
+                audits[i] = filter_pairs(name, step.settings, *rows, audit=audits[i], scores=scored, against=tested)
+                check_audit(audits[i], count_pairs(output))
+            files = made
+        audit = whole_audit(audits)
+        check_rows_are_left(audit)
+        return read_pairs(files), audit
