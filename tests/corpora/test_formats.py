@@ -95,7 +95,11 @@ def test_without_a_header_the_first_line_is_not_told_in_full(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("train.jsonl", gzip.compress(GOOD, mtime=0), "is compressed by gzip, which its name does not say; name it train.jsonl.gz."),
+        (
+            "train.jsonl",
+            gzip.compress(GOOD, mtime=0),
+            "is compressed by gzip, which its name does not say; name it train.jsonl.gz.",
+        ),
         ("train.csv", zstandard.compress(GOOD), "is compressed by zstd, which its name does not say; name it train.csv.zst."),
         ("train.jsonl.gz", bz2.compress(GOOD), "is compressed by bzip2, which its name does not say; name it train.jsonl.bz2."),
         ("train.jsonl", lzma.compress(GOOD), "holds xz, which its name does not say; unpack it, or compress it by gzip."),

@@ -12,6 +12,7 @@ from ..pairs.table import Document, Pair, document_frame, pair_frame
 from ..settings.corpora import Reading
 from ..settings.evaluation import SEARCHED
 from .cells import BadRow
+from .extraction import Extraction
 from .identifiers import told_identifiers
 from .markup import without_html
 from .readers import Rejected
@@ -24,13 +25,15 @@ _FEW = 10
 
 
 def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
-    """Read a retrieved corpus. Return its pairs, its documents, and an audit of the rows set aside.
+    """Read a retrieved corpus. Return its pairs, of which a corpus of texts alone has none, its documents, and an audit of the
+    rows set aside.
 
     The audit's `warnings` are sentences for the user. Raises AscentError if a split or its documents have no usable row, or
     more rows than `max_rejected` are set aside.
     """
     pairs, documents, positives, rejected = [], [], [], _Rejections()
-    for row in _rows(corpus, Path(folder)):
+    extraction = Extraction(corpus)
+    for row in extraction.rows(_rows(corpus, Path(folder))):
         if isinstance(row, Rejected):
             rejected.add(row)
         elif isinstance(row, Document):
@@ -39,9 +42,8 @@ def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFr
             pairs.append(row)
             if row.task in SEARCHED:
                 positives.append(Document(row.positive, row.split))
-    usable = Counter([*(pair.split for pair in pairs), *(f"{document.split} documents" for document in documents)])
-    warnings = rejected.told(f"corpus {name}", usable, corpus.max_rejected)
-    if not pairs:
+    warnings = rejected.told(f"corpus {name}", extraction.read, corpus.max_rejected)
+    if not pairs and not documents:
         raise AscentError(f"corpus {name}: no usable row (its files are empty); fix the corpus or its `reader`.")
     warnings += told_identifiers(f"corpus {name}", pairs, documents)
     documents = document_frame([*documents, *positives])

@@ -43,7 +43,9 @@ SCHEMA = pa.schema(
 # Columns that are left out if no row has a value.
 OPTIONAL = ("scores", "query_prompt", "document_prompt")
 SCORE_SCHEMA = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
-DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string()})
+# `origin` leads back to where a document was read, or was cut out: `<url, id or file:row>#char=<first>,<behind last>`, counted in
+# characters of the document as it was read (RFC 5147). Left out if no document has one.
+DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string(), "origin": pa.string()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text that the queries of a split are searched in."""
+    """A text that the queries of a split are searched in, or that pairs are extracted from."""
 
     text: str
     split: str
+    title: str = ""
+    origin: str | None = None
 
 
 def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFrame:
@@ -94,7 +98,7 @@ def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFra
 
 def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
     """Return documents as a frame in the form of DOCUMENT_SCHEMA, each text once per split."""
-    rows = [(text_id(document.text), document.text, document.split) for document in documents]
+    rows = [(text_id(document.text), document.text, document.split, document.origin) for document in documents]
     frame = pl.DataFrame(rows, schema=_polars(DOCUMENT_SCHEMA), orient="row")
     return frame.unique(["document_id", "split"], keep="first", maintain_order=True)
 
@@ -106,8 +110,9 @@ def write_pairs(path: str | Path, pairs: pl.DataFrame) -> None:
 
 
 def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
-    """Write a document table: same rows, same bytes."""
-    _write(path, documents, DOCUMENT_SCHEMA)
+    """Write a document table: same rows, same bytes. `origin` is left out if no document has one."""
+    empty = documents["origin"].null_count() == len(documents)
+    _write(path, documents, pa.schema([field for field in DOCUMENT_SCHEMA if not (empty and field.name == "origin")]))
 
 
 def read_pairs(path: str | Path) -> pl.DataFrame:
@@ -143,7 +148,7 @@ def read_pair_scores(path: str | Path) -> pl.DataFrame:
 
 def read_documents(path: str | Path) -> pl.DataFrame:
     """Read a document table, which may be empty. Raises AscentError as read_pairs does."""
-    documents = _read(path, DOCUMENT_SCHEMA)
+    documents = _read(path, DOCUMENT_SCHEMA, may_be_null={"origin"}, may_be_missing={"origin"})
     _check_rows(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text")
     return documents
 

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from .base import Component, Count, Settings, Split, one_of
 from .evaluation import TWO_SIDED, TaskType
@@ -78,6 +78,30 @@ class Table(Reader):
             why = f"as both texts of a row of {self.task} get columns.query_prompt"
             raise ValueError(f"columns.document_prompt is never used, {why}: remove it")
         return self
+
+
+class TextColumns(Settings):
+    """Which column of a table of documents holds what."""
+
+    text: str = "text"
+    """The document's text, with its line breaks."""
+    title: str | None = None
+    """Its title. A cell may be empty."""
+    id: str | None = None
+    """What leads back to the document: its url or id. Default: its file and row."""
+
+
+class Text(Reader):
+    """Documents without queries: tables (as `table` reads them), and plain text, Markdown, reStructuredText and the like."""
+
+    type: Literal["text"]
+    """The reader."""
+    documents: dict[Split, list[str]] = Field(min_length=1)
+    """Files of documents per split: glob patterns within the resource. Those without a table's suffix are plain text."""
+    columns: TextColumns = TextColumns()
+    """Which column of a table holds what."""
+    document: Literal["file", "paragraph", "line"] = "file"
+    """What of a plain file is one document: the file, a paragraph (up to an empty line), or a line."""
 
 
 class Slice(Settings):
