@@ -16,9 +16,9 @@ from ascent.settings.losses import Infonce
 from ascent.settings.merging import Linear, Slerp
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
-from ascent.settings.readers import Table
 from ascent.settings.recipe import Config
 from ascent.settings.sources import Hub
+from ascent.settings.tables import Table
 from ascent.settings.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}

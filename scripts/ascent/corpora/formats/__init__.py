@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import AscentError
-from ...settings.readers import COMPRESSED, FORMATS
+from ...settings.tables import COMPRESSED, FORMATS
 from . import delimited, json_rows, parquet
 
 READS = dict(zip(FORMATS, (json_rows.read, json_rows.read, delimited.read_csv, delimited.read_tsv, parquet.read), strict=True))

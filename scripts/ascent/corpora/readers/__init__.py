@@ -2,8 +2,8 @@
 
     read(folder, settings)    yield Pair, Document and Rejected
 
-`settings` are those of settings/readers.py. Yield a row that cannot be used as Rejected, so that it is counted. Raise
-AscentError for what makes the whole corpus useless: a missing file, a missing column.
+`settings` are those of settings/tables.py or settings/readers.py. Yield a row that cannot be used as Rejected, so that it is
+counted. Raise AscentError for what makes the whole corpus useless: a missing file, a missing column.
 """
 
 from dataclasses import dataclass

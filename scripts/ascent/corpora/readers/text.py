@@ -7,7 +7,8 @@ from typing import Any
 
 from ...errors import AscentError
 from ...pairs.table import Document
-from ...settings.readers import COMPRESSED, FORMATS, Text, TextColumns, root_of
+from ...settings.readers import Text, TextColumns
+from ...settings.tables import COMPRESSED, FORMATS, root_of
 from ..cells import BadRow, cell_of, is_none, usable_text
 from ..formats import rows_of
 from ..formats.opening import open_text
