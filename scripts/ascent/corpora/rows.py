@@ -1,6 +1,6 @@
 """Rows of tables: read by column, and made into pairs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,17 @@ from ..errors import AscentError
 from ..pairs.table import Document, Pair
 from ..settings.tables import Columns, root_of
 from .cells import BadRow, cell_of, fields_of, is_none, usable_number, usable_text
-from .formats import rows_of
+from .formats import lines_of, rows_of
 from .readers import Rejected, matching_files
 
+# A place (file:row), and cells by column, or why there are none.
+Rows = Iterator[tuple[str, dict[str, Any] | str]]
 # Columns and their characters that an error names.
 _NAMED = 20
 _CHARACTERS = 40
 
 
-def table_rows(
-    folder: Path, patterns: list[str], wanted: list[str], fix: str = "fix `columns`"
-) -> Iterator[tuple[str, dict | str]]:
+def table_rows(folder: Path, patterns: list[str], wanted: list[str], fix: str = "fix `columns`") -> Rows:
     """Yield (file:row, cells by column or why there are none) of all files.
 
     Raises AscentError for a wanted column that no row of a file has; `fix` is what its user can do.
@@ -40,9 +40,25 @@ def table_rows(
             raise AscentError(f"{path}: column '{missing[0]}' is missing ({_named(first)}); {_remedy(path, fix)}.")
 
 
-def rows_made(
-    rows: Iterable[tuple[str, Any]], make: Callable[[Any], Iterable[Pair | Document]], part: str
-) -> Iterator[Pair | Document | Rejected]:
+def bare_rows(folder: Path, patterns: list[str], *names: Sequence[str], tabs: bool = False) -> Rows:
+    """Yield (file:line, cells by these names or why there are none) of all files, which have no header.
+
+    names: those of lines with as many cells. tabs: whether tabs separate the cells, which then may hold spaces.
+    """
+    known = {len(each): each for each in names}
+    wanted = " or ".join(f"{len(each)} ({', '.join(each)})" for each in names)
+    for path in (path for pattern in patterns for path in matching_files(folder, pattern)):
+        empty = True
+        for number, line in lines_of(path):
+            empty = False
+            cells = line.split("\t") if tabs else line.split()
+            named = dict(zip(known.get(len(cells), ()), cells, strict=False))
+            yield f"{path.name}:{number}", named or f"{len(cells)} cells, not {wanted}"
+        if empty:
+            yield path.name, "the file has no rows"
+
+
+def rows_made(rows: Rows, make: Callable[[dict], Iterable[Pair | Document]], part: str) -> Iterator[Pair | Document | Rejected]:
     """Yield what is made of each row, and Rejected for a row that has no cells, or of which BadRow is raised."""
     for where, cells in rows:
         try:

@@ -1,9 +1,9 @@
 """The readers that a corpus may name, and the settings of those that read more than tables (tables.py)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import Count, Settings, Split, one_of
 from .tables import Reader, Reads
@@ -36,6 +36,105 @@ class Text(Reader):
         """Yield the files of documents."""
         columns = {column: f"columns.{key}" for key, column in self.columns.model_dump().items() if column}
         yield from (Reads(f"documents.{split}", patterns, columns, plain=True) for split, patterns in self.documents.items())
+
+
+# The columns of BEIR's judgements, and what they are.
+QRELS = {"query-id": "query", "corpus-id": "document", "score": "grade"}
+
+
+class Judged(Reader):
+    """What readers of relevance judgements have."""
+
+    abstract = True
+
+    qrels: dict[Split, list[str]] = {}
+    """Files of relevance judgements per split."""
+    min_grade: Count = 1
+    """The grade from which a judged document is a positive of its query. One judged lower is a negative of it."""
+    graded: list[Split] = ["test"]
+    """Splits whose pairs keep their grade as label: local retrieval and reranking weigh answers by it (nDCG). In training each
+    positive counts the same, and losses that read no labels refuse rows with different ones."""
+    runs: dict[Split, list[str]] = {}
+    """Run files per split (query Q0 document rank score tag, or query document rank), whose documents are negatives of their
+    query unless they are judged."""
+    negatives: Annotated[int, Field(ge=0)] = 15
+    """Most negatives of a pair: first documents judged below `min_grade`, then those of runs by rank."""
+
+    @model_validator(mode="after")
+    def _runs_are_judged(self):
+        if missing := [split for split in self.runs if split not in self.qrels]:
+            raise ValueError(f"runs.{missing[0]} has no judgements, which say what is relevant; name files in qrels.{missing[0]}")
+        return self
+
+
+class Beir(Judged):
+    """BEIR's form: documents and queries by id, and relevance judgements. All documents are in the pool of each split."""
+
+    type: Literal["beir"]
+    """The reader."""
+    qrels: dict[Split, list[str]] = Field(min_length=1)
+    """Files of relevance judgements per split, with the columns `query-id`, `corpus-id`, `score`: `{test: [qrels/test.tsv]}`."""
+    corpus: list[str] = ["corpus.jsonl"]
+    """Files of documents, with the columns `_id` (or `id`), `text`, and optionally `title`, which comes before the text."""
+    queries: list[str] = ["queries.jsonl"]
+    """Files of queries, of all splits, with the columns `_id` (or `id`) and `text`."""
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of documents, queries, judgements and runs."""
+        yield Reads("corpus", self.corpus, {"text": ""})
+        yield Reads("queries", self.queries, {"text": ""})
+        yield from (Reads(f"qrels.{split}", patterns, dict.fromkeys(QRELS, "")) for split, patterns in self.qrels.items())
+        yield from (Reads(f"runs.{split}", patterns, plain=True) for split, patterns in self.runs.items())
+
+    def splits(self) -> list[str]:
+        """Return the splits with judgements."""
+        return list(self.qrels)
+
+    def task_type(self) -> str:
+        """Return retrieval."""
+        return "retrieval"
+
+
+class Trec(Judged):
+    """The forms of MS MARCO and TREC, without headers. All documents are in the pool of each split."""
+
+    type: Literal["trec"]
+    """The reader."""
+    collection: list[str] = []
+    """Files of documents: id and text, separated by a tab."""
+    cells: list[str] = ["id", "text"]
+    """What the cells of a document's line are: `id`, `text` and `title` (comes before the text); others are left out. MS MARCO's
+    documents are `[id, url, title, text]`."""
+    queries: list[str] = []
+    """Files of queries, of all splits: id and text, separated by a tab."""
+    qrels: dict[Split, list[str]] = {}
+    """Files of relevance judgements per split: query, 0, document and grade, separated by white space."""
+    triples: dict[Split, list[str]] = {}
+    """Files of a query, a positive and a negative per split, separated by tabs: ids if there is a `collection`, else texts."""
+
+    @model_validator(mode="after")
+    def _ids_are_found(self):
+        if not self.qrels and not self.triples:
+            raise ValueError("no file has pairs; name `qrels` or `triples`")
+        if (self.qrels or self.collection or self.queries) and not (self.collection and self.queries):
+            raise ValueError("judgements, and triples of ids, are of documents and queries; name both `collection` and `queries`")
+        if not {"id", "text"} <= set(self.cells):
+            raise ValueError("a document has an id and a text; name both in `cells`")
+        return self
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of documents, queries, judgements, triples and runs."""
+        yield from (Reads(key, getattr(self, key), plain=True) for key in ("collection", "queries"))
+        for key in ("qrels", "triples", "runs"):
+            yield from (Reads(f"{key}.{split}", patterns, plain=True) for split, patterns in getattr(self, key).items())
+
+    def splits(self) -> list[str]:
+        """Return the splits with judgements or triples."""
+        return list(dict.fromkeys((*self.qrels, *self.triples)))
+
+    def task_type(self) -> str:
+        """Return retrieval."""
+        return "retrieval"
 
 
 class Slice(Settings):
