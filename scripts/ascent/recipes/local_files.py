@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import AscentError, did_you_mean
-from ..settings.tables import COMPRESSED, FORMATS, Reader, Reads, root_of
+from ..settings.tables import COMPRESSED, FORMATS, Reader, Reads, format_of, root_of
 from .recipes import Recipes
 
 
@@ -70,7 +70,7 @@ def _check_reads(files: dict[str, Path], where: str, reads: Reads, reader: str) 
 
 
 def _check_file(path: Path, where: str, reads: Reads, reader: str) -> None:
-    kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSED.values()), "")
+    kind = format_of(path)
     if kind not in FORMATS:
         if reads.plain:
             return
@@ -90,7 +90,7 @@ def _check_file(path: Path, where: str, reads: Reads, reader: str) -> None:
 
 def _header(path: Path, kind: str) -> list[str]:
     """Return the columns of a file's first row; none where more than its first line would have to be read."""
-    if path.suffix not in (kind, ".gz") or kind in (".json", ".parquet"):
+    if path.suffix not in (kind, ".gz") or kind not in (".jsonl", ".csv", ".tsv"):
         return []
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:

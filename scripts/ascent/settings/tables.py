@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
 from pydantic import model_validator
@@ -11,8 +12,13 @@ from .base import Component, Settings, Split
 from .evaluation import TWO_SIDED, TaskType
 
 # Tables by suffix, each optionally compressed.
-FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".tar")
 COMPRESSED = {"gzip": ".gz", "zstd": ".zst", "bzip2": ".bz2", "lz4": ".lz4"}
+
+
+def format_of(path: PurePath) -> str:
+    """Return what a file's name says of its format: the last suffix that is none of compression, or the empty string."""
+    return next((suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSED.values()), "")
 
 
 def root_of(column: str) -> str:
@@ -50,6 +56,21 @@ class Reader(Component):
         """Return the task type of all its rows. Default: unknown, or several."""
 
 
+class PairTables(Reader):
+    """What readers have whose rows are pairs already."""
+
+    abstract = True
+
+    type: str  # named here so that it comes first
+    """The reader."""
+    pairs: dict[Split, list[str]]
+    """Files of pairs per split: glob patterns within the resource."""
+
+    def splits(self) -> list[str]:
+        """Return the splits with files of pairs."""
+        return list(self.pairs)
+
+
 class Columns(Settings):
     """Which column holds what. A column is a name, or a path into objects, with `[]` for a list: `passages[].text`."""
 
@@ -82,13 +103,12 @@ class Columns(Settings):
         return self
 
 
-class Table(Reader):
-    """Tables: jsonl, json, csv, tsv and parquet, each optionally gz or zst. The reader if `type` is omitted."""
+class Table(PairTables):
+    """Tables: jsonl, json, csv, tsv, parquet and arrow, each optionally gz or zst, and tars of these. The reader if `type` is
+    omitted."""
 
     type: Literal["table"] = "table"
     """The reader."""
-    pairs: dict[Split, list[str]]
-    """Files of pairs per split: glob patterns within the resource."""
     columns: Columns = Columns()
     """Which column holds what."""
     task: TaskType = "retrieval"
@@ -105,10 +125,6 @@ class Table(Reader):
         column = {self.document_column: "document_column"}
         yield from (Reads(f"documents.{split}", patterns, column) for split, patterns in self.documents.items())
 
-    def splits(self) -> list[str]:
-        """Return the splits with files of pairs."""
-        return list(self.pairs)
-
     def task_type(self) -> str:
         """Return `task`."""
         return self.task
@@ -121,14 +137,12 @@ class Table(Reader):
         return self
 
 
-class FlagEmbedding(Reader):
+class FlagEmbedding(PairTables):
     """FlagEmbedding's tables: `query`, lists `pos` and `neg`, and where a row has them `pos_scores` and `neg_scores` (a
     teacher's), `prompt` (the query's) and `type`."""
 
     type: Literal["flag_embedding"]
     """The reader."""
-    pairs: dict[Split, list[str]]
-    """Files of pairs per split: glob patterns within the resource."""
     task: TaskType = "retrieval"
     """The task type of rows without `type`, or with `normal` or `only_1neg`. `symmetric_sts` is sts, `symmetric_class`
     classification and `symmetric_clustering` clustering."""
@@ -137,6 +151,44 @@ class FlagEmbedding(Reader):
         """Yield the files of pairs."""
         yield from (Reads(f"pairs.{split}", patterns, {"query": "", "pos": ""}) for split, patterns in self.pairs.items())
 
-    def splits(self) -> list[str]:
-        """Return the splits with files of pairs."""
-        return list(self.pairs)
+
+class SentenceTransformers(PairTables):
+    """Data sets of sentence-transformers' trainer, of which the order of the columns says what they are: query (anchor),
+    positive, negatives. A column called label, labels, score or scores is the label."""
+
+    type: Literal["sentence_transformers"]
+    """The reader."""
+    pairs: dict[Split, list[str]]
+    """Files of pairs per split: glob patterns within the resource, `train/*.arrow` of what `datasets` saved to disk."""
+    columns: list[str] = []
+    """The columns that are read, in their order. Default: all, in the order of the first row."""
+    task: TaskType = "retrieval"
+    """The task type of the rows. Rows of `classification` have two columns, a text and its class."""
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of rows."""
+        columns = dict.fromkeys(self.columns, "columns")
+        yield from (Reads(f"pairs.{split}", patterns, columns) for split, patterns in self.pairs.items())
+
+    def task_type(self) -> str:
+        """Return `task`."""
+        return self.task
+
+
+class Medi(PairTables):
+    """MEDI's form (INSTRUCTOR, arXiv 2212.09741): `query`, `pos` and `neg`, each an instruction and a text, and `task_name`."""
+
+    type: Literal["medi"]
+    """The reader."""
+    task: TaskType = "retrieval"
+    """The task type of the rows."""
+    task_names: list[str] = ["*"]
+    """Glob patterns of the `task_name` of rows that are read."""
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of rows."""
+        yield from (Reads(f"pairs.{split}", patterns, {"query": "", "pos": ""}) for split, patterns in self.pairs.items())
+
+    def task_type(self) -> str:
+        """Return `task`."""
+        return self.task

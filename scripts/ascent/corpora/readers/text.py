@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import AscentError
 from ...pairs.table import Document
 from ...settings.readers import Text, TextColumns
-from ...settings.tables import COMPRESSED, FORMATS, root_of
+from ...settings.tables import FORMATS, format_of, root_of
 from ..cells import BadRow, cell_of, is_none, usable_text
 from ..formats import rows_of
 from ..formats.opening import open_text
@@ -22,12 +22,7 @@ def read(folder: Path, settings: Text) -> Iterator[Document | Rejected]:
     for split, patterns in settings.documents.items():
         for path in (path for pattern in patterns for path in matching_files(folder, pattern)):
             name = path.relative_to(folder).as_posix()
-            suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSED.values()]
-            found = (
-                _table(path, name, settings.columns)
-                if suffixes and suffixes[-1] in FORMATS
-                else _plain(path, name, settings.document)
-            )
+            found = _table(path, name, settings.columns) if format_of(path) in FORMATS else _plain(path, name, settings.document)
             empty = True
             for where, cells in found:
                 empty = False
