@@ -113,6 +113,14 @@ def adapted_model(wildcards):
     return RETRIEVED_MODEL.format(model=adapted) if wildcards.kind == "models" and adapted else []
 
 
+def tokenizer_of_passages(wildcards):
+    """The model or file whose tokens a corpus's passages are measured in; none if they are not."""
+    passages = recipes.config.corpora[wildcards.corpus].passages
+    if passages is None:
+        return []
+    return RETRIEVED_MODEL.format(model=passages.model) if passages.model else passages.tokenizer or []
+
+
 def corpus_pairs(wildcards):
     """The corpus of a data set."""
     return CORPUS_PAIRS.format(corpus=recipes.steps_by_key[wildcards.key].dataset.corpus)

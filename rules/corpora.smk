@@ -33,6 +33,7 @@ rule normalise_corpus:
     input:
         settings=CORPUS_SETTINGS,
         resource=RETRIEVED_CORPUS,
+        tokenizer=tokenizer_of_passages,
     output:
         pairs=CORPUS_PAIRS,
         documents=CORPUS_DOCUMENTS,
@@ -51,7 +52,7 @@ rule normalise_corpus:
     shell:
         call_script(
             "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
-            "--resource {input.resource} --pairs {output.pairs} --documents {output.documents} "
+            "--resource {input.resource} --tokenizer {input.tokenizer} --pairs {output.pairs} --documents {output.documents} "
             "--audit {output.audit} > {log} 2>&1"
         )
 

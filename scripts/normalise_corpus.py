@@ -1,6 +1,7 @@
 """Read a retrieved corpus into the pair table: pairs, documents, and an audit of the rows set aside."""
 
 import argparse
+from pathlib import Path
 
 from ascent.corpora.normalise import normalise
 from ascent.errors import reports_errors, warn
@@ -16,12 +17,13 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the corpus's name")
     parser.add_argument("--settings", required=True, help="YAML with the corpus's settings")
     parser.add_argument("--resource", required=True, help="folder of the retrieved corpus")
+    parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer.json or model's folder, for passages in tokens")
     parser.add_argument("--pairs", required=True, help="parquet file to write")
     parser.add_argument("--documents", required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()
 
-    pairs, documents, audit = normalise(options.name, load(Reading, options.settings), options.resource)
+    pairs, documents, audit = normalise(options.name, load(Reading, options.settings), options.resource, options.tokenizer)
     write_pairs(options.pairs, pairs)
     write_documents(options.documents, documents)
     write_json(options.audit, audit)

@@ -164,3 +164,18 @@ def test_files_of_other_forms_are_checked_too(config, tmp_path, files, reader, m
     config["corpora"]["library"] |= {"source": {"type": "files", "paths": [str(tmp_path / "raw")]}, "reader": reader}
     with pytest.raises(AscentError, match=message):
         check_local_files(load_recipes(config))
+
+
+def test_a_corpus_of_texts_alone_needs_extractors_for_the_rows_that_are_used(config):
+    library = config["corpora"]["library"]
+    library["reader"] = {"type": "text", "documents": {"train": ["*.jsonl"]}, "columns": {"text": "query"}}
+    message = r"data\.questions' needs rows of the task type 'retrieval' of the split 'train' .*which has documents only; make"
+    for extract in ([], [{"whole_text": {"task": "sts"}}], [{"whole_text": {"splits": ["test"]}}]):
+        library["extract"] = extract
+        with pytest.raises(AscentError, match=message):
+            check_local_files(load_recipes(config))
+    library["extract"] = ["whole_text", {"title_body": {"splits": ["test"]}}]
+    check_local_files(load_recipes(config))
+    library["passages"] = {"tokens": 64, "model": "mini"}
+    with pytest.raises(AscentError, match=r"'corpora\.library\.passages\.model' names the model 'mini', which does not exist"):
+        load_recipes(config)

@@ -24,15 +24,17 @@ _REASONS = 3
 _FEW = 10
 
 
-def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
+def normalise(
+    name: str, corpus: Reading, folder: str | Path, tokenizer: Path | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
     """Read a retrieved corpus. Return its pairs, of which a corpus of texts alone has none, its documents, and an audit of the
     rows set aside.
 
-    The audit's `warnings` are sentences for the user. Raises AscentError if a split or its documents have no usable row, or
-    more rows than `max_rejected` are set aside.
+    tokenizer: that of the corpus's passages, if they are measured in tokens. The audit's `warnings` are sentences for the user.
+    Raises AscentError if a split or its documents have no usable row, or more rows than `max_rejected` are set aside.
     """
     pairs, documents, positives, rejected = [], [], [], _Rejections()
-    extraction = Extraction(corpus)
+    extraction = Extraction(corpus, tokenizer)
     for row in extraction.rows(_rows(corpus, Path(folder))):
         if isinstance(row, Rejected):
             rejected.add(row)
@@ -55,6 +57,7 @@ def normalise(name: str, corpus: Reading, folder: str | Path) -> tuple[pl.DataFr
         "set_aside": dict(sorted(rejected.reasons().items())),
         "examples": dict(sorted(rejected.examples.items())),
         "warnings": warnings,
+        **({"extracted": extraction.audit} if corpus.extract else {}),
     }
     return pair_frame(pairs, name, corpus.language), documents, audit
 

@@ -83,7 +83,7 @@ def pairs_of(cells: dict, columns: Columns, task: str, split: str) -> list[Pair]
         for value, score in _scored(cells, *names, "negative")
         if not is_none(value)
     ]
-    label = usable_number(cell_of(cells, columns.label), "label") if columns.label else None
+    label = _label(cell_of(cells, columns.label), columns.labels) if columns.label else None
     texts, scores = (tuple(part[place] for part in negatives) for place in range(2))
     prompts = [
         own_prompt(cell_of(cells, column) if column else None) for column in (columns.query_prompt, columns.document_prompt)
@@ -92,6 +92,10 @@ def pairs_of(cells: dict, columns: Columns, task: str, split: str) -> list[Pair]
         Pair(query, positive, texts, label, task, split, (score, *scores) if columns.positive_scores else None, *prompts)
         for positive, score in positives
     ]
+
+
+def _label(value: Any, numbers: dict[str, float]) -> float:
+    return numbers[value] if isinstance(value, str) and value in numbers else usable_number(value, "label")
 
 
 def own_prompt(value: Any) -> str | None:

@@ -26,7 +26,9 @@ def check_local_files(recipes: Recipes) -> None:
             for reads in corpus.reader.reads():
                 _check_reads(files, f"corpora.{name}.reader", reads, corpus.reader.component())
     for name, split, task, where in _uses(recipes):
-        _check_use(recipes.config.corpora[name].reader, name, split, task, where)
+        corpus = recipes.config.corpora[name]
+        if not corpus.makes(split, task):
+            _check_use(corpus.reader, name, split, task, where)
 
 
 def _uses(recipes: Recipes) -> Iterator[tuple[str, str, str, str]]:
@@ -104,6 +106,11 @@ def _header(path: Path, kind: str) -> list[str]:
 
 def _check_use(reader: Reader, name: str, split: str, task: str, where: str) -> None:
     splits, kind = reader.splits(), reader.task_type()
+    if splits == []:
+        raise AscentError(
+            f"{where} needs rows of the task type '{task}' of the split '{split}' of the corpus '{name}', which has documents "
+            "only; make pairs of them by its key `extract`, such as [whole_text], for this split and task type."
+        )
     if splits is not None and split not in splits:
         raise AscentError(
             f"{where} uses the split '{split}' of the corpus '{name}', whose reader has files of pairs for: "

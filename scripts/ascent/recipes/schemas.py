@@ -22,6 +22,7 @@ SECTIONS = {
     "sources": "Sources",
     "tables": "Readers of tables",
     "readers": "Other readers",
+    "extractors": "Extractors",
     "pairs": "Data sets",
     "filters": "Filters",
     "model": "Prompt contract",

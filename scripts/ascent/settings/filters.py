@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Choice, Component, Count, Range, Share, by_name, some_of
+from .base import Component, Count, One, Range, Share, by_name, some_of
 from .languages import KnownLanguage, Script
 from .model import Backbone
 
@@ -153,24 +153,7 @@ class Score(Filter):
     """Lowest score to keep."""
 
 
-class _OneFilter(Choice):
-    """One filter: a map from its name to its settings. A name alone stands for the filter's defaults."""
-
-    @model_validator(mode="after")
-    def _one(self):
-        if len(self.chosen) != 1:
-            named = ", ".join(self.chosen) or "none"
-            raise ValueError(f"an item of the list is one filter, and this one names {named}; write each behind its own dash")
-        return self
-
-    @property
-    def settings(self) -> Filter:
-        """The filter's settings."""
-        (settings,) = self.chosen.values()
-        return settings
-
-
-OneFilter = some_of(Filter, "OneFilter", _OneFilter)
+OneFilter = some_of(Filter, "OneFilter", One)
 AnyFilter = by_name(OneFilter)
 
 

@@ -32,6 +32,10 @@ class Text(Reader):
     document: Literal["file", "paragraph", "line"] = "file"
     """What of a plain file is one document: the file, a paragraph (up to an empty line), or a line."""
 
+    def splits(self) -> list[str]:
+        """Return no split, since it has no pairs."""
+        return []
+
     def reads(self) -> Iterator[Reads]:
         """Yield the files of documents."""
         columns = {column: f"columns.{key}" for key, column in self.columns.model_dump().items() if column}

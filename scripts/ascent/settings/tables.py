@@ -82,6 +82,8 @@ class Columns(Settings):
     """Columns of negatives. Each cell is a text or a list of texts, and may be empty."""
     label: str | None = None
     """The human score of a graded pair."""
+    labels: dict[str, float] = {}
+    """Numbers for labels that are words: {entailment: 0, neutral: 1, contradiction: 2}."""
     positive_scores: str | None = None
     """A teacher's score of the positive, or a list with one score per positive, for stages with
     `teacher: {type: stored}`."""
