@@ -305,6 +305,15 @@ def evaluation_pairs(wildcards):
     return tables_of(recipes.leak_check(wildcards.recipe).evaluation)
 
 
+def evaluation_documents(wildcards):
+    """The documents of the same corpora and tasks, in their order."""
+    corpora = recipes.config.corpora
+    return [
+        CORPUS_DOCUMENTS.format(corpus=name) if name in corpora else EVALUATION_DOCUMENTS.format(task=name)
+        for name in recipes.leak_check(wildcards.recipe).evaluation
+    ]
+
+
 def trained_stages(wildcards):
     """The stages that train, in the order of the recipe."""
     return recipes.trained(wildcards.recipe)

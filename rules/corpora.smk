@@ -59,7 +59,8 @@ rule normalise_corpus:
 
 rule list_evaluation_texts:
     output:
-        EVALUATION_TEXTS,
+        texts=EVALUATION_TEXTS,
+        documents=EVALUATION_DOCUMENTS,
     log:
         "logs/tested/{task}/list_evaluation_texts.log",
     benchmark:
@@ -72,6 +73,9 @@ rule list_evaluation_texts:
         mem_mb=by_attempt(16_000),
         runtime=by_attempt(240),
     params:
-        revision=1,
+        revision=2,
     shell:
-        call_script("list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1")
+        call_script(
+            "list_evaluation_texts.py --task {wildcards.task:q} --output {output.texts:q} "
+            "--documents {output.documents:q} > {log:q} 2>&1"
+        )

@@ -20,6 +20,7 @@ CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents.parquet"
 CORPUS_AUDIT = "results/corpora/{corpus}/audit.json"
 # The texts of a task that mteb knows.
 EVALUATION_TEXTS = "results/tested/{task}/pairs.parquet"
+EVALUATION_DOCUMENTS = "results/tested/{task}/documents.parquet"
 
 # A key is a data set's name and a digest of the settings that the folder's content depends on (recipes/dataset_steps.py).
 PREPARATION = "results/prepared/{key}/preparation.yaml"
@@ -35,6 +36,8 @@ LEAKAGE_SETTINGS = "results/{recipe}/leakage.yaml"
 LEAKAGE = "results/{recipe}/leakage.json"
 # The last clean one, for when a check fails.
 LEAKAGE_BEFORE = "results/{recipe}/leakage.before.json"
+# What matched; also of a check that fails.
+LEDGER = "results/{recipe}/ledger.tsv"
 RUNNING = "results/{recipe}/running.yaml"
 SHARD_SETTINGS = "results/{recipe}/{stage}/shards/{dataset}.yaml"
 SHARD_QUERIES = "results/{recipe}/{stage}/shards/{dataset}/queries-{shard}-of-{shards}"

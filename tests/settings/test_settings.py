@@ -184,6 +184,16 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (Dataset, {"corpus": "a", "filters": [{"contamination": {"against": []}}]}, "'filters.0.contamination.against' is [], "),
         (
             Dataset,
+            {"corpus": "a", "filters": [{"contamination": {"against": ["b"], "methods": {"ngram": {"test": "stop"}}}}]},
+            "methods.ngram says what is done, but this filter only drops; say it in the recipe's leaks",
+        ),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"contamination": {"against": ["b"], "methods": {}}}]},
+            "methods names none, so nothing is compared; write methods: {hash: {}}",
+        ),
+        (
+            Dataset,
             {"corpus": "a", "filters": [{"clean": {}, "empty": {}}]},
             "'filters.0': an item of the list is one filter, and this one names clean, empty; write each behind its own dash.",
         ),

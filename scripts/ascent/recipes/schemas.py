@@ -38,6 +38,7 @@ SECTIONS = {
     "negatives": "Mined negatives",
     "teachers": "Teachers of stages",
     "evaluation": "Evaluation and its tasks",
+    "leaks": "Test texts in training",
 }
 _HEADER = "# Written by `make schemas` from the docstrings in scripts/ascent: edit those instead.\n"
 REFERENCE = """# Reference

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from .base import Component, Count, One, Range, Share, by_name, some_of
 from .languages import KnownLanguage, Script
+from .leaks import Methods
 from .model import Backbone
 
 
@@ -133,13 +134,24 @@ class Duplicate(Filter):
 
 
 class Contamination(Filter):
-    """Drops pairs with a text, as query or positive, that a model is tested with, whatever its case and punctuation."""
+    """Drops pairs with a text, as query, positive or negative, that a model is tested with."""
 
     needs = "rows"
 
     against: list[str] = Field(min_length=1)
     """Corpora: their validation and test queries. Also mteb's tasks and benchmarks, such as `MTEB(eng, v2)`: all their texts
     except documents."""
+    methods: Methods = Field({"hash": {}}, validate_default=True)
+    """How texts are compared, as in a recipe's `leaks`, without `test` and `documents`. Default: `{hash: {}}`."""
+
+    @model_validator(mode="after")
+    def _only_drops(self):
+        for name, method in self.methods.chosen.items():
+            if method != method.compared():
+                raise ValueError(f"methods.{name} says what is done, but this filter only drops; say it in the recipe's leaks")
+        if not self.methods.chosen:
+            raise ValueError("methods names none, so nothing is compared; write methods: {hash: {}}")
+        return self
 
 
 class Score(Filter):

@@ -12,6 +12,7 @@ from .base import ARXIV, ORGANISATION_AND_NAME, Count, Name, Settings
 from .corpora import Corpus, Model
 from .evaluation import Evaluate
 from .languages import HubLanguage
+from .leaks import Leaks
 from .licences import Licensed
 from .model import Base
 from .pairs import Dataset
@@ -87,6 +88,8 @@ class Recipe(Settings):
     """How training runs and what watches it. Changing it re-runs nothing."""
     evaluate: Evaluate
     """The stages and tasks to evaluate."""
+    leaks: Leaks = Leaks()
+    """How training texts are compared with the texts of the tasks, and what is done about those that match."""
     release: Release
     """The model to release."""
 

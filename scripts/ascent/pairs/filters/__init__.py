@@ -6,7 +6,8 @@
 changes texts keeps their ids true.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -19,3 +20,5 @@ class Context:
     """The data set's `positive`: given or query."""
     against: pl.DataFrame
     """Rows of corpora and tasks to compare with: those that filters which need rows name in `against`, and others."""
+    made: dict[str, Any] = field(default_factory=dict)
+    """What a filter makes of these rows once, for all batches of pairs, by a key of its own."""
