@@ -13,6 +13,7 @@ from ascent.recipes.local_files import check_local_files
 from ascent.recipes.memory import memory_mb, tables_mb
 from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
+from ascent.recipes.synthesis import read_prompt
 from ascent.settings.filters import compared_with
 
 try:
@@ -107,6 +108,14 @@ def files_of_source(wildcards):
     return [SOURCE_DIGESTS.format(**wildcards), *map(ancient, files)]
 
 
+def any_retrieved():
+    """A regular expression that matches the corpora and models that files are retrieved for, each in the folder of its kind."""
+    corpora = recipes.config.corpora.keys() - recipes.config.synthesised.keys()
+    return (
+        rf"(?<=corpora/)(?:{any_of(sorted(corpora))})|(?<=models/)(?:{any_of(recipes.config.models)})"
+    )
+
+
 def adapted_model(wildcards):
     """The model that a retrieved adapter is merged into; none for anything else."""
     adapted = getattr(recipes.config.models.get(wildcards.name), "adapter_of", None)
@@ -119,6 +128,35 @@ def tokenizer_of_passages(wildcards):
     if passages is None:
         return []
     return RETRIEVED_MODEL.format(model=passages.model) if passages.model else passages.tokenizer or []
+
+
+def generator_of(corpus):
+    """The generator that writes a corpus."""
+    return recipes.config.generators[recipes.config.synthesised[corpus].generator]
+
+
+def synthesised_corpora(is_local):
+    """The corpora that a generator writes, one of the job itself or a server."""
+    return [name for name in recipes.config.synthesised if generator_of(name).is_local == is_local]
+
+
+def synthesis_generator(wildcards):
+    """How the generator of a corpus is run, which changes no answer."""
+    source = recipes.config.synthesised[wildcards.corpus]
+    return ancient(GENERATOR_SETTINGS.format(generator=source.generator))
+
+
+def synthesis_table(wildcards):
+    """The texts that a corpus is written about."""
+    source = recipes.config.synthesised[wildcards.corpus]
+    table = CORPUS_DOCUMENTS if read_prompt(source.prompt).of_documents else CORPUS_PAIRS
+    return table.format(corpus=source.documents)
+
+
+def synthesis_model(wildcards):
+    """The model of a generator that runs in the job; none of a server's."""
+    generator = generator_of(wildcards.corpus)
+    return RETRIEVED_MODEL.format(model=generator.model) if generator.is_local else []
 
 
 def corpus_pairs(wildcards):

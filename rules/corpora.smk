@@ -15,7 +15,7 @@ rule retrieve_resource:
         "benchmarks/resources/{kind}/{name}.tsv"
     wildcard_constraints:
         kind="corpora|models",
-        name=any_of([*recipes.config.corpora, *recipes.config.models]),
+        name=any_retrieved(),
     conda:
         ENVIRONMENT
     resources:

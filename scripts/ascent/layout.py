@@ -11,6 +11,9 @@ SOURCE_DIGESTS = "resources/digests/{kind}/{name}.json"
 KNOWN_DIGESTS = "resources/digests/known.json"
 # Downloads that resources share.
 DOWNLOADS = "resources/.cache"
+# How each generator is run, and the answers that a synthesised corpus was given, which outlive it.
+GENERATOR_SETTINGS = "resources/generators/{generator}.yaml"
+ANSWERS = "resources/answers/{corpus}.sqlite"
 RETRIEVED_CORPUS = "resources/corpora/{corpus}"
 RETRIEVED_MODEL = "resources/models/{model}"
 

@@ -105,6 +105,8 @@ class Checks:
             )
         self._known(release.stage, self.recipe.evaluate.stages, "the evaluated stage", "release.stage")
         corpora, models = self.recipe.made_of
+        corpora, writers = self.config.made_from(corpora)
+        models = list(dict.fromkeys([*models, *writers]))
         sources = [(name, self.config.corpora[name]) for name in corpora] + [(name, self.config.models[name]) for name in models]
         wider = [
             f"{name} ({source.licence}) {' and '.join(reasons)}"

@@ -124,6 +124,8 @@ class Recipes:
             teachers = {step.dataset.teacher.model for step in steps if step.dataset.teacher}
             of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
             used["models"] |= {recipe.base.model} | teachers | of_stages
+        corpora, models = self.config.made_from(sorted(used["corpora"]))
+        used = {"corpora": {*corpora}, "models": used["models"] | {*models}}
         found = [(kind, name) for kind, names in used.items() for name in sorted(names) if name in getattr(self.config, kind)]
         return [(kind, name) for kind, name in found if getattr(self.config, kind)[name].source.type == "files"]
 

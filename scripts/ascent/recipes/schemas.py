@@ -23,6 +23,7 @@ SECTIONS = {
     "tables": "Readers of tables",
     "readers": "Other readers",
     "extractors": "Extractors",
+    "synthesis": "Rows written by a language model",
     "pairs": "Data sets",
     "filters": "Filters",
     "model": "Prompt contract",

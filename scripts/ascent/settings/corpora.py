@@ -11,6 +11,7 @@ from .licences import Licensed
 from .model import Contract
 from .readers import ChosenReader
 from .sources import ChosenSource
+from .synthesis import Synthesis
 
 
 class Passages(Settings):
@@ -104,8 +105,8 @@ class Size(Settings):
 class Corpus(Reading, Licensed):
     """A raw corpus: where it comes from and how its rows are read."""
 
-    source: ChosenSource
-    """Where the files come from."""
+    source: Annotated[ChosenSource | Synthesis, Field(discriminator="type")]
+    """Where the files come from; or what is asked of a language model that writes the rows."""
     homepage: str = ""
     """Where the corpus is described, printed on the model card."""
     size: Size | None = None

@@ -180,4 +180,11 @@ class Similarity(Reader):
     """Encoding of the files."""
 
 
+class Synthesised(Reader):
+    """The rows of a source `synthesis`. Those that were set aside there are counted here."""
+
+    type: Literal["synthesised"]
+    """The reader."""
+
+
 ChosenReader = one_of(Reader, default="table")
