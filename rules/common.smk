@@ -111,9 +111,7 @@ def files_of_source(wildcards):
 def any_retrieved():
     """A regular expression that matches the corpora and models that files are retrieved for, each in the folder of its kind."""
     corpora = recipes.config.corpora.keys() - recipes.config.synthesised.keys()
-    return (
-        rf"(?<=corpora/)(?:{any_of(sorted(corpora))})|(?<=models/)(?:{any_of(recipes.config.models)})"
-    )
+    return rf"(?<=corpora/)(?:{any_of(sorted(corpora))})|(?<=models/)(?:{any_of(recipes.config.models)})"
 
 
 def adapted_model(wildcards):
