@@ -13,6 +13,7 @@ from ascent.recipes.local_files import check_local_files
 from ascent.recipes.memory import memory_mb, tables_mb
 from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
+from ascent.recipes.synthesis import read_prompt
 from ascent.settings.filters import compared_with
 
 try:
@@ -110,10 +111,53 @@ def files_of_source(wildcards):
     return [SOURCE_DIGESTS.format(**wildcards), *map(ancient, files)]
 
 
+def any_retrieved():
+    """A regular expression that matches the corpora and models that files are retrieved for, each in the folder of its kind."""
+    corpora = recipes.config.corpora.keys() - recipes.config.synthesised.keys()
+    return rf"(?<=corpora/)(?:{any_of(sorted(corpora))})|(?<=models/)(?:{any_of(recipes.config.models)})"
+
+
 def adapted_model(wildcards):
     """The model that a retrieved adapter is merged into; none for anything else."""
     adapted = getattr(recipes.config.models.get(wildcards.name), "adapter_of", None)
     return RETRIEVED_MODEL.format(model=adapted) if wildcards.kind == "models" and adapted else []
+
+
+def tokenizer_of_passages(wildcards):
+    """The model or file whose tokens a corpus's passages are measured in; none if they are not."""
+    passages = recipes.config.corpora[wildcards.corpus].passages
+    if passages is None:
+        return []
+    return RETRIEVED_MODEL.format(model=passages.model) if passages.model else passages.tokenizer or []
+
+
+def generator_of(corpus):
+    """The generator that writes a corpus."""
+    return recipes.config.generators[recipes.config.synthesised[corpus].generator]
+
+
+def synthesised_corpora(is_local):
+    """The corpora that a generator writes, one of the job itself or a server."""
+    return [name for name in recipes.config.synthesised if generator_of(name).is_local == is_local]
+
+
+def synthesis_generator(wildcards):
+    """How the generator of a corpus is run, which changes no answer."""
+    source = recipes.config.synthesised[wildcards.corpus]
+    return ancient(GENERATOR_SETTINGS.format(generator=source.generator))
+
+
+def synthesis_table(wildcards):
+    """The texts that a corpus is written about."""
+    source = recipes.config.synthesised[wildcards.corpus]
+    table = CORPUS_DOCUMENTS if read_prompt(source.prompt).of_documents else CORPUS_PAIRS
+    return recipes.corpus_files(table, source.documents)
+
+
+def synthesis_model(wildcards):
+    """The model of a generator that runs in the job; none of a server's."""
+    generator = generator_of(wildcards.corpus)
+    return RETRIEVED_MODEL.format(model=generator.model) if generator.is_local else []
 
 
 def pass_of(wildcards):
@@ -160,14 +204,11 @@ def scoring_model(wildcards):
     return RETRIEVED_MODEL.format(model=recipes.scored_by_key[wildcards.key].dataset.teacher.model)
 
 
-def tables_of(names):
-    """The files of the pair tables of corpora, and of tasks that mteb knows."""
+def tables_of(names, of_corpus=CORPUS_PAIRS, of_task=EVALUATION_TEXTS):
+    """The files of a table of corpora, and of tasks that mteb knows."""
     corpora, files = recipes.config.corpora, []
     for name in names:
-        if name in corpora:
-            files += recipes.corpus_files(CORPUS_PAIRS, name)
-        else:
-            files.append(EVALUATION_TEXTS.format(task=name))
+        files += recipes.corpus_files(of_corpus, name) if name in corpora else [of_task.format(task=name)]
     return files
 
 
@@ -312,6 +353,11 @@ def recipe_pairs(wildcards):
 def evaluation_pairs(wildcards):
     """The rows of the corpora that a recipe's local tasks are made of, and the texts of its other tasks."""
     return tables_of(recipes.leak_check(wildcards.recipe).evaluation)
+
+
+def evaluation_documents(wildcards):
+    """The documents of the same corpora and tasks, in their order."""
+    return tables_of(recipes.leak_check(wildcards.recipe).evaluation, CORPUS_DOCUMENTS, EVALUATION_DOCUMENTS)
 
 
 def trained_stages(wildcards):

@@ -15,7 +15,7 @@ rule retrieve_resource:
         "benchmarks/resources/{kind}/{name}.tsv"
     wildcard_constraints:
         kind="corpora|models",
-        name=any_of([*recipes.config.corpora, *recipes.config.models]),
+        name=any_retrieved(),
     conda:
         ENVIRONMENT
     resources:
@@ -33,6 +33,7 @@ rule normalise_corpus:
     input:
         settings=CORPUS_SETTINGS,
         resource=RETRIEVED_CORPUS,
+        tokenizer=tokenizer_of_passages,
     output:
         pairs=CORPUS_PAIRS,
         documents=CORPUS_DOCUMENTS,
@@ -53,13 +54,14 @@ rule normalise_corpus:
         call_script(
             "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
             "--part {wildcards.part} --parts {wildcards.parts} --resource {input.resource} "
-            "--pairs {output.pairs} --documents {output.documents} --audit {output.audit} > {log} 2>&1"
+            "--tokenizer {input.tokenizer} --pairs {output.pairs} --documents {output.documents} --audit {output.audit} > {log} 2>&1"
         )
 
 
 rule list_evaluation_texts:
     output:
-        EVALUATION_TEXTS,
+        texts=EVALUATION_TEXTS,
+        documents=EVALUATION_DOCUMENTS,
     log:
         "logs/tested/{task}/list_evaluation_texts.log",
     benchmark:
@@ -72,6 +74,9 @@ rule list_evaluation_texts:
         mem_mb=by_attempt(16_000),
         runtime=by_attempt(240),
     params:
-        revision=1,
+        revision=2,
     shell:
-        call_script("list_evaluation_texts.py --task {wildcards.task:q} --output {output:q} > {log:q} 2>&1")
+        call_script(
+            "list_evaluation_texts.py --task {wildcards.task:q} --output {output.texts:q} "
+            "--documents {output.documents:q} > {log:q} 2>&1"
+        )

@@ -22,7 +22,7 @@ rule evaluate_task:
         mem_mb=by_model("model", 32_000, copies=2),
         runtime=by_attempt(480),
     params:
-        revision=5,
+        revision=6,
     shell:
         call_script(
             "evaluate_task.py --settings {input.settings} --model {input.model} "

@@ -79,6 +79,7 @@ rule check_leakage:
         settings=LEAKAGE_SETTINGS,
         pairs=recipe_pairs,
         evaluation=evaluation_pairs,
+        documents=evaluation_documents,
     output:
         LEAKAGE,
     log:
@@ -92,10 +93,12 @@ rule check_leakage:
     resources:
         mem_mb=by_attempt(16_000),
     params:
-        revision=2,
+        revision=3,
         before=LEAKAGE_BEFORE,
+        # No output: what a check found must stay when it fails.
+        ledger=LEDGER,
     shell:
         call_script(
             "check_leakage.py --settings {input.settings} --pairs {input.pairs} "
-            "--evaluation {input.evaluation} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"
+            "--evaluation {input.evaluation} --documents {input.documents} --ledger {params.ledger} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"
         )

@@ -1,11 +1,13 @@
-"""Check that no test text is among the training texts: queries, positives, negatives."""
+"""Compare training texts (queries, positives, negatives) with the texts of evaluated tasks; fail where one must not be."""
 
 import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from ascent.errors import reports_errors
+from ascent.errors import AscentError, reports_errors
 from ascent.files import write_json
-from ascent.pairs.leakage import check_leakage
-from ascent.pairs.table import all_batches
+from ascent.pairs.ledger import as_rows, make_ledger, named_tables, refuse, sizes_of, tables_of, write_ledger
+from ascent.pairs.tested import TestedTexts
 from ascent.settings.evaluation import LeakCheck
 from ascent.settings.validation import load
 
@@ -13,15 +15,29 @@ from ascent.settings.validation import load
 @reports_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", nargs="*", default=[], help="training pairs")
-    parser.add_argument("--evaluation", nargs="*", default=[], help="pairs of the corpora that tasks are made of")
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="training pairs")
+    parser.add_argument("--evaluation", type=Path, nargs="*", default=[], help="pairs of the corpora that tasks are made of")
+    parser.add_argument("--documents", type=Path, nargs="*", default=[], help="documents of each of them, or none")
     parser.add_argument("--settings", required=True, help="leakage.yaml")
-    parser.add_argument("--output", required=True, help="JSON file to write")
+    parser.add_argument("--ledger", type=Path, required=True, help="table of what matched, .tsv, also when the check fails")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
+    if options.documents and len(options.documents) != len(options.evaluation):
+        raise AscentError("--documents: there must be one file for each of --evaluation; add those that are missing.")
 
-    splits = load(LeakCheck, options.settings).splits
-    counts = check_leakage(all_batches(options.pairs), all_batches(options.evaluation), splits)
-    write_json(options.output, counts)
+    settings, pools = load(LeakCheck, options.settings), dict(zip(options.evaluation, options.documents, strict=False))
+    tables = [
+        table
+        for name, pairs in named_tables(options.evaluation)
+        for table in tables_of(name, pairs, [pools[file] for file in pairs] if pools else None, settings.splits)
+    ]
+    with TemporaryDirectory(dir=options.output.parent, prefix=".tested-") as folder:
+        tested = TestedTexts.written(Path(folder) / "tested.arrow", tables)
+        ledger = make_ledger(options.pairs, tested, settings.leaks)
+        write_ledger(options.ledger, ledger)
+        refuse(ledger)
+        counts = {"splits": settings.splits, **sizes_of(options.pairs, tested), "ledger": as_rows(ledger)}
+        write_json(options.output, counts)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,15 @@ def main() -> None:
     parser.add_argument("--resource", type=Path, required=True, help="folder of the retrieved corpus")
     parser.add_argument("--part", type=int, default=0, help="which part, from 0")
     parser.add_argument("--parts", type=int, default=1, help="how many parts there are")
+    parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer.json or model's folder, for passages in tokens")
     parser.add_argument("--pairs", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--documents", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()
 
+    part = {"tokenizer": options.tokenizer, "part": options.part, "parts": options.parts}
     files = (options.resource, options.pairs, options.documents)
-    audit = normalise(options.name, load(Reading, options.settings), *files, options.part, options.parts)
+    audit = normalise(options.name, load(Reading, options.settings), *files, **part)
     write_json(options.audit, audit)
     for kind in ("pairs", "documents"):
         print(f"{options.name}: {kind}: {', '.join(f'{count} {part}' for part, count in audit[kind].items()) or 'none'}")

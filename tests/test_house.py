@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).parents[1]
 LIBRARY = REPOSITORY / "scripts" / "ascent"
 # A file or folder imports only what stands to its left.
 ORDER = (
-    "errors layout files progress collectives settings components sources pairs corpora model negatives teachers tokens losses "
-    "training recipes evaluation planning report release"
+    "errors layout files progress collectives settings components sources pairs corpora model synthesis negatives teachers "
+    "tokens losses training recipes evaluation planning report release"
 ).split()
 ROOT = {"__init__", "errors", "layout", "files", "progress", "components", "collectives"}
 HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")

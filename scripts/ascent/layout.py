@@ -11,6 +11,9 @@ SOURCE_DIGESTS = "resources/digests/{kind}/{name}.json"
 KNOWN_DIGESTS = "resources/digests/known.json"
 # Downloads that resources share.
 DOWNLOADS = "resources/.cache"
+# How each generator is run, and the answers that a synthesised corpus was given, which outlive it.
+GENERATOR_SETTINGS = "resources/generators/{generator}.yaml"
+ANSWERS = "resources/answers/{corpus}.sqlite"
 RETRIEVED_CORPUS = "resources/corpora/{corpus}"
 RETRIEVED_MODEL = "resources/models/{model}"
 
@@ -20,6 +23,7 @@ CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents-{part}-of-{parts}.parquet
 CORPUS_AUDIT = "results/corpora/{corpus}/audit-{part}-of-{parts}.json"
 # The texts of a task that mteb knows.
 EVALUATION_TEXTS = "results/tested/{task}/pairs.parquet"
+EVALUATION_DOCUMENTS = "results/tested/{task}/documents.parquet"
 
 # What a pass over a data set's rows makes: `folder` is pairs for the last one, prepared for those before. A key is the data set's
 # name and a digest of the settings that the folder's content depends on (recipes/dataset_steps.py).
@@ -35,6 +39,8 @@ LEAKAGE_SETTINGS = "results/{recipe}/leakage.yaml"
 LEAKAGE = "results/{recipe}/leakage.json"
 # The last clean one, for when a check fails.
 LEAKAGE_BEFORE = "results/{recipe}/leakage.before.json"
+# What matched; also of a check that fails.
+LEDGER = "results/{recipe}/ledger.tsv"
 RUNNING = "results/{recipe}/running.yaml"
 SHARD_SETTINGS = "results/{recipe}/{stage}/shards/{dataset}.yaml"
 SHARD_QUERIES = "results/{recipe}/{stage}/shards/{dataset}/queries-{shard}-of-{shards}"

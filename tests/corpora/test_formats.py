@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ import pytest
 import zstandard
 
 from ascent.corpora.cells import cell_of
-from ascent.corpora.formats import rows_of
+from ascent.corpora.formats import json_rows, rows_of
 from ascent.errors import AscentError
 from support.corpora import corpus, texts
 from support.pairs import normalised
@@ -253,3 +254,68 @@ def test_objects_without_a_path_name_their_fields(tmp_path):
 def test_a_path_is_what_it_leads_to(column, expected):
     row = {"a": {"b": 1}, "c": [{"d": 2}, {"d": 3}], "f": [[4], [5]], "g": None, "x.y": "named"}
     assert cell_of(row, column) == expected
+
+
+# A value that any chunk may cut: escapes, a surrogate pair, numbers, words, nesting, brackets and quotes within texts.
+AWKWARD = [
+    {"query": 'a "quoted" ] } \\ , [ text', "positive": "é\u2028\U0001f600", "n": [-12.5e-7, 123456, True, None]},
+    {"nested": {"list": [[1], [{"a": "]"}]], "empty": {}}, "positive": ""},
+    [1, 2],
+    "a text",
+    12345,
+    {},
+]
+
+
+@pytest.mark.parametrize("ascii", [True, False])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_is_read_alike_in_chunks_of_any_length(tmp_path, monkeypatch, ascii, indent):
+    """With Python's own json as the judge; each chunk's length moves where values are cut."""
+    path = tmp_path / "train.json"
+    path.write_bytes((" \n" + json.dumps(AWKWARD * 2, indent=indent, ensure_ascii=ascii) + "\r\n").encode())
+    expected = [value if isinstance(value, dict) else "not a JSON object" for value in AWKWARD * 2]
+    for chunk in [*range(1, 40), 97, 2**20]:
+        monkeypatch.setattr(json_rows, "CHUNK", chunk)
+        assert [*rows_of(path)] == [*enumerate(expected, 1)], chunk
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 2**20])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_keep_their_numbers_in_chunks_of_any_length(tmp_path, monkeypatch, chunk, end):
+    monkeypatch.setattr(json_rows, "CHUNK", chunk)
+    lines = ["", '{"query": "broken', '{"query": "q"}', "", '["a"]', '{"query": "é"}']
+    (tmp_path / "train.jsonl").write_bytes(end.join(lines).encode())
+    wrong = "not a JSON object"
+    assert [*rows_of(tmp_path / "train.jsonl")] == [(2, wrong), (3, {"query": "q"}), (5, wrong), (6, {"query": "é"})]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[{"a": 1}, {"a": "b', "element 2: Unterminated string"),
+        ('[{"a": 1},', "element 2: Expecting value"),
+        ('[{"a": 1}\n', "neither a comma nor a bracket follows element 1"),
+        ('[{"a": 1} {"a": 2}]', "neither a comma nor a bracket follows element 1"),
+        ('[{"a": 1},\n]', "element 2: Expecting value"),
+        ('[{"a" 1}]', "element 1: Expecting ':' delimiter"),
+        ('[\n{"a": 1}]\n[{"a": 1}]', "more follows its end, after element 1"),
+        ("[" * 200_000, "element 1: "),  # deeper than Python's stack
+    ],
+)
+def test_an_array_that_is_not_whole_is_refused_where_it_breaks(tmp_path, text, why):
+    (tmp_path / "train.json").write_text(text)
+    with pytest.raises(AscentError) as error:
+        [*rows_of(tmp_path / "train.json")]
+    assert f"is one JSON array, but not a complete one ({why}" in str(error.value)
+
+
+def test_a_long_array_is_not_held(tmp_path, monkeypatch):
+    """What is in memory is measured: chunks, and not the 5 MB of the file."""
+    monkeypatch.setattr(json_rows, "CHUNK", 2**16)
+    with (tmp_path / "train.json").open("w") as file:
+        file.write("[" + ", ".join(json.dumps({"query": "q" * 1000, "positive": str(i)}) for i in range(5000)) + "]")
+    tracemalloc.start()
+    count = sum(isinstance(row, dict) for _, row in rows_of(tmp_path / "train.json"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 5000 and peak < 10 * 2**16

@@ -1,15 +1,7 @@
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from ascent.errors import AscentError
-from ascent.pairs.leakage import check_leakage, evaluation_keys, leakage_key
-from ascent.pairs.table import Pair, pair_frame, write_pairs
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "check_leakage.py"
+from ascent.pairs.leakage import evaluation_texts, label_texts, leakage_key, texts_of_rows
+from ascent.pairs.table import Pair, pair_frame
 
 
 def frame(name, *pairs):
@@ -71,61 +63,22 @@ def test_what_carries_meaning_is_compared(text, other):
 
 
 def test_queries_are_tested_and_both_sides_of_sts():
-    assert list(evaluation_keys(TESTED, "test").values()) == [
-        "What is Term-Life?",
-        "Storms hit the coast.",
-        "A storm hit.",
+    assert evaluation_texts(TESTED, "test").to_list() == ["What is Term-Life?", "Storms hit the coast.", "A storm hit."]
+
+
+def test_labels_are_texts_of_the_split():
+    labels = {"train": "old", "test": "new"}
+    rows = frame("x", *(Pair("a", label, task="classification", split=split) for split, label in labels.items()))
+    assert label_texts(rows, "test").to_list() == ["new"]
+
+
+def test_the_texts_of_a_row_are_queries_positives_and_negatives():
+    rows = frame("x", Pair("a", "b", negatives=("c", "d")), Pair("a", "e")).with_row_index("row", offset=5)
+    assert texts_of_rows(rows).rows() == [
+        (5, "query", "a"),
+        (6, "query", "a"),
+        (5, "positive", "b"),
+        (6, "positive", "e"),
+        (5, "negatives", "c"),
+        (5, "negatives", "d"),
     ]
-
-
-def test_what_was_compared_is_counted():
-    rows = [("Cover for a time.", ("A lot.", "Nothing.")), ("A lot.", ())]
-    training = frame("web", *(Pair("How much is a car?", positive, negatives) for positive, negatives in rows))
-    assert check_leakage([training], [TESTED]) == {
-        "splits": ["test"],
-        "training": {"web": {"pairs": 2, "texts": 4}},
-        "evaluation": {"insurance": {"texts": 3}},
-        "leaked": 0,
-    }
-
-
-@pytest.mark.parametrize(
-    "pair",
-    [
-        Pair("What is Term-Life?", "x"),
-        Pair("what is term life", "x"),
-        Pair("x", "What is term life!"),
-        Pair("x", "a storm hit"),
-        Pair("x", "x", negatives=("x", "what is term life")),
-    ],
-)
-def test_a_leaked_text_is_named(pair):
-    training = frame("web", Pair("How much is a car?", "A lot."), pair)
-    (leaked,) = {pair.query, pair.positive, *pair.negatives} - {"x"}
-    with pytest.raises(AscentError) as error:
-        check_leakage([training], [TESTED])
-    assert str(error.value).startswith(f"data set web: 1 of its texts are test texts, first '{leaked}' ('")
-    assert str(error.value).endswith("of insurance); add insurance to `against` of the data set's filter contamination.")
-
-
-def test_another_split_can_be_checked():
-    training = frame("web", Pair("what is whole life", "x"))
-    check_leakage([training], [TESTED])
-    with pytest.raises(AscentError, match="1 of its texts .* validation split of insurance"):
-        check_leakage([training], [TESTED], splits=["validation"])
-
-
-def test_the_command_writes_counts_or_fails(tmp_path):
-    write_pairs(tmp_path / "tested.parquet", TESTED)
-    write_pairs(tmp_path / "clean.parquet", frame("web", Pair("a", "b")))
-    write_pairs(tmp_path / "leaked.parquet", frame("dump", Pair("WHAT IS TERM LIFE", "b")))
-    (tmp_path / "leakage.yaml").write_text("{splits: [test], training: [web], evaluation: [insurance]}")
-    options = {"--settings": "leakage.yaml", "--evaluation": "tested.parquet", "--output": "leakage.json"}
-    command = [sys.executable, SCRIPT, *(word for option in options.items() for word in option), "--pairs"]
-
-    run = subprocess.run([*command, "clean.parquet", "leaked.parquet"], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 1 and run.stderr.startswith("error: data set dump: 1 of its texts")
-    assert not (tmp_path / "leakage.json").exists()
-
-    subprocess.run([*command, "clean.parquet"], cwd=tmp_path, check=True)
-    assert json.loads((tmp_path / "leakage.json").read_text())["leaked"] == 0

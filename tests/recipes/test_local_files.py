@@ -123,3 +123,59 @@ def test_columns_of_objects_and_corpora_that_no_recipe_uses_are_left_alone(confi
     config["corpora"]["library"]["reader"]["columns"] = {"positive": "passages[].text"}
     config["corpora"]["unused"] = config["corpora"]["similar"] | {"source": {"type": "files", "paths": ["nowhere.tsv"]}}
     check_local_files(load_recipes(config))
+
+
+FLAG = {"type": "flag_embedding", "pairs": {"train": ["train.jsonl"], "test": ["test.jsonl"]}}
+BEIR = {"type": "beir", "corpus": ["docs.*"], "queries": ["test.jsonl"], "qrels": {"train": ["train.tsv"], "test": ["train.tsv"]}}
+TREC = {"type": "trec", "collection": ["docs.tsv"], "queries": ["q.txt"], "qrels": {"train": ["train.tsv"]}}
+
+
+@pytest.mark.parametrize(
+    ("files", "reader", "message"),
+    [
+        ({}, FLAG, r"train\.jsonl: its first row has no column 'query' \('corpora\.library\.reader\.type' is flag_embedding\)"),
+        (
+            {"train.tsv": "q\td\t1\n", "docs.jsonl": '{"_id": 1, "text": "a"}'},
+            BEIR,
+            r"train\.tsv: .* no column 'query-id' .* add one",
+        ),
+        ({"train.tsv": "q\td\t1\n", "docs.tsv": "id\tbody\n"}, BEIR, r"docs\.tsv: its first row has no column 'text' \('corpora"),
+        (
+            {"docs.tsv": "1\ta\n", "q.txt": "1\ta\n"},
+            TREC,
+            r"reader\.qrels\.train' names 'train\.tsv', which is none of the source's",
+        ),
+        (
+            {"docs.tsv": "1\ta\n", "q.txt": "1\ta\n", "train.tsv": "1 0 1 1\n"},
+            TREC,
+            r"split 'test' .* files of pairs for: train;",
+        ),
+        (
+            {"a.md": "text", "b.jsonl": '{"body": "a"}'},
+            {"type": "text", "documents": {"train": ["*.md", "b.*"]}},
+            r"b\.jsonl: its first row has no column 'text' \('corpora\.library\.reader\.columns\.text'\)",
+        ),
+    ],
+)
+def test_files_of_other_forms_are_checked_too(config, tmp_path, files, reader, message):
+    (tmp_path / "raw").mkdir()
+    for name, text in ({"train.jsonl": '{"q": "a", "pos": ["b"]}\n', "test.jsonl": '{"id": 1, "text": "b"}'} | files).items():
+        (tmp_path / "raw" / name).write_text(text)
+    config["corpora"]["library"] |= {"source": {"type": "files", "paths": [str(tmp_path / "raw")]}, "reader": reader}
+    with pytest.raises(AscentError, match=message):
+        check_local_files(load_recipes(config))
+
+
+def test_a_corpus_of_texts_alone_needs_extractors_for_the_rows_that_are_used(config):
+    library = config["corpora"]["library"]
+    library["reader"] = {"type": "text", "documents": {"train": ["*.jsonl"]}, "columns": {"text": "query"}}
+    message = r"data\.questions' needs rows of the task type 'retrieval' of the split 'train' .*which has documents only; make"
+    for extract in ([], [{"whole_text": {"task": "sts"}}], [{"whole_text": {"splits": ["test"]}}]):
+        library["extract"] = extract
+        with pytest.raises(AscentError, match=message):
+            check_local_files(load_recipes(config))
+    library["extract"] = ["whole_text", {"title_body": {"splits": ["test"]}}]
+    check_local_files(load_recipes(config))
+    library["passages"] = {"tokens": 64, "model": "mini"}
+    with pytest.raises(AscentError, match=r"'corpora\.library\.passages\.model' names the model 'mini', which does not exist"):
+        load_recipes(config)

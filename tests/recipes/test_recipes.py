@@ -10,6 +10,7 @@ from ascent.recipes.loading import CONFIG_FILES, load_recipes, read_config
 from ascent.recipes.step_settings import settings_files
 from ascent.settings.contrastive import Contrastive
 from ascent.settings.model import Contract
+from ascent.settings.pairs import Filtering
 from ascent.settings.stages import StageSettings
 from ascent.settings.validation import check, load
 from support.recipes import PRETRAINING, SMALL, changed, data, filters, keys
@@ -78,6 +79,23 @@ def test_a_benchmark_stands_for_its_tasks(write):
     assert tasks["LibraryRetrieval"].task is not None
     assert tasks["SciFact"].task is None
     assert len(tasks) == 3 + 1 + 41  # MTEB(eng, v2) has 41 tasks (arXiv 2502.13595, table 8), SciFact not among them
+
+
+def test_a_method_that_drops_is_a_filter_of_every_data_set(write):
+    """The last, with the corpora and tasks that the leak check compares with."""
+    leaks = {"ngram": {"test": "drop", "size": 8}, "near_duplicate": {"test": "drop"}}
+    recipes = load_recipes(write(small=changed(leaks=leaks, evaluate__mteb_tasks=["SciFact"])))
+    assert load_recipes(write(small=SMALL)).steps("small", "questions").key != recipes.steps("small", "questions").key
+    *others, last = recipes.steps("small", "questions").dataset.filters
+    assert len(others) == len(SMALL["data"]["questions"]["filters"])
+    drop = last.contamination
+    assert drop.against == ["library", "modules", "similar", "SciFact"] == recipes.leak_check("small").evaluation
+    assert {name: (method.test, getattr(method, "size", None)) for name, method in drop.methods.chosen.items()} == {
+        "ngram": ("report", 8),
+        "near_duplicate": ("report", None),
+    }
+    written = yaml.safe_load(settings_files(recipes)[data(recipes, "pairs", "filtering.yaml")])
+    assert check(Filtering, written, "filtering.yaml").filters[-1] == last
 
 
 def test_names_are_local_to_a_recipe(write):

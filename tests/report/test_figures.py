@@ -180,6 +180,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "documents": {},
             "set_aside": {"no text": 1},
             "examples": {"no text": ["a:1"]},
+            "extracted": [{"extractor": "title_body", "taken": 1234, "left_out": {"it has no title": 34}, "pairs": 1200}],
         },
     }
     for name, audit in audits.items():
@@ -197,6 +198,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "\u22120.210 to \u22120.040" in pages["significance"]
     assert "not tested: 5 queries cannot tell" in pages["significance"]
     assert "counts all 1 comparisons" not in pages["significance"]
+    assert '<tr><td>title_body: left out: it has no title</td><td class="n">34</td></tr>' in pages["audits"]
     assert "5 of the corpus's 9 rows belong to this data set; the others: split is test, not train (4)." in pages["audits"]
     assert "merge against base</h2>" in pages["significance"] and "merge against finetune</h2>" in pages["significance"]
     (chosen,) = re.findall(r"<tr>(?:(?!</tr>).)*chosen</td></tr>", pages["audits"])

@@ -16,9 +16,9 @@ from ascent.settings.losses import Infonce
 from ascent.settings.merging import Linear, Slerp
 from ascent.settings.model import Contract
 from ascent.settings.pairs import Dataset
-from ascent.settings.readers import Table
 from ascent.settings.recipe import Config
 from ascent.settings.sources import Hub
+from ascent.settings.tables import Table
 from ascent.settings.validation import check, dump, load
 
 SOURCE = {"type": "files", "paths": ["a.jsonl"]}
@@ -36,7 +36,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (Contrastive, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
         (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
         (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
-        (Corpus, CORPUS | {"source": {"type": "pip"}}, "'source.type' is 'pip'; known are: files, hub, pypi."),
+        (Corpus, CORPUS | {"source": {"type": "pip"}}, "'source.type' is 'pip'; known are: files, hub, pypi, synthesis."),
         (Corpus, CORPUS | {"reader": {"type": "tabel"}}, "'reader.type' is 'tabel'; did you mean 'table'?"),
         (Corpus, CORPUS | {"reader": {"pairs": {}, "colums": {}}}, "unknown key 'reader.colums'; did you mean 'columns'?"),
         (
@@ -182,6 +182,16 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (Dataset, {"corpus": "a", "filters": [{"length": {"qery": [1, 2]}}]}, "unknown key 'filters.0.length.qery'; did you "),
         (Dataset, {"corpus": "a", "filters": [{"score": {"min": 1}}]}, "'filters.0.score.teacher' is missing; add it."),
         (Dataset, {"corpus": "a", "filters": [{"contamination": {"against": []}}]}, "'filters.0.contamination.against' is [], "),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"contamination": {"against": ["b"], "methods": {"ngram": {"test": "stop"}}}}]},
+            "methods.ngram says what is done, but this filter only drops; say it in the recipe's leaks",
+        ),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"contamination": {"against": ["b"], "methods": {}}}]},
+            "methods names none, so nothing is compared; write methods: {hash: {}}",
+        ),
         (
             Dataset,
             {"corpus": "a", "filters": [{"clean": {}, "empty": {}}]},

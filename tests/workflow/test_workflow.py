@@ -346,5 +346,5 @@ def test_nothing_costly_runs_on_a_leak_and_a_task_that_is_taken_back_trains_noth
     with edited(recipe_of(finished), lambda text: slower(leaking(text))):
         done = finished.build()
     assert done.returncode != 0
-    assert "data set questions: " in done.stdout and "of its texts are test texts" in done.stdout
+    assert "data set questions: " in done.stdout and "of its rows have test texts of library (hash)" in done.stdout
     assert set(re.findall(r"^\S+ +start (\w+)", done.stdout, re.MULTILINE)) - {"write_settings"} == {"check_leakage"}

@@ -13,7 +13,7 @@ def without_html(row: Pair | Document) -> Pair | Document:
     Raises BadRow if nothing is left of another text.
     """
     if isinstance(row, Document):
-        return Document(_clean(row.text, "document"), row.split)
+        return replace(row, text=_clean(row.text, "document"))
     negatives = [clean_text(text) for text in row.negatives]
     kept = [place for place, text in enumerate(negatives) if text]
     return replace(

@@ -14,6 +14,7 @@ from ..pairs.table import DOCUMENT_SCHEMA, SCHEMA, Document, Pair, document_fram
 from ..settings.corpora import Reading
 from ..settings.evaluation import SEARCHED
 from .cells import BadRow
+from .extraction import Extraction, whole_extraction
 from .identifiers import Identifiers
 from .markup import without_html
 from .readers import Rejected
@@ -27,20 +28,32 @@ _FEW = 10
 _ROWS, _CHARACTERS = 10_000, 64_000_000
 
 
-def normalise(name: str, corpus: Reading, folder: Path, pairs: Path, documents: Path, part: int = 0, parts: int = 1) -> dict:
-    """Read one part of a retrieved corpus. Write its pairs and its documents, each text once per split; return an audit of the
-    rows set aside.
+def normalise(
+    name: str,
+    corpus: Reading,
+    folder: Path,
+    pairs: Path,
+    documents: Path,
+    *,
+    tokenizer: Path | None = None,
+    part: int = 0,
+    parts: int = 1,
+) -> dict:
+    """Read one part of a retrieved corpus. Write its pairs, of which a corpus of texts alone has none, and its documents, each
+    text once per split; return an audit of the rows set aside.
 
-    The audit's `warnings` are sentences for the user. Raises AscentError if a split or its documents have no usable row, or
-    more rows than `max_rejected` are set aside, and if the corpus cannot be divided into so many parts.
+    tokenizer: that of the corpus's passages, if they are measured in tokens. The audit's `warnings` are sentences for the
+    user. Raises AscentError if a split or its documents have no usable row, or more rows than `max_rejected` are set aside, and
+    if the corpus cannot be divided into so many parts.
     """
     if parts > 1:
         corpus = _share(name, corpus, folder, part, parts)
-    counts, rejected = {"pairs": Counter(), "documents": Counter()}, _Rejections()
-    identifiers, scratch = Identifiers(), documents.with_name(f".all-{documents.name}")
+    counts, rejected, pooled = {"pairs": Counter(), "documents": Counter()}, _Rejections(), False
+    extraction, identifiers = Extraction(corpus, tokenizer), Identifiers()
+    scratch = documents.with_name(f".all-{documents.name}")
     try:
         with writing(pairs, SCHEMA) as add_pairs, writing(scratch, DOCUMENT_SCHEMA) as add_documents:
-            for rows in _batches(_rows(corpus, folder)):
+            for rows in _batches(extraction.rows(_rows(corpus, folder))):
                 of_kind: dict[type, list] = {Pair: [], Document: [], Rejected: []}
                 for row in rows:
                     of_kind[type(row)].append(row)
@@ -50,12 +63,11 @@ def normalise(name: str, corpus: Reading, folder: Path, pairs: Path, documents: 
                 positives = [Document(pair.positive, pair.split) for pair in of_kind[Pair] if pair.task in SEARCHED]
                 counts["pairs"].update(f"{pair.split} {pair.task}" for pair in of_kind[Pair])
                 add_pairs(pair_frame(of_kind[Pair], name, corpus.language))
-                rejected.usable.update(pair.split for pair in of_kind[Pair])
-                rejected.usable.update(f"{document.split} documents" for document in of_kind[Document])
                 add_documents(document_frame([*of_kind[Document], *positives]))
+                pooled = pooled or bool(of_kind[Document])
             # Before anything is written: what a corpus of no use leaves looks finished.
-            warnings = rejected.told(f"corpus {name}", corpus.max_rejected)
-            if not rejected.usable:
+            warnings = rejected.told(f"corpus {name}", extraction.read, corpus.max_rejected)
+            if not counts["pairs"] and not pooled:
                 raise AscentError(f"corpus {name}: no usable row (its files are empty); fix the corpus or its `reader`.")
         counts["documents"] = _write_distinct(scratch, documents)
     finally:
@@ -67,6 +79,7 @@ def normalise(name: str, corpus: Reading, folder: Path, pairs: Path, documents: 
         "set_aside": dict(sorted(rejected.reasons().items())),
         "examples": dict(sorted(rejected.examples.items())),
         "warnings": warnings + identifiers.told(f"corpus {name}"),
+        **({"extracted": extraction.audit} if corpus.extract else {}),
     }
 
 
@@ -83,7 +96,10 @@ def whole_audit(parts: list[dict]) -> dict:
         for reason, places in part["examples"].items():
             examples[reason] = (examples[reason] + places)[:EXAMPLES]
     warnings = [sentence for part in parts for sentence in part["warnings"]]
-    return parts[0] | summed | {"examples": dict(sorted(examples.items())), "warnings": warnings}
+    whole = parts[0] | summed | {"examples": dict(sorted(examples.items())), "warnings": warnings}
+    if "extracted" in whole:
+        whole["extracted"] = [whole_extraction(runs) for runs in zip(*(part["extracted"] for part in parts), strict=True)]
+    return whole
 
 
 def _share(name: str, corpus: Reading, folder: Path, part: int, parts: int) -> Reading:
@@ -114,7 +130,7 @@ def _write_distinct(source: Path, output: Path) -> Counter[str]:
     """Write the documents of a table, each text once per split; return how many each split has."""
     repeated, start, counts = repeated_rows(source, [], ("split", "document_id")), 0, Counter()
     with writing(output, DOCUMENT_SCHEMA) as add:
-        for batch in read_batches(source, DOCUMENT_SCHEMA):
+        for batch in read_batches(source, DOCUMENT_SCHEMA, {"origin"}):
             first, end = repeated.searchsorted([start, start + len(batch)])
             kept = batch.with_row_index().remove(pl.col("index").is_in(repeated[first:end] - start)).drop("index")
             start += len(batch)
@@ -127,7 +143,6 @@ class _Rejections:
     """The rows set aside: how many for each reason in each split and its documents, and where the first of a reason are."""
 
     def __init__(self):
-        self.usable: Counter[str] = Counter()
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.examples: dict[str, list[str]] = defaultdict(list)
 
@@ -140,16 +155,16 @@ class _Rejections:
         """Return how many rows were set aside for each reason."""
         return sum(self.counts.values(), Counter())
 
-    def told(self, where: str, most: float) -> list[str]:
+    def told(self, where: str, usable: Counter[str], most: float) -> list[str]:
         """Return a sentence for each split with rows set aside. Raises AscentError for one with too many, see normalise."""
         told = []
         for part, reasons in self.counts.items():
             bad = reasons.total()
             named = [f"{count} x {why}, first at {self.examples[why][0]}" for why, count in reasons.most_common(_REASONS)]
             why = "; ".join(named) + (f"; {len(reasons) - _REASONS} more reasons" if len(reasons) > _REASONS else "")
-            if not self.usable[part]:
+            if not usable[part]:
                 raise AscentError(f"{where}: no usable row of {part} ({why}); fix the corpus or its `reader`.")
-            rows = bad + self.usable[part]
+            rows = bad + usable[part]
             share = bad / rows
             counted = f"{bad} of {rows} rows of {part} set aside, {share:.1%} ({why})"
             if share > most and bad > _FEW:

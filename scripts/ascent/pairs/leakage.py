@@ -7,11 +7,9 @@ ids imply equal keys.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from ..errors import AscentError
 from ..settings.evaluation import TWO_SIDED
 from .text import plain_text
 
@@ -40,49 +38,22 @@ def leakage_key(text: str) -> str:
     return kept.translate(_IGNORED) or text
 
 
-def evaluation_keys(pairs: pl.DataFrame, split: str) -> dict[str, str]:
-    """Return the texts that a split of a pair table tests with, by key."""
+def evaluation_texts(pairs: pl.DataFrame, split: str) -> pl.Series:
+    """Return the distinct texts that a split of a pair table tests with: queries, and positives where both sides are tested."""
     rows = pairs.filter(pl.col("split") == split)
-    texts = [*rows["query"], *rows.filter(pl.col("task").is_in(TWO_SIDED))["positive"]]
-    return {leakage_key(text): text for text in dict.fromkeys(texts)}
+    both = rows.filter(pl.col("task").is_in(TWO_SIDED))["positive"]
+    return pl.concat([rows["query"], both.alias("query")]).unique(maintain_order=True).alias("text")
 
 
-def training_texts(pairs: pl.DataFrame) -> list[str]:
-    """Return the distinct texts of pairs that a stage may train on: queries, positives and negatives.
-
-    Documents of pre-training and mined negatives are among them.
-    """
-    columns = [pairs["query"], pairs["positive"], pairs["negatives"].explode().drop_nulls()]
-    return pl.concat([column.rename("text") for column in columns]).unique(maintain_order=True).to_list()
+def label_texts(pairs: pl.DataFrame, split: str) -> pl.Series:
+    """Return the distinct labels of a split of a pair table, where they are texts."""
+    rows = pairs.filter((pl.col("split") == split) & (pl.col("task") == "classification"))
+    return rows["positive"].unique(maintain_order=True).alias("text")
 
 
-def check_leakage(
-    training: Iterable[pl.DataFrame], evaluation: Iterable[pl.DataFrame], splits: Sequence[str] = ("test",)
-) -> dict:
-    """Compare the training pairs' texts, negatives included, with the texts that the evaluation pairs' splits test with.
-
-    Return the counts of what was compared. Raises AscentError, which names the first leaked text.
-    """
-    counts = {"splits": list(splits), "training": {}, "evaluation": {}, "leaked": 0}
-    tested = {}
-    for pairs in evaluation:
-        corpus, texts = pairs["dataset"][0], 0
-        for split in splits:
-            keys = evaluation_keys(pairs, split)
-            texts += len(keys)
-            tested |= {key: (corpus, split, text) for key, text in keys.items()}
-        before = counts["evaluation"].get(corpus, {"texts": 0})
-        counts["evaluation"][corpus] = {"texts": before["texts"] + texts}
-    for pairs in training:
-        name = pairs["dataset"][0]
-        texts = training_texts(pairs)
-        leaked = [text for text in texts if leakage_key(text) in tested]
-        if leaked:
-            corpus, split, text = tested[leakage_key(leaked[0])]
-            raise AscentError(
-                f"data set {name}: {len(leaked)} of its texts are test texts, first '{leaked[0][:200]}' "
-                f"('{text[:200]}', {split} split of {corpus}); add {corpus} to `against` of the data set's filter contamination."
-            )
-        before = counts["training"].get(name, {"pairs": 0, "texts": 0})
-        counts["training"][name] = {"pairs": before["pairs"] + len(pairs), "texts": before["texts"] + len(texts)}
-    return counts
+def texts_of_rows(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return the texts that a stage may train on: `row` as in `pairs`, `side` (its column) and `text`. Documents of
+    pre-training and mined negatives are among them."""
+    sides = [pairs.select("row", side=pl.lit(side), text=pl.col(side)) for side in ("query", "positive")]
+    negatives = pairs.select("row", side=pl.lit("negatives"), text=pl.col("negatives"))
+    return pl.concat([*sides, negatives.explode("text").drop_nulls("text")])

@@ -44,7 +44,9 @@ OPTIONAL = ("scores", "query_prompt", "document_prompt")
 # What may be null, and what may be missing.
 _MAY_BE = ({"label", *OPTIONAL}, OPTIONAL)
 SCORE_SCHEMA = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
-DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string()})
+# `origin` leads back to where a document was read, or was cut out: `<url, id or file:row>#char=<first>,<behind last>`, counted in
+# characters of the document as it was read (RFC 5147). Null where there is none.
+DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string(), "origin": pa.string()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text that the queries of a split are searched in."""
+    """A text that the queries of a split are searched in, or that pairs are extracted from."""
 
     text: str
     split: str
+    title: str = ""
+    origin: str | None = None
 
 
 def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFrame:
@@ -95,7 +99,7 @@ def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFra
 
 def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
     """Return documents as a frame in the form of DOCUMENT_SCHEMA, each text once per split."""
-    rows = [(text_id(document.text), document.text, document.split) for document in documents]
+    rows = [(text_id(document.text), document.text, document.split, document.origin) for document in documents]
     frame = pl.DataFrame(rows, schema=_polars(DOCUMENT_SCHEMA), orient="row")
     return frame.unique(["document_id", "split"], keep="first", maintain_order=True)
 
@@ -176,7 +180,7 @@ def read_pair_scores(path: str | Path) -> pl.DataFrame:
 
 def read_documents(table: Table) -> pl.DataFrame:
     """Read a document table, which may be empty, each text once per split. Raises AscentError as read_pairs does."""
-    parts = [read_frame(path, DOCUMENT_SCHEMA) for path in files_of(table)]
+    parts = [read_frame(path, DOCUMENT_SCHEMA, {"origin"}, {"origin"}) for path in files_of(table)]
     for path, documents in zip(files_of(table), parts, strict=True):
         _check_rows(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text", 0)
     return pl.concat(parts).unique(["document_id", "split"], keep="first", maintain_order=True)

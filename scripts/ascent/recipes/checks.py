@@ -45,6 +45,9 @@ class Checks:
         comparable = [*self.config.corpora, *mteb["tasks"], *mteb["benchmarks"]]
         for name, dataset in self.recipe.data.items():
             self._known(dataset.corpus, self.config.corpora, "the corpus", f"data.{name}.corpus")
+            passages = self.config.corpora[dataset.corpus].passages
+            if passages and passages.model:
+                self._known(passages.model, self.config.models, "the model", f"corpora.{dataset.corpus}.passages.model")
             for other in compared_with(dataset.filters):
                 self._known(other, comparable, "the corpus or task", f"data.{name}.filters")
                 if other not in self.config.corpora:
@@ -102,6 +105,8 @@ class Checks:
             )
         self._known(release.stage, self.recipe.evaluate.stages, "the evaluated stage", "release.stage")
         corpora, models = self.recipe.made_of
+        corpora, writers = self.config.made_from(corpora)
+        models = list(dict.fromkeys([*models, *writers]))
         sources = [(name, self.config.corpora[name]) for name in corpora] + [(name, self.config.models[name]) for name in models]
         wider = [
             f"{name} ({source.licence}) {' and '.join(reasons)}"

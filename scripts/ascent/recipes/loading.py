@@ -15,6 +15,7 @@ from .checks import Checks
 from .own_contracts import read_recipe
 from .recipes import Recipes, mteb_tasks, of_workflow
 from .seeds import with_seeds
+from .synthesis import check_synthesis
 from .trial import SUFFIX, shrink
 
 # Later files are laid over earlier ones, as by the Snakefile.
@@ -60,6 +61,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
     checked = check(Config, config, where)
     _check_adapters(checked, where)
     _check_mteb_tasks(checked, where)
+    check_synthesis(checked, where)
     recipes = {}
     for name in checked.recipes:
         if name in SHARED_FOLDERS:

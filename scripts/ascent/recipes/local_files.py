@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import AscentError, did_you_mean
-from ..settings.corpora import Corpus
-from ..settings.readers import COMPRESSED, FORMATS, Table, root_of
+from ..settings.tables import COMPRESSED, FORMATS, Reader, Reads, format_of, root_of
 from .recipes import Recipes
 
 
@@ -24,10 +23,12 @@ def check_local_files(recipes: Recipes) -> None:
         corpus = recipes.config.corpora[name]
         if corpus.source.type == "files":
             files = _files(recipes, name)
-            if isinstance(corpus.reader, Table):
-                _check_table(files, name, corpus.reader)
+            for reads in corpus.reader.reads():
+                _check_reads(files, f"corpora.{name}.reader", reads, corpus.reader.component())
     for name, split, task, where in _uses(recipes):
-        _check_use(recipes.config.corpora[name], name, split, task, where)
+        corpus = recipes.config.corpora[name]
+        if not corpus.makes(split, task):
+            _check_use(corpus.reader, name, split, task, where)
 
 
 def _uses(recipes: Recipes) -> Iterator[tuple[str, str, str, str]]:
@@ -58,41 +59,40 @@ def _files(recipes: Recipes, name: str) -> dict[str, Path]:
     return files
 
 
-def _check_table(files: dict[str, Path], name: str, reader: Table) -> None:
-    columns = {"query": reader.columns.query, "positive": reader.columns.positive}
-    parts = [(f"pairs.{split}", patterns, columns) for split, patterns in reader.pairs.items()]
-    parts += [(f"documents.{split}", patterns, {}) for split, patterns in reader.documents.items()]
-    for key, patterns, wanted in parts:
-        for pattern in patterns:
-            found = [path for file, path in files.items() if PurePosixPath(file).match(pattern)]
-            if not found and "**" not in pattern:
-                raise AscentError(
-                    f"'corpora.{name}.reader.{key}' names '{pattern}', which is none of the source's files; "
-                    f"{did_you_mean(pattern, list(files))}"
-                )
-            for path in found:
-                _check_file(path, name, wanted or {"": reader.document_column})
+def _check_reads(files: dict[str, Path], where: str, reads: Reads, reader: str) -> None:
+    for pattern in reads.patterns:
+        found = [path for file, path in files.items() if PurePosixPath(file).match(pattern)]
+        if not found and "**" not in pattern:
+            raise AscentError(
+                f"'{where}.{reads.key}' names '{pattern}', which is none of the source's files; "
+                f"{did_you_mean(pattern, list(files))}"
+            )
+        for path in found:
+            _check_file(path, where, reads, reader)
 
 
-def _check_file(path: Path, name: str, wanted: dict[str, str]) -> None:
-    kind = next((suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSED.values()), "")
+def _check_file(path: Path, where: str, reads: Reads, reader: str) -> None:
+    kind = format_of(path)
     if kind not in FORMATS:
+        if reads.plain:
+            return
         raise AscentError(
             f"{path}: unknown format; use one of {', '.join(FORMATS)}, optionally {' or '.join(COMPRESSED.values())}."
         )
     header = _header(path, kind)
-    for key, column in wanted.items():
+    for column, key in reads.columns.items():
         if header and not {column, root_of(column)} & set(header):
-            key = f"columns.{key}" if key else "document_column"
             words = did_you_mean(column, [textwrap.shorten(cell, 40, placeholder=" …") for cell in header])
             if kind in (".csv", ".tsv") and not words.startswith("did"):
-                words = f"its first line must be a header with the columns' names: add one, or fix this key; {words}"
-            raise AscentError(f"{path}: its first row has no column '{column}' ('corpora.{name}.reader.{key}'); {words}")
+                fix = "fix this key" if key else "use another reader"
+                words = f"its first line must be a header with the columns' names: add one, or {fix}; {words}"
+            why = f"'{where}.{key}'" if key else f"'{where}.type' is {reader}"
+            raise AscentError(f"{path}: its first row has no column '{column}' ({why}); {words}")
 
 
 def _header(path: Path, kind: str) -> list[str]:
     """Return the columns of a file's first row; none where more than its first line would have to be read."""
-    if path.suffix not in (kind, ".gz") or kind in (".json", ".parquet"):
+    if path.suffix not in (kind, ".gz") or kind not in (".jsonl", ".csv", ".tsv"):
         return []
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
@@ -104,17 +104,20 @@ def _header(path: Path, kind: str) -> list[str]:
         return []  # what is wrong with it, its reader says
 
 
-def _check_use(corpus: Corpus, name: str, split: str, task: str, where: str) -> None:
-    if not isinstance(corpus.reader, Table):
-        return
-    if split not in corpus.reader.pairs:
-        has = ", ".join(corpus.reader.pairs) or "none"
+def _check_use(reader: Reader, name: str, split: str, task: str, where: str) -> None:
+    splits, kind = reader.splits(), reader.task_type()
+    if splits == []:
         raise AscentError(
-            f"{where} uses the split '{split}' of the corpus '{name}', whose reader has files of pairs for: {has}; "
-            "name files of this split, or change the split."
+            f"{where} needs rows of the task type '{task}' of the split '{split}' of the corpus '{name}', which has documents "
+            "only; make pairs of them by its key `extract`, such as [whole_text], for this split and task type."
         )
-    if task != corpus.reader.task:
+    if splits is not None and split not in splits:
         raise AscentError(
-            f"{where} needs rows of the task type '{task}', but the rows of the corpus '{name}' are '{corpus.reader.task}'; "
+            f"{where} uses the split '{split}' of the corpus '{name}', whose reader has files of pairs for: "
+            f"{', '.join(splits) or 'none'}; name files of this split, or change the split."
+        )
+    if kind is not None and task != kind:
+        raise AscentError(
+            f"{where} needs rows of the task type '{task}', but the rows of the corpus '{name}' are '{kind}'; "
             "change `task` of its reader, or use another corpus."
         )

@@ -13,7 +13,8 @@ from .. import layout
 from ..errors import AscentError
 from ..files import digest_of
 from ..settings.evaluation import LeakCheck, TaskSettings
-from ..settings.filters import compared_with
+from ..settings.filters import Contamination, OneFilter, compared_with
+from ..settings.leaks import Methods
 from ..settings.model import Contract
 from ..settings.mteb_tasks import mteb_tasks
 from ..settings.pairs import Dataset
@@ -90,10 +91,21 @@ class Recipes:
     @cached_property
     def _steps(self) -> dict[tuple[str, str], DatasetSteps]:
         return {
-            (recipe, name): dataset_steps(name, self._with_tasks(dataset))
+            (recipe, name): dataset_steps(name, self._with_tasks(self._without_leaks(recipe, dataset)))
             for recipe, settings in self.recipes.items()
             for name, dataset in settings.data.items()
         }
+
+    def _without_leaks(self, recipe: str, dataset: Dataset) -> Dataset:
+        """Return the data set with a filter, its last, that drops what the recipe's leak check would find by the methods that
+        drop."""
+        leaks = self.recipes[recipe].leaks
+        methods = {name: method.compared() for name, method in leaks if method.test == "drop"}
+        against = [*self.evaluation_corpora(recipe), *self.registered_tasks(recipe)]
+        if not methods:
+            return dataset
+        drop = OneFilter(contamination=Contamination(against=against, methods=Methods(**methods)))
+        return dataset.model_copy(update={"filters": [*dataset.filters, drop]})
 
     def _with_tasks(self, dataset: Dataset) -> Dataset:
         """Return the data set with each benchmark that its filters name replaced by the benchmark's tasks."""
@@ -130,6 +142,8 @@ class Recipes:
             teachers = {step.dataset.teacher.model for step in steps if step.dataset.teacher}
             of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
             used["models"] |= {recipe.base.model} | teachers | of_stages
+        corpora, models = self.config.made_from(sorted(used["corpora"]))
+        used = {"corpora": {*corpora}, "models": used["models"] | {*models}}
         found = [(kind, name) for kind, names in used.items() for name in sorted(names) if name in getattr(self.config, kind)]
         return [(kind, name) for kind, name in found if getattr(self.config, kind)[name].source.type == "files"]
 
@@ -228,6 +242,7 @@ class Recipes:
             splits=sorted(local | ({"test"} if registered else set())),
             training=[self.steps(recipe, name).key for name in self.training_data(recipe)],
             evaluation=[*self.evaluation_corpora(recipe), *registered],
+            leaks=self.recipes[recipe].leaks,
         )
 
     def registered_tasks(self, recipe: str) -> list[str]:

@@ -20,7 +20,10 @@ SECTIONS = {
     "trial": "Trials",
     "corpora": "Corpora and models",
     "sources": "Sources",
-    "readers": "Readers",
+    "tables": "Readers of tables",
+    "readers": "Other readers",
+    "extractors": "Extractors",
+    "synthesis": "Rows written by a language model",
     "pairs": "Data sets",
     "filters": "Filters",
     "model": "Prompt contract",
@@ -36,6 +39,7 @@ SECTIONS = {
     "negatives": "Mined negatives",
     "teachers": "Teachers of stages",
     "evaluation": "Evaluation and its tasks",
+    "leaks": "Test texts in training",
 }
 _HEADER = "# Written by `make schemas` from the docstrings in scripts/ascent: edit those instead.\n"
 REFERENCE = """# Reference

@@ -9,11 +9,13 @@ from ..settings.model import Adoption
 from ..settings.negatives import Selection
 from ..settings.recipe import Recipe, ReleaseSettings
 from ..settings.sources import Resource
+from ..settings.synthesis import GeneratorSettings, Synthesis
 from ..settings.teachers import Teaching
 from ..settings.training import Running
 from ..settings.validation import dump
 from .dataset_steps import part
 from .recipes import Recipes
+from .synthesis import synthesis_settings
 
 
 def settings_files(recipes: Recipes) -> dict[str, str]:
@@ -25,7 +27,11 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     files = {}
     for kind in ("corpora", "models"):
         for name, resource in getattr(recipes.config, kind).items():
-            files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = dump(part(Resource, resource))
+            synthesised = isinstance(resource.source, Synthesis)
+            settings = synthesis_settings(recipes.config, name) if synthesised else part(Resource, resource)
+            files[layout.RESOURCE_SETTINGS.format(kind=kind, name=name)] = dump(settings)
+    for name, generator in recipes.config.generators.items():
+        files[layout.GENERATOR_SETTINGS.format(generator=name)] = dump(GeneratorSettings(generator=generator))
     for name, corpus in recipes.config.corpora.items():
         files[layout.CORPUS_SETTINGS.format(corpus=name)] = dump(part(Reading, corpus))
     for steps in recipes.all_steps:

@@ -5,7 +5,7 @@ code: the class `MarginMse(Loss)` belongs to losses/margin_mse.py. No list names
 
     one of several by `type:`             one_of(Adapter)
     several, a map from name to settings  some_of(Loss)
-    several in order, a list              list[by_name(...)] of a Choice with one of them (filters.py)
+    several in order, a list              list[by_name(some_of(Filter, "OneFilter", One))]
 """
 
 import re
@@ -14,7 +14,7 @@ from operator import or_
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_serializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_serializer, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -104,10 +104,28 @@ class Choice(Settings):
         return {name: values for name, values in serialise(self).items() if values is not None}
 
 
+class One(Choice):
+    """One item of a list: a map from its name to its settings. A name alone stands for its defaults."""
+
+    @model_validator(mode="after")
+    def _one(self):
+        if len(self.chosen) != 1:
+            named = ", ".join(self.chosen) or "none"
+            kind = type(self).__name__.removeprefix("One").lower()
+            raise ValueError(f"an item of the list is one {kind}, and this one names {named}; write each behind its own dash")
+        return self
+
+    @property
+    def settings(self) -> Any:
+        """The component's settings."""
+        (settings,) = self.chosen.values()
+        return settings
+
+
 def some_of(kind: type[Component], name: str, base: type[Choice] = Choice) -> type[Choice]:
     """Return a Choice called `name` with one field per component of a kind."""
     fields = {key: (part | None, Field(None, description=part.__doc__)) for key, part in components(kind).items()}
-    return create_model(name, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
+    return create_model(name, __base__=base, __module__=kind.__module__, __doc__=base.__doc__, **fields)
 
 
 def by_name(choice: type[Choice]) -> Any:

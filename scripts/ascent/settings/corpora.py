@@ -5,11 +5,43 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from .base import Count, Name, Settings, Share, as_written
+from .extractors import AnyExtractor
 from .languages import Language
 from .licences import Licensed
 from .model import Contract
 from .readers import ChosenReader
 from .sources import ChosenSource
+from .synthesis import Synthesis
+
+
+class Passages(Settings):
+    """How documents are cut into passages, at the ends of sentences."""
+
+    tokens: Count | None = None
+    """Longest passage, in tokens of the tokenizer, without special ones."""
+    characters: Count | None = None
+    """Longest passage in characters, in place of `tokens`."""
+    overlap: Annotated[int, Field(ge=0)] = 0
+    """So much of a passage's end, at most, begins the next one: whole sentences, in the same unit."""
+    model: Name | None = None
+    """The model of the catalogue whose tokenizer counts tokens, such as the recipe's base."""
+    tokenizer: str | None = None
+    """Its file in place of a model: a tokenizer.json of this machine."""
+
+    @model_validator(mode="after")
+    def _one_unit(self):
+        if (self.tokens is None) == (self.characters is None):
+            raise ValueError("passages are measured in tokens or in characters; give one of the two")
+        if bool(self.tokens) != ((self.model is None) != (self.tokenizer is None)):
+            raise ValueError("tokens are those of a tokenizer, and characters need none; give tokens with a model or a tokenizer")
+        if self.overlap >= self.longest:
+            raise ValueError(f"overlap {self.overlap} is a whole passage of {self.longest}; choose less")
+        return self
+
+    @property
+    def longest(self) -> int:
+        """The length of the longest passage, in its unit."""
+        return self.tokens or self.characters
 
 
 class Reading(Settings):
@@ -21,9 +53,28 @@ class Reading(Settings):
     """Language of the texts, an ISO 639-3 code with script: eng-Latn, zho-Hans."""
     html: bool = False
     """Whether the texts are HTML: then tags are removed and entities resolved, for training and evaluation alike."""
+    passages: Passages | None = None
+    """How documents are cut into passages. Default: they stay whole."""
+    extract: list[AnyExtractor] = []
+    """Extractors, in order, which make pairs of documents, or of other rows in their place. An item is an extractor's name, or a
+    map from its name to its settings. Default: the rows stay as they were read."""
     max_rejected: Share = 0.1
     """Largest share of rows that may be set aside, of each split and of its documents; above it the run stops. Ten rows or
     fewer stop nothing, unless they are all."""
+
+    def makes(self, split: str, task: str) -> bool:
+        """Whether its extractors make rows of this split and task type."""
+        return any(split in each.settings.splits and getattr(each.settings, "task", None) == task for each in self.extract)
+
+    @model_validator(mode="after")
+    def _passages_are_there(self):
+        for each in self.extract:
+            if each.settings.needs_passages and not self.passages:
+                raise ValueError(
+                    f"extract: {each.settings.component()} takes passages; say how to cut them, such as passages: "
+                    "{characters: 1000}"
+                )
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -54,8 +105,8 @@ class Size(Settings):
 class Corpus(Reading, Licensed):
     """A raw corpus: where it comes from and how its rows are read."""
 
-    source: ChosenSource
-    """Where the files come from."""
+    source: Annotated[ChosenSource | Synthesis, Field(discriminator="type")]
+    """Where the files come from; or what is asked of a language model that writes the rows."""
     homepage: str = ""
     """Where the corpus is described, printed on the model card."""
     size: Size | None = None

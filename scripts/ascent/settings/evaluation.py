@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from .base import Component, Count, Name, Positive, Settings, Split, components, one_of
 from .heads import ScoreKind
+from .leaks import Leaks
 
 
 class LocalTask(Component):
@@ -120,6 +121,8 @@ class LeakCheck(Settings):
     """The folders of the pairs that stages train on or choose weights by."""
     evaluation: list[str]
     """The corpora and tasks whose texts must not be among them."""
+    leaks: Leaks = Leaks()
+    """How texts are compared."""
 
 
 class TaskSettings(Settings):

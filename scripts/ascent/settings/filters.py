@@ -4,7 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Choice, Component, Range, by_name, some_of
+from .base import Component, Count, One, Range, Share, by_name, some_of
+from .languages import KnownLanguage, Script
+from .leaks import Methods
 from .model import Backbone
 
 
@@ -29,12 +31,14 @@ class Empty(Filter):
     """Drops rows whose query or positive is empty."""
 
 
-class Length(Filter):
-    """Drops rows whose texts are too short or too long, in characters."""
+class Bounds(Filter):
+    """What filters of lengths have."""
 
-    query: Range = (1, 2000)
+    abstract = True
+
+    query: Range
     """Shortest and longest query to keep."""
-    positive: Range = (1, 100_000)
+    positive: Range
     """Shortest and longest positive to keep."""
 
     @model_validator(mode="after")
@@ -46,6 +50,85 @@ class Length(Filter):
         return self
 
 
+class Length(Bounds):
+    """Drops rows whose texts are too short or too long, in characters."""
+
+    query: Range = (1, 2000)
+    """Shortest and longest query to keep."""
+    positive: Range = (1, 100_000)
+    """Shortest and longest positive to keep."""
+
+
+class Words(Bounds):
+    """Drops rows whose texts have too few or too many words. A character of Chinese or Japanese is a word."""
+
+    query: Range = (1, 500)
+    """Fewest and most words of a query to keep."""
+    positive: Range = (1, 100_000)
+    """Fewest and most words of a positive to keep."""
+
+
+class Language(Filter):
+    """Drops rows with a text in another language, as fastText's small model (lid.176.ftz, arXiv 1607.01759) tells languages."""
+
+    languages: list[KnownLanguage] | None = Field(None, min_length=1)
+    """The languages to keep, ISO 639-3 codes with script, such as [eng-Latn, zho-Hans]. Scripts are not told apart; the filter
+    `symbols` does that. Default: the row's own language, which is its corpus's."""
+    min_confidence: Share = 0.1
+    """Lowest probability that a text is in one of these languages, for it to be kept. Short texts are rarely certain: .5 drops a
+    tenth of real questions."""
+    min_letters: Count = 20
+    """Texts with fewer letters are not judged."""
+
+
+class Symbols(Filter):
+    """Drops rows with a text that is not what people write: few letters, many symbols, broken characters, another script."""
+
+    letters: Share = 0.5
+    """Lowest share of letters among the characters that are not white space."""
+    digits: Share = 0.4
+    """Highest share of digits."""
+    symbols: Share = 0.4
+    """Highest share of symbols and punctuation."""
+    white_space: Share = 0.4
+    """Highest share of white space, of which clean texts have one space between words."""
+    broken: Share = 0
+    """Highest share of broken characters: control characters, private and unassigned ones, and `�`."""
+    mojibake: bool = False
+    """Whether to keep texts that were read in the wrong encoding, `donâ€™t` for `don’t`, as ftfy's heuristic tells them."""
+    scripts: list[Script] = []
+    """The scripts to keep, by their names in Unicode: [Latin, Han]. Default: all."""
+    script_share: Share = 0.5
+    """Lowest share of letters in `scripts`."""
+
+
+class Repetition(Filter):
+    """Drops rows with a text that repeats itself (Gopher's n-grams, arXiv 2112.11446, table A1)."""
+
+    most_frequent: list[Share] = Field([0.2, 0.18, 0.16], max_length=3)
+    """Highest share of a text's characters in the occurrences of its most frequent 2-gram, 3-gram, 4-gram of words."""
+    duplicated: list[Share] = Field([0.15, 0.14, 0.13, 0.12, 0.11, 0.1], max_length=6)
+    """Highest share of a text's characters in 5-grams, 6-grams, ... 10-grams of words that occur more than once."""
+    min_words: Count = 50
+    """Texts with fewer words are not judged. A character of Chinese or Japanese is a word."""
+
+
+class Overlap(Filter):
+    """Drops pairs whose texts share too many words, which teach nothing but to look for the same words, or too few."""
+
+    verbatim: bool = False
+    """Whether to keep pairs whose positive contains the query, whatever its case."""
+    words: tuple[Share, Share] = Field((0, 1), strict=False)
+    """Lowest and highest share of the query's distinct words that the positive has. A character of Chinese or Japanese is a
+    word."""
+
+    @model_validator(mode="after")
+    def _some_shares(self):
+        if self.words[0] > self.words[1]:
+            raise ValueError(f"words [{self.words[0]}, {self.words[1]}] admits no pair; write the lower share first")
+        return self
+
+
 class Duplicate(Filter):
     """Drops a pair that occurred before, and a pair of a text with itself. (Near duplicates need another filter.)"""
 
@@ -53,13 +136,24 @@ class Duplicate(Filter):
 
 
 class Contamination(Filter):
-    """Drops pairs with a text, as query or positive, that a model is tested with, whatever its case and punctuation."""
+    """Drops pairs with a text, as query, positive or negative, that a model is tested with."""
 
     needs = "rows"
 
     against: list[str] = Field(min_length=1)
     """Corpora: their validation and test queries. Also mteb's tasks and benchmarks, such as `MTEB(eng, v2)`: all their texts
     except documents."""
+    methods: Methods = Field({"hash": {}}, validate_default=True)
+    """How texts are compared, as in a recipe's `leaks`, without `test` and `documents`. Default: `{hash: {}}`."""
+
+    @model_validator(mode="after")
+    def _only_drops(self):
+        for name, method in self.methods.chosen.items():
+            if method != method.compared():
+                raise ValueError(f"methods.{name} says what is done, but this filter only drops; say it in the recipe's leaks")
+        if not self.methods.chosen:
+            raise ValueError("methods names none, so nothing is compared; write methods: {hash: {}}")
+        return self
 
 
 class Score(Filter):
@@ -73,24 +167,7 @@ class Score(Filter):
     """Lowest score to keep."""
 
 
-class _OneFilter(Choice):
-    """One filter: a map from its name to its settings. A name alone stands for the filter's defaults."""
-
-    @model_validator(mode="after")
-    def _one(self):
-        if len(self.chosen) != 1:
-            named = ", ".join(self.chosen) or "none"
-            raise ValueError(f"an item of the list is one filter, and this one names {named}; write each behind its own dash")
-        return self
-
-    @property
-    def settings(self) -> Filter:
-        """The filter's settings."""
-        (settings,) = self.chosen.values()
-        return settings
-
-
-OneFilter = some_of(Filter, "OneFilter", _OneFilter)
+OneFilter = some_of(Filter, "OneFilter", One)
 AnyFilter = by_name(OneFilter)
 
 

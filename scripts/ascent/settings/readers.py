@@ -1,83 +1,144 @@
-"""How the rows of a corpus are read: the readers that a corpus may name, and each one's settings."""
+"""The readers that a corpus may name, and the settings of those that read more than tables (tables.py)."""
 
-import re
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from .base import Component, Count, Settings, Split, one_of
-from .evaluation import TWO_SIDED, TaskType
-
-# Tables by suffix, each optionally compressed.
-FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-COMPRESSED = {"gzip": ".gz", "zstd": ".zst", "bzip2": ".bz2", "lz4": ".lz4"}
+from .base import Count, Settings, Split, one_of
+from .tables import Reader, Reads
 
 
-def root_of(column: str) -> str:
-    """Return the column that a path begins at: `passages` for `passages[].text`."""
-    return re.split(r"\[\]|\.", column)[0]
+class TextColumns(Settings):
+    """Which column of a table of documents holds what."""
+
+    text: str = "text"
+    """The document's text, with its line breaks."""
+    title: str | None = None
+    """Its title. A cell may be empty."""
+    id: str | None = None
+    """What leads back to the document: its url or id. Default: its file and row."""
 
 
-class Reader(Component):
-    """What every reader has."""
+class Text(Reader):
+    """Documents without queries: tables (as `table` reads them), and plain text, Markdown, reStructuredText and the like."""
 
-    folder = "corpora.readers"
-
-
-class Columns(Settings):
-    """Which column holds what. A column is a name, or a path into objects, with `[]` for a list: `passages[].text`."""
-
-    query: str = "query"
-    """The query; in classification rows the text."""
-    positive: str = "positive"
-    """The positive, or a list of positives, which makes one pair per positive; in classification rows the label."""
-    negatives: list[str] = []
-    """Columns of negatives. Each cell is a text or a list of texts, and may be empty."""
-    label: str | None = None
-    """The human score of a graded pair."""
-    positive_scores: str | None = None
-    """A teacher's score of the positive, or a list with one score per positive, for stages with
-    `teacher: {type: stored}`."""
-    negative_scores: list[str] = []
-    """Columns of the teacher's scores of the negatives, one per column of `negatives`. A cell has one number per text."""
-    query_prompt: str | None = None
-    """The column of each query's own prompt, or instruction, in place of the data set's; a cell may be empty."""
-    document_prompt: str | None = None
-    """The column of the prompt of each row's positive and negatives."""
-
-    @model_validator(mode="after")
-    def _all_documents_are_scored(self):
-        wanted = len(self.negatives) if self.positive_scores else 0
-        if (self.positive_scores and not wanted) or len(self.negative_scores) != wanted:
-            raise ValueError(
-                "a teacher's scores are those of the positive and of all negatives; name positive_scores, and one column in "
-                "negative_scores per column of negatives"
-            )
-        return self
-
-
-class Table(Reader):
-    """Tables: jsonl, json, csv, tsv and parquet, each optionally gz or zst. The reader if `type` is omitted."""
-
-    type: Literal["table"] = "table"
+    type: Literal["text"]
     """The reader."""
-    pairs: dict[Split, list[str]]
-    """Files of pairs per split: glob patterns within the resource."""
-    columns: Columns = Columns()
-    """Which column holds what."""
-    task: TaskType = "retrieval"
-    """The task type of the rows."""
-    documents: dict[Split, list[str]] = {}
-    """Files of documents per split that its queries are searched in, besides the positives."""
-    document_column: str = "text"
-    """The column of a document's text."""
+    documents: dict[Split, list[str]] = Field(min_length=1)
+    """Files of documents per split: glob patterns within the resource. Those without a table's suffix are plain text."""
+    columns: TextColumns = TextColumns()
+    """Which column of a table holds what."""
+    document: Literal["file", "paragraph", "line"] = "file"
+    """What of a plain file is one document: the file, a paragraph (up to an empty line), or a line."""
+
+    def splits(self) -> list[str]:
+        """Return no split, since it has no pairs."""
+        return []
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of documents."""
+        columns = {column: f"columns.{key}" for key, column in self.columns.model_dump().items() if column}
+        yield from (Reads(f"documents.{split}", patterns, columns, plain=True) for split, patterns in self.documents.items())
+
+
+# The columns of BEIR's judgements, and what they are.
+QRELS = {"query-id": "query", "corpus-id": "document", "score": "grade"}
+
+
+class Judged(Reader):
+    """What readers of relevance judgements have."""
+
+    abstract = True
+
+    qrels: dict[Split, list[str]] = {}
+    """Files of relevance judgements per split."""
+    min_grade: Count = 1
+    """The grade from which a judged document is a positive of its query. One judged lower is a negative of it."""
+    graded: list[Split] = ["test"]
+    """Splits whose pairs keep their grade as label: local retrieval and reranking weigh answers by it (nDCG). In training each
+    positive counts the same, and losses that read no labels refuse rows with different ones."""
+    runs: dict[Split, list[str]] = {}
+    """Run files per split (query Q0 document rank score tag, or query document rank), whose documents are negatives of their
+    query unless they are judged."""
+    negatives: Annotated[int, Field(ge=0)] = 15
+    """Most negatives of a pair: first documents judged below `min_grade`, then those of runs by rank."""
 
     @model_validator(mode="after")
-    def _prompts_are_used(self):
-        if self.columns.document_prompt and self.task in TWO_SIDED:
-            why = f"as both texts of a row of {self.task} get columns.query_prompt"
-            raise ValueError(f"columns.document_prompt is never used, {why}: remove it")
+    def _runs_are_judged(self):
+        if missing := [split for split in self.runs if split not in self.qrels]:
+            raise ValueError(f"runs.{missing[0]} has no judgements, which say what is relevant; name files in qrels.{missing[0]}")
         return self
+
+
+class Beir(Judged):
+    """BEIR's form: documents and queries by id, and relevance judgements. All documents are in the pool of each split."""
+
+    type: Literal["beir"]
+    """The reader."""
+    qrels: dict[Split, list[str]] = Field(min_length=1)
+    """Files of relevance judgements per split, with the columns `query-id`, `corpus-id`, `score`: `{test: [qrels/test.tsv]}`."""
+    corpus: list[str] = ["corpus.jsonl"]
+    """Files of documents, with the columns `_id` (or `id`), `text`, and optionally `title`, which comes before the text."""
+    queries: list[str] = ["queries.jsonl"]
+    """Files of queries, of all splits, with the columns `_id` (or `id`) and `text`."""
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of documents, queries, judgements and runs."""
+        yield Reads("corpus", self.corpus, {"text": ""})
+        yield Reads("queries", self.queries, {"text": ""})
+        yield from (Reads(f"qrels.{split}", patterns, dict.fromkeys(QRELS, "")) for split, patterns in self.qrels.items())
+        yield from (Reads(f"runs.{split}", patterns, plain=True) for split, patterns in self.runs.items())
+
+    def splits(self) -> list[str]:
+        """Return the splits with judgements."""
+        return list(self.qrels)
+
+    def task_type(self) -> str:
+        """Return retrieval."""
+        return "retrieval"
+
+
+class Trec(Judged):
+    """The forms of MS MARCO and TREC, without headers. All documents are in the pool of each split."""
+
+    type: Literal["trec"]
+    """The reader."""
+    collection: list[str] = []
+    """Files of documents: id and text, separated by a tab."""
+    cells: list[str] = ["id", "text"]
+    """What the cells of a document's line are: `id`, `text` and `title` (comes before the text); others are left out. MS MARCO's
+    documents are `[id, url, title, text]`."""
+    queries: list[str] = []
+    """Files of queries, of all splits: id and text, separated by a tab."""
+    qrels: dict[Split, list[str]] = {}
+    """Files of relevance judgements per split: query, 0, document and grade, separated by white space."""
+    triples: dict[Split, list[str]] = {}
+    """Files of a query, a positive and a negative per split, separated by tabs: ids if there is a `collection`, else texts."""
+
+    @model_validator(mode="after")
+    def _ids_are_found(self):
+        if not self.qrels and not self.triples:
+            raise ValueError("no file has pairs; name `qrels` or `triples`")
+        if (self.qrels or self.collection or self.queries) and not (self.collection and self.queries):
+            raise ValueError("judgements, and triples of ids, are of documents and queries; name both `collection` and `queries`")
+        if not {"id", "text"} <= set(self.cells):
+            raise ValueError("a document has an id and a text; name both in `cells`")
+        return self
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of documents, queries, judgements, triples and runs."""
+        yield from (Reads(key, getattr(self, key), plain=True) for key in ("collection", "queries"))
+        for key in ("qrels", "triples", "runs"):
+            yield from (Reads(f"{key}.{split}", patterns, plain=True) for split, patterns in getattr(self, key).items())
+
+    def splits(self) -> list[str]:
+        """Return the splits with judgements or triples."""
+        return list(dict.fromkeys((*self.qrels, *self.triples)))
+
+    def task_type(self) -> str:
+        """Return retrieval."""
+        return "retrieval"
 
 
 class Slice(Settings):
@@ -117,6 +178,13 @@ class Similarity(Reader):
     """File with one text per line, in the order of the matrix."""
     encoding: str = "utf-8"
     """Encoding of the files."""
+
+
+class Synthesised(Reader):
+    """The rows of a source `synthesis`. Those that were set aside there are counted here."""
+
+    type: Literal["synthesised"]
+    """The reader."""
 
 
 ChosenReader = one_of(Reader, default="table")

@@ -4,6 +4,7 @@ Settings are declared in this folder only: name, type, default and meaning. `mak
 docs/reference.md from it, and a test fails when they drift apart.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -12,10 +13,12 @@ from .base import ARXIV, ORGANISATION_AND_NAME, Count, Name, Settings
 from .corpora import Corpus, Model
 from .evaluation import Evaluate
 from .languages import HubLanguage
+from .leaks import Leaks
 from .licences import Licensed
 from .model import Base
 from .pairs import Dataset
 from .stages import AnyStage
+from .synthesis import AnyGenerator, Synthesis
 from .training import Running, Stage
 from .trial import Trial
 
@@ -35,6 +38,23 @@ class Config(Settings):
     """Corpora by name, in config/corpora.yaml."""
     models: dict[Name, Model] = {}
     """Models by name, in config/models.yaml."""
+    generators: dict[Name, AnyGenerator] = {}
+    """Language models that write rows, by the name that a corpus's `source: {type: synthesis}` gives."""
+
+    @property
+    def synthesised(self) -> dict[str, Synthesis]:
+        """The sources of the corpora whose rows a language model writes, by corpus."""
+        return {name: corpus.source for name, corpus in self.corpora.items() if isinstance(corpus.source, Synthesis)}
+
+    def made_from(self, corpora: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return corpora, with those that their rows were written about, and the local models that wrote them."""
+        found, models, sources = list(corpora), [], self.synthesised
+        for name in found:
+            if source := sources.get(name):
+                found += [source.documents] if source.documents not in found else []
+                generator = self.generators[source.generator]
+                models += [generator.model] if generator.is_local else []
+        return found, models
 
 
 class Release(Licensed):
@@ -87,6 +107,8 @@ class Recipe(Settings):
     """How training runs and what watches it. Changing it re-runs nothing."""
     evaluate: Evaluate
     """The stages and tasks to evaluate."""
+    leaks: Leaks = Leaks()
+    """How training texts are compared with the texts of the tasks, and what is done about those that match."""
     release: Release
     """The model to release."""
 

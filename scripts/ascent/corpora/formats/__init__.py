@@ -1,4 +1,4 @@
-"""Files of rows: jsonl, json, csv, tsv and parquet, each optionally compressed, by their names.
+"""Files of rows: jsonl, json, csv, tsv, parquet and arrow, each optionally compressed, and tars of these, by their names.
 
 Each format is one module with the function
 
@@ -8,24 +8,45 @@ and raises AscentError for what makes the whole file useless. In files of lines 
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from ...errors import AscentError
-from ...settings.readers import COMPRESSED, FORMATS
-from . import delimited, json_rows, parquet
+from ...settings.tables import FORMATS, format_of
+from . import archive, columnar, delimited, json_rows
+from .opening import open_text
 
-READS = dict(zip(FORMATS, (json_rows.read, json_rows.read, delimited.read_csv, delimited.read_tsv, parquet.read), strict=True))
+READS = {
+    ".jsonl": json_rows.read,
+    ".json": json_rows.read,
+    ".csv": delimited.read_csv,
+    ".tsv": delimited.read_tsv,
+    ".parquet": columnar.read_parquet,
+    ".arrow": columnar.read_arrow,
+    ".tar": lambda path: archive.read(path, rows_of, lambda member: format_of(member) in {*FORMATS} - {".tar"}),
+}
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Yield the rows of a file. Raises AscentError if its format is unknown, or it cannot be read to its end."""
-    suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSED.values()]
-    if not suffixes or suffixes[-1] not in READS:
+    if format_of(path) not in FORMATS:
         raise AscentError(f"{path}: unknown format; use one of {', '.join(FORMATS)}, optionally .gz or .zst.")
+    with _read_to_its_end(path):
+        yield from READS[format_of(path)](path)
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number from 1, text) of a file's lines that are not blank. Raises AscentError if it cannot be read to its end."""
+    with _read_to_its_end(path), open_text(path) as text:
+        yield from ((number, line.rstrip("\r\n")) for number, line in enumerate(text, 1) if line.strip())
+
+
+@contextmanager
+def _read_to_its_end(path: Path) -> Iterator[None]:
     try:
-        yield from READS[suffixes[-1]](path)
+        yield
     except (OSError, pa.ArrowInvalid) as error:
         raise AscentError(f"{path}: cannot be read to its end ({error}); replace it.") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ...errors import AscentError
-from ...settings.readers import COMPRESSED
+from ...settings.tables import COMPRESSED
 
 # By the first bytes: how a file is compressed, and the suffix that says so.
 _MAGIC = {

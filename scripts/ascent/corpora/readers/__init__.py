@@ -6,8 +6,8 @@ and, if the corpus may be read in parts, with the function
 
     share(folder, settings, part, parts)    return the settings of one part's files; all parts in order read what `settings` reads
 
-`settings` are those of settings/readers.py. Yield a row that cannot be used as Rejected, so that it is counted. Raise
-AscentError for what makes the whole corpus useless: a missing file, a missing column.
+`settings` are those of settings/tables.py or settings/readers.py. Yield a row that cannot be used as Rejected, so that it is
+counted. Raise AscentError for what makes the whole corpus useless: a missing file, a missing column.
 """
 
 from bisect import bisect_left

@@ -80,7 +80,7 @@ def fill(mteb_task, task: Retrieval, pairs: Table, documents: Table | None) -> N
 
 
 def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked=None) -> None:
-    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted.
+    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted. Labels are grades.
 
     A document that is the query itself is not ranked (`ignore_identical_ids`, as in BEIR's Quora and ArguAna), unless it is its
     answer: such a query gets an id of its own.
@@ -93,13 +93,13 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
     rows = rows.with_columns(query_id=pl.when(answers_itself).then(pl.col("query_id") + ITSELF).otherwise("query_id"))
     queries = rows.unique("query_id", keep="first").sort("query_id")
     top_ranked = top_ranked and {query: top_ranked[query.removesuffix(ITSELF)] for query in queries["query_id"]}
-    relevant = rows.group_by("query_id", maintain_order=True).agg(pl.col("positive_id").unique(maintain_order=True))
+    relevant = _grades(task, rows)
     pool = {*document_ids}
 
     def ranked(query: str) -> int:
         return len({*top_ranked[query]} - {query}) if top_ranked else len(pool) - (query in pool)
 
-    if all(len(positives) >= ranked(query) for query, positives in relevant.iter_rows()):
+    if all(len(grades) >= ranked(query) for query, grades in relevant.items()):
         raise AscentError(
             f"{task.corpus}: every document that a query ranks is an answer to it, so any model scores 1; give the split "
             f"'{task.split}' other documents, or the rows negatives."
@@ -107,10 +107,25 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
     data = RetrievalSplitData(
         queries=Dataset.from_dict({"id": queries["query_id"].to_list(), "text": queries["query"].to_list()}),
         corpus=Dataset.from_dict({"id": document_ids, "text": document_texts}),
-        relevant_docs={query: dict.fromkeys(positives, 1) for query, positives in relevant.iter_rows()},
+        relevant_docs=relevant,
         top_ranked=top_ranked,
     )
     mteb_task.dataset = {"default": {task.split: data}}
+
+
+def _grades(task, rows: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Return each query's positives with their grades of relevance, the rows' labels; 1 without one."""
+    graded = rows.group_by("query_id", "positive_id", maintain_order=True).agg(grade=pl.col("label").max().fill_null(1))
+    odd = graded.filter(pl.col("grade") % 1 != 0)
+    if not odd.is_empty():
+        raise AscentError(
+            f"{task.corpus}: a row of the split '{task.split}' has the label {odd['grade'][0]:g}, but a grade of relevance is a "
+            "whole number; change the labels, or read the rows without `columns.label`."
+        )
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for query, positive, grade in graded.iter_rows():
+        found[query][positive] = int(grade)
+    return dict(found)
 
 
 def units(mteb_task, observed: Ranking, split: str, subset: str) -> Iterator[tuple]:

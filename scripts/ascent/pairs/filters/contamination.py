@@ -3,30 +3,39 @@
 import polars as pl
 
 from ...settings.filters import Contamination
-from ..leakage import evaluation_keys, leakage_key
+from ..leak_index import LeakIndex
+from ..leakage import evaluation_texts, texts_of_rows
+from ..tested import Table, TestedTexts
 from . import Context
+
+_SPLITS = ("test", "validation")
+_SIDES = {"query": "the query", "positive": "the positive", "negatives": "a negative"}
 
 
 def judge(pairs: pl.DataFrame, settings: Contamination, context: Context) -> pl.DataFrame:
-    """Drop pairs with a text that equals a validation or test query of `against`, whatever its case and punctuation."""
-    keys = context.once(settings, lambda: _keys(settings, context.against))
-    texts = {
-        "the query": [[text] for text in pairs["query"]],
-        "the positive": [[text] for text in pairs["positive"]],
-        "a negative": pairs["negatives"].to_list(),
-    }
-    return pairs.with_columns(
-        reason=pl.coalesce(
-            pl.when(
-                pl.Series([any(leakage_key(text) in keys[split] for text in row) for row in texts[which]], dtype=pl.Boolean)
-            ).then(pl.lit(f"{which} is a {split} query"))
-            for split in keys
-            for which in texts
-        )
-    )
+    """Drop pairs with a text that matches a test or validation query of `against` by one of the methods, and say which."""
+    pairs = pairs.with_row_index("row")
+    texts = texts_of_rows(pairs)
+    distinct = texts["text"].unique(maintain_order=True)
+    places = pl.DataFrame({"text": distinct}).with_row_index("training")
+    # In the order in which a row's reasons count.
+    reasons = []
+    for words, split, index in context.once(settings, lambda: _indices(settings, context.against)):
+        matched = index.matches(distinct).unique("training").join(places, "training").join(texts, "text")
+        for side, named in _SIDES.items():
+            rows = matched.filter(pl.col("side") == side).select("row").unique()
+            reasons.append(rows.with_columns(reason=pl.lit(f"{named} {words} a {split} query")))
+    none = pl.DataFrame(schema={"row": pl.UInt32, "reason": pl.String})
+    first = pl.concat([none, *reasons]).unique("row", keep="first", maintain_order=True)
+    return pairs.join(first, "row", how="left", maintain_order="left").drop("row")
 
 
-def _keys(settings: Contamination, against: pl.DataFrame) -> dict[str, set[str]]:
-    """Return the keys of the texts that each split tests with."""
+def _indices(settings: Contamination, against: pl.DataFrame) -> list[tuple[str, str, LeakIndex]]:
+    """Return what a match means, the split, and the index of each method and split."""
     rows = against.filter(pl.col("dataset").is_in(settings.against))
-    return {split: set(evaluation_keys(rows, split)) for split in ("test", "validation")}
+    tested = TestedTexts.of_tables((Table("", split), evaluation_texts(rows, split)) for split in _SPLITS)
+    return [
+        (method.says, table.kind, LeakIndex(method, tested, [batch]))
+        for method in settings.methods.chosen.values()
+        for batch, table in enumerate(tested.tables)
+    ]

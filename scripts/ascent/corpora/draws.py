@@ -1,0 +1,29 @@
+"""Draws that follow from a seed and the texts themselves, so that neither the order of rows nor their parts change them."""
+
+import hashlib
+import random
+from collections.abc import Iterable
+from typing import Any
+
+
+def digest(seed: int, *of: str) -> str:
+    """Return a hash of the seed and the texts, as hexadecimal digits."""
+    return hashlib.sha256("\0".join([str(seed), *of]).encode()).hexdigest()
+
+
+def generator(seed: int, *of: str) -> random.Random:
+    """Return a generator of random numbers for the seed and the texts."""
+    return random.Random(digest(seed, *of))
+
+
+def some(items: Iterable[Any], most: int | None, seed: int, *of: str) -> list[Any]:
+    """Return at most so many of the items, which are texts or tuples of texts, drawn for `of`; in the items' order."""
+    items = list(items)
+    if most is None or len(items) <= most:
+        return items
+    ranks = sorted(range(len(items)), key=lambda place: (digest(seed, *of, *_texts(items[place])), place))
+    return [items[place] for place in sorted(ranks[:most])]
+
+
+def _texts(item: Any) -> tuple[str, ...]:
+    return (item,) if isinstance(item, str) else item

@@ -1,0 +1,36 @@
+"""Premises with an entailed hypothesis and contradictory ones (SimCSE, arXiv 2104.08821, section 4)."""
+
+from collections.abc import Iterator
+
+from ...pairs.table import Pair
+from ...settings.extractors import NliTriples as Settings
+from ..cells import BadRow
+from ..draws import some
+from ..spilling import Spill
+from . import Unused
+
+
+class NliTriples:
+    """Puts rows aside by premise, so that those of one premise are together wherever they stood."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.spill = Spill("split", "premise", "hypothesis", "entailed")
+
+    def add(self, row: Pair) -> None:
+        """Take a row of premise, hypothesis and label. Raises BadRow if it is neither entailment nor contradiction."""
+        if row.label not in (self.settings.entailment, self.settings.contradiction):
+            raise BadRow("it is neither entailment nor contradiction")
+        self.spill.add(row.split, row.query, row.positive, row.label == self.settings.entailment)
+
+    def finish(self) -> Iterator[Pair | Unused]:
+        """Yield a row for each entailed hypothesis whose premise has contradictory ones."""
+        for (split, premise), rows in self.spill.groups("split", "premise"):
+            entailed, others = ([text for *_, text, entails in rows if entails == wanted] for wanted in (True, False))
+            if not entailed or not others:
+                lacks = "entailed" if not entailed else "contradictory"
+                yield from (Unused(f"its premise has no {lacks} hypothesis", text) for text in entailed or others)
+                continue
+            for text in entailed:
+                negatives = some(dict.fromkeys(others), self.settings.negatives, self.settings.seed, premise, text)
+                yield Pair(premise, text, tuple(negatives), task=self.settings.task, split=split)

@@ -1,0 +1,173 @@
+"""Relevance judgements, queries and documents made into pairs, whichever files they stand in.
+
+Judgements, and of run files as many documents as become negatives, are in memory; texts are on disk. Each judgement makes a pair,
+is a negative of its query's pairs, or is set aside. Queries and documents are looked up: those that are not judged make no pair,
+and every document is in the pool of each split.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..pairs.table import Document, Pair
+from ..settings.readers import Judged
+from .cells import BadRow, is_none, usable_number, usable_text
+from .readers import Rejected
+from .rows import Rows, bare_rows, rows_made
+from .texts_by_id import TextsById
+
+# Lines of a run as trec_eval reads them, and as MS MARCO has them.
+RUN = (("query", "Q0", "document", "rank", "score", "tag"), ("query", "document", "rank"))
+# Of each query the judged documents, each with its grade and place; and the best of a run, each with its rank and place.
+Grades = dict[str, dict[str, tuple[int, str]]]
+Ranked = dict[str, list[tuple[int, str, str]]]
+
+
+def judged_rows(
+    folder: Path, settings: Judged, queries: Rows, documents: Rows, qrels: dict[str, Rows], triples: dict[str, Rows]
+) -> Iterator[Pair | Document | Rejected]:
+    """Yield the documents of each split's pool, then the pairs split by split.
+
+    Cells of queries and documents: id, text, and documents' title. Of qrels: query, document, grade. Of triples, which are ids:
+    query, positive, negative. Raises AscentError as the rows do.
+    """
+    grades: dict[str, Grades] = {}
+    for split, rows in qrels.items():
+        grades[split] = yield from _grades(rows, split)
+    ranked: dict[str, Ranked] = {}
+    for split, patterns in settings.runs.items():
+        ranked[split] = yield from _ranked(folder, patterns, grades.get(split, {}), settings, split)
+    named = {document for found in grades.values() for judged in found.values() for document in judged}
+    named |= {document for found in ranked.values() for run in found.values() for _, document, _ in run}
+    with TextsById("query") as asked, TextsById("document") as texts:
+        for _, cells in queries:
+            _keep(cells, asked)
+        splits = dict.fromkeys((*qrels, *triples))
+        yield from _pool(documents, texts, None if triples else named, list(splits))
+        for split, found in grades.items():
+            for query, judged in found.items():
+                yield from _pairs(query, judged, ranked.get(split, {}).get(query, []), asked, texts, split, settings)
+        for split, rows in triples.items():
+            yield from rows_made(rows, lambda cells, split=split: [_triple(cells, asked, texts, split)], split)
+
+
+def document_text(cells: dict[str, Any]) -> str:
+    """Return a document's title and text as one. Raises BadRow if it has neither."""
+    parts = [usable_text(cells[name], name) for name in ("title", "text") if not is_none(cells.get(name))]
+    if not parts:
+        raise BadRow("no document")
+    return " ".join(parts)
+
+
+def usable_id(value: Any, what: str) -> str:
+    """Return an id, which may be a whole number, as text. Raises BadRow if there is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return usable_text(value, what)
+
+
+def _keep(cells: dict[str, Any] | str, texts: TextsById) -> None:
+    """Add a query to those that are looked up. One that cannot be used is missed, and counted, by its judgements."""
+    try:
+        if isinstance(cells, dict):
+            texts.add(usable_id(cells.get("id"), "id"), usable_text(cells.get("text"), "query"))
+    except BadRow:
+        pass
+
+
+def _pool(documents: Rows, texts: TextsById, named: set[str] | None, splits: list[str]) -> Iterator[Document | Rejected]:
+    """Yield each document once per split, and keep the texts of those named, or of all."""
+    for where, cells in documents:
+        try:
+            if isinstance(cells, str):
+                raise BadRow(cells)
+            id, text = usable_id(cells.get("id"), "document's id"), document_text(cells)
+        except BadRow as reason:
+            yield from (Rejected(where, str(reason), f"{split} documents") for split in splits)
+            continue
+        if named is None or id in named:
+            texts.add(id, text)
+        yield from (Document(text, split, origin=id) for split in splits)
+
+
+def _grades(rows: Rows, split: str) -> Iterator[Rejected]:
+    """Yield the judgements that are set aside. Return the others."""
+    found: Grades = {}
+    for where, cells in rows:
+        try:
+            if isinstance(cells, str):
+                raise BadRow(cells)
+            query = usable_id(cells.get("query"), "query's id")
+            document = usable_id(cells.get("document"), "document's id")
+            grade = usable_number(cells.get("grade"), "grade")
+            if grade != int(grade):
+                raise BadRow("grade is not a whole number")
+            judged = found.setdefault(query, {})
+            if document in judged:
+                raise BadRow("judged before")
+            judged[document] = int(grade), where
+        except BadRow as reason:
+            yield Rejected(where, str(reason), split)
+    return found
+
+
+def _ranked(folder: Path, patterns: list[str], grades: Grades, settings: Judged, split: str) -> Iterator[Rejected]:
+    """Yield the lines of run files that are no ranked document. Return the best documents of each judged query that are not
+    judged themselves."""
+    found: Ranked = {}
+    for where, cells in bare_rows(folder, patterns, *RUN):
+        try:
+            if isinstance(cells, str):
+                raise BadRow(cells)
+            if not cells["rank"].isdecimal():
+                raise BadRow("rank is not a number")
+        except BadRow as reason:
+            yield Rejected(where, str(reason), split)
+            continue
+        query, document, rank = cells["query"], cells["document"], int(cells["rank"])
+        if query in grades and document not in grades[query]:
+            best = found.setdefault(query, [])
+            insort(best, (rank, document, where))
+            del best[settings.negatives :]
+    return found
+
+
+def _pairs(
+    query: str,
+    judged: dict[str, tuple[int, str]],
+    run: Iterable[tuple[int, str, str]],
+    asked: TextsById,
+    texts: TextsById,
+    split: str,
+    settings: Judged,
+) -> Iterator[Pair | Rejected]:
+    """Yield the pairs of a query, and its judgements that are set aside."""
+    try:
+        question = asked.text(query)
+    except BadRow as reason:
+        yield from (Rejected(where, str(reason), split) for _, where in judged.values())
+        return
+    found = {}
+    for places in (judged.items(), ((document, (None, where)) for _, document, where in run)):
+        for document, (_, where) in places:
+            try:
+                found[document] = texts.text(document)
+            except BadRow as reason:
+                yield Rejected(where, str(reason), split)
+    positives = {id: grade for id, (grade, _) in judged.items() if grade >= settings.min_grade and id in found}
+    if not positives:
+        why = f"its query has no usable document of grade {settings.min_grade} or above"
+        yield from (Rejected(where, why, split) for document, (_, where) in judged.items() if document in found)
+        return
+    answers = {found[document] for document in positives}
+    others = dict.fromkeys(text for document, text in found.items() if document not in positives and text not in answers)
+    negatives = tuple(islice(others, settings.negatives))
+    for document, grade in positives.items():
+        yield Pair(question, found[document], negatives, float(grade) if split in settings.graded else None, split=split)
+
+
+def _triple(cells: dict[str, str], asked: TextsById, texts: TextsById, split: str) -> Pair:
+    negative = texts.text(cells["negative"])
+    return Pair(asked.text(cells["query"]), texts.text(cells["positive"]), (negative,), split=split)

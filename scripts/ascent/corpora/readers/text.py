@@ -1,0 +1,76 @@
+"""Documents without queries: rows of tables, or plain files. Their texts keep the lines, which extractors find headings by."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ...errors import AscentError
+from ...pairs.table import Document
+from ...settings.readers import Text, TextColumns
+from ...settings.tables import FORMATS, format_of, root_of
+from ..cells import BadRow, cell_of, is_none, usable_text
+from ..formats import rows_of
+from ..formats.opening import open_text
+from . import Rejected, matching_files
+
+Rows = Iterator[tuple[str, dict[str, Any] | str]]
+
+
+def read(folder: Path, settings: Text) -> Iterator[Document | Rejected]:
+    """Yield the documents of all files, split by split."""
+    for split, patterns in settings.documents.items():
+        for path in (path for pattern in patterns for path in matching_files(folder, pattern)):
+            name = path.relative_to(folder).as_posix()
+            found = _table(path, name, settings.columns) if format_of(path) in FORMATS else _plain(path, name, settings.document)
+            empty = True
+            for where, cells in found:
+                empty = False
+                try:
+                    if isinstance(cells, str):
+                        raise BadRow(cells)
+                    yield _document(cells, split, where)
+                except BadRow as reason:
+                    yield Rejected(where, str(reason), f"{split} documents")
+            if empty:
+                yield Rejected(name, "the file has no documents", f"{split} documents")
+
+
+def _document(cells: dict[str, Any], split: str, where: str) -> Document:
+    usable_text(cells["text"], "document")
+    title, id = cells.get("title"), cells.get("id")
+    return Document(
+        cells["text"], split, "" if is_none(title) else usable_text(title, "title"), where if is_none(id) else str(id)
+    )
+
+
+def _table(path: Path, name: str, columns: TextColumns) -> Rows:
+    """Yield (file:row, the document's cells or why there are none). Raise AscentError for a column that no row has."""
+    named = {key: column for key, column in columns.model_dump().items() if column}
+    seen: set[str] = set()
+    for number, cells in rows_of(path):
+        if isinstance(cells, dict):
+            seen.update(cells)
+            cells = {key: cell_of(cells, column) for key, column in named.items()}
+        yield f"{name}:{number}", cells
+    missing = [column for column in named.values() if not {column, root_of(column)} & seen]
+    if seen and missing:
+        there = ", ".join(sorted(seen))
+        raise AscentError(f"{path}: column '{missing[0]}' is missing (there are: {there[:400]}); fix `columns` or the file.")
+
+
+def _plain(path: Path, name: str, unit: str) -> Rows:
+    """Yield (file:line, the document's cells) of a plain file: its documents are the file, its paragraphs or its lines."""
+    with open_text(path) as file:
+        if unit == "file":
+            if (text := file.read()).strip():
+                yield name, {"text": text}
+            return
+        lines, begin = [], 0
+        for number, line in enumerate(chain(file, [""]), 1):
+            if lines and (unit == "line" or not line.strip()):
+                yield f"{name}:{begin}", {"text": "".join(lines)}
+                lines = []
+            if line.strip():
+                begin = begin if lines else number
+                lines.append(line)

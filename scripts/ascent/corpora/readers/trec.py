@@ -1,0 +1,33 @@
+"""The forms of MS MARCO and TREC, none of which has a header: a collection (id, text), queries (id, text), qrels (query, 0,
+document, grade), run files, and triples of a query, a positive and a negative."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...pairs.table import Document, Pair
+from ...settings.readers import Trec
+from ..cells import usable_text
+from ..judgements import judged_rows
+from ..rows import bare_rows, rows_made
+from . import Rejected
+
+TRIPLE = ("query", "positive", "negative")
+
+
+def read(folder: Path, settings: Trec) -> Iterator[Pair | Document | Rejected]:
+    """Yield the documents of each split's pool, then the pairs split by split."""
+    triples = {split: bare_rows(folder, patterns, TRIPLE, tabs=True) for split, patterns in settings.triples.items()}
+    if not settings.collection:
+        for split, rows in triples.items():
+            yield from rows_made(rows, lambda cells, split=split: [_triple(cells, split)], split)
+        return
+    queries = bare_rows(folder, settings.queries, ("id", "text"), tabs=True)
+    documents = bare_rows(folder, settings.collection, settings.cells, tabs=True)
+    names = ("query", "0", "document", "grade")
+    qrels = {split: bare_rows(folder, patterns, names) for split, patterns in settings.qrels.items()}
+    yield from judged_rows(folder, settings, queries, documents, qrels, triples)
+
+
+def _triple(cells: dict[str, str], split: str) -> Pair:
+    query, positive, negative = (usable_text(cells[name], name) for name in TRIPLE)
+    return Pair(query, positive, (negative,), split=split)

@@ -1,0 +1,218 @@
+"""The ledger: which rows of each data set have a text of which evaluated task, by each method.
+
+Of the evaluated tasks, hashes are in memory; training pairs are read in batches, once per method, or more often where the tasks'
+hashes do not fit. Of what matched, row numbers are kept.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from ..errors import AscentError
+from ..files import write_atomically
+from ..settings.leaks import Leak, Leaks
+from .leak_index import KEYS, indices
+from .leakage import evaluation_texts, label_texts, texts_of_rows
+from .parquet import Table as Files
+from .parquet import files_of
+from .table import count_pairs
+from .tested import Table, TestedTexts
+
+EXAMPLES = 5
+_EXAMPLE_CHARACTERS = 300
+_ROWS, _TEXTS = 5_000, 50_000
+
+
+class Example(NamedTuple):
+    """A training text and the test text that it matches."""
+
+    training: str
+    test: str
+    score: float
+
+
+@dataclass
+class Entry:
+    """How many rows of a data set match texts of a kind of an evaluated task by a method, and what is done about them."""
+
+    dataset: str
+    task: str
+    texts: str
+    method: str
+    action: str
+    rows: int
+    tested: int
+    """How many of the task's texts were found."""
+    of_tested: int
+    examples: list[Example]
+
+
+@dataclass
+class _Matched:
+    rows: list[np.ndarray] = field(default_factory=list)
+    numbers: list[np.ndarray] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+
+
+def tables_of(
+    name: str, pairs: Files, documents: Files | None, splits: Sequence[str]
+) -> Iterator[tuple[Table, Iterator[pl.Series]]]:
+    """Yield what is tested by these splits of a corpus, or by a task: queries and the like, labels, documents."""
+    for kind, texts_of in (("test", evaluation_texts), ("labels", label_texts)):
+        yield Table(name, kind), _distinct(pairs, texts_of, splits)
+    if documents is not None:
+        rows = (frame.filter(pl.col("split").is_in(list(splits))) for frame in stream(documents, ["text", "split"], _TEXTS))
+        yield Table(name, "documents"), (frame["text"] for frame in rows)
+
+
+def _distinct(pairs: Files, texts_of, splits: Sequence[str]) -> Iterator[pl.Series]:
+    seen: set[int] = set()
+    for frame in stream(pairs, ["query", "positive", "task", "split"], _TEXTS):
+        for split in splits:
+            texts = texts_of(frame, split)
+            hashes = texts.hash().to_list()
+            yield texts.filter(pl.Series([hash not in seen for hash in hashes], dtype=pl.Boolean))
+            seen.update(hashes)
+
+
+def stream(table: Files, columns: list[str], rows: int = _ROWS) -> Iterator[pl.DataFrame]:
+    """Yield columns of a table's files, in batches."""
+    for file in files_of(table):
+        with pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(rows, columns=columns):
+                yield pl.from_arrow(batch)
+
+
+def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
+    """Return pair tables by the name of their data set, corpus or task: files of one name that follow each other are the parts of
+    one table, and so is a part without rows behind them. Raises AscentError if the first file has no rows."""
+    tables: list[tuple[str, list[Path]]] = []
+    for file in files:
+        first = next((frame for frame in stream(file, ["dataset"], 1)), None)
+        name = first["dataset"][0] if first is not None else tables[-1][0] if tables else None
+        if name is None:
+            raise AscentError(f"{file}: has no rows; check the step that made it.")
+        if tables and tables[-1][0] == name:
+            tables[-1][1].append(file)
+        else:
+            tables.append((name, [file]))
+    return tables
+
+
+def training_texts(pairs: Files) -> Iterator[pl.DataFrame]:
+    """Yield the distinct texts of the rows that a stage may train on, with their rows."""
+    before = 0
+    for frame in stream(pairs, ["query", "positive", "negatives"]):
+        texts = texts_of_rows(frame.with_row_index("row", offset=before)).select("row", "text")
+        before += len(frame)
+        yield from texts.unique(maintain_order=True).iter_slices(_TEXTS)
+
+
+def make_ledger(pairs: Sequence[Path], tested: TestedTexts, leaks: Leaks, most: int = KEYS) -> list[Entry]:
+    """Compare the texts of data sets with tested texts. `most`: the keys in memory at a time.
+
+    A method that finds what must not be is the last: then the ledger ends with it.
+    """
+    entries = []
+    for name in type(leaks).model_fields:
+        settings = getattr(leaks, name)
+        entries += _by_method(settings, pairs, tested, most)
+        if forbidden(entries):
+            break
+    return entries
+
+
+def forbidden(entries: Sequence[Entry]) -> list[Entry]:
+    """Return what stops a run. What `drop` leaves is among it, since filters should have removed it."""
+    return [entry for entry in entries if entry.action in ("stop", "drop")]
+
+
+def refuse(entries: Sequence[Entry]) -> None:
+    """Raise AscentError, which names the first text, if there is an entry that stops a run."""
+    for entry in forbidden(entries):
+        example = entry.examples[0]
+        methods = "" if entry.method == "hash" else f", with methods: {{{entry.method}: {{}}}}"
+        fix = f"add {entry.task} to `against` of the data set's filter contamination{methods}"
+        if entry.texts != "test":
+            fix = f"remove them from its corpus, or set leaks.{entry.method}.documents to report"
+        what = {"test": "test texts", "documents": "documents", "labels": "texts of labels"}[entry.texts]
+        raise AscentError(
+            f"data set {entry.dataset}: {entry.rows} of its rows have {what} of {entry.task} ({entry.method}), first "
+            f"'{example.training[:200]}' ('{example.test[:200]}'); {fix}."
+        )
+
+
+def _by_method(settings: Leak, pairs: Sequence[Path], tested: TestedTexts, most: int) -> list[Entry]:
+    actions = {"test": settings.test, "labels": settings.documents, "documents": settings.documents}
+    batches = [place for place, table in enumerate(tested.tables) if actions[table.kind] != "ignore"]
+    tables = list(dict.fromkeys(tested.tables))
+    of_batch = np.array([tables.index(table) for table in tested.tables], dtype=np.uint32)
+    datasets = named_tables(pairs)
+    matched: dict[tuple[int, int], _Matched] = {}
+    for index in indices(settings, tested, batches, most):
+        for dataset, (_, files) in enumerate(datasets):
+            for frame in training_texts(files):
+                texts = frame["text"].unique(maintain_order=True)
+                found = index.matches(texts)
+                if found.is_empty():
+                    continue
+                table = of_batch[np.searchsorted(tested.starts, found["number"].to_numpy(), side="right") - 1]
+                places = pl.DataFrame({"text": texts}).with_row_index("training")
+                found = found.with_columns(table=table).join(places, "training").join(frame, "text").sort("row", "number", "text")
+                for (table,), rows in found.group_by("table"):
+                    _keep(matched.setdefault((dataset, table), _Matched()), rows, tested)
+    sizes = np.zeros(len(tables), dtype=int)
+    np.add.at(sizes, of_batch, np.diff(tested.starts))
+    return [
+        Entry(
+            dataset=datasets[dataset][0],
+            task=tables[table].name,
+            texts=tables[table].kind,
+            method=settings.component(),
+            action=actions[tables[table].kind],
+            rows=len(np.unique(np.concatenate(kept.rows))),
+            tested=len(np.unique(np.concatenate(kept.numbers))),
+            of_tested=int(sizes[table]),
+            examples=kept.examples,
+        )
+        for (dataset, table), kept in sorted(matched.items())
+    ]
+
+
+def _keep(matched: _Matched, rows: pl.DataFrame, tested: TestedTexts) -> None:
+    matched.rows.append(rows["row"].unique().to_numpy())
+    matched.numbers.append(rows["number"].unique().to_numpy())
+    best = rows.sort("row", "score", "number", descending=[False, True, False]).unique("text", keep="first", maintain_order=True)
+    best = best.head(EXAMPLES - len(matched.examples))
+    for text, test, score in zip(best["text"], tested.of(best["number"].to_numpy().astype(np.int64)), best["score"], strict=True):
+        matched.examples.append(Example(text[:_EXAMPLE_CHARACTERS], test[:_EXAMPLE_CHARACTERS], round(score, 4)))
+
+
+def as_rows(entries: Sequence[Entry]) -> list[dict]:
+    """Return the ledger as JSON has it."""
+    return [asdict(entry) | {"examples": [example._asdict() for example in entry.examples]} for entry in entries]
+
+
+def sizes_of(pairs: Sequence[Path], tested: TestedTexts) -> dict[str, dict]:
+    """Return how many pairs and tested texts are compared: `training` and `evaluation`, by name."""
+    training = {name: {"pairs": count_pairs(files)} for name, files in named_tables(pairs)}
+    evaluation: dict[str, dict[str, int]] = {}
+    for table, size in zip(tested.tables, np.diff(tested.starts).tolist(), strict=True):
+        kind = "texts" if table.kind == "test" else table.kind
+        counts = evaluation.setdefault(table.name, {"texts": 0})
+        counts[kind] = counts.get(kind, 0) + size
+    return {"training": training, "evaluation": evaluation}
+
+
+def write_ledger(path: Path, entries: Sequence[Entry]) -> None:
+    """Write the ledger as a table, one line per entry, its examples as JSON."""
+    columns = [column.name for column in fields(Entry)]
+    rows = [row | {"examples": json.dumps(row["examples"], ensure_ascii=False)} for row in as_rows(entries)]
+    with write_atomically(path) as temporary:
+        pl.DataFrame(rows, schema=columns, orient="row").write_csv(temporary, separator="\t")

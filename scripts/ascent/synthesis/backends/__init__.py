@@ -1,0 +1,1 @@
+"""What answers: one module per generator, see the package's docstring."""

@@ -1,0 +1,91 @@
+"""The texts that a model is asked about: which ones, how many times each, and with which seed."""
+
+import hashlib
+import random
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from ..errors import AscentError
+from ..pairs.parquet import Table, named
+from ..settings.synthesis import Prompt, Synthesis
+
+BATCH = 4096
+# Other positives than a row's own are drawn from all there are, which must be classes then.
+MOST_LABELS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One row to make: the values of the prompt's inputs, the id of what it is about, and a seed of its own."""
+
+    values: dict[str, Any]
+    about: str
+    seed: int
+
+
+class Texts:
+    """The rows that a source asks for, in the order of its corpus; each pass reads the table batch by batch.
+
+    Which texts are drawn depends on the seed and their ids alone, so that more rows, or a text more, keep the others. In memory
+    are 8 bytes for each text of the corpus, and the labels of classification rows.
+    """
+
+    def __init__(self, source: Synthesis, prompt: Prompt, table: Table):
+        self.source, self.prompt, self.table = source, prompt, table
+        ranks, labels = array("Q"), set()
+        for row in self._rows(["positive"] if "other_label" in prompt.inputs else []):
+            ranks.append(_number(8, source.seed, row["id"]))
+            labels.add(row.get("positive"))
+            if len(labels) > MOST_LABELS:
+                raise AscentError(
+                    f"{named(table)}: has over {MOST_LABELS:,} positives, so they are no classes; use another prompt."
+                )
+        if not ranks:
+            what = "documents" if prompt.of_documents else f"pairs of {prompt.of_task}"
+            raise AscentError(f"{named(table)}: has no {what} in the split '{source.split}'; change `split` or `prompt`.")
+        if labels == {None}:
+            labels = set()
+        if "other_label" in prompt.inputs and len(labels) < 2:
+            raise AscentError(f"{named(table)}: has one class only, but the prompt contrasts classes; use another prompt.")
+        self.texts, self._labels = len(ranks), sorted(labels)
+        self._times, self._more = divmod(source.rows, len(ranks))
+        drawn = np.partition(np.frombuffer(ranks, np.uint64), self._more - 1)[self._more - 1] if self._more else -1
+        self._last = int(drawn)
+
+    def __iter__(self) -> Iterator[Asked]:
+        taken = 0
+        for row in self._rows([name for name in self.prompt.inputs if name not in ("document", "other_label")]):
+            about = row.pop("id")
+            drawn = taken < self._more and _number(8, self.source.seed, about) <= self._last
+            taken += drawn
+            for time in range(self._times + drawn):
+                seed = _number(4, self.source.seed, about, time) % 2**31
+                values = dict(row)
+                if self._labels:
+                    others = [label for label in self._labels if label != row["positive"]]
+                    values["other_label"] = random.Random(seed).choice(others)
+                yield Asked(values, about, seed)
+
+    def _rows(self, columns: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the columns and the id of each row that may be asked about."""
+        split = pc.field("split") == self.source.split
+        if self.prompt.of_documents:
+            chosen = {"id": pc.field("document_id"), "document": pc.field("text")}
+        else:
+            split &= pc.field("task") == self.prompt.of_task
+            ids = pc.binary_join_element_wise(pc.field("query_id"), pc.field("positive_id"), "")
+            chosen = {"id": ids} | {name: pc.field(name) for name in columns}
+        for batch in ds.dataset(self.table, format="parquet").to_batches(columns=chosen, filter=split, batch_size=BATCH):
+            yield from batch.to_pylist()
+
+
+def _number(size: int, *parts: Any) -> int:
+    """Return a number of `size` bytes that these parts determine."""
+    text = ":".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")

@@ -1,0 +1,162 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ascent.errors import AscentError
+from ascent.pairs.ledger import Entry, as_rows, make_ledger, refuse, sizes_of, tables_of
+from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
+from ascent.pairs.tested import TestedTexts
+from ascent.settings.leaks import Hash, Leaks, NearDuplicate, Ngram
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "check_leakage.py"
+TESTED = [
+    Pair("What is Term-Life?", "Cover for a time.", split="test"),
+    Pair("What is whole life?", "Cover for life.", split="validation"),
+    Pair("What is a claim?", "A request.", split="train"),
+    Pair("Storms hit the coast.", "A storm hit.", label=0.9, task="sts", split="test"),
+    Pair("My car was hit.", "car insurance", task="classification", split="test"),
+]
+NOTHING = {"test": "ignore", "documents": "ignore"}
+HASH = Leaks(ngram=Ngram(**NOTHING), near_duplicate=NearDuplicate(**NOTHING))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(name, *pairs, parts=None):
+        path = tmp_path / f"{name}.parquet"
+        write_pairs(path, pair_frame(pairs, name, "eng-Latn"))
+        return path
+
+    return written
+
+
+@pytest.fixture
+def tested(tmp_path, write):
+    def made(splits=("test",)):
+        write_documents(
+            tmp_path / "pool.parquet", document_frame([Document("Cover for a time.", "test"), Document("x", "train")])
+        )
+        return TestedTexts.written(
+            tmp_path / "tested.arrow", tables_of("insurance", write("insurance", *TESTED), tmp_path / "pool.parquet", splits)
+        )
+
+    return made
+
+
+def told(entries: list[Entry]) -> list[tuple]:
+    return [
+        (entry.dataset, entry.task, entry.texts, entry.method, entry.rows, entry.tested, entry.of_tested) for entry in entries
+    ]
+
+
+def test_what_is_compared_is_counted(write, tested):
+    rows = [("Cover for life.", ("A lot.", "Nothing.")), ("A lot.", ())]
+    training = write("web", *(Pair("How much is a car?", positive, negatives) for positive, negatives in rows))
+    assert make_ledger([training], tested(), Leaks()) == []
+    assert sizes_of([training], tested()) == {
+        "training": {"web": {"pairs": 2}},
+        "evaluation": {"insurance": {"texts": 4, "labels": 1, "documents": 1}},
+    }
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        Pair("What is Term-Life?", "y"),
+        Pair("what is term life", "y"),
+        Pair("y", "What is term life!"),
+        Pair("y", "a storm hit"),
+        Pair("y", "y", negatives=("y", "what is term life")),
+    ],
+)
+def test_a_leaked_text_is_named(write, tested, pair):
+    training = write("web", Pair("How much is a car?", "A lot."), pair, pair)
+    (leaked,) = {pair.query, pair.positive, *pair.negatives} - {"y"}
+    ledger = make_ledger([training], tested(), Leaks())
+    assert told(ledger) == [("web", "insurance", "test", "hash", 2, 1, 4)]  # slower methods are left out
+    with pytest.raises(AscentError) as error:
+        refuse(ledger)
+    assert str(error.value).startswith(f"data set web: 2 of its rows have test texts of insurance (hash), first '{leaked}' ('")
+    assert str(error.value).endswith("'); add insurance to `against` of the data set's filter contamination.")
+
+
+def test_documents_and_labels_are_reported(write, tested):
+    pairs = [Pair("What does it cover?", "cover for a TIME"), Pair("y", "Car Insurance"), Pair("y", "cover for a time")]
+    ledger = make_ledger([write("web", *pairs), write("clean", Pair("a", "b"))], tested(), HASH)
+    assert told(ledger) == [
+        ("web", "insurance", "labels", "hash", 1, 1, 1),
+        ("web", "insurance", "documents", "hash", 2, 1, 1),
+    ]
+    assert as_rows(ledger)[1]["examples"] == [
+        {"training": "cover for a TIME", "test": "Cover for a time.", "score": 1.0},
+        {"training": "cover for a time", "test": "Cover for a time.", "score": 1.0},
+    ]
+    refuse(ledger)
+    with pytest.raises(AscentError, match="2 of its rows have documents .* or set leaks.hash.documents to report"):
+        refuse(make_ledger([write("web", *pairs)], tested(), HASH.model_copy(update={"hash": Hash(documents="stop")}))[1:])
+
+
+def test_another_split_can_be_checked(write, tested):
+    training = write("web", Pair("what is whole life", "y"))
+    assert make_ledger([training], tested(), HASH) == []
+    assert told(make_ledger([training], tested(["validation"]), HASH)) == [("web", "insurance", "test", "hash", 1, 1, 1)]
+
+
+def test_passes_and_batches_change_nothing(write, tmp_path, monkeypatch):
+    """However few keys fit in memory, and however rows are cut into batches and files."""
+    words = [f"word{number % 7} and {number} of them stand in row {number % 11} of the long table" for number in range(60)]
+    pairs = [Pair(words[place], words[-place], negatives=(words[place // 2],)) for place in range(60)]
+    tasks = [pair_frame([Pair(word, "y", split="test") for word in words[part::3]], f"t{part}", "eng-Latn") for part in range(3)]
+    for part, task in enumerate(tasks):
+        write_pairs(tmp_path / f"t{part}.parquet", task)
+
+    def ledger(training, most, batch):
+        monkeypatch.setattr("ascent.pairs.ledger._TEXTS", batch)
+        monkeypatch.setattr("ascent.pairs.ledger._ROWS", batch)
+        tables = [table for part in range(3) for table in tables_of(f"t{part}", tmp_path / f"t{part}.parquet", None, ["test"])]
+        made = make_ledger(training, TestedTexts.written(tmp_path / "t.arrow", tables), leaks, most)
+        return [entry | {"examples": len(entry["examples"])} for entry in as_rows(made)]
+
+    leaks = Leaks(hash=Hash(test="report"), ngram=Ngram(size=5), near_duplicate=NearDuplicate(similarity=0.8))
+    whole = write("whole", *pairs)
+    expected = ledger([whole], 10**6, 10**6)
+    assert [(entry["method"], entry["task"]) for entry in expected] == [
+        (method, f"t{part}") for method in ("hash", "ngram", "near_duplicate") for part in range(3)
+    ]
+    assert sum(entry["rows"] for entry in expected[:3]) >= 60
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    frame = pl.read_parquet(whole)
+    for part in range(3):
+        frame[part * 20 : part * 20 + 20].write_parquet(folder / f"{part}.parquet")
+    for training, most, batch in (([whole], 1, 10**6), ([whole], 40, 7), (sorted(folder.iterdir()), 10**6, 9)):
+        assert ledger(training, most, batch) == expected
+
+
+def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write):
+    write("tested", *TESTED)
+    write("web", Pair("a", "b"))
+    write("dump", Pair("WHAT IS TERM LIFE", "b"))
+    (tmp_path / "leakage.yaml").write_text("{splits: [test], training: [web], evaluation: [insurance]}")
+    options = {
+        "--settings": "leakage.yaml",
+        "--evaluation": "tested.parquet",
+        "--output": "leakage.json",
+        "--ledger": "ledger.tsv",
+    }
+    command = [sys.executable, SCRIPT, *(word for option in options.items() for word in option), "--pairs"]
+
+    run = subprocess.run([*command, "web.parquet", "dump.parquet"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 1 and run.stderr.startswith("error: data set dump: 1 of its rows")
+    assert not (tmp_path / "leakage.json").exists() and not list(tmp_path.glob(".tested*"))
+    (line,) = pl.read_csv(tmp_path / "ledger.tsv", separator="\t").rows(named=True)
+    assert (line["dataset"], line["task"], line["method"], line["rows"]) == ("dump", "tested", "hash", 1)
+    assert json.loads(line["examples"])[0]["training"] == "WHAT IS TERM LIFE"
+
+    subprocess.run([*command, "web.parquet"], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "leakage.json").read_text())["ledger"] == []
+    assert (tmp_path / "ledger.tsv").read_text().startswith("dataset\ttask\ttexts\tmethod\taction\trows")

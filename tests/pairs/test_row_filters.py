@@ -1,0 +1,267 @@
+"""Filters that judge each row alone: what is kept and what is dropped, for which reason, in English and Chinese."""
+
+from collections import Counter
+from itertools import pairwise
+from random import Random
+
+import polars as pl
+import pytest
+
+from ascent.components import module_of
+from ascent.errors import AscentError
+from ascent.pairs.filters import Context
+from ascent.pairs.table import Pair, pair_frame
+from ascent.pairs.words import WORD, units, words
+from ascent.settings.filters import OneFilter
+from ascent.settings.languages import labels_of
+from ascent.settings.pairs import Dataset
+from ascent.settings.validation import check
+
+ENGLISH = "What does term life insurance pay when the holder outlives the term?"
+CHINESE = "定期人寿保险在投保人活过保险期限之后还会支付什么样的赔偿金吗？"
+GERMAN = "Was zahlt eine Risikolebensversicherung, wenn der Versicherte die Laufzeit überlebt?"
+JAPANESE = "被保険者が保険期間を超えて生存した場合、定期保険は何を支払いますか。"
+
+
+def reasons(name, *rows, language="eng-Latn", **given):
+    """Why a filter drops each of these rows, None for those that it keeps. A text alone is a query; its positive is plain."""
+    chosen = check(OneFilter, {name: given}, "filters").settings
+    plain = ENGLISH if language == "eng-Latn" else CHINESE
+    pairs = pair_frame([Pair(*((row, plain) if isinstance(row, str) else row)) for row in rows], "corpus", language)
+    judged = module_of(chosen).judge(pairs, chosen, Context(positive="given", against=pair_frame([], "", "")))
+    assert judged.drop("reason").equals(pairs)
+    return judged["reason"].to_list()
+
+
+# ------------------------------------------------------------------ words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It's Tom’s C# code, v2.5!", ["it's", "tom’s", "c", "code", "v2", "5"]),
+        ("保险 insurance2 条款。", ["保", "险", "insurance2", "条", "款"]),
+        ("東京タワーへ行く", list("東京タワーへ行く")),
+        ("naïve Größe слово हिन्दी भाषा", ["naïve", "größe", "слово", "हिन्दी", "भाषा"]),
+        ("ジョン・スミス", list("ジョンスミス")),
+        ("... !", []),
+    ],
+)
+def test_words(text, expected):
+    assert words(pl.Series([text])).to_list() == [expected]
+    assert pl.Series([text]).str.count_matches(WORD).item() == len(expected)
+
+
+def test_units_are_the_words_with_what_stands_between():
+    random = Random(0)
+    letters = "aé'’ ,.-_保か・9ส\u0301\U00020000\n"
+    texts = pl.Series(["".join(random.choices(letters, k=random.randrange(20))) for _ in range(300)])
+    found = units(texts)
+    assert found.list.len().to_list() == texts.str.count_matches(WORD).to_list()
+    assert all(text.endswith("".join(each)) for text, each in zip(texts, found, strict=True))
+
+
+def test_word_counts_with_their_bounds_kept():
+    rows = ["one two", "one two three", "one two three four five", "保险", "人寿保险", "人寿保险单"]
+    found = reasons("words", *rows, query=[3, 4])
+    longer, shorter = "query longer than 4 words", "query shorter than 3 words"
+    assert found == [shorter, None, longer, shorter, None, longer]
+
+
+# ------------------------------------------------------------------ language
+
+
+def test_languages_that_are_not_kept_are_dropped():
+    rows = [ENGLISH, CHINESE, GERMAN, JAPANESE, (ENGLISH, GERMAN), (GERMAN, CHINESE)]
+    query, positive = "query is in another language", "positive is in another language"
+    assert reasons("language", *rows) == [None, query, query, query, positive, query]
+    assert reasons("language", *rows, languages=["eng-Latn", "deu-Latn"]) == [None, query, None, query, None, positive]
+    assert reasons("language", *rows, languages=["eng-Latn", "zho-Hans"]) == [None, None, query, query, positive, query]
+    assert reasons("language", ENGLISH, CHINESE, JAPANESE, language="zho-Hans") == [query, None, query]
+
+
+def test_each_row_has_its_own_language_by_default():
+    frame = pl.concat([pair_frame([Pair(CHINESE, CHINESE)], "c", code) for code in ("zho-Hant", "cmn-Hans", "eng-Latn")])
+    chosen = check(OneFilter, {"language": {}}, "filters").settings
+    judged = module_of(chosen).judge(frame, chosen, Context(positive="given", against=frame))
+    assert judged["reason"].to_list() == [None, None, "query is in another language"]
+
+
+def test_short_texts_are_not_judged_and_capitals_change_nothing():
+    assert reasons("language", "Was ist das?", "12345 67890 12345 67890 12345") == [None, None]
+    assert reasons("language", "Was ist das denn?", min_letters=8) == ["query is in another language"]
+    capitals = ["When Can I Start On Medicare?", "How Much Should Renters Insurance Be?", ENGLISH.upper(), GERMAN.upper()]
+    assert reasons("language", *capitals) == [None, None, None, "query is in another language"]
+
+
+def test_ideographs_without_kana_are_chinese():
+    """The model alone takes both for Japanese."""
+    rows = ["旧时形容在父母丧中因过度悲伤而瘦得只剩一把骨头。", "形容秩序良好，百姓和原来一样安居乐业，各得其所。"]
+    assert reasons("language", *rows, language="zho-Hans") == [None, None]
+    assert reasons("language", JAPANESE, language="zho-Hans") == ["query is in another language"]
+
+
+def test_the_confidence_that_is_asked_for():
+    mixed = "insurance Versicherung claim Schaden policy Vertrag"
+    kept = [reasons("language", mixed, min_confidence=least)[0] is None for least in (0.0, 0.1, 0.3, 0.6, 0.9, 1.0)]
+    assert kept[0] and not kept[-1] and kept == sorted(kept, reverse=True)
+    assert reasons("language", GERMAN, min_confidence=0.0) == [None]
+
+
+def test_a_language_that_cannot_be_told():
+    with pytest.raises(AscentError, match="'xyz-Latn' is no language that can be told from a text"):
+        check(OneFilter, {"language": {"languages": ["xyz-Latn"]}}, "filters")
+    with pytest.raises(AscentError, match="filter language: cannot tell python-Code, the language of the rows, from others"):
+        reasons("language", ENGLISH, language="python-Code")
+
+
+def test_the_labels_are_those_of_the_model():
+    from ascent.pairs.filters.language import _model
+    from ascent.settings import languages
+
+    told = {label for labels in languages._LABELS.values() for label in labels}
+    assert {f"__label__{label}" for label in told} == {*_model().predict("text", k=-1, threshold=-1)[0]}
+    assert all(labels_of(code) for code in languages.COMMON.values())
+
+
+# ------------------------------------------------------------------ symbols
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ENGLISH, None),
+        (CHINESE, None),
+        ("“Größe”, naïve café – 5 € à l’été", None),
+        ("¿Cuánto cuesta? ¡30 %! NÃO", None),
+        ("Вопрос: что платит страховка?", None),
+        ("donâ€™t pay", "was read in the wrong encoding"),
+        ("ä½ å¥½ä¸–ç•Œ", "was read in the wrong encoding"),
+        ("Ñ€ÑƒÑÑÐºÐ¸Ð¹", "was read in the wrong encoding"),
+        ("保险条款锟斤拷锟斤拷保险", "was read in the wrong encoding"),
+        ("a text with a \ufffd in it", "has broken characters"),
+        ("a text\x00 with a null", "has broken characters"),
+        ("private \ue000 use", "has broken characters"),
+        ("lines\nand\ttabs are no control characters here", None),
+        ("=== --- *** +++ a b", "has few letters"),
+        ("0123456789 01234567 a phone number", "has few letters"),
+        ("one 12345 two 123", "has many digits"),
+        ("word, word; (word) [a] {b} «c» d!?..#", "has many symbols"),
+        ("t h i s t e x t i s s p a c e d", "has many spaces"),
+    ],
+)
+def test_symbols(text, reason):
+    given = {"letters": 0.3} if reason in ("has many symbols", "has many digits") else {}
+    assert reasons("symbols", text, (ENGLISH, text), **given) == (
+        [None, None] if reason is None else [f"query {reason}", f"positive {reason}"]
+    )
+
+
+def test_what_is_allowed_is_kept():
+    assert reasons("symbols", "donâ€™t pay", "a text with a \ufffd in it", mojibake=True, broken=0.05) == [None, None]
+
+
+def test_scripts_by_their_share_of_letters():
+    latin = "query is not in Latin"
+    assert reasons("symbols", ENGLISH, "Вопрос о страховке", "保险的 API 接口", scripts=["Latin"]) == [None, latin, latin]
+    han = ["保险的 API 接口", "API 保险", JAPANESE, ENGLISH]
+    found = reasons("symbols", *han, language="zho-Hans", scripts=["Han"], script_share=0.4)
+    assert found == [None, None, None, "query is not in Han"]
+    assert reasons("symbols", "API 保险", scripts=["Han", "Latin"], script_share=1.0) == [None]
+    with pytest.raises(AscentError, match="filters.*scripts"):
+        check(OneFilter, {"symbols": {"scripts": ["Latn"]}}, "filters")
+
+
+# ------------------------------------------------------------------ repetition
+
+
+def gopher(text, n, most_frequent):
+    """Gopher's shares by brute force: of the most frequent n-gram, or of all words in n-grams that recur."""
+    found = words(pl.Series([text])).to_list()[0]
+    grams = [tuple(found[place : place + n]) for place in range(len(found) - n + 1)]
+    counts = Counter(grams)
+    total = sum(map(len, found))
+    if most_frequent:
+        return max((sum(map(len, gram)) * count for gram, count in counts.items() if count > 1), default=0) / total
+    covered = {place + word for place, gram in enumerate(grams) if counts[gram] > 1 for word in range(n)}
+    return sum(len(found[place]) for place in covered) / total
+
+
+def test_repetition_is_gophers():
+    """Each n alone, at bounds between the shares of some texts, which are judged together."""
+    random = Random(0)
+    for n in [*range(2, 11)] * 3:
+        texts = [" ".join(random.choices("a bb ccc dddd 保 险 eeeee".split(), k=random.randrange(1, 60))) for _ in range(6)]
+        most_frequent = n < 5
+        shares = [gopher(text, n, most_frequent) for text in texts]
+        first, key = (2, "most_frequent") if most_frequent else (5, "duplicated")
+        for low, high in pairwise(sorted({0.0, *shares, 1.0})):
+            given = {"most_frequent": [], "duplicated": [], key: [*[1.0] * (n - first), (low + high) / 2], "min_words": 1}
+            found = reasons("repetition", *texts, **given)
+            assert [reason is not None for reason in found] == [share > (low + high) / 2 for share in shares]
+
+
+def test_repetition_in_real_texts():
+    natural = (
+        "A term policy lasts for a fixed number of years, and pays only if its holder dies while it runs. A whole life policy "
+        "never ends; part of each premium is saved, and the sum grows until it is paid out to the heirs, or borrowed against "
+        "earlier. Which of the two is cheaper depends on age, health and how long somebody else relies on the income."
+    )
+    spam = "best cheap insurance quotes online now " * 12
+    lines = natural + " click here to get your own free quote today from our team " * 4
+    chinese = (
+        "定期保险只在约定的年限内有效，被保险人在此期间身故才会赔付。终身寿险没有期限，"
+        "部分保费会积累成现金价值，可以借出或者留给受益人。哪种更划算，要看年龄和健康状况。"
+    )
+    repeated = "保险公司会赔付，" * 12
+    often, again = "query has few words in a row too often", "query has many words in a row again"
+    rows = [natural, spam, lines, chinese, repeated, "buy " * 60]
+    assert reasons("repetition", *rows) == [None, often, again, None, often, often]
+    assert reasons("repetition", "buy " * 49) == [None]
+    assert reasons("repetition", (ENGLISH, spam)) == ["positive has few words in a row too often"]
+
+
+# ------------------------------------------------------------------ overlap
+
+
+def test_overlap():
+    contains, less, more = (
+        "the positive contains the query",
+        "less than 25% of the query's words are in the positive",
+        "more than 75% of the query's words are in the positive",
+    )
+    rows = [
+        ("Term life", "What is term life insurance?"),
+        ("term life cover cost", "The cost of a term policy"),
+        ("term life cover cost", "Cost, cover and life of a term"),
+        ("term life cover cost", "Whole policies are dear"),
+        ("???", "Whole policies are dear"),
+        ("寿险", "什么是寿险？"),
+        ("定期寿险", "终身保险与定期"),
+        ("定期", "终身保险"),
+    ]
+    found = reasons("overlap", *rows, words=[0.25, 0.75])
+    assert found == [contains, None, more, less, None, contains, None, less]
+    assert reasons("overlap", *rows) == [contains, None, None, None, None, contains, None, None]
+    assert reasons("overlap", *rows, verbatim=True) == [None] * 8
+    with pytest.raises(AscentError, match="admits no pair; write the lower share first"):
+        check(OneFilter, {"overlap": {"words": [0.5, 0.25]}}, "filters")
+
+
+# ------------------------------------------------------------------ all of them
+
+
+def test_a_row_is_judged_alone():
+    """What a filter says of a row is the same in any batch, which is what makes parts of a corpus agree."""
+    texts = [ENGLISH, CHINESE, GERMAN, "buy " * 60, "donâ€™t 1234"]
+    rows = [(query, positive) for query in texts for positive in texts]
+    for name in ("words", "language", "symbols", "repetition", "overlap"):
+        together = reasons(name, *rows)
+        assert together == [reason for row in rows for reason in reasons(name, row)]
+        assert together[::-1] == reasons(name, *rows[::-1])
+
+
+def test_a_data_set_lists_them_by_name():
+    names = ["clean", "language", "symbols", "words", "repetition", "overlap"]
+    dataset = check(Dataset, {"corpus": "insurance", "filters": names}, "data set")
+    assert [each.settings.component() for each in dataset.filters] == names
