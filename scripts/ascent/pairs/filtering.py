@@ -12,6 +12,7 @@ from ..components import module_of
 from ..errors import AscentError
 from ..settings.filters import OneFilter, compared_with
 from ..settings.pairs import Filtering, Preparation
+from .augmenting import augment
 from .filters import Context
 from .select import select
 from .table import SCHEMA
@@ -34,7 +35,7 @@ def prepare(name: str, settings: Preparation, pairs: pl.DataFrame, against: pl.D
 def finish(
     settings: Filtering, pairs: pl.DataFrame, audit: dict, scores: pl.DataFrame | None, against: pl.DataFrame
 ) -> tuple[pl.DataFrame, dict]:
-    """Return the prepared pairs that pass the remaining filters, and the complete, checked audit.
+    """Return the prepared pairs that pass the remaining filters, with augmentations, and the complete, checked audit.
 
     `scores` has the columns query_id, positive_id and score. It is None for a data set without a filter that needs
     scores. Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, the audit's counts do
@@ -55,7 +56,10 @@ def finish(
     for step in audit["filters"]:
         dropped.update(step["dropped"])
     pairs = pairs.select(SCHEMA.names)
-    return pairs, audit | {"in": audit["filters"][0]["in"], "kept": len(pairs), "dropped": dict(dropped)}
+    audit = audit | {"in": audit["filters"][0]["in"], "kept": len(pairs), "dropped": dict(dropped)}
+    if settings.augment:
+        pairs, audit["augmentations"] = augment(pairs, settings.augment)
+    return pairs, audit
 
 
 def check_audit(audit: dict, rows: int) -> None:

@@ -103,16 +103,17 @@ class Inputs:
         return self._rows(dataset)[1]
 
     def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float]:
-        settings = self.recipe.data[dataset]
-        path = next((file for file in self._pair_files(dataset) if file.exists()), None)
+        settings, files = self.recipe.data[dataset], self._pair_files(dataset)
+        path = next((file for file in files if file.exists()), None)
         if path is None:
             return self._sample(dataset)
         rows = read_pairs(path).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
-        rows = with_positives(rows, settings).head(settings.rows or len(rows))
+        if path != files[0]:  # which has the rows that are trained on, with those that augmentations added
+            rows = with_positives(rows, settings).head(settings.rows or len(rows))
         if rows.is_empty():
             raise AscentError(f"{path}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'.")
         self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {path}.")
-        return rows, 1.0
+        return rows, 1.0 if path == files[0] else settings.growth
 
     def _sample(self, dataset: str) -> tuple[pl.DataFrame, float]:
         settings = self.recipe.data[dataset]
@@ -132,4 +133,4 @@ class Inputs:
         ]
         rows = with_positives(pair_frame(sample, dataset, "eng-Latn"), settings)
         self.notes.append(f"Data set {dataset}: {total:,} rows, as the catalogue says of {settings.corpus}, unfiltered.")
-        return rows, total / len(rows)
+        return rows, total / len(rows) * settings.growth
