@@ -25,7 +25,7 @@ def words(texts: pl.Series) -> pl.Series:
 def parts(texts: pl.Series) -> Iterator[list[str]]:
     """Yield what each text is made of: gaps and words in turn, a gap first and last. Gaps are spaces and punctuation, and may be
     empty. A text without words is one gap."""
-    words, units = texts.str.extract_all(WORD), texts.str.extract_all(rf"(?:{WORD})[^\w{_APART}]*")
+    words, units = (texts.str.extract_all(pattern).to_list() for pattern in (WORD, rf"(?:{WORD})[^\w{_APART}]*"))
     for text, of_text, with_gaps in zip(texts, words, units, strict=True):
         gaps = [unit[len(word) :] for word, unit in zip(of_text, with_gaps, strict=True)]
         first = text[: len(text) - sum(map(len, with_gaps))]
