@@ -82,7 +82,7 @@ class Inputs:
         """Raise AscentError that names all missing models and corpora, and the command that makes them."""
         missing = [str(self.model_folder(model)) for model in sorted(self.models) if self.model(model) is None]
         for dataset in self.recipes.training_data(self.name):
-            files, known = self._pair_files(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].size
+            files, known = self._pair_files(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].planned_size
             missing += [] if known or any(file.exists() for file in files) else [str(files[1])]
         for corpus in self.recipes.evaluation_corpora(self.name):
             path = Path(layout.CORPUS_PAIRS.format(corpus=corpus))
@@ -117,7 +117,7 @@ class Inputs:
 
     def _sample(self, dataset: str) -> tuple[pl.DataFrame, float]:
         settings = self.recipe.data[dataset]
-        size = self.recipes.config.corpora[settings.corpus].size
+        size = self.recipes.config.corpora[settings.corpus].planned_size
         total = min(settings.rows or size.rows, size.rows)
 
         def text(tokens: int, *numbers: int) -> str:  # each text is another one
