@@ -69,6 +69,18 @@ def text_of(plan: Plan, recipe: str, machine: Machine) -> str:
     if plan.memory:
         lines += ["", *aligned(rows), "", *aligned(parts)]
 
+    if plan.written:
+        rows = [["written by", "", "requests", "tokens of requests", "tokens of answers", "price"]]
+        for corpus in plan.written:
+            tokens = "unknown" if corpus.input_tokens is None else amount(corpus.input_tokens)
+            price = "unknown" if corpus.price is None else f"{corpus.price:,.2f}"
+            rows.append([corpus.generator, corpus.corpus, f"{corpus.requests:,}", tokens, amount(corpus.output_tokens), price])
+        lines += [
+            "",
+            *aligned(rows, left=2),
+            "Answers that are asked for again are not counted, nor those that are kept already.",
+        ]
+
     lines += [
         "",
         f"Token counts are estimated from {SAMPLE:,} texts of each kind, drawn with a fixed seed.",

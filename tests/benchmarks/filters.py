@@ -1,4 +1,4 @@
-"""Rows per second of each filter that judges a row alone, with its defaults, one thread.
+"""Rows per second of each filter that judges a row alone, and of each augmentation, with the defaults, one thread.
 
     POLARS_MAX_THREADS=1 python tests/benchmarks/filters.py --rows 20000
     POLARS_MAX_THREADS=1 python tests/benchmarks/filters.py --texts FILE
@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[2] / "scripts"), str(Path(__file__).parents[1])]
 
 FILTERS = ("words", "symbols", "repetition", "overlap", "language", "clean")
+AUGMENTATIONS = ("crop", "word_deletion", "word_swap", "character_noise")
 LANGUAGES = ["eng-Latn", "zho-Hans"]
 
 
@@ -28,8 +29,10 @@ def main() -> None:
     import polars as pl
 
     from ascent.components import module_of
+    from ascent.pairs.augmenting import augment
     from ascent.pairs.filters import Context
     from ascent.pairs.table import Pair, pair_frame
+    from ascent.settings.augmentations import OneAugmentation
     from ascent.settings.filters import OneFilter
     from support.small_recipe import corpus_rows
 
@@ -49,6 +52,11 @@ def main() -> None:
         judged = module_of(settings).judge(pairs, settings, context)
         rate = len(pairs) / (time.process_time() - begun)
         print(f"{name:12} {rate:10,.0f} rows/s, {2 * rate:10,.0f} texts/s  {dict(judged['reason'].value_counts().iter_rows())}")
+    for name in AUGMENTATIONS:
+        chosen = OneAugmentation(**{name: {}})
+        begun = time.process_time()
+        augment(pairs, [chosen])
+        print(f"{name:16} {len(pairs) / (time.process_time() - begun):10,.0f} rows/s, the query altered")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ascent.components import module_of
 from ascent.errors import AscentError
 from ascent.pairs.filters import Context
 from ascent.pairs.table import Pair, pair_frame
-from ascent.pairs.words import WORD, units, words
+from ascent.pairs.words import WORD, parts, words
 from ascent.settings.filters import OneFilter
 from ascent.settings.languages import labels_of
 from ascent.settings.pairs import Dataset
@@ -52,13 +52,14 @@ def test_words(text, expected):
     assert pl.Series([text]).str.count_matches(WORD).item() == len(expected)
 
 
-def test_units_are_the_words_with_what_stands_between():
+def test_parts_are_the_words_and_what_stands_between():
     random = Random(0)
     letters = "aé'’ ,.-_保か・9ส\u0301\U00020000\n"
     texts = pl.Series(["".join(random.choices(letters, k=random.randrange(20))) for _ in range(300)])
-    found = units(texts)
-    assert found.list.len().to_list() == texts.str.count_matches(WORD).to_list()
-    assert all(text.endswith("".join(each)) for text, each in zip(texts, found, strict=True))
+    for text, found, of_text in zip(texts, parts(texts), texts.str.extract_all(WORD), strict=True):
+        assert "".join(found) == text
+        assert found[1::2] == of_text.to_list() and len(found) % 2
+    assert list(parts(pl.Series(["¿Qué, 保险?", "..."]))) == [["¿", "Qué", ", ", "保", "", "险", "?"], ["..."]]
 
 
 def test_word_counts_with_their_bounds_kept():

@@ -115,6 +115,10 @@ def test_what_is_not_here_is_planned_from_the_catalogue(recipe, workspace):
     assert job(found, "train_finetune", "finetune").count.tokens == pytest.approx(1e6 * (prompted + 2 * 50))
     assert job(found, "encode_shard", "contrastive, questions").count.texts == 2e6
     assert "Not zero-shot on 1 of 1 mteb tasks, at least: SciFact." in found.notes
+    values["data"]["some"]["augment"] = [{"crop": {"rows": 0.25}}, "word_swap", {"word_deletion": {"replace": True}}]
+    (workspace / "far.yaml").write_text(yaml.safe_dump(values))
+    more = job(make_plan(load_recipes(config), "far", Machine()), "train_contrastive", "contrastive").count
+    assert more.texts == 2.25 * 25_000 and more.tokens == 2.25 * 5000 * (12 + 4 * 50)
 
 
 def test_shards_hold_each_text_once(recipe, workspace, base):

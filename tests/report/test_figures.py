@@ -144,6 +144,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "dataset": "pairs",
             "corpus": "letters",
             "filters": [others, step | {"examples": {"too long": [{"query": "<i>"}]}}],
+            "augmentations": [{"augmentation": "word_swap", "in": 3, "added": 2, "replaced": 0, "examples": [{"query": "b a"}]}],
         },
         "finetune/negatives/pairs.audit.json": {
             "kind": "negatives",
@@ -206,6 +207,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
     assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]
+    assert "Augmentation word swap made of 3 rows: 2 added, 0 replaced." in pages["audits"] and ">b a<" in pages["audits"]
     for text in ("too long: 2", "pairs, for stage finetune", "p50 +0.250", "&lt;i&gt;", "set aside: no text", "a:1"):
         assert text in pages["audits"]
 

@@ -5,6 +5,7 @@ than a passage is cut at white space, or anywhere if it has none, as in Chinese.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def cutter(settings: Passages | None, tokenizer: Path | None = None) -> Cut:
     if settings is None:
         return whole
     measure = _token_counts(_load(tokenizer)) if settings.tokens else lambda texts: [len(normalise_text(text)) for text in texts]
-    return lambda text: _passages(text, settings.longest, settings.overlap, measure)
+    # Several extractors cut the same document one after another.
+    return lru_cache(maxsize=1)(lambda text: _passages(text, settings.longest, settings.overlap, measure))
 
 
 def _passages(text: str, longest: int, overlap: int, measure: Measure) -> list[Span]:

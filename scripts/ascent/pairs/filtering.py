@@ -16,6 +16,7 @@ from ..components import module_of
 from ..errors import AscentError
 from ..settings.filters import Filter, compared_with
 from ..settings.pairs import Filtering
+from .augmenting import augment, summed
 from .earlier import count_rows
 from .filters import Context
 from .parquet import writing
@@ -46,7 +47,8 @@ def filter_pairs(
     scores: Path | None = None,
     against: Sequence[Path] = (),
 ) -> dict:
-    """Write the rows of a part of a data set that pass a pass's filters, and some of those that do not; return the audit.
+    """Write the rows of a part of a data set that pass a pass's filters, with augmentations, and some of those that do not pass;
+    return the audit.
 
     rows: the part's file before this pass, behind those of the parts before it. audit: the part's from the pass before; None in
     the first pass. scores: of the part's rows, in their order (columns query_id, positive_id and score), if a filter needs them.
@@ -65,7 +67,7 @@ def filter_pairs(
     steps = [*_selection(settings, part, earlier), *_judges(settings, part, earlier, context)]
     names = _numbered([entry["filter"] for entry in audit["filters"]], [step for step, _ in steps])
     entries = [Entry(step) for step in names]
-    of_part, quantiles = read_pair_scores(scores) if scores else None, []
+    of_part, quantiles, altered = read_pair_scores(scores) if scores else None, [], []
     with writing(output, SCHEMA) as keep:
         for start, batch in pair_batches(part):
             if settings.select:
@@ -75,6 +77,9 @@ def filter_pairs(
                 quantiles.append(batch["score"])
             for entry, (_, judge) in zip(entries, steps, strict=True):
                 batch = entry.kept_of(batch, judge(batch, start))
+            if settings.augment:
+                batch, made = augment(batch, settings.augment)
+                altered.append(made)
             keep(batch)
     with writing(dropped, DROPPED_SCHEMA) as keep:
         for entry in entries:
@@ -84,7 +89,7 @@ def filter_pairs(
     found = [entry.audit() for entry in entries]
     if quantiles:  # the pass begins with the first filter that needs scores
         found[0]["score_quantiles"] = {str(share): round(pl.concat(quantiles).quantile(share), 4) for share in _QUANTILES}
-    return audit | {"filters": audit["filters"] + found}
+    return audit | {"filters": audit["filters"] + found} | ({"augmentations": summed(altered)} if altered else {})
 
 
 def _selection(settings: Filtering, part: Path, earlier: Sequence[Path]) -> Iterator[tuple[str, Judge]]:
@@ -180,11 +185,10 @@ class Entry:
 
 
 def check_audit(audit: dict, rows: int) -> None:
-    """Reject an audit that loses a row: in = kept + dropped at each filter, and the kept rows enter the next.
-
-    rows: how many rows came out. Raises AscentError also if none is left.
-    """
+    """Reject an audit that loses a row: in = kept + dropped at each filter, and the kept rows enter the next. rows: how many came
+    out, with those that augmentations added."""
     steps = audit["filters"]
+    rows -= sum(each["added"] for each in audit.get("augmentations", ()))
     after = [step["in"] for step in steps[1:]] + [rows]
     for step, following in zip(steps, after, strict=True):
         if step["in"] != step["kept"] + sum(step["dropped"].values()) or step["kept"] != following:
@@ -227,6 +231,8 @@ def whole_audit(parts: Sequence[dict]) -> dict:
             step["score_quantiles"] = _widest(quantiles)
         steps.append(step)
     dropped = sum((Counter(step["dropped"]) for step in steps), Counter())
+    if others and (altered := [part["augmentations"] for part in parts if "augmentations" in part]):
+        first = first | {"augmentations": summed(altered)}
     return first | {"filters": steps, "in": steps[0]["in"], "kept": steps[-1]["kept"], "dropped": dict(dropped)}
 
 

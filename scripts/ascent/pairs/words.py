@@ -4,6 +4,8 @@ Chinese and Japanese are written so: each of their characters is a word here. (S
 of theirs is too little: a run is a word here.)
 """
 
+from collections.abc import Iterator
+
 import polars as pl
 
 # Ideographs and kana, those of half width and of the planes beyond too, without the signs between them.
@@ -20,7 +22,11 @@ def words(texts: pl.Series) -> pl.Series:
     return texts.str.to_lowercase().str.extract_all(WORD)
 
 
-def units(texts: pl.Series) -> pl.Series:
-    """Return the words of each text, each with the spaces and punctuation behind it, a list of strings. Joined they are the text
-    without what stands before its first word."""
-    return texts.str.extract_all(rf"(?:{WORD})[^\w{_APART}]*")
+def parts(texts: pl.Series) -> Iterator[list[str]]:
+    """Yield what each text is made of: gaps and words in turn, a gap first and last. Gaps are spaces and punctuation, and may be
+    empty. A text without words is one gap."""
+    words, units = (texts.str.extract_all(pattern).to_list() for pattern in (WORD, rf"(?:{WORD})[^\w{_APART}]*"))
+    for text, of_text, with_gaps in zip(texts, words, units, strict=True):
+        gaps = [unit[len(word) :] for word, unit in zip(of_text, with_gaps, strict=True)]
+        first = text[: len(text) - sum(map(len, with_gaps))]
+        yield [first, *(part for pair in zip(of_text, gaps, strict=True) for part in pair)]

@@ -83,7 +83,7 @@ class Inputs:
         """Raise AscentError that names all missing models and corpora, and the command that makes them."""
         missing = [str(self.model_folder(model)) for model in sorted(self.models) if self.model(model) is None]
         for dataset in self.recipes.training_data(self.name):
-            tables, known = self._tables(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].size
+            tables, known = self._tables(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].planned_size
             unscored = len(self.recipes.steps(self.name, dataset).behind_scores)
             missing += [] if known or any(map(_is_here, tables)) else tables[unscored]
         for corpus in self.recipes.evaluation_corpora(self.name):
@@ -105,22 +105,23 @@ class Inputs:
         return self._rows(dataset)[1]
 
     def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float]:
-        settings = self.recipe.data[dataset]
-        table = next(filter(_is_here, self._tables(dataset)), None)
+        settings, tables = self.recipe.data[dataset], self._tables(dataset)
+        table = next(filter(_is_here, tables), None)
         if table is None:
             return self._sample(dataset)
         rows = read_pairs(table).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
-        rows = with_positives(rows, settings).head(settings.rows or len(rows))
+        if table != tables[0]:  # which has the rows that are trained on, with those that augmentations added
+            rows = with_positives(rows, settings).head(settings.rows or len(rows))
         if rows.is_empty():
             raise AscentError(
                 f"{named(table)}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'."
             )
         self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {named(table)}.")
-        return rows, 1.0
+        return rows, 1.0 if table == tables[0] else settings.growth
 
     def _sample(self, dataset: str) -> tuple[pl.DataFrame, float]:
         settings = self.recipe.data[dataset]
-        size = self.recipes.config.corpora[settings.corpus].size
+        size = self.recipes.config.corpora[settings.corpus].planned_size
         total = min(settings.rows or size.rows, size.rows)
 
         def text(tokens: int, *numbers: int) -> str:  # each text is another one
@@ -136,7 +137,7 @@ class Inputs:
         ]
         rows = with_positives(pair_frame(sample, dataset, "eng-Latn"), settings)
         self.notes.append(f"Data set {dataset}: {total:,} rows, as the catalogue says of {settings.corpus}, unfiltered.")
-        return rows, total / len(rows)
+        return rows, total / len(rows) * settings.growth
 
 
 def _is_here(table: list[str]) -> bool:

@@ -34,6 +34,7 @@ from .fit import batch_warning, checkpoint_note, job_warning, loading_note, redu
 from .gpus import Machine, amount
 from .inputs import Inputs
 from .token_counts import Count
+from .written import Written, written
 
 # What a loss may need from a stage's teacher, and the rule that makes it.
 TEACHING = {"teacher scores": "score_with_teacher", "teacher embeddings": "embed_with_teacher"}
@@ -63,6 +64,8 @@ class Plan:
     """The recipe's ZeRO stage, by training stage."""
     shapes: dict[str, Shape]
     """The models' shapes, by name."""
+    written: list[Written] = field(default_factory=list)
+    """The corpora that a language model will write."""
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -117,7 +120,8 @@ class _Planner:
         self.note_assumptions(stages)
         zero = {name: stage.zero for name, stage in stages.items()}
         shapes = {model: self.shape(model) for model in sorted(self.inputs.models)}
-        return Plan(jobs=jobs, memory=memory, zero=zero, shapes=shapes, notes=self.notes, warnings=self.warnings)
+        parts = {"memory": memory, "zero": zero, "shapes": shapes, "written": written(self.recipes, self.name)}
+        return Plan(jobs=jobs, **parts, notes=self.notes, warnings=self.warnings)
 
     def note_assumptions(self, stages: dict[str, Training]) -> None:
         for name, stage in stages.items():

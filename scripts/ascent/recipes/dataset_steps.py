@@ -66,8 +66,9 @@ def dataset_steps(name: str, dataset: Dataset) -> DatasetSteps:
         needs_scores = any(each.settings.needs == "scores" for each in filters)
         scored = key_of("scored", scoring) if needs_scores else None
         select = None if steps else part(CorpusRows, dataset)
-        settings = Filtering(select=select, positive=dataset.positive, filters=filters)
-        folder = "pairs" if number == len(dataset.passes) else "prepared"
+        last = number == len(dataset.passes)
+        settings = Filtering(select=select, positive=dataset.positive, filters=filters, augment=dataset.augment if last else [])
+        folder = "pairs" if last else "prepared"
         before = steps[-1].key if steps else None
         key = key_of(folder, settings)
         steps.append(Step(settings=settings, folder=folder, key=key, before=before, scored=scored))

@@ -26,6 +26,7 @@ SECTIONS = {
     "synthesis": "Rows written by a language model",
     "pairs": "Data sets",
     "filters": "Filters",
+    "augmentations": "Augmentations",
     "model": "Prompt contract",
     "heads": "Layers beside the backbone",
     "adapters": "Adapters",

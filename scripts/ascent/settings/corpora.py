@@ -118,6 +118,11 @@ class Corpus(Reading, Licensed):
     """mteb's tasks of the same data set. A model that learns from it is not zero-shot on them; the plan and the model card name
     them."""
 
+    @property
+    def planned_size(self) -> Size | None:
+        """How large it is, as far as the catalogue says."""
+        return self.size or (Size(rows=self.source.rows) if isinstance(self.source, Synthesis) else None)
+
 
 class BackboneShape(Settings):
     """A backbone's shape, as its config.json says. The plan reads it while the model is not retrieved."""

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from .augmentations import AnyAugmentation
 from .base import Count, Settings, Split, as_written
 from .evaluation import TaskType
 from .filters import AnyFilter, OneFilter
@@ -36,6 +37,8 @@ class Filtering(Settings):
     """The data set's `positive`."""
     filters: list[AnyFilter]
     """The filters, in order."""
+    augment: list[AnyAugmentation] = []
+    """As in the data set."""
 
     @property
     def looks_back(self) -> bool:
@@ -58,6 +61,10 @@ class Dataset(CorpusRows):
 
     filters: list[AnyFilter] = Field(["clean", "empty", "length", "duplicate"], validate_default=True)
     """The filters, in order. An item is a filter's name, or a map from its name to its settings; a filter may come twice."""
+    augment: list[AnyAugmentation] = []
+    """Rows with altered texts, made of those that passed the filters. An item is an augmentation's name, or a map from its name
+    to its settings. Each alters the data set's rows, not those that another added. Labels, negatives and scores stay as they
+    are."""
     prompts: DatasetPrompts = DatasetPrompts()
     """Text put before its queries and its documents when a stage trains on it and mines for it, in place of the model's
     `prompts`; with a template, instructions. A list holds paraphrases. Teachers have prompts of their own."""
@@ -66,6 +73,11 @@ class Dataset(CorpusRows):
     def teacher(self) -> Backbone | None:
         """The model that scores the pairs for the filters that need scores."""
         return next((each.settings.teacher for each in self.filters if each.settings.needs == "scores"), None)
+
+    @property
+    def growth(self) -> float:
+        """How many rows its augmentations make of one, itself included, at most."""
+        return 1 + sum(each.settings.rows for each in self.augment if not each.settings.replace)
 
     @property
     def passes(self) -> list[list[OneFilter]]:

@@ -1,0 +1,63 @@
+"""The augmentations that a data set may list, and each one's settings."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from .base import Component, Count, One, Seed, Share, by_name, some_of
+
+
+class Augmentation(Component):
+    """What every augmentation has."""
+
+    folder = "pairs.augmentations"
+
+    side: Literal["query", "positive", "both"] = "query"
+    """Which text of a row is altered. `both`: each in its own way."""
+    rows: Share = 1.0
+    """Share of the rows that are altered. Which they are is drawn by their texts and the seed, not by their order."""
+    replace: bool = False
+    """Whether the altered rows replace the rows that they were made of. Default: they are added."""
+    seed: Seed = 0
+    """What the draws depend on, besides a row's texts. Two augmentations of one name in a list need two seeds to differ."""
+
+
+class Crop(Augmentation):
+    """Random pieces of the text, joined in their order (random cropping, Contriever, arXiv 2112.09118)."""
+
+    keep: tuple[Share, Share] = Field((0.1, 0.5), strict=False)
+    """Lowest and highest share of the text's words that are kept; each text draws its own."""
+    pieces: Count = 1
+    """In how many pieces."""
+
+    @model_validator(mode="after")
+    def _some_share(self):
+        if self.keep[0] > self.keep[1]:
+            raise ValueError(f"keep [{self.keep[0]}, {self.keep[1]}] is empty; write the lower share first")
+        return self
+
+
+class WordDeletion(Augmentation):
+    """Leaves out words at random (EDA, arXiv 1901.11196). At least one word stays."""
+
+    share: Share = 0.1
+    """Probability that a word is left out."""
+
+
+class WordSwap(Augmentation):
+    """Exchanges words at random; punctuation stays where it is (EDA, arXiv 1901.11196)."""
+
+    share: Share = 0.1
+    """How many pairs of words are exchanged one after another, as a share of the words; at least one."""
+
+
+class CharacterNoise(Augmentation):
+    """Typing errors: characters of words are left out, doubled, or exchanged with the next one. `side: positive` alters the
+    texts of classes."""
+
+    share: Share = 0.05
+    """Probability of an error at a character."""
+
+
+OneAugmentation = some_of(Augmentation, "OneAugmentation", One)
+AnyAugmentation = by_name(OneAugmentation)
