@@ -36,7 +36,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (Contrastive, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
         (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
         (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
-        (Corpus, CORPUS | {"source": {"type": "pip"}}, "'source.type' is 'pip'; known are: files, hub, pypi, synthesis."),
+        (Corpus, CORPUS | {"source": {"type": "pip"}}, "'source.type' is 'pip'; known are: files, hub, mteb_task, pypi, "),
         (Corpus, CORPUS | {"reader": {"type": "tabel"}}, "'reader.type' is 'tabel'; did you mean 'table'?"),
         (Corpus, CORPUS | {"reader": {"pairs": {}, "colums": {}}}, "unknown key 'reader.colums'; did you mean 'columns'?"),
         (

@@ -6,39 +6,43 @@ and every document is in the pool of each split.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..pairs.table import Document, Pair
-from ..settings.readers import Judged
+from ..settings.readers import Judged, JudgedFiles
 from .cells import BadRow, is_none, usable_number, usable_text
 from .readers import Rejected
 from .rows import Rows, bare_rows, rows_made
 from .texts_by_id import TextsById
 
-# Lines of a run as trec_eval reads them, and as MS MARCO has them.
-RUN = (("query", "Q0", "document", "rank", "score", "tag"), ("query", "document", "rank"))
 # Of each query the judged documents, each with its grade and place; and the best of a run, each with its rank and place.
 Grades = dict[str, dict[str, tuple[int, str]]]
 Ranked = dict[str, list[tuple[int, str, str]]]
 
 
 def judged_rows(
-    folder: Path, settings: Judged, queries: Rows, documents: Rows, qrels: dict[str, Rows], triples: dict[str, Rows]
+    settings: Judged,
+    queries: Rows,
+    documents: Rows,
+    qrels: dict[str, Rows],
+    runs: Mapping[str, Rows] = MappingProxyType({}),
+    triples: Mapping[str, Rows] = MappingProxyType({}),
 ) -> Iterator[Pair | Document | Rejected]:
     """Yield the documents of each split's pool, then the pairs split by split.
 
-    Cells of queries and documents: id, text, and documents' title. Of qrels: query, document, grade. Of triples, which are ids:
-    query, positive, negative. Raises AscentError as the rows do.
+    Cells of queries and documents: id, text, and documents' title; all others hold ids. Of qrels: query, document, grade. Of
+    runs: query, document, rank. Of triples: query, positive, negative. Raises AscentError as the rows do.
     """
     grades: dict[str, Grades] = {}
     for split, rows in qrels.items():
         grades[split] = yield from _grades(rows, split)
     ranked: dict[str, Ranked] = {}
-    for split, patterns in settings.runs.items():
-        ranked[split] = yield from _ranked(folder, patterns, grades.get(split, {}), settings, split)
+    for split, rows in runs.items():
+        ranked[split] = yield from _ranked(rows, grades.get(split, {}), settings.negatives, split)
     named = {document for found in grades.values() for judged in found.values() for document in judged}
     named |= {document for found in ranked.values() for run in found.values() for _, document, _ in run}
     with TextsById("query") as asked, TextsById("document") as texts:
@@ -51,6 +55,12 @@ def judged_rows(
                 yield from _pairs(query, judged, ranked.get(split, {}).get(query, []), asked, texts, split, settings)
         for split, rows in triples.items():
             yield from rows_made(rows, lambda cells, split=split: [_triple(cells, asked, texts, split)], split)
+
+
+def run_rows(folder: Path, settings: JudgedFiles) -> dict[str, Rows]:
+    """Return the lines of run files by split, in the form of trec_eval or of MS MARCO."""
+    names = (("query", "Q0", "document", "rank", "score", "tag"), ("query", "document", "rank"))
+    return {split: bare_rows(folder, patterns, *names) for split, patterns in settings.runs.items()}
 
 
 def document_text(cells: dict[str, Any]) -> str:
@@ -113,11 +123,11 @@ def _grades(rows: Rows, split: str) -> Iterator[Rejected]:
     return found
 
 
-def _ranked(folder: Path, patterns: list[str], grades: Grades, settings: Judged, split: str) -> Iterator[Rejected]:
+def _ranked(rows: Rows, grades: Grades, most: int, split: str) -> Iterator[Rejected]:
     """Yield the lines of run files that are no ranked document. Return the best documents of each judged query that are not
     judged themselves."""
     found: Ranked = {}
-    for where, cells in bare_rows(folder, patterns, *RUN):
+    for where, cells in rows:
         try:
             if isinstance(cells, str):
                 raise BadRow(cells)
@@ -130,7 +140,7 @@ def _ranked(folder: Path, patterns: list[str], grades: Grades, settings: Judged,
         if query in grades and document not in grades[query]:
             best = found.setdefault(query, [])
             insort(best, (rank, document, where))
-            del best[settings.negatives :]
+            del best[most:]
     return found
 
 

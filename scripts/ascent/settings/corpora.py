@@ -9,7 +9,7 @@ from .extractors import AnyExtractor
 from .languages import Language
 from .licences import Licensed
 from .model import Contract
-from .readers import ChosenReader
+from .readers import ChosenReader, Mteb
 from .sources import ChosenSource
 from .synthesis import Synthesis
 
@@ -117,6 +117,12 @@ class Corpus(Reading, Licensed):
     mteb_tasks: list[str] = []
     """mteb's tasks of the same data set. A model that learns from it is not zero-shot on them; the plan and the model card name
     them."""
+
+    @model_validator(mode="after")
+    def _its_own_task_is_named(self):
+        if isinstance(self.reader, Mteb) and self.reader.task not in self.mteb_tasks:
+            raise ValueError(f"its rows are those of mteb's {self.reader.task}, which `mteb_tasks` lacks: add it there")
+        return self
 
     @property
     def planned_size(self) -> Size | None:

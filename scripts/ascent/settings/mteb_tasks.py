@@ -1,12 +1,27 @@
 """The tasks and benchmarks that mteb knows, from a file that scripts/list_mteb_tasks.py writes: importing mteb takes seconds."""
 
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from ..files import read_json
 from .evaluation import MTEB_TYPES
 
 MTEB = Path(__file__).with_suffix(".json")
+# mteb's types of tasks whose rows are pairs.
+PAIRED = (
+    "Retrieval",
+    "Reranking",
+    "Classification",
+    "MultilabelClassification",
+    "Clustering",
+    "PairClassification",
+    "STS",
+    "BitextMining",
+)
 
 
 @cache
@@ -34,3 +49,17 @@ def own_prompt(name: str) -> str:
 def tasks_with_prompts() -> list[str]:
     """Return the tasks of text that mteb gives an instruction."""
     return [name for name in mteb_tasks()["tasks"] if own_prompt(name) and task_type(name)]
+
+
+def _trained(name: str) -> str:
+    task = mteb_tasks()["tasks"].get(name)
+    if task is None:
+        near = get_close_matches(name, mteb_tasks()["tasks"], n=1)
+        raise ValueError(f"mteb knows no such task: write {near[0] if near else 'its name in mteb'}")
+    if task["type"] not in PAIRED or "modalities" in task:
+        raise ValueError(f"a task of {task['type']} has no pairs of texts: name one of {', '.join(PAIRED)}")
+    return name
+
+
+# The name of a task of mteb whose data make pairs.
+TrainedTask = Annotated[str, AfterValidator(_trained)]

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Count, Settings, Split, one_of
+from .base import Count, Settings, Split, components, one_of
+from .evaluation import LocalTask
+from .mteb_tasks import TrainedTask, task_type
 from .tables import Reader, Reads
 
 
@@ -51,18 +53,27 @@ class Judged(Reader):
 
     abstract = True
 
-    qrels: dict[Split, list[str]] = {}
-    """Files of relevance judgements per split."""
+    type: str  # named here so that it comes first
+    """The reader."""
     min_grade: Count = 1
     """The grade from which a judged document is a positive of its query. One judged lower is a negative of it."""
     graded: list[Split] = ["test"]
     """Splits whose pairs keep their grade as label: local retrieval and reranking weigh answers by it (nDCG). In training each
     positive counts the same, and losses that read no labels refuse rows with different ones."""
+    negatives: Annotated[int, Field(ge=0)] = 15
+    """Most negatives of a pair: first documents judged below `min_grade`, then those of `runs` by rank."""
+
+
+class JudgedFiles(Judged):
+    """What readers of files of judgements have."""
+
+    abstract = True
+
+    qrels: dict[Split, list[str]] = {}
+    """Files of relevance judgements per split."""
     runs: dict[Split, list[str]] = {}
     """Run files per split (query Q0 document rank score tag, or query document rank), whose documents are negatives of their
     query unless they are judged."""
-    negatives: Annotated[int, Field(ge=0)] = 15
-    """Most negatives of a pair: first documents judged below `min_grade`, then those of runs by rank."""
 
     @model_validator(mode="after")
     def _runs_are_judged(self):
@@ -71,7 +82,7 @@ class Judged(Reader):
         return self
 
 
-class Beir(Judged):
+class Beir(JudgedFiles):
     """BEIR's form: documents and queries by id, and relevance judgements. All documents are in the pool of each split."""
 
     type: Literal["beir"]
@@ -99,7 +110,7 @@ class Beir(Judged):
         return "retrieval"
 
 
-class Trec(Judged):
+class Trec(JudgedFiles):
     """The forms of MS MARCO and TREC, without headers. All documents are in the pool of each split."""
 
     type: Literal["trec"]
@@ -139,6 +150,31 @@ class Trec(Judged):
     def task_type(self) -> str:
         """Return retrieval."""
         return "retrieval"
+
+
+class Mteb(Judged):
+    """A task that mteb knows, loaded by mteb itself from the files of its data set: `source: {type: mteb_task, ...}`, or a folder
+    of the same form. `min_grade`, `graded` and `negatives` are of retrieval and reranking."""
+
+    type: Literal["mteb"]
+    """The reader."""
+    task: TrainedTask
+    """The task's name in mteb. Its type is that of the rows; those of clustering are read as classification."""
+    splits_of: dict[Split, str] = {"train": "train"}
+    """mteb's split that each split is: `{train: train, validation: dev}`."""
+    subsets: list[str] | None = None
+    """Subsets, often languages, that are read. Default: all."""
+    classes: str | None = None
+    """The column of the names of classes, often `label_text`. Default: mteb's, which mostly has numbers."""
+
+    def splits(self) -> list[str]:
+        """Return the splits that are read."""
+        return list(self.splits_of)
+
+    def task_type(self) -> str:
+        """Return the type of the rows that local tasks of mteb's type are made of."""
+        kind = task_type(self.task)
+        return components(LocalTask)[kind].rows if kind in components(LocalTask) else kind
 
 
 class Slice(Settings):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .base import COMMIT, Component, Settings, one_of
+from .mteb_tasks import TrainedTask
 
 
 class Source(Component):
@@ -53,6 +54,15 @@ class Hub(Source):
     says by which command to look it up."""
     files: list[str] = ["*"]
     """Glob patterns of the files to keep."""
+
+
+class MtebTask(Source):
+    """The data set of a task that mteb knows, from the hub, at the revision that mteb pins. `reader: {type: mteb}` reads it."""
+
+    type: Literal["mteb_task"]
+    """The source."""
+    task: TrainedTask
+    """The task's name in mteb."""
 
 
 ChosenSource = one_of(Source)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...pairs.table import Document, Pair
 from ...settings.readers import QRELS, Beir
-from ..judgements import judged_rows
+from ..judgements import judged_rows, run_rows
 from ..rows import Rows, table_rows
 from . import Rejected
 
@@ -15,7 +15,7 @@ def read(folder: Path, settings: Beir) -> Iterator[Pair | Document | Rejected]:
     """Yield the documents of each split's pool, then the pairs split by split."""
     qrels = {split: _rows(folder, patterns, QRELS) for split, patterns in settings.qrels.items()}
     queries, documents = (_rows(folder, patterns, {"text": "text"}) for patterns in (settings.queries, settings.corpus))
-    yield from judged_rows(folder, settings, _with_ids(queries), _with_ids(documents), qrels, {})
+    yield from judged_rows(settings, _with_ids(queries), _with_ids(documents), qrels, run_rows(folder, settings))
 
 
 def _rows(folder: Path, patterns: list[str], columns: dict[str, str]) -> Rows:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...pairs.table import Document, Pair
 from ...settings.readers import Trec
 from ..cells import usable_text
-from ..judgements import judged_rows
+from ..judgements import judged_rows, run_rows
 from ..rows import bare_rows, rows_made
 from . import Rejected
 
@@ -25,7 +25,7 @@ def read(folder: Path, settings: Trec) -> Iterator[Pair | Document | Rejected]:
     documents = bare_rows(folder, settings.collection, settings.cells, tabs=True)
     names = ("query", "0", "document", "grade")
     qrels = {split: bare_rows(folder, patterns, names) for split, patterns in settings.qrels.items()}
-    yield from judged_rows(folder, settings, queries, documents, qrels, triples)
+    yield from judged_rows(settings, queries, documents, qrels, run_rows(folder, settings), triples)
 
 
 def _triple(cells: dict[str, str], split: str) -> Pair:
