@@ -8,13 +8,13 @@ import huggingface_hub
 import mteb
 import pytest
 
-from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.settings.corpora import Corpus
 from ascent.settings.sources import MtebTask
 from ascent.settings.validation import check
 from ascent.sources import retrieve
 from support.corpora import corpus, texts
+from support.pairs import normalised
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def lines(path: Path, *rows: dict):
 
 
 def read(folder: Path, task: str, **settings):
-    return normalise("own", corpus("mteb", task=task, **settings), folder)
+    return normalised("own", corpus("mteb", task=task, **settings), folder)
 
 
 def test_classification(tmp_path):
