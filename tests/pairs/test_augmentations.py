@@ -10,13 +10,13 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.pairs.augmenting import augment
-from ascent.pairs.filtering import finish, prepare
 from ascent.pairs.table import Pair, pair_frame
 from ascent.pairs.text import text_id
 from ascent.pairs.words import parts
 from ascent.settings.augmentations import OneAugmentation
-from ascent.settings.pairs import Dataset, Filtering, Preparation
+from ascent.settings.pairs import Dataset
 from ascent.settings.validation import check
+from support.pairs import filtered
 
 ENGLISH = "“What does term life insurance pay, when its holder (or an heir) outlives the term?”"
 CHINESE = "定期人寿保险在投保人活过保险期限之后，还会支付什么样的赔偿金吗？"
@@ -177,14 +177,17 @@ def test_what_has_no_words_stays():
 def test_a_data_set_is_augmented_after_its_filters():
     filters = ["empty", {"score": {"teacher": {"model": "m"}, "min": 0.5}}]
     dataset = check(Dataset, {"corpus": "insurance", "filters": filters, "augment": [{"crop": {"seed": 4}}]}, "data set")
-    preparation = Preparation(corpus="insurance", filters=dataset.filters[:1])
-    nothing = pair_frame([], "", "")
-    pairs, audit = prepare("faq", preparation, frame(10), nothing)
-    scores = pairs.select("query_id", "positive_id", score=pl.Series([1.0, 0.0] * 5))
-    filtering = Filtering(positive="given", filters=dataset.filters[1:], augment=dataset.augment)
-    made, audit = finish(filtering, pairs, audit, scores, nothing)
+    rows = frame(10)
+
+    def scores(pairs):
+        chosen = pl.col("query_id").is_in(rows["query_id"][::2].implode())
+        return pairs.select("query_id", "positive_id", score=chosen.cast(pl.Float64))
+
+    made, audit = filtered("faq", dataset, [rows], scores=scores)
     assert audit["kept"] == 5 and audit["in"] == 10
     assert audit["augmentations"][0]["added"] == len(made) - 5 > 0
+    of_parts, same = filtered("faq", dataset, [rows[:3], rows[3:]], scores=scores)
+    assert of_parts.equals(made) and same["augmentations"] == audit["augmentations"]
 
 
 def test_wrong_settings():

@@ -225,8 +225,8 @@ def whole_audit(parts: Sequence[dict]) -> dict:
         for entry in entries:
             for reason, examples in entry["examples"].items():
                 shown[reason] = (shown.get(reason, []) + examples)[:EXAMPLES]
-        summed = {key: sum(entry[key] for entry in entries) for key in ("in", "changed", "kept")}
-        step = {"filter": entries[0]["filter"]} | summed | {"dropped": dict(sorted(dropped.items())), "examples": shown}
+        counts = {key: sum(entry[key] for entry in entries) for key in ("in", "changed", "kept")}
+        step = {"filter": entries[0]["filter"]} | counts | {"dropped": dict(sorted(dropped.items())), "examples": shown}
         if quantiles := [entry["score_quantiles"] for entry in entries if "score_quantiles" in entry]:
             step["score_quantiles"] = _widest(quantiles)
         steps.append(step)
