@@ -25,7 +25,7 @@ rule release_model:
         mem_mb=by_model("model", 16_000, copies=3),
         runtime=by_attempt(240),
     params:
-        revision=5,
+        revision=6,
     shell:
         call_script(
             "release_model.py --settings {input.settings} --model {input.model} "

@@ -31,7 +31,7 @@ def files(tmp_path):
         "dataset_revision": "abc",
         "scores": {"test": [{"main_score": 0.7712, "hf_subset": "default"}]},
     }
-    leakage = {"splits": ["test"], "training": {}, "evaluation": {"letters": {"texts": 400}}, "leaked": 0}
+    leakage = {"splits": ["test"], "training": {}, "evaluation": {"letters": {"texts": 400}}, "ledger": []}
     for name, value in {
         "audit": audit | {"dropped": others | {"query too long": 87}},
         "Search": task,

@@ -82,8 +82,38 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert "null" not in text and "learning_rate" not in text  # a default
     assert "split is" not in text  # a row of another split was not dropped
     assert re.search(r"Made on \d{4}-\d\d-\d\d by Ascent \d+\.\d+\.\d+.*, with torch \d", text)
-    assert "letters (400 texts)" in text
+    assert "letters (400 test texts)" in text
     assert "![" in text
+
+
+def test_card_tells_what_matched_and_what_it_is_zero_shot_on(files, model):
+    """Of the data that the released model learnt from: `unused` is another stage's."""
+    settings = copy.deepcopy(SETTINGS)
+    settings["recipe"]["evaluate"]["benchmarks"] = ["NanoBEIR"]
+    entry = {"action": "report", "of_tested": 400, "examples": [{"training": "a secret", "test": "secret", "score": 1.0}]}
+    ledger = [
+        entry | {"dataset": "pairs", "task": "SciFact", "texts": "test", "method": "ngram", "rows": 1200, "tested": 30},
+        entry | {"dataset": "pairs", "task": "letters", "texts": "test", "method": "ngram", "rows": 2000, "tested": 1},
+        entry | {"dataset": "unused", "task": "SciFact", "texts": "test", "method": "hash", "rows": 77, "tested": 30},
+        entry | {"dataset": "pairs", "task": "letters", "texts": "documents", "method": "hash", "rows": 1, "tested": 1},
+        entry | {"dataset": "pairs", "task": "NQ", "texts": "documents", "method": "hash", "rows": 1, "tested": 1},
+    ]
+    leakage = json.loads((files / "leakage.json").read_text()) | {"ledger": ledger}
+    (files / "leakage.json").write_text(json.dumps(leakage))
+    folder = release(files, model, settings)
+    text = (folder / "README.md").read_text()
+    assert "- Texts that are equal but for markup, case, white space and punctuation: none.\n" in text
+    shared = "2,000 rows of pairs have 1 of letters's; 1,200 rows of pairs have 30 of SciFact's.\n"
+    assert f"- Texts that share at least 50% of their 13-grams: {shared}" in text
+    assert "- Texts with a similarity of at least 0.8: none.\n" in text
+    assert "pairs has documents or labels of letters, NQ by one of these comparisons.\n" in text
+    assert "pairs has texts of mteb's SciFact, which its corpus does not name as its data.\n" in text
+    # Of NanoBEIR's 13 tasks, NQ and FEVER: the corpus is their data.
+    assert "Zero-shot on 84 % of NanoBEIR, by mteb's rule: not on NanoFEVERRetrieval, NanoNQRetrieval.\n" in text
+    assert "mteb does not know what sentence-transformers/tiny learnt from" in text
+    assert "secret" not in (folder / "provenance/leakage.json").read_text()
+    (meta,) = (folder / "results").rglob("model_meta.json")
+    assert json.loads(meta.read_text())["training_datasets"] == ["FEVER", "NQ"]
 
 
 def test_card_tells_instructions_by_task(files, model, tmp_path):

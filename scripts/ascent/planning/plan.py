@@ -137,10 +137,11 @@ class _Planner:
         remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
         if remote:
             self.notes.append(f"Not counted: {remote} mteb tasks, because their data come from a hub.")
-        corpora = [self.recipes.config.corpora[name] for name in self.recipe.made_of[0]]
-        learnt = {task for corpus in corpora for task in corpus.mteb_tasks} & set(self.recipes.tasks(self.name))
-        if learnt:
-            self.notes.append(f"Not zero-shot on {len(learnt)} of {remote} mteb tasks, at least: {', '.join(sorted(learnt))}.")
+            # Not above: mteb is imported where its tasks are asked about only.
+            from ..evaluation.zero_shot import zero_shot
+
+            config = self.recipes.config
+            self.notes += zero_shot(self.recipe, config.corpora, config.models).sentences()
         self.notes += self.recipes.left_out(self.name)
 
     # ------------------------------------------------------------ jobs

@@ -22,6 +22,7 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
     sentence-transformers, or mteb's wrapper in one of the tasks, gives other outputs than the evaluated ones.
     """
     from ..evaluation.model import model_meta
+    from ..evaluation.zero_shot import zero_shot
     from ..model.encoder import Encoder
     from ..model.unloaded import stored_dtype
     from .parity import check_outputs, descriptions, largest_difference, open_as_mteb
@@ -39,7 +40,9 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         shutil.copyfile(radar, folder / f"radar{radar.suffix}")
         upstream = settings.models[settings.recipe.base.model].upstream
         licence, languages = mteb_licence(release.licence), mteb_languages(release.languages)
-        meta = model_meta(encoder, release.name, license=licence, languages=languages, adapted_from=upstream or None)
+        zero = zero_shot(settings.recipe, settings.corpora, settings.models)
+        learnt = {"adapted_from": upstream or None, "training_datasets": set(zero.named)}
+        meta = model_meta(encoder, release.name, license=licence, languages=languages, **learnt)
         results_folder = folder / "results" / release.name.replace("/", "__") / meta.revision
         results_folder.mkdir(parents=True)
         for path in results:
@@ -51,7 +54,9 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         facts |= {"end": ends[-1] if ends else None, "padding": encoder.tokenizer.padding_side}
         facts |= {"difference": difference, "tasks": len(tasks), "requirements": requirements(folder, encoder.contract)}
         places = ship_sources([files["scores"], files["significance"], files["leakage"], *files["audits"]], folder)
-        card = make_card(settings, model, results=results, facts=facts, places=places, radar=f"radar{radar.suffix}", **files)
+        card = make_card(
+            settings, model, results=results, facts=facts, places=places, zero=zero, radar=f"radar{radar.suffix}", **files
+        )
         card.save(folder / "README.md")
 
 
@@ -80,7 +85,9 @@ def write_meta(path: Path, meta) -> None:
     """Write mteb's description of a model. Raises AscentError if mteb does not read back what it says."""
     from pydantic import ValidationError
 
-    text = json.dumps(meta.to_dict(), default=str, indent=4)
+    values = meta.to_dict()
+    values["training_datasets"] = sorted(values["training_datasets"] or [])
+    text = json.dumps(values, default=str, indent=4)
     try:
         type(meta).model_validate_json_resolved(text)
     except ValidationError as error:

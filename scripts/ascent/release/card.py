@@ -6,6 +6,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..errors import AscentError
 from ..evaluation.comparison import BASE, read_table, verdict
+from ..evaluation.zero_shot import ZeroShot
 from ..files import read_json
 from ..model.contract import read_contract
 from ..model.prompts import named_prompts, prompts_of_tasks
@@ -16,6 +17,7 @@ from ..settings.licences import TERMS
 from ..settings.model import Contract
 from ..settings.recipe import ReleaseSettings
 from ..settings.validation import chosen
+from .leaks import leak_facts
 
 
 def make_card(
@@ -27,18 +29,19 @@ def make_card(
     audits: list[Path],
     leakage: Path,
     results: list[Path],
+    zero: ZeroShot,
     facts: dict,
     places: dict[Path, str],
     radar: str | None = "radar.png",
 ) -> ModelCard:
-    """Return the card of a model folder. `facts`: dimension, parameters, revision, what must be installed, the token that
-    ends a text, the side of the padding, the largest difference to mteb's wrapper and over how many tasks; `radar`: name of
-    the image in the folder.
+    """Return the card of a model folder. `zero`: what the model is zero-shot on; `facts`: dimension, parameters, revision, what
+    must be installed, the token that ends a text, the side of the padding, the largest difference to mteb's wrapper and over how
+    many tasks; `radar`: name of the image in the folder.
 
     Every number comes from one of these files, and the card links to its copy in the release, at `places`. Raises AscentError for
     a file without the stage.
     """
-    rows = score_facts(settings, scores, significance)
+    rows, trained, compared = score_facts(settings, scores, significance), training_facts(settings, audits), read_json(leakage)
     text = (
         environment()
         .get_template("card.md.j2")
@@ -51,8 +54,10 @@ def make_card(
             radar=radar,
             rows=rows,
             merged=merged_stages(settings, significance),
-            **training_facts(settings, audits),
-            leakage=read_json(leakage),
+            **trained,
+            leakage=compared,
+            zero_shot=zero.sentences(),
+            **leak_facts(settings, compared, trained["datasets"], zero.learnt),
             files={"scores": scores, "significance": significance, "leakage": leakage},
             tested=sum(row["p_adjusted"] is not None for row in read_table(significance)),
             source=lambda file: f"[{Path(file).name}]({places[Path(file)]})",

@@ -15,6 +15,8 @@ class Leak(Component):
     folder = "pairs.leaks"
     says: ClassVar[str]
     """What a text does that matches, before `a test query`."""
+    words: ClassVar[str]
+    """Which texts match, behind `texts`, with the settings' names in braces."""
 
     test: Literal["drop", "report", "stop", "ignore"] = "report"
     """What is done about training rows with a text that a task tests with: a query, or a text of classification, clustering, STS
@@ -33,6 +35,7 @@ class Hash(Leak):
     """Texts that are equal but for markup, case, width, white space and punctuation."""
 
     says = "is"
+    words = "that are equal but for markup, case, white space and punctuation"
 
     test: Literal["drop", "report", "stop", "ignore"] = "stop"
     """As for every method, but these rows end the run unless a recipe says otherwise."""
@@ -43,6 +46,7 @@ class Ngram(Leak):
     and others decontaminate by 13-grams). A text with fewer words has no n-gram."""
 
     says = "shares n-grams with"
+    words = "that share at least {containment:.0%} of their {size}-grams"
 
     size: Count = 13
     """Words, or characters of Chinese, Japanese, Thai and the like, of an n-gram."""
@@ -55,6 +59,7 @@ class NearDuplicate(Leak):
     without spaces. MinHash (Broder 1997) finds the candidates: at least 99 % of those at a similarity of 0.7 or more."""
 
     says = "nearly repeats"
+    words = "with a similarity of at least {similarity:g}"
 
     similarity: AboveZero = 0.8
     """Smallest Jaccard similarity that matches."""
