@@ -187,3 +187,33 @@ def test_texts_alone_are_a_data_set_whose_positives_are_its_queries(tmp_path):
     kept, audit = filtered("raw", check(Dataset, settings, "the.yaml"), [pairs])
     assert texts(kept) == [("One text.", "One text."), ("Another text.", "Another text.")]
     assert audit["filters"][-1]["dropped"] == {"the pair occurred before": 1}
+
+
+BITS = (
+    "# |## |\n|\n\n| |\t|?|？|。|! |...|. |e.g. |Q: |A: |问：|```|~~~|----|===|NAME\n|    indented|- |1. |word|Word|猫|\r\n|"
+    "\0|\x85|\u2028|\u3000|e\u0301|😀|“|”|**|3.14|https://a.b/c?d=e |\x0c|None|[]|("
+).split("|")
+
+
+def test_whatever_a_document_holds_it_is_counted_and_its_texts_are_in_one_form():
+    draw = random.Random(0)
+    for number in range(200):
+        text = "".join(draw.choices(BITS, k=draw.randrange(1, 60)))
+        for size in (1, 5, 20):
+            document = Document(text, "train", origin=str(number))
+            pairs, _, audits = extracted([document], *ALL[:6], passages={"characters": size, "overlap": size // 2})
+            for pair in pairs:
+                assert pair.query and pair.positive
+                assert (pair.query, pair.positive) == (normalise_text(pair.query), normalise_text(pair.positive))
+            assert all(audit["taken"] == audit["used"] + sum(audit["left_out"].values()) == 1 for audit in audits)
+
+
+@pytest.mark.parametrize("extractor", ["same_class_pairs", "nli_triples"])
+def test_rows_that_waited_come_in_an_order_that_says_nothing(extractor):
+    """A data set may take the first rows only."""
+    if extractor == "same_class_pairs":
+        waited = [Pair(f"text {number:03}", str(number % 2), task="classification") for number in range(100)]
+    else:
+        waited = [Pair(f"premise {number:03}", "it", label=label, task="sts") for number in range(100) for label in (0.0, 2.0)]
+    numbers = [int(pair.query[-3:]) for pair in extracted(waited, extractor)[0]]
+    assert sorted(numbers) == list(range(100)) and 30 < sum(numbers[:40]) / 40 < 70

@@ -145,8 +145,7 @@ class _OfDocuments(_Run):
 class _OfRows(_Run):
     def __init__(self, settings: Extractor, cut: Cut):
         super().__init__(settings, cut)
-        self._waits = isinstance(self._code, type)
-        if self._waits:
+        if settings.needs_others:
             self._code = self._code(settings)
 
     def takes(self, row: Pair | Document) -> bool:
@@ -156,7 +155,11 @@ class _OfRows(_Run):
         """Return the pairs of a row; none yet, if it must wait for others."""
         self._taken += 1
         try:
-            pairs = self._code.add(row) or [] if self._waits else list(self._code(row, self.settings))
+            if self.settings.needs_others:
+                self._code.add(row)
+                pairs = []
+            else:
+                pairs = list(self._code(row, self.settings))
         except BadRow as reason:
             self._leave_out(str(reason), row.query)
             return []
@@ -165,7 +168,7 @@ class _OfRows(_Run):
         return pairs
 
     def finish(self) -> Iterator[Pair]:
-        if not self._waits:
+        if not self.settings.needs_others:
             return
         for row in self._code.finish():
             if isinstance(row, Unused):

@@ -12,9 +12,12 @@ class Spill:
     SQLite keeps what exceeds a few MB in files of `TMPDIR`, and sorts there, too.
 
     >>> spill = Spill("premise", "hypothesis")
-    >>> spill.add("a", "c"); spill.add("a", "b")
+    >>> spill.add("a", "c")
+    >>> spill.add("a", "b")
     >>> list(spill.groups("premise"))
     [(('a',), [('a', 'b'), ('a', 'c')])]
+
+    A hash as the first column puts them in an order that says nothing, of which a data set may take the first rows.
     """
 
     def __init__(self, *columns: str):

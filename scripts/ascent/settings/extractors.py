@@ -17,6 +17,8 @@ class Extractor(Component):
     """The task types of the rows that it takes; none for one that takes documents."""
     needs_passages: ClassVar[bool] = False
     """Whether it makes pairs only of documents that are cut into passages."""
+    needs_others: ClassVar[bool] = False
+    """Whether it makes pairs of several rows, wherever they stand in the corpus."""
 
     splits: list[Split] = Field(["train"], min_length=1)
     """The splits that it makes pairs of."""
@@ -95,6 +97,7 @@ class NliTriples(Extractor):
     (SimCSE, arXiv 2104.08821). Premises that lack either make no row."""
 
     rows = ("pair-classification", "sts")
+    needs_others = True
 
     task: TaskType = "sts"
     """The task type of the pairs."""
@@ -160,6 +163,7 @@ class SameClassPairs(Extractor):
     """Each text as query, another text of its class as positive, texts of other classes as negatives."""
 
     rows = ("classification", "clustering")
+    needs_others = True
 
     task: TaskType = "clustering"
     """The task type of the pairs."""

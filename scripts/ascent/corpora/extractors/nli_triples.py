@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ...pairs.table import Pair
 from ...settings.extractors import NliTriples as Settings
 from ..cells import BadRow
-from ..draws import some
+from ..draws import digest, some
 from ..spilling import Spill
 from . import Unused
 
@@ -15,17 +15,18 @@ class NliTriples:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.spill = Spill("split", "premise", "hypothesis", "entailed")
+        self.spill = Spill("split", "place", "premise", "hypothesis", "entailed")
 
     def add(self, row: Pair) -> None:
         """Take a row of premise, hypothesis and label. Raises BadRow if it is neither entailment nor contradiction."""
         if row.label not in (self.settings.entailment, self.settings.contradiction):
             raise BadRow("it is neither entailment nor contradiction")
-        self.spill.add(row.split, row.query, row.positive, row.label == self.settings.entailment)
+        entailed = row.label == self.settings.entailment
+        self.spill.add(row.split, digest(self.settings.seed, row.query), row.query, row.positive, entailed)
 
     def finish(self) -> Iterator[Pair | Unused]:
-        """Yield a row for each entailed hypothesis whose premise has contradictory ones."""
-        for (split, premise), rows in self.spill.groups("split", "premise"):
+        """Yield a row for each entailed hypothesis whose premise has contradictory ones, by the hashes of premises."""
+        for (split, _, premise), rows in self.spill.groups("split", "place", "premise"):
             entailed, others = ([text for *_, text, entails in rows if entails == wanted] for wanted in (True, False))
             if not entailed or not others:
                 lacks = "entailed" if not entailed else "contradictory"

@@ -18,7 +18,7 @@ class SameClassPairs:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.spill = Spill("split", "text", "name")
+        self.spill = Spill("split", "place", "text", "name")
         # By split and class: a heap of the least hashes, negative so that the largest of them is first, with their texts.
         self.heaps: dict[str, dict[str, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
 
@@ -31,7 +31,7 @@ class SameClassPairs:
                 "classes and not of ids, or raise `classes`."
             )
         self._hold(heaps[row.positive], row.query)
-        self.spill.add(row.split, row.query, row.positive)
+        self.spill.add(row.split, digest(self.settings.seed, row.query), row.query, row.positive)
 
     def _hold(self, heap: list[tuple[int, str]], text: str) -> None:
         held = (-int(digest(self.settings.seed, text)[:15], 16), text)
@@ -39,13 +39,13 @@ class SameClassPairs:
             heappush(heap, held) if len(heap) < self.settings.pool else heappushpop(heap, held)
 
     def finish(self) -> Iterator[Pair | Unused]:
-        """Yield a pair for each text, in their order; Unused if its class has no other."""
+        """Yield a pair for each text, in the order of their hashes; Unused if its class has no other."""
         pools = {
             split: {name: sorted(text for _, text in heap) for name, heap in sorted(heaps.items())}
             for split, heaps in self.heaps.items()
         }
         names = {split: list(pool) for split, pool in pools.items()}
-        for (split, text), rows in self.spill.groups("split", "text"):
+        for (split, _, text), rows in self.spill.groups("split", "place", "text"):
             pool = pools[split]
             own = {name for *_, name in rows}
             for *_, name in rows:
