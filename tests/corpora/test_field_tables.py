@@ -42,6 +42,7 @@ def test_flag_embedding(tmp_path):
     bad = [
         {"query": "q", "pos": [], "neg": ["n"]},
         {"query": "q", "pos": ["p"], "neg": ["n"], "type": "symmetric"},
+        {"query": "q", "pos": ["p"], "neg": ["n"], "type": ["normal"]},
         {"query": "q", "pos": ["p"], "neg": ["n", "m"], "pos_scores": [1], "neg_scores": [1]},
         {"query": "q", "pos": ["p"], "neg": ["n"], "neg_scores": [1]},
     ]
@@ -59,6 +60,7 @@ def test_flag_embedding(tmp_path):
     assert audit["set_aside"] == {
         "no positive": 1,
         "unknown type 'symmetric'": 1,
+        "unknown type \"['normal']\"": 1,
         "not one score per negative": 1,
         "not one score per positive": 1,
     }

@@ -210,7 +210,9 @@ def test_judgements_and_runs(tmp_path):
     (tmp_path / "qrels.tsv").write_text("10\t0\t0\t1\n11 0 1 2\n11 0 2 0\n")
     # TREC's form, out of order; MS MARCO's; a relevant document, a judged one, one of no query.
     (tmp_path / "a.run").write_text("10 Q0 3 2 8.1 bm25\n10 Q0 2 1 9.5 bm25\n10 Q0 0 3 7.7 bm25\n12 Q0 1 1 9 bm25\n")
-    (tmp_path / "b.run").write_text("11\t3\t1\n11\t2\t2\n11\t1\t3\n11\t0\t4\n11\tnone\t5\nq 1\n11 0 first\n")
+    (tmp_path / "b.run").write_text(
+        "11\t3\t1\n11\t2\t2\n11\t1\t3\n11\t0\t4\n11\tnone\t5\nq 1\n11 0 first\n11 0 99999999999999999999\n"
+    )
     pairs, documents, audit = trec(tmp_path, qrels={"train": ["qrels.tsv"]}, runs={"train": ["*.run"]}, negatives=3)
     assert texts(pairs, "query", "positive", "negatives") == [
         ("how high is Everest", "Everest is the highest.", ["The Alps are in Europe.", "A volcano burns."]),
@@ -222,7 +224,7 @@ def test_judgements_and_runs(tmp_path):
     ]
     assert audit["examples"] == {
         "2 cells, not 6 (query, Q0, document, rank, score, tag) or 3 (query, document, rank)": ["b.run:6"],
-        "rank is not a number": ["b.run:7"],
+        "rank is not a number": ["b.run:7", "b.run:8"],
         "no document has its id, and a text": ["b.run:5"],
     }
     assert len(documents) == 4
@@ -231,7 +233,7 @@ def test_judgements_and_runs(tmp_path):
 
 
 def test_triples_of_ids_and_of_texts(tmp_path):
-    (tmp_path / "triples.tsv").write_text("10\t0\t3\n11\t1\t9\n10\t0\n11\t1\t2\n")
+    (tmp_path / "triples.tsv").write_bytes(b"10\t0\t3\n11\t1\t9\n10\t0\n11\t1\t2\n11\t1\t\xe9\n")
     pairs, documents, audit = trec(tmp_path, triples={"train": ["triples.tsv"]})
     assert texts(pairs, "query", "positive", "negatives") == [
         ("how high is Everest", "Everest is the highest.", ["A volcano burns."]),
@@ -239,6 +241,7 @@ def test_triples_of_ids_and_of_texts(tmp_path):
     ]
     assert audit["set_aside"] == {
         "2 cells, not 3 (query, positive, negative)": 1,
+        "negative's id is not valid UTF-8": 1,
         "no document has its id, and a text": 1,
     }
     assert len(documents) == 4

@@ -131,12 +131,13 @@ def _ranked(rows: Rows, grades: Grades, most: int, split: str) -> Iterator[Rejec
         try:
             if isinstance(cells, str):
                 raise BadRow(cells)
-            if not cells["rank"].isdecimal():
+            query, document = usable_id(cells["query"], "query's id"), usable_id(cells["document"], "document's id")
+            if not (cells["rank"].isdecimal() and len(cells["rank"]) < 18):
                 raise BadRow("rank is not a number")
+            rank = int(cells["rank"])
         except BadRow as reason:
             yield Rejected(where, str(reason), split)
             continue
-        query, document, rank = cells["query"], cells["document"], int(cells["rank"])
         if query in grades and document not in grades[query]:
             best = found.setdefault(query, [])
             insort(best, (rank, document, where))
@@ -179,5 +180,5 @@ def _pairs(
 
 
 def _triple(cells: dict[str, str], asked: TextsById, texts: TextsById, split: str) -> Pair:
-    negative = texts.text(cells["negative"])
-    return Pair(asked.text(cells["query"]), texts.text(cells["positive"]), (negative,), split=split)
+    query, positive, negative = (usable_id(cells[name], f"{name}'s id") for name in ("query", "positive", "negative"))
+    return Pair(asked.text(query), texts.text(positive), (texts.text(negative),), split=split)

@@ -27,4 +27,4 @@ def _rows(folder: Path, patterns: list[str], columns: dict[str, str]) -> Rows:
 def _with_ids(rows: Rows) -> Rows:
     """Yield rows with their id, which mteb's copies of BEIR's data sets call `id`, under that name."""
     for where, cells in rows:
-        yield where, {"id": cells.get("_id"), **cells} if isinstance(cells, dict) else cells
+        yield where, {**cells, "id": cells.get("_id", cells.get("id"))} if isinstance(cells, dict) else cells

@@ -31,7 +31,7 @@ def read(folder: Path, settings: FlagEmbedding) -> Iterator[Pair | Rejected]:
 def _pairs(cells: dict, task: str, split: str) -> list[Pair]:
     kind = cells.get("type")
     if not is_none(kind) and kind not in ("normal", "only_1neg"):
-        if kind not in SYMMETRIC:
+        if not isinstance(kind, str) or kind not in SYMMETRIC:
             raise BadRow(f"unknown type {str(kind)[:40]!r}")
         task = SYMMETRIC[kind]
     scored = any(not is_none(cells.get(name)) for name in ("pos_scores", "neg_scores"))
