@@ -14,7 +14,7 @@ from ascent.recipes.memory import memory_mb, tables_mb
 from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
 from ascent.recipes.synthesis import read_prompt
-from ascent.settings.filters import compared_with
+from ascent.settings.filters import compared_with, counted_by
 
 try:
     # Files given on the command line are laid over the others, though they are read first. A job need not read them again.
@@ -215,6 +215,11 @@ def tables_of(names, of_corpus=CORPUS_PAIRS, of_task=EVALUATION_TEXTS):
 def tables_against(wildcards):
     """The corpora and tasks that the filters of a pass compare with."""
     return tables_of(compared_with(pass_of(wildcards).settings.filters))
+
+
+def counting_models(wildcards):
+    """The models whose tokenizers the filters of a pass need."""
+    return expand(RETRIEVED_MODEL, model=counted_by(pass_of(wildcards).settings.filters))
 
 
 def training_pairs(wildcards):

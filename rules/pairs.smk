@@ -10,6 +10,7 @@ rule filter_pairs:
         audit=audit_before,
         scores=pair_scores,
         against=tables_against,
+        models=counting_models,
     output:
         pairs=FILTERED,
         audit=FILTERED_AUDIT,
@@ -31,7 +32,8 @@ rule filter_pairs:
         call_script(
             "filter_pairs.py --name {params.name} --settings {input.settings} --rows {input.rows} "
             "--audit-before {input.audit} --scores {input.scores} --against {input.against} "
-            "--parts {wildcards.parts} --output {output.pairs} --audit {output.audit} --dropped {output.dropped} > {log} 2>&1"
+            "--models {input.models} --parts {wildcards.parts} --output {output.pairs} --audit {output.audit} "
+            "--dropped {output.dropped} > {log} 2>&1"
         )
 
 

@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--against", type=Path, nargs="*", default=[], help="pairs of corpora and tasks that filters compare with"
     )
+    parser.add_argument("--models", type=Path, nargs="*", default=[], help="models whose tokenizers filters need: their folders")
     parser.add_argument("--parts", type=int, default=1, help="how many parts there are")
     parser.add_argument("--output", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
@@ -39,6 +40,7 @@ def main() -> None:
         audit=read_json(options.audit_before) if options.audit_before else None,
         scores=options.scores,
         against=options.against,
+        models=options.models,
     )
     check_audit(audit, count_pairs(options.output))
     if options.parts == 1:

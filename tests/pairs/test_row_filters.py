@@ -16,6 +16,7 @@ from ascent.settings.filters import OneFilter
 from ascent.settings.languages import labels_of
 from ascent.settings.pairs import Dataset
 from ascent.settings.validation import check
+from support.pairs import filtered
 
 ENGLISH = "What does term life insurance pay when the holder outlives the term?"
 CHINESE = "定期人寿保险在投保人活过保险期限之后还会支付什么样的赔偿金吗？"
@@ -67,6 +68,30 @@ def test_word_counts_with_their_bounds_kept():
     found = reasons("words", *rows, query=[3, 4])
     longer, shorter = "query longer than 4 words", "query shorter than 3 words"
     assert found == [shorter, None, longer, shorter, None, longer]
+
+
+# ------------------------------------------------------------------ tokens
+
+
+def test_token_counts_are_those_of_transformers_with_their_bounds_kept(tiny_resource, tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_resource)
+    texts = [*(" ".join(["what does open do"] * times) for times in range(1, 9)), CHINESE, "unknownwordswithoutend" * 30]
+    counts = [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+    low, high = counts[1], counts[5]
+    filters = [{"tokens": {"model": "tiny", "query": [low, high], "positive": [1, 10**6]}}]
+    settings = check(Dataset, {"corpus": "insurance", "filters": filters}, "recipe.yaml")
+    pairs = pair_frame([Pair(text, ENGLISH) for text in texts], "insurance", "eng-Latn")
+    (tmp_path / "tiny").symlink_to(tiny_resource)
+    kept, audit = filtered("faq", settings, [pairs], models=[tmp_path / "tiny"])
+    assert kept["query"].to_list() == [text for text, count in zip(texts, counts, strict=True) if low <= count <= high]
+    assert audit["filters"][1]["dropped"] == {
+        f"query longer than {high} tokens": sum(count > high for count in counts),
+        f"query shorter than {low} tokens": sum(count < low for count in counts),
+    }
+    with pytest.raises(AscentError, match="filter tokens: there is no tokenizer at .*; name a model with a tokenizer.json"):
+        filtered("faq", settings, [pairs])
 
 
 # ------------------------------------------------------------------ language

@@ -90,7 +90,8 @@ def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
     recipe = huge()
     recipe["data"]["graded"] = {"corpus": "far", "task": "sts"}
     against_itself = {"contamination": {"against": ["far"]}}
-    recipe["data"]["held"] = {"corpus": "far", "filters": ["clean", against_itself]}
+    counting = {"tokens": {"model": "small"}}
+    recipe["data"]["held"] = {"corpus": "far", "filters": ["clean", "language", counting, against_itself]}
     recipe["stages"]["contrastive"]["development"] = {"data": "held"}
     recipe["stages"]["finetune"]["mining"]["ranks"] = [5, 30]
     recipe["base"]["max_tokens"] = 4096
@@ -112,6 +113,8 @@ def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
     assert {(length.query, length.positive) for length in lengths} == {((1, 10**9), (1, 10**9))}
     alone = shrunk(recipe, corpus="tickets")
     assert (alone.data["graded"].corpus, list(alone.evaluate.tasks)) == ("far", ["Retrieval"])
+    counted = shrunk(recipe, model="tiny").data["held"].filters[2].tokens
+    assert counted.model == "tiny"
 
 
 def test_a_replaced_model_attends_alike_as_base_and_as_teacher():

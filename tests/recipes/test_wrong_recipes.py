@@ -71,6 +71,10 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
             "'data.questions.filters' gives the teacher a prompt for NQ, but a teacher embeds no texts of mteb's tasks; give it",
         ),
         (
+            {"data__questions__filters": ["clean", {"tokens": {"model": "tinny"}}]},
+            "'data.questions.filters' names the model 'tinny', which does not exist; did you mean 'tiny'?",
+        ),
+        (
             {"data__questions__prompts": {"query": ["a", "<soft0>"]}},
             "a prompt of data set 'questions' holds '<soft0>', but base.soft_tokens is 0; raise it, or fix the prompt.",
         ),

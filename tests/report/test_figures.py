@@ -184,6 +184,9 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "extracted": [{"extractor": "title_body", "taken": 1234, "left_out": {"it has no title": 34}, "pairs": 1200}],
         },
     }
+    audits["plain.json"] = {key: value for key, value in audits["letters.json"].items() if key != "extracted"} | {
+        "corpus": "plain"
+    }
     for name, audit in audits.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(audit))

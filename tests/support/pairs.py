@@ -29,6 +29,7 @@ def filtered(
     parts: Sequence[pl.DataFrame],
     against: Sequence[pl.DataFrame] = (),
     scores: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    models: Sequence[Path] = (),
 ) -> tuple[pl.DataFrame, dict]:
     """Return the rows of a corpus's parts that pass a data set's filters, and the audit. scores: those of rows."""
     with TemporaryDirectory() as written:
@@ -47,7 +48,9 @@ def filtered(
                     scored = folder / "scores.parquet"
                     scores(pl.read_parquet(files[i])).write_parquet(scored)
                 rows = (files[: i + 1], output, folder / "dropped.parquet")
-                audits[i] = filter_pairs(name, step.settings, *rows, audit=audits[i], scores=scored, against=tested)
+                audits[i] = filter_pairs(
+                    name, step.settings, *rows, audit=audits[i], scores=scored, against=tested, models=models
+                )
                 check_audit(audits[i], count_pairs(output))
             files = made
         audit = whole_audit(audits)

@@ -9,8 +9,10 @@ from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
-from ..errors import AscentError
+from tokenizers import Tokenizer
+
 from ..pairs.text import normalise_text
+from ..pairs.tokenizer import count_tokens, load_tokenizer
 from ..settings.corpora import Passages
 from .sentences import Span, sentences
 
@@ -31,7 +33,13 @@ def cutter(settings: Passages | None, tokenizer: Path | None = None) -> Cut:
     """
     if settings is None:
         return whole
-    measure = _token_counts(_load(tokenizer)) if settings.tokens else lambda texts: [len(normalise_text(text)) for text in texts]
+    if settings.tokens:
+        measure = _token_counts(load_tokenizer(tokenizer, "passages"))
+    else:
+
+        def measure(texts: list[str]) -> list[int]:
+            return [len(normalise_text(text)) for text in texts]
+
     # Several extractors cut the same document one after another.
     return lru_cache(maxsize=1)(lambda text: _passages(text, settings.longest, settings.overlap, measure))
 
@@ -84,24 +92,5 @@ def _pieces(text: str, span: Span, size: int, longest: int, measure: Measure) ->
     return [part for half, size in zip(halves, sizes, strict=True) for part in _pieces(text, half, size, longest, measure)]
 
 
-def _load(path: Path | None):
-    from tokenizers import Tokenizer
-
-    file = path / "tokenizer.json" if path and path.is_dir() else path
-    if file is None or not file.is_file():
-        raise AscentError(f"passages: there is no tokenizer at {file}; name a model with a tokenizer.json, or the file itself.")
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing narrower
-        raise AscentError(f"{file}: is no tokenizer ({str(error)[:200]}); name a tokenizer.json.") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def _token_counts(tokenizer) -> Measure:
-    def measure(texts: list[str]) -> list[int]:
-        encoded = tokenizer.encode_batch_fast([normalise_text(text) for text in texts], add_special_tokens=False)
-        return [len(each.ids) for each in encoded]
-
-    return measure
+def _token_counts(tokenizer: Tokenizer) -> Measure:
+    return lambda texts: count_tokens(tokenizer, [normalise_text(text) for text in texts])

@@ -46,12 +46,14 @@ def filter_pairs(
     audit: dict | None = None,
     scores: Path | None = None,
     against: Sequence[Path] = (),
+    models: Sequence[Path] = (),
 ) -> dict:
     """Write the rows of a part of a data set that pass a pass's filters, with augmentations, and some of those that do not pass;
     return the audit.
 
     rows: the part's file before this pass, behind those of the parts before it. audit: the part's from the pass before; None in
     the first pass. scores: of the part's rows, in their order (columns query_id, positive_id and score), if a filter needs them.
+    models: the folders, called by the models' names, of those whose tokenizers filters need.
 
     Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, or no row of a data set in
     one part is left.
@@ -60,7 +62,8 @@ def filter_pairs(
     audit = audit or {"kind": "pairs", "dataset": name, "corpus": settings.select.corpus, "filters": []}
     if (scores is None) == any(each.settings.needs == "scores" for each in settings.filters):
         raise AscentError(f"data set {name}: --scores go with a filter that needs them; give both or neither.")
-    context = Context(positive=settings.positive, against=read_tested(against))
+    folders = {folder.name: folder for folder in models}
+    context = Context(positive=settings.positive, against=read_tested(against), models=folders)
     absent = set(compared_with(settings.filters)) - set(context.against["dataset"])
     if absent:
         raise AscentError(f"data set {name}: the test rows of '{min(absent)}' are missing; add them to --against.")

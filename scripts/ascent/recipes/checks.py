@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import AscentError, did_you_mean
 from ..settings.base import Settings
-from ..settings.filters import compared_with
+from ..settings.filters import compared_with, counted_by
 from ..settings.licences import wider_than
 from ..settings.model import Contract
 from ..settings.mteb_tasks import mteb_tasks
@@ -52,6 +52,8 @@ class Checks:
                 self._known(other, comparable, "the corpus or task", f"data.{name}.filters")
                 if other not in self.config.corpora:
                     self._runnable(other, f"data.{name}.filters")
+            for model in counted_by(dataset.filters):
+                self._known(model, self.config.models, "the model", f"data.{name}.filters")
             if dataset.teacher:
                 self._known(dataset.teacher.model, self.config.models, "the model", f"data.{name}.filters")
                 self._teacher_s_prompts(dataset.teacher, f"data.{name}.filters")

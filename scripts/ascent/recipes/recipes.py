@@ -13,7 +13,7 @@ from .. import layout
 from ..errors import AscentError
 from ..files import digest_of
 from ..settings.evaluation import LeakCheck, TaskSettings
-from ..settings.filters import Contamination, OneFilter, compared_with
+from ..settings.filters import Contamination, OneFilter, compared_with, counted_by
 from ..settings.leaks import Methods
 from ..settings.model import Contract
 from ..settings.mteb_tasks import mteb_tasks
@@ -141,7 +141,8 @@ class Recipes:
             used["corpora"] |= {step.dataset.corpus for step in steps} | against | {*self.evaluation_corpora(name)}
             teachers = {step.dataset.teacher.model for step in steps if step.dataset.teacher}
             of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
-            used["models"] |= {recipe.base.model} | teachers | of_stages
+            counting = {model for step in steps for model in counted_by(step.dataset.filters)}
+            used["models"] |= {recipe.base.model} | teachers | of_stages | counting
         corpora, models = self.config.made_from(sorted(used["corpora"]))
         used = {"corpora": {*corpora}, "models": used["models"] | {*models}}
         found = [(kind, name) for kind, names in used.items() for name in sorted(names) if name in getattr(self.config, kind)]

@@ -27,6 +27,9 @@ PLAIN = {
     "compile": False,
 }
 
+# Filters that fit the texts of a corpus, and not those of one that replaces it.
+FITTED = {"words", "tokens", "language", "symbols", "repetition", "overlap"}
+
 
 def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -> Recipe:
     """Return a recipe made small. corpora: the names of all corpora, the others that a filter names are mteb's.
@@ -44,6 +47,7 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
         kept = not trial.corpus or dataset["split"] == "train"
         dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
         dataset["filters"] = [each for each in dataset["filters"] if kept or "contamination" not in each]
+        dataset["filters"] = [each for each in dataset["filters"] if not (trial.corpus and FITTED & each.keys())]
     for stage in values["stages"].values():
         if "max_steps" in stage:
             stage["max_steps"] = min(trial.steps, stage["max_steps"] or trial.steps)
@@ -93,6 +97,7 @@ def _changes(recipe: Recipe, trial: Trial, corpora: Collection[str]) -> dict[str
             "targets": lambda _: "all-linear",
             "max_share_of_positive": lambda _: 2,
             "score": lambda score: score | {"min": -1e9},
+            "tokens": lambda tokens: tokens | {"model": trial.model},
         }
     return changes
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Component, Count, One, Range, Share, by_name, some_of
+from .base import Component, Count, Name, One, Range, Share, by_name, some_of
 from .languages import KnownLanguage, Script
 from .leaks import Methods
 from .model import Backbone
@@ -14,9 +14,10 @@ class Filter(Component):
     """What every filter has."""
 
     folder = "pairs.filters"
-    needs: ClassVar[Literal["", "rows", "scores", "earlier rows"]] = ""
+    needs: ClassVar[Literal["", "rows", "scores", "earlier rows", "tokenizer"]] = ""
     """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, `scores` of the pairs by
-    the model in its setting `teacher`, or all `earlier rows` of the data set."""
+    the model in its setting `teacher`, all `earlier rows` of the data set, or the `tokenizer` of the model in its setting
+    `model`."""
 
 
 class Clean(Filter):
@@ -66,6 +67,19 @@ class Words(Bounds):
     """Fewest and most words of a query to keep."""
     positive: Range = (1, 100_000)
     """Fewest and most words of a positive to keep."""
+
+
+class Tokens(Bounds):
+    """Drops rows whose texts have too few or too many tokens, without special ones and prompts."""
+
+    needs = "tokenizer"
+
+    model: Name
+    """The model in config/models.yaml whose tokenizer counts, such as the recipe's base."""
+    query: Range = (1, 512)
+    """Fewest and most tokens of a query to keep."""
+    positive: Range = (1, 8192)
+    """Fewest and most tokens of a positive to keep."""
 
 
 class Language(Filter):
@@ -175,3 +189,8 @@ def compared_with(filters: list[OneFilter]) -> list[str]:
     """Return the corpora and tasks whose rows these filters need."""
     names = [name for each in filters if each.settings.needs == "rows" for name in each.settings.against]
     return list(dict.fromkeys(names))
+
+
+def counted_by(filters: list[OneFilter]) -> list[str]:
+    """Return the models whose tokenizers these filters need."""
+    return list(dict.fromkeys(each.settings.model for each in filters if each.settings.needs == "tokenizer"))

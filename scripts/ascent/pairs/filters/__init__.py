@@ -10,6 +10,7 @@ has `find`: `earlier` are the files of the data set's parts before `part`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -26,6 +27,8 @@ class Context:
     against: pl.DataFrame
     """Rows of corpora and tasks to compare with, none of them for training: those that filters which need rows name in
     `against`, and others."""
+    models: dict[str, Path] = field(default_factory=dict)
+    """The folders of the models whose tokenizers filters need, by name."""
     _made: dict[int, Any] = field(default_factory=dict)
 
     def once(self, settings: Filter, make: Callable[[], Any]) -> Any:
