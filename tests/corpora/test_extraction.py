@@ -4,12 +4,15 @@ import json
 import random
 from pydoc_data.topics import topics
 
+import polars as pl
 import pytest
 
 from ascent.corpora.extraction import Extraction
-from ascent.pairs.table import Document, Pair
+from ascent.corpora.normalise import normalise, whole_audit
+from ascent.errors import AscentError
+from ascent.pairs.table import Document, Pair, count_pairs, read_documents, read_pairs
 from ascent.pairs.text import normalise_text, text_id
-from ascent.settings.corpora import Reading
+from ascent.settings.corpora import Corpus, Reading
 from ascent.settings.pairs import Dataset
 from ascent.settings.validation import check
 from support.corpora import texts
@@ -187,6 +190,36 @@ def test_texts_alone_are_a_data_set_whose_positives_are_its_queries(tmp_path):
     kept, audit = filtered("raw", check(Dataset, settings, "the.yaml"), [pairs])
     assert texts(kept) == [("One text.", "One text."), ("Another text.", "Another text.")]
     assert audit["filters"][-1]["dropped"] == {"the pair occurred before": 1}
+
+
+@pytest.mark.parametrize("parts", [3, 8])
+def test_parts_change_nothing(tmp_path, parts):
+    """Nor which of a text's origins is kept."""
+    for number, text in enumerate([*topics.values()][:40]):
+        folder = tmp_path / "files" / f"[{number % 3}]"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:02}.rst").write_text(text)
+    settings = {"reader": {"type": "text", "documents": {"train": ["**/*[0-7].rst"], "test": ["**/*[89].rst"]}}}
+    corpus = reading(*ALL[:6], **settings, passages={"characters": 900, "overlap": 90})
+    found, audits = [], []
+    for place, count in [(0, 1), *((part, parts) for part in range(parts))]:
+        files = (tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
+        audits.append(normalise("python", corpus, tmp_path / "files", *files, part=place, parts=count))
+        found.append((read_pairs(files[0]) if count_pairs(files[0]) else None, read_documents(files[1])))
+    pairs, documents = (pl.concat([part for part in parts if part is not None]) for parts in zip(*found[1:], strict=True))
+    assert pairs.equals(found[0][0])
+    assert documents.unique(["split", "document_id"], keep="first", maintain_order=True).equals(found[0][1])
+    assert documents["origin"].null_count() == 0 and set(documents["split"]) == {"train", "test"}
+    examples = lambda audit: [{**run, "examples": None} for run in audit["extracted"]]  # noqa: E731
+    assert examples(whole_audit(audits[1:])) == examples(audits[0])
+
+
+def test_rows_from_anywhere_are_not_read_in_parts():
+    settings = {"source": {"type": "files", "paths": ["a"]}, "licence": "mit", "language": "eng-Latn", "parts": 2}
+    settings |= {"reader": {"pairs": {"train": ["*"]}, "task": "classification"}}
+    check(Corpus, settings | {"extract": ["label_as_positive"]}, "the.yaml")
+    with pytest.raises(AscentError, match=r"same_class_pairs makes pairs of rows from anywhere .* in 2 parts; remove `parts`"):
+        check(Corpus, settings | {"extract": ["same_class_pairs"]}, "the.yaml")
 
 
 BITS = (

@@ -119,6 +119,16 @@ class Corpus(Reading, Licensed):
     them."""
 
     @model_validator(mode="after")
+    def _rows_that_belong_together_are_in_one_part(self):
+        names = [each.settings.component() for each in self.extract if each.settings.needs_others]
+        if names and self.parts > 1:
+            raise ValueError(
+                f"extract: {names[0]} makes pairs of rows from anywhere in the corpus, which is read in {self.parts} parts; "
+                "remove `parts`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _its_own_task_is_named(self):
         if isinstance(self.reader, Mteb) and self.reader.task not in self.mteb_tasks:
             raise ValueError(f"its rows are those of mteb's {self.reader.task}, which `mteb_tasks` lacks: add it there")
