@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--characters", type=int, default=200)
     parser.add_argument("--texts", type=Path, help="a file of text; default: Python's documentation")
+    parser.add_argument("--tokenizer", type=Path, help="a model's folder, for the filter tokens")
     options = parser.parse_args()
 
     import polars as pl
@@ -42,10 +43,10 @@ def main() -> None:
     cut = [text[place * size : (place + 1) * size] for place in range(count)]
     rows = [Pair(cut[row % count], cut[(row + 1) % count]) for row in range(options.rows)]
     pairs = pair_frame(rows, "texts", "eng-Latn")
-    context = Context(positive="given", against=pl.DataFrame())
+    context = Context(positive="given", against=pl.DataFrame(), models={"m": options.tokenizer})
     print(f"{len(pairs)} rows of two texts of {size} characters, {count} distinct")
-    for name in FILTERS:
-        given = {"repetition": {"min_words": 20}, "language": {"languages": LANGUAGES}}.get(name, {})
+    for name in [*FILTERS, *(["tokens"] if options.tokenizer else [])]:
+        given = {"tokens": {"model": "m"}, "repetition": {"min_words": 20}, "language": {"languages": LANGUAGES}}.get(name, {})
         settings = OneFilter(**{name: given}).settings
         module_of(settings).judge(pairs.head(100), settings, context)
         begun = time.process_time()

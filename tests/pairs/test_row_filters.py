@@ -285,6 +285,14 @@ def test_a_row_is_judged_alone():
         together = reasons(name, *rows)
         assert together == [reason for row in rows for reason in reasons(name, row)]
         assert together[::-1] == reasons(name, *rows[::-1])
+        assert reasons(name) == []  # those before it may drop a batch
+
+
+def test_batches_longer_than_a_slice(monkeypatch):
+    texts = [CHINESE if number % 3 else "buy " * 60 for number in range(23)]
+    whole = reasons("repetition", *texts)
+    monkeypatch.setattr("ascent.pairs.filters.repetition.SLICE", 5)
+    assert reasons("repetition", *texts) == whole and whole.count(None) == 15
 
 
 def test_a_data_set_lists_them_by_name():

@@ -16,6 +16,9 @@ _APART = (
 WORD = rf"[{_APART}]|[^\W{_APART}]+(?:['’][^\W{_APART}]+)*"
 """A regular expression of polars. An apostrophe stays in its word."""
 
+SLICE = 500
+"""Texts whose words are held at a time: they take many times the memory of the texts."""
+
 
 def words(texts: pl.Series) -> pl.Series:
     """Return the words of each text, a list of strings, in lower case."""
@@ -25,8 +28,10 @@ def words(texts: pl.Series) -> pl.Series:
 def parts(texts: pl.Series) -> Iterator[list[str]]:
     """Yield what each text is made of: gaps and words in turn, a gap first and last. Gaps are spaces and punctuation, and may be
     empty. A text without words is one gap."""
-    words, units = (texts.str.extract_all(pattern).to_list() for pattern in (WORD, rf"(?:{WORD})[^\w{_APART}]*"))
-    for text, of_text, with_gaps in zip(texts, words, units, strict=True):
-        gaps = [unit[len(word) :] for word, unit in zip(of_text, with_gaps, strict=True)]
-        first = text[: len(text) - sum(map(len, with_gaps))]
-        yield [first, *(part for pair in zip(of_text, gaps, strict=True) for part in pair)]
+    for begin in range(0, len(texts), SLICE):
+        some = texts[begin : begin + SLICE]
+        words, units = (some.str.extract_all(pattern).to_list() for pattern in (WORD, rf"(?:{WORD})[^\w{_APART}]*"))
+        for text, of_text, with_gaps in zip(some, words, units, strict=True):
+            gaps = [unit[len(word) :] for word, unit in zip(of_text, with_gaps, strict=True)]
+            first = text[: len(text) - sum(map(len, with_gaps))]
+            yield [first, *(part for pair in zip(of_text, gaps, strict=True) for part in pair)]

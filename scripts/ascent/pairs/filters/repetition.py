@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ...settings.filters import Repetition
-from ..words import words
+from ..words import SLICE, words
 from . import Context
 
 # The hash of an n-gram is a polynomial in its words' hashes, modulo 2 ** 64.
@@ -20,6 +20,11 @@ _MOST_FREQUENT, _DUPLICATED = 2, 5
 
 def judge(pairs: pl.DataFrame, settings: Repetition, context: Context) -> pl.DataFrame:
     """Drop rows with a text of which n-grams that recur make up too much."""
+    slices = [*pairs.iter_slices(SLICE)] or [pairs]
+    return pl.concat([_judge(each, settings) for each in slices])
+
+
+def _judge(pairs: pl.DataFrame, settings: Repetition) -> pl.DataFrame:
     reasons = []
     for side in ("query", "positive"):
         often, again = _judged(words(pairs[side]), settings)
