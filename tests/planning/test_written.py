@@ -48,7 +48,7 @@ def test_requests_and_their_tokens_are_those_that_a_server_counts(planned, works
     with ChatServer() as server:
         recipes = planned(prompt, generator={"address": server.address})
         settings, generator = synthesis_settings(recipes.config, "made"), recipes.config.generators["g"]
-        path = workspace / f"results/corpora/library/{table}.parquet"
+        path = workspace / f"results/corpora/library/{table}-00000-of-00001.parquet"
         counts = synthesise("made", settings, generator, path, tmp_path / "answers.sqlite", tmp_path / "made")
     assert one.requests == len(server.requests) == requests
     # The 40 texts that are drawn are not as long as the mean of all.

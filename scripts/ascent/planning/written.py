@@ -70,8 +70,8 @@ def _names(template: str) -> set[str]:
 def _lengths(recipes: Recipes, source: Synthesis, prompt: Prompt) -> dict[str, float] | None:
     """Return the mean tokens of the prompt's inputs: of the first rows of the corpus, or by the catalogue's size of it."""
     table = layout.CORPUS_DOCUMENTS if prompt.of_documents else layout.CORPUS_PAIRS
-    path = Path(table.format(corpus=source.documents))
-    if not path.exists():
+    paths = recipes.corpus_files(table, source.documents)
+    if not all(Path(path).exists() for path in paths):
         size = recipes.config.corpora[source.documents].planned_size
         return size and {
             "document": size.positive_tokens,
@@ -80,7 +80,7 @@ def _lengths(recipes: Recipes, source: Synthesis, prompt: Prompt) -> dict[str, f
             "negatives": size.negatives * size.positive_tokens,
             "other_label": size.positive_tokens,
         }
-    rows = pl.scan_parquet(path).filter(split=source.split)
+    rows = pl.scan_parquet(paths).filter(split=source.split)
     if prompt.of_documents:
         rows = rows.select(document="text")
     else:
