@@ -122,12 +122,12 @@ def test_a_text_and_its_class(tmp_path):
     named = {"text": ANCHORS, "label": [1, 0, 1], "label_text": ["bird", "sea", "bird"]}
     chosen = trained(tmp_path, named, task="classification", columns=["text", "label_text"])
     assert [row[:2] for row in chosen] == list(zip(ANCHORS, named["label_text"], strict=True))
-    with pytest.raises(AscentError, match=r"rows\.parquet:1: columns text, label, label_text, but a text and its class are two"):
+    with pytest.raises(AscentError, match=r": train: columns text, label, label_text, but a text and its class are two"):
         trained(tmp_path, named, task="classification")
 
 
 def test_columns_that_make_no_pair_are_refused(tmp_path):
-    with pytest.raises(AscentError, match=r"rows\.parquet:1: columns text, label, but a pair has two texts"):
+    with pytest.raises(AscentError, match=r": train: columns text, label, but a pair has two texts"):
         trained(tmp_path, {"text": ANCHORS, "label": [1, 0, 1]})
     with pytest.raises(AscentError, match="column 'answer' is missing"):
         trained(tmp_path, ROWS, columns=["anchor", "answer"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..errors import AscentError
 from ..pairs.table import Document, Pair
 from ..settings.readers import Judged, JudgedFiles
 from .cells import BadRow, is_none, usable_number, usable_text
@@ -37,24 +38,40 @@ def judged_rows(
     Cells of queries and documents: id, text, and documents' title; all others hold ids. Of qrels: query, document, grade. Of
     runs: query, document, rank. Of triples: query, positive, negative. Raises AscentError as the rows do.
     """
+    (part, parts), aside = settings.part, []
     grades: dict[str, Grades] = {}
     for split, rows in qrels.items():
-        grades[split] = yield from _grades(rows, split)
+        grades[split] = _grades(rows, split, aside)
     ranked: dict[str, Ranked] = {}
     for split, rows in runs.items():
-        ranked[split] = yield from _ranked(rows, grades.get(split, {}), settings.negatives, split)
+        ranked[split] = _ranked(rows, grades.get(split, {}), settings.negatives, split, aside)
+    yield from aside if part == 0 else ()
+    _refuse_empty_parts(grades, parts)
+    grades = {split: _slice(found, part, parts) for split, found in grades.items()}
     named = {document for found in grades.values() for judged in found.values() for document in judged}
-    named |= {document for found in ranked.values() for run in found.values() for _, document, _ in run}
+    runs_of = (run for split, found in ranked.items() for query, run in found.items() if query in grades[split])
+    named |= {document for run in runs_of for _, document, _ in run}
     with TextsById("query") as asked, TextsById("document") as texts:
         for _, cells in queries:
             _keep(cells, asked)
-        splits = dict.fromkeys((*qrels, *triples))
-        yield from _pool(documents, texts, None if triples else named, list(splits))
+        pool = _pool(documents, texts, None if triples else named, list(dict.fromkeys((*qrels, *triples))))
+        # Without its rows, but not without its texts.
+        yield from (row for row in pool if part == 0)
         for split, found in grades.items():
             for query, judged in found.items():
                 yield from _pairs(query, judged, ranked.get(split, {}).get(query, []), asked, texts, split, settings)
         for split, rows in triples.items():
             yield from rows_made(rows, lambda cells, split=split: [_triple(cells, asked, texts, split)], split)
+
+
+def _refuse_empty_parts(grades: dict[str, Grades], parts: int) -> None:
+    if parts > 1 and (most := max(map(len, grades.values()), default=0)) < parts:
+        raise AscentError(f"`parts` is {parts}, but at most {most} queries of a split are judged; lower it.")
+
+
+def _slice(grades: Grades, part: int, parts: int) -> Grades:
+    begin, end = (len(grades) * number // parts for number in (part, part + 1))
+    return dict(islice(grades.items(), begin, end))
 
 
 def run_rows(folder: Path, settings: JudgedFiles) -> dict[str, Rows]:
@@ -102,8 +119,8 @@ def _pool(documents: Rows, texts: TextsById, named: set[str] | None, splits: lis
         yield from (Document(text, split, origin=id) for split in splits)
 
 
-def _grades(rows: Rows, split: str) -> Iterator[Rejected]:
-    """Yield the judgements that are set aside. Return the others."""
+def _grades(rows: Rows, split: str, aside: list[Rejected]) -> Grades:
+    """Return the judgements; add those that are set aside to `aside`."""
     found: Grades = {}
     for where, cells in rows:
         try:
@@ -119,13 +136,12 @@ def _grades(rows: Rows, split: str) -> Iterator[Rejected]:
                 raise BadRow("judged before")
             judged[document] = int(grade), where
         except BadRow as reason:
-            yield Rejected(where, str(reason), split)
+            aside.append(Rejected(where, str(reason), split))
     return found
 
 
-def _ranked(rows: Rows, grades: Grades, most: int, split: str) -> Iterator[Rejected]:
-    """Yield the lines of run files that are no ranked document. Return the best documents of each judged query that are not
-    judged themselves."""
+def _ranked(rows: Rows, grades: Grades, most: int, split: str, aside: list[Rejected]) -> Ranked:
+    """Return the best documents of each judged query that are not judged themselves; add lines that rank none to `aside`."""
     found: Ranked = {}
     for where, cells in rows:
         try:
@@ -136,7 +152,7 @@ def _ranked(rows: Rows, grades: Grades, most: int, split: str) -> Iterator[Rejec
                 raise BadRow("rank is not a number")
             rank = int(cells["rank"])
         except BadRow as reason:
-            yield Rejected(where, str(reason), split)
+            aside.append(Rejected(where, str(reason), split))
             continue
         if query in grades and document not in grades[query]:
             best = found.setdefault(query, [])

@@ -113,7 +113,7 @@ class Corpus(Reading, Licensed):
     """About how large it is."""
     parts: Count = 1
     """In how many parts its files are read, and its rows filtered and scored, each by a job of its own. At most as many as it has
-    files."""
+    files, or with relevance judgements queries."""
     mteb_tasks: list[str] = []
     """mteb's tasks of the same data set. A model that learns from it is not zero-shot on them; the plan and the model card name
     them."""

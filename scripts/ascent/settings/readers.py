@@ -1,9 +1,9 @@
 """The readers that a corpus may name, and the settings of those that read more than tables (tables.py)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from .base import Count, Settings, Split, components, one_of
 from .evaluation import LocalTask
@@ -62,6 +62,18 @@ class Judged(Reader):
     positive counts the same, and losses that read no labels refuse rows with different ones."""
     negatives: Annotated[int, Field(ge=0)] = 15
     """Most negatives of a pair: first documents judged below `min_grade`, then those of `runs` by rank."""
+    _part: tuple[int, int] = PrivateAttr((0, 1))
+
+    def of_part(self, part: int, parts: int) -> Self:
+        """Return the settings that read one of several parts: its queries' pairs, and in the first part all documents."""
+        copy = self.model_copy()
+        copy._part = part, parts
+        return copy
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which part is read, and of how many."""
+        return self._part
 
 
 class JudgedFiles(Judged):

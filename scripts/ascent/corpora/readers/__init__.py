@@ -4,19 +4,24 @@
 
 and, if the corpus may be read in parts, with the function
 
-    share(folder, settings, part, parts)    return the settings of one part's files; all parts in order read what `settings` reads
+    share(folder, settings, part, parts)    return the settings of one part; all parts in order read what `settings` reads
 
 `settings` are those of settings/tables.py or settings/readers.py. Yield a row that cannot be used as Rejected, so that it is
 counted. Raise AscentError for what makes the whole corpus useless: a missing file, a missing column.
 """
 
+import glob
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
 from ...errors import AscentError, did_you_mean
+from ...settings.tables import Reader
+
+R = TypeVar("R", bound=Reader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,24 @@ def matching_files(folder: Path, pattern: str) -> list[Path]:
         held = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
         raise AscentError(f"{folder}: no file '{pattern}'; {did_you_mean(pattern, held)}")
     return files
+
+
+def share_of_files(folder: Path, settings: R, part: int, parts: int, *names: str) -> R:
+    """Return the settings with one part's files. names: the fields that have them, in order, each a map from splits to patterns.
+
+    Raises AscentError if there are fewer files than parts.
+    """
+    files = [
+        (name, split, path)
+        for name in names
+        for split, patterns in getattr(settings, name).items()
+        for pattern in patterns
+        for path in matching_files(folder, pattern)
+    ]
+    shares: dict[str, dict] = {name: {} for name in names}
+    for name, split, path in files[shared_files([path for *_, path in files], part, parts)]:
+        shares[name].setdefault(split, []).append(glob.escape(path.relative_to(folder).as_posix()))
+    return settings.model_copy(update=shares)
 
 
 def shared_files(files: Sequence[Path], part: int, parts: int) -> slice:

@@ -18,6 +18,11 @@ def read(folder: Path, settings: Beir) -> Iterator[Pair | Document | Rejected]:
     yield from judged_rows(settings, _with_ids(queries), _with_ids(documents), qrels, run_rows(folder, settings))
 
 
+def share(folder: Path, settings: Beir, part: int, parts: int) -> Beir:
+    """Return the settings of one part's queries. The first part has all documents."""
+    return settings.of_part(part, parts)
+
+
 def _rows(folder: Path, patterns: list[str], columns: dict[str, str]) -> Rows:
     """Yield rows with the cells of these columns under names of our own, and all others under theirs."""
     for where, cells in table_rows(folder, patterns, list(columns), "use another reader, such as trec"):

@@ -15,7 +15,7 @@ from ...pairs.table import Pair
 from ...settings.tables import Columns, FlagEmbedding
 from ..cells import BadRow, is_none
 from ..rows import pairs_of, rows_made, table_rows
-from . import Rejected
+from . import Rejected, share_of_files
 
 # The task types of rows whose texts are all of one kind.
 SYMMETRIC = {"symmetric_sts": "sts", "symmetric_class": "classification", "symmetric_clustering": "clustering"}
@@ -26,6 +26,11 @@ def read(folder: Path, settings: FlagEmbedding) -> Iterator[Pair | Rejected]:
     for split, patterns in settings.pairs.items():
         rows = table_rows(folder, patterns, ["query", "pos"], "use the reader table with `columns`")
         yield from rows_made(rows, lambda cells, split=split: _pairs(cells, settings.task, split), split)
+
+
+def share(folder: Path, settings: FlagEmbedding, part: int, parts: int) -> FlagEmbedding:
+    """Return the settings of one part's files."""
+    return share_of_files(folder, settings, part, parts, "pairs")
 
 
 def _pairs(cells: dict, task: str, split: str) -> list[Pair]:

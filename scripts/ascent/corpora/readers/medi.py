@@ -15,7 +15,7 @@ from ...settings.evaluation import TWO_SIDED
 from ...settings.tables import Medi
 from ..cells import BadRow, is_none, usable_text
 from ..rows import own_prompt, rows_made, table_rows
-from . import Rejected
+from . import Rejected, share_of_files
 
 
 def read(folder: Path, settings: Medi) -> Iterator[Pair | Rejected]:
@@ -23,6 +23,11 @@ def read(folder: Path, settings: Medi) -> Iterator[Pair | Rejected]:
     for split, patterns in settings.pairs.items():
         rows = table_rows(folder, patterns, ["query", "pos"], "use another reader, such as table with `columns`")
         yield from rows_made(rows, lambda cells, split=split: _pair(cells, settings, split), split)
+
+
+def share(folder: Path, settings: Medi, part: int, parts: int) -> Medi:
+    """Return the settings of one part's files."""
+    return share_of_files(folder, settings, part, parts, "pairs")
 
 
 def _pair(cells: dict, settings: Medi, split: str) -> list[Pair]:

@@ -5,13 +5,14 @@ Its losses take the columns in their order, whatever they are called: (anchor, p
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ...errors import AscentError
 from ...pairs.table import Pair
 from ...settings.tables import Columns, SentenceTransformers
-from ..rows import Rows, pairs_of, rows_made, table_rows
-from . import Rejected
+from ..rows import pairs_of, rows_made, table_rows
+from . import Rejected, share_of_files
 
 # What the trainer takes for the label, and not for a text.
 LABELS = ("label", "labels", "score", "scores")
@@ -20,21 +21,27 @@ LABELS = ("label", "labels", "score", "scores")
 def read(folder: Path, settings: SentenceTransformers) -> Iterator[Pair | Rejected]:
     """Yield the rows of all files, split by split. Raises AscentError if the columns make no pair."""
     for split, patterns in settings.pairs.items():
-        rows = table_rows(folder, patterns, settings.columns)
-        columns, rows = _columns(folder, rows, settings)
-        yield from rows_made(
-            rows, lambda cells, columns=columns, split=split: pairs_of(cells, columns, settings.task, split), split
-        )
+        names = settings.columns or _first_columns(folder, patterns)
+        columns = columns_of(names, settings.task, f"{folder}: {split}") if names else Columns()
+        make = partial(pairs_of, columns=columns, task=settings.task, split=split)
+        yield from rows_made(table_rows(folder, patterns, names), make, split)
 
 
-def _columns(folder: Path, rows: Rows, settings: SentenceTransformers) -> tuple[Columns | None, Rows]:
-    """Return what the columns of a split are, by its first row that has any, and all its rows."""
-    read = []
-    for where, cells in rows:
-        read.append((where, cells))
-        if isinstance(cells, dict):
-            return columns_of(settings.columns or list(cells), settings.task, f"{folder}: {where}"), _chained(read, rows)
-    return None, iter(read)
+def share(folder: Path, settings: SentenceTransformers, part: int, parts: int) -> SentenceTransformers:
+    """Return the settings of one part's files, and the columns that all parts have.
+
+    Raises AscentError if the splits have different columns.
+    """
+    found = {tuple(settings.columns or _first_columns(folder, patterns)) for patterns in settings.pairs.values()}
+    if len(found) > 1:
+        raise AscentError(f"{folder}: its splits have different columns; name those to read in `columns`, or remove `parts`.")
+    named = settings.model_copy(update={"columns": list(*found)})
+    return share_of_files(folder, named, part, parts, "pairs")
+
+
+def _first_columns(folder: Path, patterns: list[str]) -> list[str]:
+    """Return the columns of the first row that has any."""
+    return next((list(cells) for _, cells in table_rows(folder, patterns, []) if isinstance(cells, dict)), [])
 
 
 def columns_of(names: list[str], task: str, where: str) -> Columns:
@@ -54,8 +61,3 @@ def columns_of(names: list[str], task: str, where: str) -> Columns:
 
 def _named(names: list[str]) -> str:
     return ", ".join(names[:10])[:200] or "none"
-
-
-def _chained(read: list, rows: Rows) -> Rows:
-    yield from read
-    yield from rows

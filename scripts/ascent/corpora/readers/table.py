@@ -1,6 +1,5 @@
 """Tables: rows of jsonl, json, csv, tsv and parquet, each optionally compressed (gz, zst), with columns by name."""
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from ...pairs.table import Document, Pair
 from ...settings.tables import Table
 from ..cells import usable_text
 from ..rows import one_of, pairs_of, rows_made, table_rows, texts_of
-from . import Rejected, matching_files, shared_files
+from . import Rejected, share_of_files
 
 
 def read(folder: Path, settings: Table) -> Iterator[Pair | Document | Rejected]:
@@ -26,18 +25,8 @@ def read(folder: Path, settings: Table) -> Iterator[Pair | Document | Rejected]:
 
 
 def share(folder: Path, settings: Table, part: int, parts: int) -> Table:
-    """Return the settings of one part's files, in the order in which `read` reads them."""
-    sets = [(kind, split) for kind in ("pairs", "documents") for split in getattr(settings, kind)]
-    files = [
-        (kind, split, path)
-        for kind, split in sets
-        for pattern in getattr(settings, kind)[split]
-        for path in matching_files(folder, pattern)
-    ]
-    shares: dict[str, dict] = {"pairs": {}, "documents": {}}
-    for kind, split, path in files[shared_files([path for *_, path in files], part, parts)]:
-        shares[kind].setdefault(split, []).append(glob.escape(path.relative_to(folder).as_posix()))
-    return settings.model_copy(update=shares)
+    """Return the settings of one part's files."""
+    return share_of_files(folder, settings, part, parts, "pairs", "documents")
 
 
 def _document(cells: dict, split: str, settings: Table) -> list[Document]:

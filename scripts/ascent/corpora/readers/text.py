@@ -1,6 +1,5 @@
 """Documents without queries: rows of tables, or plain files. Their texts keep the lines, which extractors find headings by."""
 
-import glob
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -13,7 +12,7 @@ from ...settings.tables import FORMATS, format_of, root_of
 from ..cells import BadRow, cell_of, is_none, usable_text
 from ..formats import rows_of
 from ..formats.opening import open_text
-from . import Rejected, matching_files, shared_files
+from . import Rejected, matching_files, share_of_files
 
 Rows = Iterator[tuple[str, dict[str, Any] | str]]
 
@@ -38,17 +37,8 @@ def read(folder: Path, settings: Text) -> Iterator[Document | Rejected]:
 
 
 def share(folder: Path, settings: Text, part: int, parts: int) -> Text:
-    """Return the settings of one part's files, in the order in which `read` reads them."""
-    files = [
-        (split, path)
-        for split, patterns in settings.documents.items()
-        for pattern in patterns
-        for path in matching_files(folder, pattern)
-    ]
-    shared: dict[str, list[str]] = {}
-    for split, path in files[shared_files([path for _, path in files], part, parts)]:
-        shared.setdefault(split, []).append(glob.escape(path.relative_to(folder).as_posix()))
-    return settings.model_copy(update={"documents": shared})
+    """Return the settings of one part's files."""
+    return share_of_files(folder, settings, part, parts, "documents")
 
 
 def _document(cells: dict[str, Any], split: str, where: str) -> Document:

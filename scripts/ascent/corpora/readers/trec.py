@@ -4,12 +4,13 @@ document, grade), run files, and triples of a query, a positive and a negative."
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...errors import AscentError
 from ...pairs.table import Document, Pair
 from ...settings.readers import Trec
 from ..cells import usable_text
 from ..judgements import judged_rows, run_rows
 from ..rows import bare_rows, rows_made
-from . import Rejected
+from . import Rejected, share_of_files
 
 TRIPLE = ("query", "positive", "negative")
 
@@ -26,6 +27,15 @@ def read(folder: Path, settings: Trec) -> Iterator[Pair | Document | Rejected]:
     names = ("query", "0", "document", "grade")
     qrels = {split: bare_rows(folder, patterns, names) for split, patterns in settings.qrels.items()}
     yield from judged_rows(settings, queries, documents, qrels, run_rows(folder, settings), triples)
+
+
+def share(folder: Path, settings: Trec, part: int, parts: int) -> Trec:
+    """Return the settings of one part's files of triples of texts, or of its queries: the first part has all documents."""
+    if not settings.collection:
+        return share_of_files(folder, settings, part, parts, "triples")
+    if settings.triples:
+        raise AscentError(f"{folder}: triples of ids are read at once; remove `parts`, or give triples of texts.")
+    return settings.of_part(part, parts)
 
 
 def _triple(cells: dict[str, str], split: str) -> Pair:
