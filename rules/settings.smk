@@ -26,3 +26,11 @@ rule write_settings:
         text=lambda wildcards: SETTINGS[f"{wildcards.settings}.yaml"],
     shell:
         "printf '%s' {params.text:q} > {output} 2> {log}"
+
+
+# Snakemake (9.27) records a job that failed as it does one that succeeded, with the checksums of its inputs. If an edited settings
+# file had caused the job, and what is behind it is there from before, the next run would find the same checksum and nothing to do,
+# and the old results would stand for the new settings.
+onerror:
+    for job in workflow.scheduler.failed:
+        workflow.persistence.cleanup(job)

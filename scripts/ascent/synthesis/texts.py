@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from ..errors import AscentError
-from ..pairs.parquet import Table, named
+from ..pairs.parquet import Table, files_of, named
 from ..settings.synthesis import Prompt, Synthesis
 
 BATCH = 4096
@@ -60,13 +59,15 @@ class Texts:
 
     def __iter__(self) -> Iterator[Asked]:
         taken = 0
-        for row in self._rows([name for name in self.prompt.inputs if name not in ("document", "other_label")]):
-            about = row.pop("id")
+        columns = {"document": "text"} if self.prompt.of_documents else {name: name for name in self.prompt.inputs}
+        columns.pop("other_label", None)
+        for row in self._rows(list(columns.values())):
+            about = row["id"]
             drawn = taken < self._more and _number(8, self.source.seed, about) <= self._last
             taken += drawn
             for time in range(self._times + drawn):
                 seed = _number(4, self.source.seed, about, time) % 2**31
-                values = dict(row)
+                values = {name: row[column] for name, column in columns.items()}
                 if self._labels:
                     others = [label for label in self._labels if label != row["positive"]]
                     values["other_label"] = random.Random(seed).choice(others)
@@ -74,15 +75,14 @@ class Texts:
 
     def _rows(self, columns: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the columns and the id of each row that may be asked about."""
-        split = pc.field("split") == self.source.split
-        if self.prompt.of_documents:
-            chosen = {"id": pc.field("document_id"), "document": pc.field("text")}
-        else:
-            split &= pc.field("task") == self.prompt.of_task
-            ids = pc.binary_join_element_wise(pc.field("query_id"), pc.field("positive_id"), "")
-            chosen = {"id": ids} | {name: pc.field(name) for name in columns}
-        for batch in ds.dataset(self.table, format="parquet").to_batches(columns=chosen, filter=split, batch_size=BATCH):
-            yield from batch.to_pylist()
+        ids = ["document_id"] if self.prompt.of_documents else ["query_id", "positive_id"]
+        wanted = {"split": self.source.split} | ({} if self.prompt.of_documents else {"task": self.prompt.of_task})
+        for file in files_of(self.table):
+            # Not pyarrow's data sets, which read ahead and hold most of a corpus.
+            for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=list({*ids, *wanted, *columns})):
+                for row in batch.to_pylist():
+                    if all(row.pop(name) == value for name, value in wanted.items()):
+                        yield row | {"id": "".join(row.pop(name) for name in ids)}
 
 
 def _number(size: int, *parts: Any) -> int:
