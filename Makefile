@@ -28,7 +28,7 @@ SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # One more than there are cores, since tests wait for processes, too.
 WORKERS = $(shell expr $(CORES) + 1)
 
-.PHONY: demo run plan test test-fast lint format tests unit workflow slurm-test nightly gradients gpu-test acceptance bench-train schemas lock clean
+.PHONY: demo run plan test test-fast lint format tests unit workflow slurm-test nightly gradients gpu-test acceptance bench-train bench-data schemas lock clean
 
 demo: override RECIPE = demo
 demo: run  ## build the recipe `demo`, its card and its report
@@ -85,6 +85,9 @@ bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the
 	$(SNAKEMAKE) --quiet all --config 'recipes=[demo]' -- results/demo/base/model results/demo/leakage.json
 	$(VENV)/bin/python tests/benchmarks/train_throughput.py --model results/demo/base/model \
 	  --pairs $$(ls -t results/pairs/questions-*/pairs.parquet | head -n 1) $(BENCH)
+
+bench-data: $(VENV)/.ready-dev  ## from raw rows to pairs, beside datasets and pandas: BENCH='--rows 20000000 --parts 8'
+	$(VENV)/bin/python tests/benchmarks/data.py --peers --folder bench-data $(BENCH)
 
 schemas: $(VENV)/.ready  ## write config/schemas and docs/reference.md from scripts/ascent/settings, docs/recipes.md from the recipes
 	$(VENV)/bin/python scripts/generate_schemas.py
