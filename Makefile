@@ -86,7 +86,7 @@ bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the
 	$(VENV)/bin/python tests/benchmarks/train_throughput.py --model results/demo/base/model \
 	  --pairs $$(ls -t results/pairs/questions-*/pairs.parquet | head -n 1) $(BENCH)
 
-bench-data: $(VENV)/.ready-dev  ## from raw rows to pairs, beside datasets and pandas: BENCH='--rows 20000000 --parts 8'
+bench-data: $(VENV)/.ready-dev  ## from raw rows to pairs, beside datasets: BENCH='--rows 20000000 --parts 8'
 	$(VENV)/bin/python tests/benchmarks/data.py --peers --folder bench-data $(BENCH)
 
 schemas: $(VENV)/.ready  ## write config/schemas and docs/reference.md from scripts/ascent/settings, docs/recipes.md from the recipes

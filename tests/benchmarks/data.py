@@ -1,4 +1,4 @@
-"""Rows per second and peak memory of each step from raw rows to training pairs, and of `datasets` and pandas on the same rows.
+"""Rows per second and peak memory of each step from raw rows to training pairs, and of `datasets` on the same rows.
 
     python tests/benchmarks/data.py --rows 20000000 --parts 8 --folder FOLDER
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[200_000], help="one number, or several to compare")
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--peers", action="store_true", help="pandas and datasets, too, which hold texts or keys in memory")
+    parser.add_argument("--peers", action="store_true", help="datasets, too, which needs every row's key in memory")
     options = parser.parse_args()
     for rows in options.rows:
         measure(rows, options.parts, options.folder / str(rows), options.peers)
@@ -85,9 +85,9 @@ def measure(rows: int, parts: int, folder: Path, peers: bool) -> None:
         ),
     )  # fmt: skip
     check(folder, rows, parts)
-    for peer in ("datasets", "pandas") if peers else ():
-        seconds, megabytes = timed([sys.executable, __file__, "--peer", peer, str(folder)])
-        print(f"{rows:>11,} rows  {peer + ', same steps':<34} {rows / seconds:>9,.0f} rows/s  {megabytes:>7,.0f} MB", flush=True)
+    if peers:
+        seconds, megabytes = timed([sys.executable, __file__, "--peer", str(folder)])
+        print(f"{rows:>11,} rows  {'datasets, same steps':<34} {rows / seconds:>9,.0f} rows/s  {megabytes:>7,.0f} MB", flush=True)
 
 
 def script(words: str, *more) -> list[str]:
@@ -154,10 +154,11 @@ def check(folder: Path, rows: int, parts: int) -> None:
         raise SystemExit(f"planted {planted}, but dropped {audit['dropped']}")
 
 
-def peer(name: str, folder: Path) -> None:
-    """Do the same by another library: read, normalise Unicode and white space, lengths, exact duplicates, test queries."""
+def peer(folder: Path) -> None:
+    """Do the same by the library datasets: read, normalise Unicode and white space, lengths, exact duplicates, test queries."""
     import unicodedata
 
+    import datasets
     import pyarrow.parquet as pq
 
     def clean(text: str) -> str:
@@ -165,17 +166,6 @@ def peer(name: str, folder: Path) -> None:
 
     tested = {"".join(query.casefold().split()) for query in pq.read_table(folder / "tested.parquet")["query"].to_pylist()}
     files = sorted(map(str, (folder / "raw").glob("*.jsonl")))
-    if name == "pandas":
-        import pandas
-
-        frame = pandas.concat([pandas.read_json(file, lines=True) for file in files])
-        frame = frame.map(clean)
-        frame = frame[frame["query"].str.len().between(4, 400)].drop_duplicates()
-        frame = frame[~frame["query"].map(lambda text: "".join(text.casefold().split())).isin(tested)]
-        frame.to_parquet(folder / "pandas.parquet")
-        return
-    import datasets
-
     rows = datasets.load_dataset("json", data_files=files, split="train", cache_dir=str(folder / "cache"))
     rows = rows.map(lambda row: {key: clean(text) for key, text in row.items()})
     rows = rows.filter(lambda row: 4 <= len(row["query"]) <= 400)
@@ -191,7 +181,7 @@ def peer(name: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--peer"]:
-        peer(sys.argv[2], Path(sys.argv[3]))
+        peer(Path(sys.argv[2]))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     else:
         main()
