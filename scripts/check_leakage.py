@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from ascent.errors import AscentError, reports_errors
 from ascent.files import write_json
-from ascent.pairs.ledger import as_rows, make_ledger, named_tables, refuse, sizes_of, tables_of, write_ledger
+from ascent.pairs.ledger import as_rows, make_ledger, named_tables, refuse, report, sizes_of, tables_of, write_ledger
 from ascent.pairs.tested import TestedTexts
 from ascent.settings.evaluation import LeakCheck
 from ascent.settings.validation import load
@@ -36,6 +36,7 @@ def main() -> None:
         ledger = make_ledger(options.pairs, tested, settings.leaks)
         write_ledger(options.ledger, ledger)
         refuse(ledger)
+        report(ledger, options.ledger)
         counts = {"splits": settings.splits, **sizes_of(options.pairs, tested), "ledger": as_rows(ledger)}
         write_json(options.output, counts)
 

@@ -157,6 +157,12 @@ def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write):
     assert (line["dataset"], line["task"], line["method"], line["rows"]) == ("dump", "tested", "hash", 1)
     assert json.loads(line["examples"])[0]["training"] == "WHAT IS TERM LIFE"
 
-    subprocess.run([*command, "web.parquet"], cwd=tmp_path, check=True)
+    run = subprocess.run([*command, "web.parquet"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stderr == ""
     assert json.loads((tmp_path / "leakage.json").read_text())["ledger"] == []
     assert (tmp_path / "ledger.tsv").read_text().startswith("dataset\ttask\ttexts\tmethod\taction\trows")
+
+    write("near", Pair("a", "Storms hit the coasts."))
+    run = subprocess.run([*command, "near.parquet"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    told = "training rows share test texts: 1 of near with tested (near_duplicate); ledger.tsv has examples, and leaks of the"
+    assert run.stderr == f"warning: {told} recipe drops them.\n"

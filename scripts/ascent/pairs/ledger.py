@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from ..errors import AscentError
+from ..errors import AscentError, warn
 from ..files import write_atomically
 from ..settings.leaks import Leak, Leaks
 from .leak_index import KEYS, indices
@@ -26,6 +26,7 @@ from .tested import Table, TestedTexts
 
 EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 300
+_TOLD = 3
 _ROWS, _TEXTS = 5_000, 50_000
 
 
@@ -145,6 +146,17 @@ def refuse(entries: Sequence[Entry]) -> None:
         raise AscentError(
             f"data set {entry.dataset}: {entry.rows} of its rows have {what} of {entry.task} ({entry.method}), first "
             f"'{example.training[:200]}' ('{example.test[:200]}'); {fix}."
+        )
+
+
+def report(entries: Sequence[Entry], path: Path) -> None:
+    """Tell the user how many rows with test texts a run goes on with. path: where examples are."""
+    found = sorted((entry for entry in entries if entry.texts == "test"), key=lambda entry: -entry.rows)
+    if found:
+        first = [f"{entry.rows} of {entry.dataset} with {entry.task} ({entry.method})" for entry in found[:_TOLD]]
+        more = f", and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+        warn(
+            f"training rows share test texts: {'; '.join(first)}{more}; {path} has examples, and leaks of the recipe drops them."
         )
 
 
