@@ -54,7 +54,8 @@ rule normalise_corpus:
         call_script(
             "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
             "--part {wildcards.part} --parts {wildcards.parts} --resource {input.resource} "
-            "--tokenizer {input.tokenizer} --pairs {output.pairs} --documents {output.documents} --audit {output.audit} > {log} 2>&1"
+            "--tokenizer {input.tokenizer} --pairs {output.pairs} --documents {output.documents} "
+            "--audit {output.audit} > {log} 2>&1"
         )
 
 

@@ -102,5 +102,6 @@ rule check_leakage:
     shell:
         call_script(
             "check_leakage.py --settings {input.settings} --pairs {input.pairs} "
-            "--evaluation {input.evaluation} --documents {input.documents} --ledger {params.ledger} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"
+            "--evaluation {input.evaluation} --documents {input.documents} --ledger {params.ledger} "
+            "--output {output} > {log} 2>&1 && cp -p {output} {params.before}"
         )
