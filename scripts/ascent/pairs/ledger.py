@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from ..errors import AscentError, warn
 from ..files import write_atomically
@@ -20,8 +20,8 @@ from ..settings.leaks import Leak, Leaks
 from .leak_index import KEYS, indices
 from .leakage import evaluation_texts, label_texts, texts_of_rows
 from .parquet import Table as Files
-from .parquet import files_of
-from .table import count_pairs
+from .parquet import files_of, read_batches
+from .table import DOCUMENT_SCHEMA, SCHEMA, count_pairs
 from .tested import Table, TestedTexts
 
 EXAMPLES = 5
@@ -68,13 +68,16 @@ def tables_of(
     for kind, texts_of in (("test", evaluation_texts), ("labels", label_texts)):
         yield Table(name, kind), _distinct(pairs, texts_of, splits)
     if documents is not None:
-        rows = (frame.filter(pl.col("split").is_in(list(splits))) for frame in stream(documents, ["text", "split"], _TEXTS))
+        rows = (
+            frame.filter(pl.col("split").is_in(list(splits)))
+            for frame in _stream(documents, DOCUMENT_SCHEMA, ["text", "split"], _TEXTS)
+        )
         yield Table(name, "documents"), (frame["text"] for frame in rows)
 
 
 def _distinct(pairs: Files, texts_of, splits: Sequence[str]) -> Iterator[pl.Series]:
     seen: set[int] = set()
-    for frame in stream(pairs, ["query", "positive", "task", "split"], _TEXTS):
+    for frame in _stream(pairs, SCHEMA, ["query", "positive", "task", "split"], _TEXTS):
         for split in splits:
             texts = texts_of(frame, split)
             hashes = texts.hash().to_list()
@@ -82,12 +85,10 @@ def _distinct(pairs: Files, texts_of, splits: Sequence[str]) -> Iterator[pl.Seri
             seen.update(hashes)
 
 
-def stream(table: Files, columns: list[str], rows: int = _ROWS) -> Iterator[pl.DataFrame]:
+def _stream(table: Files, schema: pa.Schema, columns: list[str], rows: int) -> Iterator[pl.DataFrame]:
     """Yield columns of a table's files, in batches."""
     for file in files_of(table):
-        with pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(rows, columns=columns):
-                yield pl.from_arrow(batch)
+        yield from read_batches(file, pa.schema([schema.field(column) for column in columns]), rows=rows)
 
 
 def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
@@ -95,7 +96,7 @@ def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
     one table, and so is a part without rows behind them. Raises AscentError if the first file has no rows."""
     tables: list[tuple[str, list[Path]]] = []
     for file in files:
-        first = next((frame for frame in stream(file, ["dataset"], 1)), None)
+        first = next((frame for frame in _stream(file, SCHEMA, ["dataset"], 1)), None)
         name = first["dataset"][0] if first is not None else tables[-1][0] if tables else None
         if name is None:
             raise AscentError(f"{file}: has no rows; check the step that made it.")
@@ -109,7 +110,7 @@ def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
 def training_texts(pairs: Files) -> Iterator[pl.DataFrame]:
     """Yield the distinct texts of the rows that a stage may train on, with their rows."""
     before = 0
-    for frame in stream(pairs, ["query", "positive", "negatives"]):
+    for frame in _stream(pairs, SCHEMA, ["query", "positive", "negatives"], _ROWS):
         texts = texts_of_rows(frame.with_row_index("row", offset=before)).select("row", "text")
         before += len(frame)
         yield from texts.unique(maintain_order=True).iter_slices(_TEXTS)

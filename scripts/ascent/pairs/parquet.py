@@ -67,12 +67,17 @@ def read_frame(
 
 
 def read_batches(
-    path: str | Path, schema: pa.Schema, may_be_null: Collection[str] = (), may_be_missing: Collection[str] = ()
+    path: str | Path,
+    schema: pa.Schema,
+    may_be_null: Collection[str] = (),
+    may_be_missing: Collection[str] = (),
+    rows: int | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Yield a file's rows, at most BATCH at a time, checked as by read_frame."""
+    """Yield a file's rows, at most `rows` at a time (default: BATCH), checked as by read_frame."""
     with _errors_of_reading(path):
         file = pq.ParquetFile(path)
-        for batch in file.iter_batches(batch_size=BATCH):
+        there = [name for name in schema.names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=rows or BATCH, columns=there):
             table = _in_form(path, pa.Table.from_batches([batch]), schema, may_be_missing)
             yield _filled(path, table, may_be_null)
 
