@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import AscentError
 from ..settings.base import components
 from ..settings.evaluation import LocalTask
+from ..settings.filters import Filter
 from ..settings.recipe import Recipe
 from ..settings.trial import Trial
 from ..settings.validation import check
@@ -27,9 +28,6 @@ PLAIN = {
     "compile": False,
 }
 
-# Filters that fit the texts of a corpus, and not those of one that replaces it.
-FITTED = {"words", "tokens", "language", "symbols", "repetition", "overlap"}
-
 
 def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -> Recipe:
     """Return a recipe made small. corpora: the names of all corpora, the others that a filter names are mteb's.
@@ -47,7 +45,9 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
         kept = not trial.corpus or dataset["split"] == "train"
         dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
         dataset["filters"] = [each for each in dataset["filters"] if kept or "contamination" not in each]
-        dataset["filters"] = [each for each in dataset["filters"] if not (trial.corpus and FITTED & each.keys())]
+        dataset["filters"] = [
+            each for each in dataset["filters"] if not (trial.corpus and any(components(Filter)[key].fits_texts for key in each))
+        ]
     for stage in values["stages"].values():
         if "max_steps" in stage:
             stage["max_steps"] = min(trial.steps, stage["max_steps"] or trial.steps)

@@ -18,6 +18,8 @@ class Filter(Component):
     """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, `scores` of the pairs by
     the model in its setting `teacher`, all `earlier rows` of the data set, or the `tokenizer` of the model in its setting
     `model`."""
+    fits_texts: ClassVar[bool] = False
+    """Whether its settings fit the texts of one corpus, so that a trial with another one leaves it out."""
 
 
 class Clean(Filter):
@@ -63,6 +65,8 @@ class Length(Bounds):
 class Words(Bounds):
     """Drops rows whose texts have too few or too many words. A character of Chinese or Japanese is a word."""
 
+    fits_texts = True
+
     query: Range = (1, 500)
     """Fewest and most words of a query to keep."""
     positive: Range = (1, 100_000)
@@ -73,6 +77,7 @@ class Tokens(Bounds):
     """Drops rows whose texts have too few or too many tokens, without special ones and prompts."""
 
     needs = "tokenizer"
+    fits_texts = True
 
     model: Name
     """The model in config/models.yaml whose tokenizer counts, such as the recipe's base."""
@@ -84,6 +89,8 @@ class Tokens(Bounds):
 
 class Language(Filter):
     """Drops rows with a text in another language, as fastText's small model (lid.176.ftz, arXiv 1607.01759) tells languages."""
+
+    fits_texts = True
 
     languages: list[KnownLanguage] | None = Field(None, min_length=1)
     """The languages to keep, ISO 639-3 codes with script, such as [eng-Latn, zho-Hans]. Scripts are not told apart; the filter
@@ -97,6 +104,8 @@ class Language(Filter):
 
 class Symbols(Filter):
     """Drops rows with a text that is not what people write: few letters, many symbols, broken characters, another script."""
+
+    fits_texts = True
 
     letters: Share = 0.5
     """Lowest share of letters among the characters that are not white space."""
@@ -119,6 +128,8 @@ class Symbols(Filter):
 class Repetition(Filter):
     """Drops rows with a text that repeats itself (Gopher's n-grams, arXiv 2112.11446, table A1)."""
 
+    fits_texts = True
+
     most_frequent: list[Share] = Field([0.2, 0.18, 0.16], max_length=3)
     """Highest share of a text's characters in the occurrences of its most frequent 2-gram, 3-gram, 4-gram of words."""
     duplicated: list[Share] = Field([0.15, 0.14, 0.13, 0.12, 0.11, 0.1], max_length=6)
@@ -129,6 +140,8 @@ class Repetition(Filter):
 
 class Overlap(Filter):
     """Drops pairs whose texts share too many words, which teach nothing but to look for the same words, or too few."""
+
+    fits_texts = True
 
     verbatim: bool = False
     """Whether to keep pairs whose positive contains the query, whatever its case."""
