@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..components import code_of
+from ..pairs.draws import some
 from ..pairs.table import Document, Pair
 from ..pairs.text import normalise_text
 from ..settings.corpora import Reading
 from ..settings.evaluation import SEARCHED
 from ..settings.extractors import DocumentExtractor, Extractor
 from .cells import BadRow
-from .draws import some
 from .extractors import Unused
 from .passages import Cut, cutter
 from .readers import Rejected

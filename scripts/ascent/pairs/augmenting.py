@@ -3,13 +3,11 @@
 What becomes of a row depends on its texts and the seed only, so parts of a data set and the order of its rows change nothing.
 """
 
-import hashlib
-from random import Random
-
 import polars as pl
 
 from ..components import module_of
 from ..settings.augmentations import Augmentation, OneAugmentation
+from .draws import generator
 from .text import normalise_text, text_id
 from .words import parts
 
@@ -51,7 +49,7 @@ def _altered(pairs: pl.DataFrame, settings: Augmentation) -> pl.DataFrame:
     """Return the rows that an augmentation alters, altered."""
     alter = module_of(settings).alter
     sides = ("query", "positive") if settings.side == "both" else (settings.side,)
-    draws = [_random(settings, *ids) for ids in pairs.select("query_id", "positive_id").iter_rows()]
+    draws = [generator(settings.seed, settings.component(), *ids) for ids in pairs.select("query_id", "positive_id").iter_rows()]
     drawn = pl.Series([random.random() < settings.rows for random in draws], dtype=pl.Boolean)
     chosen = pairs.filter(drawn)
     draws = [random for random, is_drawn in zip(draws, drawn, strict=True) if is_drawn]
@@ -65,9 +63,3 @@ def _altered(pairs: pl.DataFrame, settings: Augmentation) -> pl.DataFrame:
     before = pairs.filter(drawn)
     same = (chosen["query"] == before["query"]) & (chosen["positive"] == before["positive"])
     return chosen.filter(~same)
-
-
-def _random(settings: Augmentation, query_id: str, positive_id: str) -> Random:
-    """Return the draws of one row, the same on every machine."""
-    named = f"{settings.component()} {settings.seed} {query_id} {positive_id}"
-    return Random(int.from_bytes(hashlib.blake2b(named.encode(), digest_size=8).digest()))

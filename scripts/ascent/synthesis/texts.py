@@ -1,6 +1,5 @@
 """The texts that a model is asked about: which ones, how many times each, and with which seed."""
 
-import hashlib
 import random
 from array import array
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..errors import AscentError
+from ..pairs.draws import number
 from ..pairs.parquet import Table, files_of, named
 from ..settings.synthesis import Prompt, Synthesis
 
@@ -39,7 +39,7 @@ class Texts:
         self.source, self.prompt, self.table = source, prompt, table
         ranks, labels = array("Q"), set()
         for row in self._rows(["positive"] if "other_label" in prompt.inputs else []):
-            ranks.append(_number(8, source.seed, row["id"]))
+            ranks.append(number(source.seed, row["id"]))
             labels.add(row.get("positive"))
             if len(labels) > MOST_LABELS:
                 raise AscentError(
@@ -63,10 +63,10 @@ class Texts:
         columns.pop("other_label", None)
         for row in self._rows(list(columns.values())):
             about = row["id"]
-            drawn = taken < self._more and _number(8, self.source.seed, about) <= self._last
+            drawn = taken < self._more and number(self.source.seed, about) <= self._last
             taken += drawn
             for time in range(self._times + drawn):
-                seed = _number(4, self.source.seed, about, time) % 2**31
+                seed = number(self.source.seed, about, str(time)) % 2**31
                 values = {name: row[column] for name, column in columns.items()}
                 if self._labels:
                     others = [label for label in self._labels if label != row["positive"]]
@@ -83,9 +83,3 @@ class Texts:
                 for row in batch.to_pylist():
                     if all(row.pop(name) == value for name, value in wanted.items()):
                         yield row | {"id": "".join(row.pop(name) for name in ids)}
-
-
-def _number(size: int, *parts: Any) -> int:
-    """Return a number of `size` bytes that these parts determine."""
-    text = ":".join(map(str, parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")

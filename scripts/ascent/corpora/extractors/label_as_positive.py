@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ...pairs.draws import generator
 from ...pairs.table import Pair
 from ...settings.extractors import LabelAsPositive
 from ..cells import BadRow
-from ..draws import generator
 
 
 def label_as_positive(row: Pair, settings: LabelAsPositive) -> Iterator[Pair]:

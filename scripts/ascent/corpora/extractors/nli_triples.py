@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from ...pairs.draws import digest, some
 from ...pairs.table import Pair
 from ...settings.extractors import NliTriples as Settings
 from ..cells import BadRow
-from ..draws import digest, some
 from ..spilling import Spill
 from . import Unused
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from ...pairs.draws import generator
 from ...pairs.table import Document
 from ...settings.extractors import QueryContext
 from ..cells import BadRow
-from ..draws import generator
 from ..passages import Cut
 from ..sentences import sentences
 

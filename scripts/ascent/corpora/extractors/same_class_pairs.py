@@ -6,9 +6,9 @@ from heapq import heappush, heappushpop
 from random import Random
 
 from ...errors import AscentError
+from ...pairs.draws import digest, generator
 from ...pairs.table import Pair
 from ...settings.extractors import SameClassPairs as Settings
-from ..draws import digest, generator
 from ..spilling import Spill
 from . import Unused
 

@@ -9,31 +9,19 @@ from ...errors import AscentError
 from ...pairs.table import Document
 from ...settings.readers import Text, TextColumns
 from ...settings.tables import FORMATS, format_of, root_of
-from ..cells import BadRow, cell_of, is_none, usable_text
+from ..cells import cell_of, is_none, usable_text
 from ..formats import rows_of
 from ..formats.opening import open_text
+from ..rows import Rows, rows_made
 from . import Rejected, matching_files, share_of_files
-
-Rows = Iterator[tuple[str, dict[str, Any] | str]]
 
 
 def read(folder: Path, settings: Text) -> Iterator[Document | Rejected]:
     """Yield the documents of all files, split by split."""
     for split, patterns in settings.documents.items():
         for path in (path for pattern in patterns for path in matching_files(folder, pattern)):
-            name = path.relative_to(folder).as_posix()
-            found = _table(path, name, settings.columns) if format_of(path) in FORMATS else _plain(path, name, settings.document)
-            empty = True
-            for where, cells in found:
-                empty = False
-                try:
-                    if isinstance(cells, str):
-                        raise BadRow(cells)
-                    yield _document(cells, split, where)
-                except BadRow as reason:
-                    yield Rejected(where, str(reason), f"{split} documents")
-            if empty:
-                yield Rejected(name, "the file has no documents", f"{split} documents")
+            rows = _rows(path, path.relative_to(folder).as_posix(), settings)
+            yield from rows_made(rows, lambda cells, split=split: [_document(cells, split)], f"{split} documents")
 
 
 def share(folder: Path, settings: Text, part: int, parts: int) -> Text:
@@ -41,12 +29,23 @@ def share(folder: Path, settings: Text, part: int, parts: int) -> Text:
     return share_of_files(folder, settings, part, parts, "documents")
 
 
-def _document(cells: dict[str, Any], split: str, where: str) -> Document:
+def _document(cells: dict[str, Any], split: str) -> Document:
     usable_text(cells["text"], "document")
     title, id = cells.get("title"), cells.get("id")
     return Document(
-        cells["text"], split, "" if is_none(title) else usable_text(title, "title"), where if is_none(id) else str(id)
+        cells["text"], split, "" if is_none(title) else usable_text(title, "title"), cells["where"] if is_none(id) else str(id)
     )
+
+
+def _rows(path: Path, name: str, settings: Text) -> Rows:
+    """Yield (where, the document's cells or why there are none) of a file, with `where` among the cells."""
+    found = _table(path, name, settings.columns) if format_of(path) in FORMATS else _plain(path, name, settings.document)
+    empty = True
+    for where, cells in found:
+        empty = False
+        yield where, cells if isinstance(cells, str) else cells | {"where": where}
+    if empty:
+        yield name, "the file has no documents"
 
 
 def _table(path: Path, name: str, columns: TextColumns) -> Rows:

@@ -11,13 +11,18 @@ def digest(seed: int, *of: str) -> str:
     return hashlib.sha256("\0".join([str(seed), *of]).encode()).hexdigest()
 
 
+def number(seed: int, *of: str) -> int:
+    """Return a number of 64 bits for the seed and the texts."""
+    return int(digest(seed, *of)[:16], 16)
+
+
 def generator(seed: int, *of: str) -> random.Random:
     """Return a generator of random numbers for the seed and the texts."""
     return random.Random(digest(seed, *of))
 
 
 def some(items: Iterable[Any], most: int | None, seed: int, *of: str) -> list[Any]:
-    """Return at most so many of the items, which are texts or tuples of texts, drawn for `of`; in the items' order."""
+    """Return at most `most` of the items, which are texts or tuples of texts, drawn for `of`; in the items' order."""
     items = list(items)
     if most is None or len(items) <= most:
         return items
