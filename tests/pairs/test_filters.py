@@ -180,7 +180,9 @@ def test_corpora_that_are_not_named_do_not_count():
 
 
 def test_a_corpus_that_is_named_must_be_given():
-    with pytest.raises(AscentError, match="data set faq: the test rows of 'tested' are missing; add them to --against"):
+    with pytest.raises(
+        AscentError, match="data set faq: the test rows of 'tested' are missing; name corpora in `against` that have some"
+    ):
         prepared(Pair("a", "b"), filters=[{"contamination": {"against": ["tested"]}}])
 
 

@@ -153,7 +153,7 @@ def test_more_rows_than_texts_ask_about_each_several_times(ask):
     with ChatServer() as server:
         _, rows, _ = ask(server, rows=75)
     assert Counter(Counter(row["positive"] for row in rows).values()) == {2: 15, 3: 15}
-    assert len({row["query"] for row in rows}) > 60  # persona, difficulty and form are drawn anew
+    assert len({row["query"] for row in rows}) > 60  # persona, difficulty and form are drawn again
 
 
 def test_a_failure_is_asked_again_by_the_next_run(ask):

@@ -66,7 +66,9 @@ def filter_pairs(
     context = Context(positive=settings.positive, against=read_tested(against), models=folders)
     absent = set(compared_with(settings.filters)) - set(context.against["dataset"])
     if absent:
-        raise AscentError(f"data set {name}: the test rows of '{min(absent)}' are missing; add them to --against.")
+        raise AscentError(
+            f"data set {name}: the test rows of '{min(absent)}' are missing; name corpora in `against` that have some."
+        )
     steps = [*_selection(settings, part, earlier), *_judges(settings, part, earlier, context)]
     names = _numbered([entry["filter"] for entry in audit["filters"]], [step for step, _ in steps])
     entries = [Entry(step) for step in names]
