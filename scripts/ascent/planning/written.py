@@ -1,9 +1,10 @@
 """What a language model will be asked for the corpora of a recipe that it writes: requests, tokens and their price."""
 
 import json
-import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -11,11 +12,15 @@ from .. import layout
 from ..recipes.recipes import Recipes
 from ..recipes.synthesis import read_prompt
 from ..settings.synthesis import Prompt, Step, Synthesis
-from ..synthesis.conversation import FORM
+from ..synthesis.answers import Answer
+from ..synthesis.conversation import converse
+from ..synthesis.prompts import Templates
 from .token_counts import SAMPLE
 
 # Of a token, in the mean: four characters of English, one and a third of Chinese.
 BYTES = 4
+# Conversations whose mean is taken, as their choices are drawn.
+DRAWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +50,52 @@ def written(recipes: Recipes, recipe: str) -> list[Written]:
 def _written(recipes: Recipes, corpus: str, source: Synthesis) -> Written:
     prompt, price = read_prompt(source.prompt), recipes.config.generators[source.generator].price
     lengths = _lengths(recipes, source, prompt)
-    asked = [(step, round) for step in prompt.steps for round in range(step.rounds)]
-    known = None if lengths is None else source.rows * sum(_request(prompt, step, round, lengths) for step, round in asked)
-    answers = source.rows * sum(step.tokens for step, _ in asked)
+    known = lengths and source.rows * _input_tokens(Templates(source.prompt, prompt), lengths)
+    answers = source.rows * sum(step.tokens * step.rounds for step in prompt.steps)
     total = (known * price.input + answers * price.output) / 1e6 if price and known is not None else None
-    requests = source.rows * len(asked)
+    requests = source.rows * sum(step.rounds for step in prompt.steps)
     return Written(
         corpus=corpus, generator=source.generator, requests=requests, input_tokens=known, output_tokens=answers, price=total
     )
 
 
-def _request(prompt: Prompt, step: Step, round: int, lengths: dict[str, float]) -> float:
-    """Return the tokens of a step's request: its templates, and what their names stand for."""
-    fixed = prompt.system + FORM + json.dumps(step.schema_of_answer, ensure_ascii=False) + step.user
-    answers = {other.name: other.tokens for other in prompt.steps if other is not step or round}
-    return len(fixed.encode()) / BYTES + sum(tokens for name, tokens in (lengths | answers).items() if name in _names(step.user))
+def _input_tokens(templates: Templates, lengths: dict[str, float]) -> float:
+    """Return the tokens of the requests for one row: of the conversation itself, with texts and answers of the mean lengths."""
+    values: dict[str, Any] = {name: _text(tokens) for name, tokens in lengths.items()}
+    values |= {"negatives": [values["negatives"]]} if "negatives" in values else {}
+    steps = [step for step in templates.prompt.steps for _ in range(step.rounds)]
+    total = 0
+    for seed in range(DRAWS):
+        talk = converse(templates, values, seed, attempts=1)
+        request = next(talk)
+        for step in steps:
+            total += sum(len(content.encode()) for _, content in request.messages)
+            with suppress(StopIteration):  # behind the last answer
+                request = talk.send(_answer(step))
+    return total / DRAWS / BYTES
 
 
-def _names(template: str) -> set[str]:
-    """Return the words within the braces of a template."""
-    return set(re.findall(r"\w+", " ".join(re.findall(r"\{[{%].*?[%}]\}", template))))
+def _answer(step: Step) -> Answer:
+    """Return an answer to a step with its number of tokens, shared by its texts."""
+    texts = sum(schema["type"] in ("string", "array") for schema in step.answer.values())
+    written = {name: _filled(schema, step.tokens / max(texts, 1)) for name, schema in step.answer.items()}
+    return Answer(json.dumps(written))
+
+
+def _filled(schema: dict[str, Any], tokens: float) -> Any:
+    """Return a value that matches a JSON schema, with so many tokens if it is a text or a list of texts."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema["type"] == "array":
+        items = max(schema.get("minItems", 1), 1)
+        return [_filled(schema["items"], tokens / items + number) for number in range(items)]  # no two alike
+    if schema["type"] == "string":
+        return _text(max(tokens, schema.get("minLength", 0) / BYTES))[: schema.get("maxLength")]
+    return schema.get("minimum", 0)
+
+
+def _text(tokens: float) -> str:
+    return "x" * max(1, round(tokens * BYTES))
 
 
 def _lengths(recipes: Recipes, source: Synthesis, prompt: Prompt) -> dict[str, float] | None:
