@@ -84,7 +84,7 @@ acceptance:  ## is training right on a GPU, and how fast: ten minutes, with the 
 bench-train: $(VENV)/.ready-dev  ## training speed beside other trainers, on the demo's base model and pairs
 	$(SNAKEMAKE) --quiet all --config 'recipes=[demo]' -- results/demo/base/model results/demo/leakage.json
 	$(VENV)/bin/python tests/benchmarks/train_throughput.py --model results/demo/base/model \
-	  --pairs $$(ls -t results/pairs/questions-*/pairs.parquet | head -n 1) $(BENCH)
+	  --pairs $$(ls -t results/pairs/questions-*/pairs-*.parquet | head -n 1) $(BENCH)
 
 bench-data: $(VENV)/.ready-dev  ## from raw rows to pairs, beside datasets: BENCH='--rows 20000000 --parts 8'
 	$(VENV)/bin/python tests/benchmarks/data.py --peers --folder bench-data $(BENCH)

@@ -1,4 +1,5 @@
-"""Compare training texts (queries, positives, negatives) with the texts of evaluated tasks; fail where one must not be."""
+"""Compare training texts (queries, positives, negatives) with the texts of evaluated tasks; fail where one must not
+be."""
 
 import argparse
 from pathlib import Path
@@ -16,10 +17,14 @@ from ascent.settings.validation import load
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="training pairs")
-    parser.add_argument("--evaluation", type=Path, nargs="*", default=[], help="pairs of the corpora that tasks are made of")
+    parser.add_argument(
+        "--evaluation", type=Path, nargs="*", default=[], help="pairs of the corpora that tasks are made of"
+    )
     parser.add_argument("--documents", type=Path, nargs="*", default=[], help="documents of each of them, or none")
     parser.add_argument("--settings", required=True, help="leakage.yaml")
-    parser.add_argument("--ledger", type=Path, required=True, help="table of what matched, .tsv, also when the check fails")
+    parser.add_argument(
+        "--ledger", type=Path, required=True, help="table of what matched, .tsv, also when the check fails"
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
     if options.documents and len(options.documents) != len(options.evaluation):

@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="stage.yaml")
     parser.add_argument("--parents", type=Path, nargs="+", required=True, help="model folders, in the order of 'from'")
     parser.add_argument("--tokens", type=Path, required=True, help="tokens of the development set")
-    parser.add_argument("--trained", type=Path, nargs="*", default=[], help="tokens of what the parents were trained on")
+    parser.add_argument(
+        "--trained", type=Path, nargs="*", default=[], help="tokens of what the parents were trained on"
+    )
     parser.add_argument("--output", type=Path, required=True, help="weights.json: scores, and the chosen weights")
     arguments = parser.parse_args()
     settings = load(StageSettings, arguments.settings)

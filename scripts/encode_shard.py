@@ -28,7 +28,10 @@ def main() -> None:
         for side, number in several.items():
             if number:
                 plural = "queries" if side == "query" else "documents"
-                warn(f"{named(arguments.pairs)}: {number:,} {plural} occur with a second prompt; for mining they have the first.")
+                warn(
+                    f"{named(arguments.pairs)}: {number:,} {plural} occur with a second prompt; for mining they have"
+                    " the first."
+                )
 
 
 if __name__ == "__main__":

@@ -14,12 +14,16 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="<Task>.yaml: the task")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--recipe", required=True, help="the recipe's name")
-    parser.add_argument("--stage", required=True, help="the stage's name; mteb knows the model as ascent/<recipe>-<stage>")
+    parser.add_argument(
+        "--stage", required=True, help="the stage's name; mteb knows the model as ascent/<recipe>-<stage>"
+    )
     # The workflow passes these two without a value for a task that mteb knows by name.
     parser.add_argument("--pairs", type=Path, nargs="*", help="pairs of a local task's corpus")
     parser.add_argument("--documents", type=Path, nargs="*", help="documents of a local task's corpus")
     parser.add_argument("--output", type=Path, required=True, help="<Task>.json, as mteb writes it")
-    parser.add_argument("--units", type=Path, required=True, help="<Task>.units.parquet: scores per query, pair or text")
+    parser.add_argument(
+        "--units", type=Path, required=True, help="<Task>.units.parquet: scores per query, pair or text"
+    )
     options = vars(parser.parse_args())
     settings = load(TaskSettings, options.pop("settings"))
 

@@ -16,7 +16,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="the data set's name")
     parser.add_argument("--settings", required=True, help="filtering.yaml")
-    parser.add_argument("--rows", type=Path, nargs="+", required=True, help="the part's rows, behind those of earlier parts")
+    parser.add_argument(
+        "--rows", type=Path, nargs="+", required=True, help="the part's rows, behind those of earlier parts"
+    )
     parser.add_argument("--audit-before", nargs="?", help="the part's audit by the pass before")
     parser.add_argument(
         "--scores", type=Path, nargs="?", help="parquet with query_id, positive_id, score, if a filter needs scores"
@@ -24,11 +26,15 @@ def main() -> None:
     parser.add_argument(
         "--against", type=Path, nargs="*", default=[], help="pairs of corpora and tasks that filters compare with"
     )
-    parser.add_argument("--models", type=Path, nargs="*", default=[], help="models whose tokenizers filters need: their folders")
+    parser.add_argument(
+        "--models", type=Path, nargs="*", default=[], help="models whose tokenizers filters need: their folders"
+    )
     parser.add_argument("--parts", type=int, default=1, help="how many parts there are")
     parser.add_argument("--output", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
-    parser.add_argument("--dropped", type=Path, required=True, help="parquet file to write, with some of the rows dropped")
+    parser.add_argument(
+        "--dropped", type=Path, required=True, help="parquet file to write, with some of the rows dropped"
+    )
     options = parser.parse_args()
 
     audit = filter_pairs(

@@ -1,4 +1,5 @@
-"""Write the names of the installed mteb's tasks and benchmarks, which recipes are checked against without importing mteb."""
+"""Write the names of the installed mteb's tasks and benchmarks, which recipes are checked against without importing
+mteb."""
 
 import argparse
 import logging
@@ -14,10 +15,9 @@ from ascent.settings.mteb_tasks import MTEB
 def mteb_tasks() -> dict[str, Any]:
     """Return mteb's version, all its registered tasks by name, and each benchmark's tasks by name.
 
-    A task's entry says its type, what keeps it from being run (`is_public` if its data are not, `modalities` if they are not text
-    alone), and the instruction that mteb gives its queries, or its texts where they have no side. If a benchmark uses only some
-    of a task's subsets or splits, the task's entry there names them.
-    """
+    A task's entry says its type, what keeps it from being run (`is_public` if its data are not, `modalities` if they
+    are not text alone), and the instruction that mteb gives its queries, or its texts where they have no side. If a
+    benchmark uses only some of a task's subsets or splits, the task's entry there names them."""
     warnings.simplefilter("ignore", UserWarning)  # one per beta task
     logging.disable(logging.WARNING)
     import mteb
@@ -28,7 +28,9 @@ def mteb_tasks() -> dict[str, Any]:
     return {
         "mteb": mteb.__version__,
         "tasks": {task.metadata.name: _kind(task) for task in tasks},
-        "benchmarks": {benchmark.name: {task.metadata.name: _part(task) for task in benchmark.tasks} for benchmark in benchmarks},
+        "benchmarks": {
+            benchmark.name: {task.metadata.name: _part(task) for task in benchmark.tasks} for benchmark in benchmarks
+        },
     }
 
 
@@ -43,7 +45,8 @@ def _kind(task) -> dict[str, Any]:
     if isinstance(prompt, dict):
         if prompt.keys() != {"query"}:
             raise AscentError(
-                f"{task.metadata.name}: mteb has a prompt for {', '.join(prompt)}; teach settings/mteb_tasks.py to read it."
+                f"{task.metadata.name}: mteb has a prompt for {', '.join(prompt)}; teach settings/mteb_tasks.py to"
+                " read it."
             )
         prompt = prompt["query"]
     return kind | ({"prompt": prompt} if prompt else {})

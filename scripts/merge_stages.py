@@ -15,7 +15,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="stage.yaml")
     parser.add_argument("--parents", type=Path, nargs="+", required=True, help="model folders, in the order of 'from'")
-    parser.add_argument("--weights", type=Path, nargs="?", help="weights.json, as choose_weights wrote it; default: the stage's")
+    parser.add_argument(
+        "--weights", type=Path, nargs="?", help="weights.json, as choose_weights wrote it; default: the stage's"
+    )
     parser.add_argument("--output", type=Path, required=True, help="model folder to make")
     arguments = parser.parse_args()
     settings = load(StageSettings, arguments.settings)

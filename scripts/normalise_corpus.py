@@ -18,7 +18,9 @@ def main() -> None:
     parser.add_argument("--resource", type=Path, required=True, help="folder of the retrieved corpus")
     parser.add_argument("--part", type=int, default=0, help="which part, from 0")
     parser.add_argument("--parts", type=int, default=1, help="how many parts there are")
-    parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer.json or model's folder, for passages in tokens")
+    parser.add_argument(
+        "--tokenizer", type=Path, nargs="?", help="tokenizer.json or model's folder, for passages in tokens"
+    )
     parser.add_argument("--pairs", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--documents", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--audit", required=True, help="JSON file to write")
@@ -29,7 +31,9 @@ def main() -> None:
     audit = normalise(options.name, load(Reading, options.settings), *files, **part)
     write_json(options.audit, audit)
     for kind in ("pairs", "documents"):
-        print(f"{options.name}: {kind}: {', '.join(f'{count} {part}' for part, count in audit[kind].items()) or 'none'}")
+        print(
+            f"{options.name}: {kind}: {', '.join(f'{count} {part}' for part, count in audit[kind].items()) or 'none'}"
+        )
     for message in audit["warnings"]:
         warn(message)
 

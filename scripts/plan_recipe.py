@@ -17,11 +17,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="files laid over the configuration")
     parser.add_argument("--recipe", default="demo", help="the recipe's name")
-    parser.add_argument("--trial", type=parsed, help="plan the recipe as this trial makes it: '{rows: 200, model: tiny}'")
+    parser.add_argument(
+        "--trial", type=parsed, help="plan the recipe as this trial makes it: '{rows: 200, model: tiny}'"
+    )
     parser.add_argument("--gpu", default="h100", help=", ".join(GPUS))
     parser.add_argument("--gpus", type=int, default=8, help="GPUs per node")
     parser.add_argument("--nodes", type=int, default=1, help="nodes per training job")
-    parser.add_argument("--utilisation", type=float, default=0.4, help="share of the GPU's peak that steps are assumed to reach")
+    parser.add_argument(
+        "--utilisation", type=float, default=0.4, help="share of the GPU's peak that steps are assumed to reach"
+    )
     options = parser.parse_args()
     machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
     config = read_config(*options.configfile) | {"recipes": [options.recipe]}
@@ -42,12 +46,13 @@ def text_of(plan: Plan, recipe: str, machine: Machine) -> str:
     """Return the plan as text of at most 130 columns."""
     memory, peak = amount(machine.gpu.memory, "B"), amount(machine.gpu.bfloat16, "FLOP/s")
     lines = [
-        f"Recipe {recipe} on {machine.processes} x {machine.name} (nodes: {machine.nodes}): {memory} and {peak} in bfloat16 "
-        f"each, {machine.utilisation:.0%} of it assumed."
+        f"Recipe {recipe} on {machine.processes} x {machine.name} (nodes: {machine.nodes}): {memory} and {peak} in"
+        f" bfloat16 each, {machine.utilisation:.0%} of it assumed."
     ]
     for model, shape in plan.shapes.items():
         lines.append(
-            f"Model {model}: {amount(shape.parameters)} parameters, {amount(shape.matrices)} of them in the layers' matrices."
+            f"Model {model}: {amount(shape.parameters)} parameters, {amount(shape.matrices)} of them in the layers'"
+            " matrices."
         )
 
     rows = [["job", "", "jobs", "texts", "tokens", "FLOPs", "GPU-hours", "memory per GPU"]]
@@ -63,7 +68,9 @@ def text_of(plan: Plan, recipe: str, machine: Machine) -> str:
     held = ("weights", "gradients", "optimizer", "buffers", "activations", "batch", "allowance")
     parts = [["* in the recipe, split into", *held]]
     for stage, memory in plan.memory.items():
-        rows.append([stage, *(amount(m.total, "B") + ("*" if zero == plan.zero[stage] else " ") for zero, m in memory.items())])
+        rows.append(
+            [stage, *(amount(m.total, "B") + ("*" if zero == plan.zero[stage] else " ") for zero, m in memory.items())]
+        )
         chosen = memory[plan.zero[stage]]
         parts.append([stage, *(amount(getattr(chosen, part), "B") for part in held)])
     if plan.memory:
@@ -74,7 +81,9 @@ def text_of(plan: Plan, recipe: str, machine: Machine) -> str:
         for corpus in plan.written:
             tokens = "unknown" if corpus.input_tokens is None else amount(corpus.input_tokens)
             price = "unknown" if corpus.price is None else f"{corpus.price:,.2f}"
-            rows.append([corpus.generator, corpus.corpus, f"{corpus.requests:,}", tokens, amount(corpus.output_tokens), price])
+            rows.append(
+                [corpus.generator, corpus.corpus, f"{corpus.requests:,}", tokens, amount(corpus.output_tokens), price]
+            )
         lines += [
             "",
             *aligned(rows, left=2),
@@ -96,7 +105,8 @@ def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
     rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
     return [
         "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]

@@ -33,18 +33,24 @@ def main() -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for i, line in enumerate(lines):
         texts = [
-            text.ljust(width) if n < 2 else text.rjust(width) for n, (text, width) in enumerate(zip(line, widths, strict=True))
+            text.ljust(width) if n < 2 else text.rjust(width)
+            for n, (text, width) in enumerate(zip(line, widths, strict=True))
         ]
         print("  ".join(texts).rstrip())
         if i == 0:
             print("  ".join("-" * width for width in widths))
-    print(f"\n+ better, {marks['worse']} worse than the base (adjusted p < 0.05); intervals: {options.results}/scores.tsv")
+    print(
+        f"\n+ better, {marks['worse']} worse than the base (adjusted p < 0.05); intervals: {options.results}/scores.tsv"
+    )
     for stage, parent in dict.fromkeys((row["stage"], row["baseline"]) for row in tests if row["baseline"] != BASE):
         rows = [row for row in tests if (row["stage"], row["baseline"]) == (stage, parent)]
         print(f"{stage} against {parent}: {tally(rows)}")
     for what, path in (("card", options.results / "release" / "README.md"), ("report", options.report)):
         if path and path.exists():
-            print(f"{what}: {path}" + (" (opens with the result; all pages are under Results)" if what == "report" else ""))
+            print(
+                f"{what}: {path}"
+                + (" (opens with the result; all pages are under Results)" if what == "report" else "")
+            )
 
 
 if __name__ == "__main__":

@@ -19,10 +19,14 @@ def main() -> None:
     parser.add_argument("--audits", type=Path, nargs="*", default=[], help="audits of pairs and negatives, JSON")
     parser.add_argument("--leakage", type=Path, required=True, help="leakage.json")
     parser.add_argument("--radar", type=Path, required=True, help="image of the scores, .png")
-    parser.add_argument("--results", type=Path, nargs="+", required=True, help="the stage's <Task>.json, as written by mteb")
+    parser.add_argument(
+        "--results", type=Path, nargs="+", required=True, help="the stage's <Task>.json, as written by mteb"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     options = vars(parser.parse_args())
-    release_model(load(ReleaseSettings, options.pop("settings")), options.pop("model"), options.pop("output"), **options)
+    release_model(
+        load(ReleaseSettings, options.pop("settings")), options.pop("model"), options.pop("output"), **options
+    )
 
 
 if __name__ == "__main__":

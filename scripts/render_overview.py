@@ -15,7 +15,9 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="release.yaml")
     parser.add_argument("--scores", type=Path, required=True, help="scores.tsv")
     parser.add_argument("--significance", type=Path, required=True, help="significance.tsv")
-    parser.add_argument("--audits", type=Path, nargs="*", default=[], help="audits of corpora, pairs and negatives, JSON")
+    parser.add_argument(
+        "--audits", type=Path, nargs="*", default=[], help="audits of corpora, pairs and negatives, JSON"
+    )
     parser.add_argument("--pages", nargs="*", default=[], help="paths of the report's files, which the page links to")
     parser.add_argument("--output", type=Path, required=True, help="HTML to write")
     options = parser.parse_args()

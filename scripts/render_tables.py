@@ -12,7 +12,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="scores.tsv")
     parser.add_argument("--significance", type=Path, required=True, help="significance.tsv")
-    parser.add_argument("--audits", type=Path, nargs="*", default=[], help="audits of corpora, pairs and negatives, JSON")
+    parser.add_argument(
+        "--audits", type=Path, nargs="*", default=[], help="audits of corpora, pairs and negatives, JSON"
+    )
     parser.add_argument("--scores-page", type=Path, required=True, help="HTML to write")
     parser.add_argument("--significance-page", type=Path, required=True, help="HTML to write")
     parser.add_argument("--audits-page", type=Path, required=True, help="HTML to write")

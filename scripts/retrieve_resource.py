@@ -17,7 +17,9 @@ def main() -> None:
     parser.add_argument("--kind", required=True, choices=["corpora", "models"])
     parser.add_argument("--settings", required=True, help="YAML with the source")
     parser.add_argument("--output", required=True, help="folder to make")
-    parser.add_argument("--base", type=Path, nargs="?", help="folder with the model to merge an adapter into; default: none")
+    parser.add_argument(
+        "--base", type=Path, nargs="?", help="folder with the model to merge an adapter into; default: none"
+    )
     parser.add_argument("--cache", default=DOWNLOADS, help="folder for downloads that resources share")
     options = parser.parse_args()
 

@@ -24,8 +24,8 @@ def main() -> None:
     rows = training_rows(arguments.pairs, arguments.negatives)
     if rows["negatives"].list.len().sum() == 0:
         raise AscentError(
-            f"{named(arguments.pairs)}: no row has a negative, and a teacher's scores of positives alone teach nothing; mine "
-            "negatives, or use another objective."
+            f"{named(arguments.pairs)}: no row has a negative, and a teacher's scores of positives alone teach nothing;"
+            " mine negatives, or use another objective."
         )
     scores = score_with_teacher(load(Teaching, arguments.settings), arguments.teacher, rows)
     write_scores(arguments.output, rows, scores)

@@ -33,8 +33,9 @@ def main() -> None:
             print(f"warning: {prompt_twice(number, total, prompts, what)}")
         if number := meta["texts_alike"][side]:
             print(
-                f"warning: {number:,} of {total:,} {what} ({number / total:.2%}) become the tokens of an earlier one and so get "
-                f"its embedding; if they differ behind max_tokens: {settings.max_tokens}, prompt included, raise it."
+                f"warning: {number:,} of {total:,} {what} ({number / total:.2%}) become the tokens of an earlier one"
+                f" and so get its embedding; if they differ behind max_tokens: {settings.max_tokens}, prompt included,"
+                " raise it."
             )
 
 

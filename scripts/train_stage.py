@@ -21,7 +21,9 @@ def main() -> int | None:
     parser.add_argument("--output", type=Path, required=True, help="model folder to make")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics, one JSON line a step")
     parser.add_argument("--deepspeed", type=Path, required=True, help="DeepSpeed's configuration, as it was derived")
-    parser.add_argument("--revision", type=int, default=1, help="the rule's revision: another one ignores older checkpoints")
+    parser.add_argument(
+        "--revision", type=int, default=1, help="the rule's revision: another one ignores older checkpoints"
+    )
     parser.add_argument("--nodes", type=int, default=1, help="nodes of this SLURM job; each is entered by srun")
     arguments = parser.parse_args()
     settings = load(StageSettings, arguments.settings)

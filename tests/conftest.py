@@ -10,8 +10,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The files that take minutes, the longest first, so that no worker is left with one of them at the end.
 LONG = """
-test_workflow.py test_workflow_variants.py test_training.py test_gradients.py test_workflow_elsewhere.py test_plan_command.py
-test_overview.py test_pretraining.py test_pretraining_runs.py test_adapters.py
+test_workflow.py test_workflow_variants.py test_training.py test_gradients.py test_workflow_elsewhere.py
+test_plan_command.py test_overview.py test_pretraining.py test_pretraining_runs.py test_adapters.py
 """.split()
 
 
@@ -61,7 +61,8 @@ def corpus_rows() -> list[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def tiny_resource(tmp_path_factory) -> Path:
-    """A model folder as it is retrieved: a BERT of two layers, random weights, with a tokenizer trained on the corpus."""
+    """A model folder as it is retrieved: a BERT of two layers, random weights, with a tokenizer trained on the
+    corpus."""
     from support.small_recipe import make_model
 
     return make_model(tmp_path_factory.mktemp("resource") / "tiny")
@@ -78,7 +79,13 @@ def decoder_resource(tiny_resource, tmp_path_factory) -> Path:
     for file in tiny_resource.glob("*token*"):
         (folder / file.name).write_bytes(file.read_bytes())
     torch.manual_seed(0)
-    shape = {"vocab_size": 2000, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shape = {
+        "vocab_size": 2000,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     config = AutoConfig.for_model("llama", **shape, intermediate_size=64, tie_word_embeddings=True, pad_token_id=0)
     AutoModel.from_config(config).save_pretrained(folder)
     return folder
@@ -157,7 +164,9 @@ def data_of(tiny_model, training_contract):
         tasks = dict.fromkeys(folders, "retrieval") | (tasks or {})
         settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=tasks)
         digest = read_json(tiny_model / "ascent.json")["tokenizer_digest"]
-        return TrainingData({name: open_table(folder, settings, name, digest) for name, folder in folders.items()}, settings)
+        return TrainingData(
+            {name: open_table(folder, settings, name, digest) for name, folder in folders.items()}, settings
+        )
 
     return _data_of
 
@@ -206,7 +215,9 @@ def train_here(training_tokens, tmp_path, monkeypatch):
         settings = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "seed": 0}
         stage = stage or Contrastive(**settings | changes)
         tables = dict.fromkeys(stage.data, tokens) | (more or {})
-        settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks=dict.fromkeys(tables, "retrieval"))
+        settings = StageSettings(
+            recipe="r", name="s", stage=stage, contract=contract, tasks=dict.fromkeys(tables, "retrieval")
+        )
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         forget()
@@ -238,7 +249,8 @@ def train_here(training_tokens, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def launch(warm_python):
-    """Start a stage's training by the script, its files in a folder; return the process. What still runs at the end is killed.
+    """Start a stage's training by the script, its files in a folder; return the process. What still runs at the end is
+    killed.
 
     cold: in a new interpreter, as a job does. under: what a shell does first.
     """
@@ -266,8 +278,13 @@ def launch(warm_python):
         folder.mkdir(exist_ok=True)
         (folder / "stage.yaml").write_text(dump(settings))
         (folder / "running.yaml").write_text(dump(Running(**(running or {}))))
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-        python, script = sys.executable if cold else warm_python, Path(__file__).parents[1] / "scripts" / "train_stage.py"
+        launcher = (
+            ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+        )
+        python, script = (
+            sys.executable if cold else warm_python,
+            Path(__file__).parents[1] / "scripts" / "train_stage.py",
+        )
         command = [python, *launcher, script]
         command += ["--settings", folder / "stage.yaml", "--running", folder / "running.yaml", "--parent", parent]
         command += ["--tokens", tokens, "--output", folder / "model", "--metrics", folder / "metrics.jsonl"]

@@ -24,7 +24,12 @@ OTHER_ON_GPU = {
     "faiss-cpu": "faiss-gpu takes its place",
 }
 # The machine that the GPU lock is for.
-CLUSTER = {"sys_platform": "linux", "platform_machine": "x86_64", "python_full_version": "3.12.0", "python_version": "3.12"}
+CLUSTER = {
+    "sys_platform": "linux",
+    "platform_machine": "x86_64",
+    "python_full_version": "3.12.0",
+    "python_version": "3.12",
+}
 # What the code imports although the default environment does not have it.
 OPTIONAL = {
     "tensorboard": "a tracker: tests have it from dev.in, users install it if they name it",
@@ -97,7 +102,9 @@ def test_a_lock_holds_what_was_asked_for(environment):
             if environment == "gpu" and source == "ascent.in" and name in OTHER_ON_GPU:
                 continue
             assert name in locked, f"{name} of envs/{source} is in no lock; run `make lock`"
-            assert locked[name] in requirement.specifier, f"{name} of envs/{source} is locked as {locked[name]}; run `make lock`"
+            assert locked[name] in requirement.specifier, (
+                f"{name} of envs/{source} is locked as {locked[name]}; run `make lock`"
+            )
 
 
 def test_what_torch_brings_for_cuda_is_not_in_the_default_lock():
@@ -148,4 +155,6 @@ def test_what_is_imported_was_asked_for(folder, sources):
     for module, path in modules.items():
         names = distributions().get(module, {module})
         if not names & {*asked, *OPTIONAL, "faiss-gpu"}:
-            pytest.fail(f"{path} imports {module}: add {' or '.join(sorted(names))} to envs/{sources[-1]} and run `make lock`")
+            pytest.fail(
+                f"{path} imports {module}: add {' or '.join(sorted(names))} to envs/{sources[-1]} and run `make lock`"
+            )

@@ -156,7 +156,10 @@ def test_writers_of_tables_and_weights_report_a_full_disk_too(tiny_disk):
         save_file({"a": torch.from_numpy(noise)}, path)
 
     for write in (polars, numpy, safetensors):
-        with pytest.raises(AscentError, match=r"could not be written \("), write_atomically(tiny_disk / "a.npy") as temporary:
+        with (
+            pytest.raises(AscentError, match=r"could not be written \("),
+            write_atomically(tiny_disk / "a.npy") as temporary,
+        ):
             write(temporary)
         assert names(tiny_disk) == [], write.__name__
     with pytest.raises(AscentError, match=r"could not be written \("):
@@ -178,7 +181,9 @@ def test_a_killed_writer_leaves_no_file_of_the_name(tmp_path):
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"], env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.txt"], env=os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    )
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "a.txt").exists()
 
@@ -259,7 +264,10 @@ def test_yaml_is_read_as_it_looks(tmp_path, text, value):
     [
         ("a: 1\nb: 2\na: 3", r"line 3: the key 'a' already stands on line 1; keep one of them\.$"),
         ("c: {a: 1, b: 2, 'a': 3}", r"line 1: the key 'a' already stands on line 1"),
-        ("b: 1\na: 24:00:00", r"line 2: YAML reads 24:00:00 as 86400; write 86400 if that is meant, else '24:00:00' in quotes"),
+        (
+            "b: 1\na: 24:00:00",
+            r"line 2: YAML reads 24:00:00 as 86400; write 86400 if that is meant, else '24:00:00' in quotes",
+        ),
         ("a: 012345", r"line 1: YAML reads 012345 as 5349; "),
         ("a: [yes, no]", r"line 1: YAML reads yes as true; "),
         ("on: 1", r"line 1: YAML reads on as true; "),

@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).parents[1]
 LIBRARY = REPOSITORY / "scripts" / "ascent"
 # A file or folder imports only what stands to its left.
 ORDER = (
-    "errors layout files progress collectives settings components sources pairs corpora model synthesis negatives teachers "
-    "tokens losses training recipes evaluation planning report release"
+    "errors layout files progress collectives settings components sources pairs corpora model synthesis negatives"
+    " teachers tokens losses training recipes evaluation planning report release"
 ).split()
 ROOT = {"__init__", "errors", "layout", "files", "progress", "components", "collectives"}
 HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")
@@ -102,7 +102,9 @@ def kinds_of_component() -> list[type[Component]]:
 @pytest.mark.parametrize("kind", kinds_of_component(), ids=lambda kind: kind.__name__)
 def test_a_component_is_a_class_of_settings_and_a_file_of_its_name(kind):
     package = import_module(f"ascent.{kind.folder}")
-    assert {module.name for module in iter_modules(package.__path__)} - SHARED.get(kind.folder, set()) == set(components(kind))
+    assert {module.name for module in iter_modules(package.__path__)} - SHARED.get(kind.folder, set()) == set(
+        components(kind)
+    )
     for name, component in components(kind).items():
         if "type" in component.model_fields:
             assert component.model_fields["type"].annotation == Literal[name]
@@ -136,5 +138,7 @@ def test_documents_name_what_exists(document):
         if not path.startswith("results/") and not any((folder / path).exists() for folder in (REPOSITORY, LIBRARY)):
             wrong.append(path)
     targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    wrong += [f"make {name}" for name in re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.MULTILINE) if name not in targets]
+    wrong += [
+        f"make {name}" for name in re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.MULTILINE) if name not in targets
+    ]
     assert wrong == []

@@ -25,7 +25,9 @@ def test_each_line_names_the_step_and_the_time_left_and_the_last_is_there(clock,
     lines = told(capsys)
     assert lines[0] == "finetune: step 4/32  loss 3  56 s left"
     assert lines[-1] == "finetune: step 32/32  loss 31"
-    assert [line.split("/")[0] for line in lines] == [f"finetune: step {n}" for n in (4, 7, 10, 13, 16, 20, 23, 26, 29, 32)]
+    assert [line.split("/")[0] for line in lines] == [
+        f"finetune: step {n}" for n in (4, 7, 10, 13, 16, 20, 23, 26, 29, 32)
+    ]
 
 
 def test_a_resumed_step_counts_the_time_of_its_own_units(clock, capsys):

@@ -40,12 +40,11 @@ def sizes_of_all(rows: torch.Tensor) -> list[int]:
 
 
 def pass_on(tensors: list[torch.Tensor], sizes: list[int], hop: int) -> Callable[[], list[torch.Tensor]]:
-    """Start to send blocks of rows to the next process and to receive those of the one before, round a ring; return a function
-    that waits for them.
+    """Start to send blocks of rows to the next process and to receive those of the one before, round a ring; return a
+    function that waits for them.
 
-    Before hop 0 a process holds its own block, before hop h that of rank - h; `sizes` are the rows of each rank's own. After as
-    many hops as there are processes, each block is at home again.
-    """
+    Before hop 0 a process holds its own block, before hop h that of rank - h; `sizes` are the rows of each rank's own.
+    After as many hops as there are processes, each block is at home again."""
     if len(sizes) == 1:
         return lambda: tensors
     rank, world = dist.get_rank(), len(sizes)
@@ -69,8 +68,8 @@ def pass_on(tensors: list[torch.Tensor], sizes: list[int], hop: int) -> Callable
 
 
 def gather(rows: torch.Tensor) -> torch.Tensor:
-    """Return the rows of every process, the first process's first. Its backward pass gives each process, at its own rows, the sum
-    of what all processes say of them.
+    """Return the rows of every process, the first process's first. Its backward pass gives each process, at its own
+    rows, the sum of what all processes say of them.
 
     Every process then holds everything: for scalars and other small rows. Large ones go round the ring (pass_on).
     """
@@ -79,10 +78,12 @@ def gather(rows: torch.Tensor) -> torch.Tensor:
         return rows
     before = sum(sizes[: dist.get_rank()])
     sides = (before, sum(sizes) - before - len(rows))
-    return sum_of_all(torch.nn.functional.pad(rows, (*[0, 0] * (rows.dim() - 1), *sides)))  # zeros in the others' places
+    return sum_of_all(
+        torch.nn.functional.pad(rows, (*[0, 0] * (rows.dim() - 1), *sides))
+    )  # zeros in the others' places
 
 
 def sum_of_all(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the sum of every process's tensor, of one shape. Its backward pass gives each process the sum of what all say of
-    it."""
+    """Return the sum of every process's tensor, of one shape. Its backward pass gives each process the sum of what all
+    say of it."""
     return all_reduce(tensor) if dist.is_initialized() and dist.get_world_size() > 1 else tensor

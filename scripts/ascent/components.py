@@ -13,6 +13,7 @@ def module_of(settings: Component) -> ModuleType:
 
 
 def code_of(settings: Component) -> Any:
-    """Return what the component's module defines under its name: the function `margin_mse`, or the class `Contrastive`."""
+    """Return what the component's module defines under its name: the function `margin_mse`, or the class
+    `Contrastive`."""
     module = module_of(settings)
     return getattr(module, settings.component(), None) or getattr(module, type(settings).__name__)

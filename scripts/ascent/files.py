@@ -73,7 +73,8 @@ def folder_atomically(path: str | Path) -> Iterator[Path]:
 
 
 def copy_folder(source: str | Path, folder: str | Path, *but: str) -> None:
-    """Copy a folder's files into a folder, but for those that match the patterns `but` and Snakemake's own mark of a folder."""
+    """Copy a folder's files into a folder, but for those that match the patterns `but` and Snakemake's own mark of a
+    folder."""
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SNAKEMAKE_MARK, *but))
 
 
@@ -132,12 +133,18 @@ class _PlainLoader(yaml.SafeLoader):
         for key, _ in node.value:
             first = keys.setdefault(key.value, key) if key.id == "scalar" else key
             if first is not key:
-                raise _misread(key, f"the key '{key.value}' already stands on line {first.start_mark.line + 1}; keep one of them")
+                raise _misread(
+                    key, f"the key '{key.value}' already stands on line {first.start_mark.line + 1}; keep one of them"
+                )
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node, deep=False):
         value = super().construct_object(node, deep)
-        if node.id == "scalar" and node.style is None and not (isinstance(value, str) or _LITERAL.fullmatch(node.value)):
+        if (
+            node.id == "scalar"
+            and node.style is None
+            and not (isinstance(value, str) or _LITERAL.fullmatch(node.value))
+        ):
             read = "a date" if isinstance(value, date) else str(value).lower()
             meant = "" if isinstance(value, date) else f"{read} if that is meant, else "
             raise _misread(node, f"YAML reads {node.value} as {read}; write {meant}'{node.value}' in quotes")
@@ -145,9 +152,13 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 # Null, true, false, and numbers without leading zeros or colons.
-_LITERAL = re.compile(r"|~|null|true|false|[-+]?(0|[1-9][0-9_]*)?(\.[0-9_]*)?(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE)
+_LITERAL = re.compile(
+    r"|~|null|true|false|[-+]?(0|[1-9][0-9_]*)?(\.[0-9_]*)?(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE
+)
 # YAML 1.1 takes 1e-4, without a point, for text.
-_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def _misread(node: yaml.Node, problem: str) -> AscentError:

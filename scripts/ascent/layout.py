@@ -25,8 +25,8 @@ CORPUS_AUDIT = "results/corpora/{corpus}/audit-{part}-of-{parts}.json"
 EVALUATION_TEXTS = "results/tested/{task}/pairs.parquet"
 EVALUATION_DOCUMENTS = "results/tested/{task}/documents.parquet"
 
-# What a pass over a data set's rows makes: `folder` is pairs for the last one, prepared for those before. A key is the data set's
-# name and a digest of the settings that the folder's content depends on (recipes/dataset_steps.py).
+# What a pass over a data set's rows makes: `folder` is pairs for the last one, prepared for those before. A key is the
+# data set's name and a digest of the settings that the folder's content depends on (recipes/dataset_steps.py).
 FILTERING = "results/{folder}/{key}/filtering.yaml"
 FILTERED = "results/{folder}/{key}/pairs-{part}-of-{parts}.parquet"
 FILTERED_AUDIT = "results/{folder}/{key}/audit-{part}-of-{parts}.json"

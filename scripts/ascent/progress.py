@@ -11,9 +11,8 @@ SECONDS = 600.0
 class Progress:
     """Counts what is done of `total` units.
 
-    what: what is done, which each line begins with. start: units that an earlier run has done. patience: seconds before the
-    first line, so that what is short leaves none.
-    """
+    what: what is done, which each line begins with. start: units that an earlier run has done. patience: seconds before
+    the first line, so that what is short leaves none."""
 
     def __init__(self, what: str, total: int, unit: str, *, start: int = 0, patience: float = 0.0):
         self._what, self._total, self._unit, self._start, self._done = what, total, unit, start, start

@@ -1,10 +1,10 @@
-"""How often intervals hold the truth, and how often equal models differ, where texts recur among the pairs of an STS task.
+"""How often intervals hold the truth, and how often equal models differ, where texts recur among the pairs of an STS
+task.
 
     python tests/benchmarks/coverage.py --shape complete --texts 50 --runs 1000
 
-Intervals of 95 % should hold the truth in 95 % of the runs, and p be below .05 in 5 % of them. Printed for resampling and
-exchanging texts, as Ascent does, and for pairs, as if no two shared a text.
-"""
+Intervals of 95 % should hold the truth in 95 % of the runs, and p be below .05 in 5 % of them. Printed for resampling
+and exchanging texts, as Ascent does, and for pairs, as if no two shared a text."""
 
 import argparse
 import sys
@@ -17,7 +17,9 @@ sys.path[:0] = [str(Path(__file__).parents[2] / "scripts"), str(Path(__file__).p
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--shape", choices=["complete", "sparse", "star", "apart"], default="complete", help="see support")
+    parser.add_argument(
+        "--shape", choices=["complete", "sparse", "star", "apart"], default="complete", help="see support"
+    )
     parser.add_argument("--texts", type=int, default=50)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--resamples", type=int, default=2000)
@@ -29,7 +31,10 @@ def main() -> None:
 
     statistics.RESAMPLES = options.resamples
     expected = truth(options.shape)
-    print(f"{options.shape}, {options.texts} texts, {options.runs} runs, {options.resamples} resamples; truth {expected:.4f}")
+    print(
+        f"{options.shape}, {options.texts} texts, {options.runs} runs, {options.resamples} resamples; truth"
+        f" {expected:.4f}"
+    )
     for by in ("text", "pair"):
         held, held_difference, differ = 0, 0, 0
         for run in range(options.runs):
@@ -40,7 +45,8 @@ def main() -> None:
             differ += compare(models)[0].p_value < 0.05
         shares = [count / options.runs for count in (held, held_difference, differ)]
         print(
-            "by {}: the score's interval holds {:.3f}, the difference's {:.3f}; p < .05 in {:.3f}".format(by, *shares), flush=True
+            "by {}: the score's interval holds {:.3f}, the difference's {:.3f}; p < .05 in {:.3f}".format(by, *shares),
+            flush=True,
         )
 
 

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/data.py --rows 20000000 --parts 8 --folder FOLDER
 
-Synthetic rows are written first, as jsonl in as many files as there are parts: each tenth repeats an earlier one, and each
-thousandth's query is a test query. Every step is a process of its own, as in the workflow, part after part. Memory is the largest
-resident set of any part's process. `--sizes` repeats all of it for several numbers of rows, which shows how memory grows.
-"""
+Synthetic rows are written first, as jsonl in as many files as there are parts: each tenth repeats an earlier one, and
+each thousandth's query is a test query. Every step is a process of its own, as in the workflow, part after part. Memory
+is the largest resident set of any part's process. `--sizes` repeats all of it for several numbers of rows, which shows
+how memory grows."""
 
 import argparse
 import json
@@ -21,7 +21,11 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "scripts")]
 TESTED = 10_000
 # The words of the texts, whose number makes equal texts by chance improbable.
-WORDS = [f"{a}{b}" for a in ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi") for b in ("ran", "sel", "tis", "vor", "wun", "zed")]
+WORDS = [
+    f"{a}{b}"
+    for a in ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi")
+    for b in ("ran", "sel", "tis", "vor", "wun", "zed")
+]
 FIRST = ["clean", "empty", {"length": {"query": [4, 400]}}]
 SECOND = ["duplicate", {"contamination": {"against": ["tested"]}}]
 
@@ -46,7 +50,10 @@ def measure(rows: int, parts: int, folder: Path, peers: bool) -> None:
     write_rows(folder / "raw", bounds)
     write_tested(folder / "tested.parquet")
     corpus = {"reader": {"type": "table", "pairs": {"train": ["*.jsonl"]}}, "language": "eng-Latn"}
-    passes = [{"select": {"corpus": "bench"}, "positive": "given", "filters": FIRST}, {"positive": "given", "filters": SECOND}]
+    passes = [
+        {"select": {"corpus": "bench"}, "positive": "given", "filters": FIRST},
+        {"positive": "given", "filters": SECOND},
+    ]
     for name, settings in {"corpus": corpus, "first": passes[0], "second": passes[1]}.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings))
 
@@ -65,29 +72,35 @@ def measure(rows: int, parts: int, folder: Path, peers: bool) -> None:
         "normalise_corpus",
         lambda part: script(
             "normalise_corpus.py --name bench --settings", folder / "corpus.yaml", "--resource", folder / "raw",
-            "--part", part, "--parts", parts, "--pairs", pairs[part], "--documents", folder / f"documents-{part}.parquet",
-            "--audit", folder / f"corpus-{part}.json",
+            "--part", part, "--parts", parts, "--pairs", pairs[part],
+            "--documents", folder / f"documents-{part}.parquet", "--audit", folder / f"corpus-{part}.json",
         ),
     )  # fmt: skip
     step(
         "filters of single rows",
         lambda part: script(
-            "filter_pairs.py --name bench --settings", folder / "first.yaml", "--rows", pairs[part], "--parts", parts + 1,
-            "--output", first[part], "--audit", folder / f"first-{part}.json", "--dropped", folder / "dropped.parquet",
+            "filter_pairs.py --name bench --settings", folder / "first.yaml", "--rows", pairs[part],
+            "--parts", parts + 1, "--output", first[part], "--audit", folder / f"first-{part}.json",
+            "--dropped", folder / "dropped.parquet",
         ),
     )  # fmt: skip
     step(
         "duplicates, decontamination",
         lambda part: script(
             "filter_pairs.py --name bench --settings", folder / "second.yaml", "--rows", *first[: part + 1],
-            "--audit-before", folder / f"first-{part}.json", "--against", folder / "tested.parquet", "--parts", parts + 1,
-            "--output", second[part], "--audit", folder / f"second-{part}.json", "--dropped", folder / "dropped.parquet",
+            "--audit-before", folder / f"first-{part}.json", "--against", folder / "tested.parquet",
+            "--parts", parts + 1,
+            "--output", second[part], "--audit", folder / f"second-{part}.json",
+            "--dropped", folder / "dropped.parquet",
         ),
     )  # fmt: skip
     check(folder, rows, parts)
     if peers:
         seconds, megabytes = timed([sys.executable, __file__, "--peer", str(folder)])
-        print(f"{rows:>11,} rows  {'datasets, same steps':<34} {rows / seconds:>9,.0f} rows/s  {megabytes:>7,.0f} MB", flush=True)
+        print(
+            f"{rows:>11,} rows  {'datasets, same steps':<34} {rows / seconds:>9,.0f} rows/s  {megabytes:>7,.0f} MB",
+            flush=True,
+        )
 
 
 def script(words: str, *more) -> list[str]:
@@ -155,7 +168,8 @@ def check(folder: Path, rows: int, parts: int) -> None:
 
 
 def peer(folder: Path) -> None:
-    """Do the same by the library datasets: read, normalise Unicode and white space, lengths, exact duplicates, test queries."""
+    """Do the same by the library datasets: read, normalise Unicode and white space, lengths, exact duplicates, test
+    queries."""
     import unicodedata
 
     import datasets
@@ -164,7 +178,9 @@ def peer(folder: Path) -> None:
     def clean(text: str) -> str:
         return " ".join(unicodedata.normalize("NFC", text).split())
 
-    tested = {"".join(query.casefold().split()) for query in pq.read_table(folder / "tested.parquet")["query"].to_pylist()}
+    tested = {
+        "".join(query.casefold().split()) for query in pq.read_table(folder / "tested.parquet")["query"].to_pylist()
+    }
     files = sorted(map(str, (folder / "raw").glob("*.jsonl")))
     rows = datasets.load_dataset("json", data_files=files, split="train", cache_dir=str(folder / "cache"))
     rows = rows.map(lambda row: {key: clean(text) for key, text in row.items()})

@@ -1,11 +1,11 @@
-"""Speed and memory of extraction: MB of text per second of each extractor of documents, and memory of those that need other rows.
+"""Speed and memory of extraction: MB of text per second of each extractor of documents, and memory of those that need
+other rows.
 
     python tests/benchmarks/extraction.py --megabytes 10
     python tests/benchmarks/extraction.py --rows 1000000 --extractor nli_triples
 
-The documents are the topics of Python's `help()`, each with a number of its own, cut into passages of 1,000 characters. The rows
-have two texts of 100 characters, three to a premise, or one of 100 classes.
-"""
+The documents are the topics of Python's `help()`, each with a number of its own, cut into passages of 1,000 characters.
+The rows have two texts of 100 characters, three to a premise, or one of 100 classes."""
 
 import argparse
 import resource
@@ -18,7 +18,14 @@ from pydoc_data.topics import topics
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-OF_DOCUMENTS = ("whole_text", "title_body", "heading_section", "question_answer", "query_context", "neighbouring_passages")
+OF_DOCUMENTS = (
+    "whole_text",
+    "title_body",
+    "heading_section",
+    "question_answer",
+    "query_context",
+    "neighbouring_passages",
+)
 
 
 def main() -> None:
@@ -34,7 +41,11 @@ def main() -> None:
     from ascent.settings.validation import check
 
     def extraction(*names: str) -> Extraction:
-        given = {"reader": {"type": "text", "documents": {"train": ["*"]}}, "language": "eng-Latn", "extract": list(names)}
+        given = {
+            "reader": {"type": "text", "documents": {"train": ["*"]}},
+            "language": "eng-Latn",
+            "extract": list(names),
+        }
         passages = {"characters": 1000, "overlap": 100}
         if options.tokenizer:
             passages = {"tokens": 256, "overlap": 32, "tokenizer": str(options.tokenizer)}
@@ -46,7 +57,8 @@ def main() -> None:
         count = sum(1 for _ in extracted.rows(_rows(options.rows, options.extractor)))
         rate = options.rows / (time.process_time() - begun)
         print(
-            f"{options.extractor}: {options.rows} rows, {count} pairs, {rate:,.0f} rows/s, {_peak() - before} MB beside {before}"
+            f"{options.extractor}: {options.rows} rows, {count} pairs, {rate:,.0f} rows/s, {_peak() - before} MB beside"
+            f" {before}"
         )
         return
     for names in [(), *((name,) for name in OF_DOCUMENTS)]:
@@ -54,7 +66,9 @@ def main() -> None:
         begun = time.process_time()
         count = sum(1 for _ in extraction(*names).rows(documents))
         rate = options.megabytes / (time.process_time() - begun)
-        print(f"{names[0] if names else 'passages alone':22} {rate:6.1f} MB/s  {count} rows of {len(documents)} documents")
+        print(
+            f"{names[0] if names else 'passages alone':22} {rate:6.1f} MB/s  {count} rows of {len(documents)} documents"
+        )
 
 
 def _documents(size: int) -> Iterator:

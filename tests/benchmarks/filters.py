@@ -3,9 +3,8 @@
     POLARS_MAX_THREADS=1 python tests/benchmarks/filters.py --rows 20000
     POLARS_MAX_THREADS=1 python tests/benchmarks/filters.py --texts FILE
 
-The texts are cut to 200 characters: the documentation of Python's standard library, or a file of UTF-8 text. Query and positive
-are texts of the same length, so a row is 400 characters.
-"""
+The texts are cut to 200 characters: the documentation of Python's standard library, or a file of UTF-8 text. Query and
+positive are texts of the same length, so a row is 400 characters."""
 
 import argparse
 import sys
@@ -46,13 +45,18 @@ def main() -> None:
     context = Context(positive="given", against=pl.DataFrame(), models={"m": options.tokenizer})
     print(f"{len(pairs)} rows of two texts of {size} characters, {count} distinct")
     for name in [*FILTERS, *(["tokens"] if options.tokenizer else [])]:
-        given = {"tokens": {"model": "m"}, "repetition": {"min_words": 20}, "language": {"languages": LANGUAGES}}.get(name, {})
+        given = {"tokens": {"model": "m"}, "repetition": {"min_words": 20}, "language": {"languages": LANGUAGES}}.get(
+            name, {}
+        )
         settings = OneFilter(**{name: given}).settings
         module_of(settings).judge(pairs.head(100), settings, context)
         begun = time.process_time()
         judged = module_of(settings).judge(pairs, settings, context)
         rate = len(pairs) / (time.process_time() - begun)
-        print(f"{name:12} {rate:10,.0f} rows/s, {2 * rate:10,.0f} texts/s  {dict(judged['reason'].value_counts().iter_rows())}")
+        print(
+            f"{name:12} {rate:10,.0f} rows/s, {2 * rate:10,.0f} texts/s "
+            f" {dict(judged['reason'].value_counts().iter_rows())}"
+        )
     for name in AUGMENTATIONS:
         chosen = OneAugmentation(**{name: {}})
         begun = time.process_time()

@@ -2,9 +2,8 @@
 
     python tests/benchmarks/leaks.py --rows 1000000 --tested 200000 --method ngram
 
-A row is a question of about 10 words and a passage of about 60, a tested text one or the other, of words as frequent as in
-English (Zipf's law). One tested text of a hundred is planted in the rows, with one word in twenty exchanged.
-"""
+A row is a question of about 10 words and a passage of about 60, a tested text one or the other, of words as frequent as
+in English (Zipf's law). One tested text of a hundred is planted in the rows, with one word in twenty exchanged."""
 
 import argparse
 import resource
@@ -41,7 +40,9 @@ def main() -> None:
         made.start()
         made.join()
         files = sorted(folder.glob("rows-*.parquet"))
-        ignored = {name: {"test": "ignore", "documents": "ignore"} for name in Leaks.model_fields if name != options.method}
+        ignored = {
+            name: {"test": "ignore", "documents": "ignore"} for name in Leaks.model_fields if name != options.method
+        }
         leaks = Leaks(**ignored, **{options.method: {"test": "report"}})
         before, begun = _peak(), time.process_time()
         batches = (pl.read_parquet(file)["text"] for file in sorted(folder.glob("tested-*.parquet")))

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/loss_memory.py --rows 4096 8192 16384 32768 --curve docs/loss-memory.tsv
 
-Each figure is taken in a process of its own: the highest resident memory less what the process held before the batch was made
-(on a GPU: what torch's allocator held at most). `--tiles N` computes the first N tiles of each pass only, for batches whose whole
-loss would take a CPU hours: everything that grows with the batch is there before the first tile, and the tiles are alike.
-"""
+Each figure is taken in a process of its own: the highest resident memory less what the process held before the batch
+was made (on a GPU: what torch's allocator held at most). `--tiles N` computes the first N tiles of each pass only, for
+batches whose whole loss would take a CPU hours: everything that grows with the batch is there before the first tile,
+and the tiles are alike."""
 
 import argparse
 import csv
@@ -36,7 +36,8 @@ def measure(kind: str, rows: int, dimension: int, tiles: int | None) -> dict:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = _resident()
     queries, documents = (
-        torch.nn.functional.normalize(torch.randn(rows, dimension, device=device), dim=-1).requires_grad_() for _ in range(2)
+        torch.nn.functional.normalize(torch.randn(rows, dimension, device=device), dim=-1).requires_grad_()
+        for _ in range(2)
     )
     ids = torch.arange(rows, device=device)
     began = time.perf_counter()
@@ -96,7 +97,16 @@ def main() -> None:
     lines = []
     for rows in arguments.rows:
         for loss in arguments.losses:
-            command = [sys.executable, __file__, "--one", loss, "--rows", str(rows), "--dimension", str(arguments.dimension)]
+            command = [
+                sys.executable,
+                __file__,
+                "--one",
+                loss,
+                "--rows",
+                str(rows),
+                "--dimension",
+                str(arguments.dimension),
+            ]
             command += ["--tiles", str(arguments.tiles)] if arguments.tiles else []
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:

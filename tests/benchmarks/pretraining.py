@@ -5,9 +5,9 @@
     snakemake --cores 2 --configfile FOLDER/config.yaml -- results/scratch/scores.tsv
     python tests/benchmarks/pretraining.py FOLDER --compare
 
-The first call makes the model, its tokenizer trained on the corpus's texts of the training split, a configuration and a recipe;
-the second prints the score of each stage, and the difference of `pretrained` from `direct` with its interval, query by query.
-"""
+The first call makes the model, its tokenizer trained on the corpus's texts of the training split, a configuration and a
+recipe; the second prints the score of each stage, and the difference of `pretrained` from `direct` with its interval,
+query by query."""
 
 import argparse
 import sys
@@ -75,7 +75,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the material is written")
     parser.add_argument("--compare", action="store_true", help="print what came out")
-    parser.add_argument("--documents", type=Path, default=Path("results/corpora/insuranceqa/documents-00000-of-00001.parquet"))
+    parser.add_argument(
+        "--documents", type=Path, default=Path("results/corpora/insuranceqa/documents-00000-of-00001.parquet")
+    )
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--width", type=int, default=128)

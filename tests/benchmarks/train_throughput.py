@@ -1,15 +1,15 @@
 """Training speed beside other trainers: the same pairs, model, batch and steps, in turns within one run.
 
     make bench-train                                   after the data of the demo are there; or by hand:
-    python tests/benchmarks/train_throughput.py --model results/demo/base/model --pairs results/pairs/questions-*/pairs.parquet
+    python tests/benchmarks/train_throughput.py --model results/demo/base/model \\
+      --pairs results/pairs/questions-*/pairs-*.parquet
 
-Libraries: `ascent`; `sentence-transformers` (its trainer, MultipleNegativesRankingLoss); `flagembedding` (its runner), where it
-is installed for this Python or for the one of --flagembedding-python. Each round runs every library once, in a process of its
-own, for a few steps; the first ones warm up and do not count. Tokenising, as a part of each library's step or before it, falls
-where the library puts it. Printed: pairs/s and real tokens/s (median step of all rounds), the ratio to the fastest other library
-in the same precision with a bootstrap interval over steps, peak memory; on a GPU the share of a matmul peak that is measured in
-the same process.
-"""
+Libraries: `ascent`; `sentence-transformers` (its trainer, MultipleNegativesRankingLoss); `flagembedding` (its runner),
+where it is installed for this Python or for the one of --flagembedding-python. Each round runs every library once, in a
+process of its own, for a few steps; the first ones warm up and do not count. Tokenising, as a part of each library's
+step or before it, falls where the library puts it. Printed: pairs/s and real tokens/s (median step of all rounds), the
+ratio to the fastest other library in the same precision with a bootstrap interval over steps, peak memory; on a GPU the
+share of a matmul peak that is measured in the same process."""
 
 import argparse
 import json
@@ -115,7 +115,11 @@ def sentence_transformers(options, folder: Path) -> list[float]:
     """The same by sentence-transformers' trainer."""
     import polars as pl
     from datasets import Dataset
-    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     model = SentenceTransformer(str(options.model))
@@ -221,9 +225,11 @@ def run_one(library: str, precision: str, options) -> dict | str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="model folder, as import_base makes it")
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs.parquet")
+    parser.add_argument("--pairs", type=Path, required=True, help="a part of a data set")
     parser.add_argument("--libraries", nargs="+", default=list(LIBRARIES), choices=LIBRARIES)
-    parser.add_argument("--flagembedding-python", default=sys.executable, help="a Python where FlagEmbedding is installed")
+    parser.add_argument(
+        "--flagembedding-python", default=sys.executable, help="a Python where FlagEmbedding is installed"
+    )
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8, help="of each round, warm-up included")
@@ -267,7 +273,10 @@ def main() -> None:
         ours = seen.get((precision, "ascent"))
         if ours and library != "ascent":
             own = np.concatenate([result["seconds"] for result in ours])
-            ratios = [np.median(draw.choice(seconds, len(seconds))) / np.median(draw.choice(own, len(own))) for _ in range(2000)]
+            ratios = [
+                np.median(draw.choice(seconds, len(seconds))) / np.median(draw.choice(own, len(own)))
+                for _ in range(2000)
+            ]
             line["ratio"] = float(np.median(seconds) / np.median(own))
             line["low"], line["high"] = np.percentile(ratios, [2.5, 97.5]).tolist()
         words = f"{line['ratio']:.2f} ({line['low']:.2f} to {line['high']:.2f})" if "ratio" in line else ""

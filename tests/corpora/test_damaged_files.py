@@ -1,4 +1,5 @@
-"""Files of the field's forms that are damaged at random: each is read, with what is lost counted, or refused in one sentence."""
+"""Files of the field's forms that are damaged at random: each is read, with what is lost counted, or refused in one
+sentence."""
 
 import json
 import random

@@ -1,4 +1,5 @@
-"""Extraction as a whole: what stays, what the pool holds, that counts add up and that the order of rows changes nothing."""
+"""Extraction as a whole: what stays, what the pool holds, that counts add up and that the order of rows changes
+nothing."""
 
 import json
 import random
@@ -48,7 +49,9 @@ def rows() -> list[Pair]:
     draw = random.Random(5)
     words = sorted({word for text in list(topics.values())[:5] for word in text.split() if word.isalpha()})
     sentence = lambda: " ".join(draw.sample(words, 6)).capitalize() + "."  # noqa: E731
-    found = [Pair(f"premise {draw.randrange(12)}", sentence(), label=float(draw.randrange(3)), task="sts") for _ in range(80)]
+    found = [
+        Pair(f"premise {draw.randrange(12)}", sentence(), label=float(draw.randrange(3)), task="sts") for _ in range(80)
+    ]
     found += [Pair(sentence(), f"class {draw.randrange(9)}", task="classification") for _ in range(80)]
     for _ in range(20):
         kept, old = sentence(), sentence()
@@ -59,7 +62,11 @@ def rows() -> list[Pair]:
 def extracted(rows, *extract, **settings):
     extraction = Extraction(reading(*extract, **settings))
     found = list(extraction.rows(rows))
-    return [row for row in found if isinstance(row, Pair)], [row for row in found if isinstance(row, Document)], extraction.audit
+    return (
+        [row for row in found if isinstance(row, Pair)],
+        [row for row in found if isinstance(row, Document)],
+        extraction.audit,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,9 @@ def everything():
 
 def test_every_extractor_makes_something_and_its_counts_add_up(everything):
     pairs, _, audits = everything
-    assert [audit["extractor"] for audit in audits] == [each if isinstance(each, str) else next(iter(each)) for each in ALL]
+    assert [audit["extractor"] for audit in audits] == [
+        each if isinstance(each, str) else next(iter(each)) for each in ALL
+    ]
     for audit in audits:
         assert audit["taken"] == audit["used"] + sum(audit["left_out"].values())
         assert audit["pairs"] > 0, audit
@@ -158,7 +167,9 @@ def test_rows_that_no_extractor_takes_stay():
 def test_splits_do_not_mix():
     draw = random.Random(0)
     mixed = [
-        Pair(f"{split} {n}", f"{n % 3}", task="classification", split=split) for n in range(30) for split in ("train", "test")
+        Pair(f"{split} {n}", f"{n % 3}", task="classification", split=split)
+        for n in range(30)
+        for split in ("train", "test")
     ]
     mixed += [
         Pair("premise", f"{split} {n}", label=float(n % 3), task="sts", split=split)
@@ -206,7 +217,9 @@ def test_parts_change_nothing(tmp_path, parts):
         files = (tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
         audits.append(normalise("python", corpus, tmp_path / "files", *files, part=place, parts=count))
         found.append((read_pairs(files[0]) if count_pairs(files[0]) else None, read_documents(files[1])))
-    pairs, documents = (pl.concat([part for part in parts if part is not None]) for parts in zip(*found[1:], strict=True))
+    pairs, documents = (
+        pl.concat([part for part in parts if part is not None]) for parts in zip(*found[1:], strict=True)
+    )
     assert pairs.equals(found[0][0])
     assert documents.unique(["split", "document_id"], keep="first", maintain_order=True).equals(found[0][1])
     assert documents["origin"].null_count() == 0 and set(documents["split"]) == {"train", "test"}
@@ -218,12 +231,15 @@ def test_rows_from_anywhere_are_not_read_in_parts():
     settings = {"source": {"type": "files", "paths": ["a"]}, "licence": "mit", "language": "eng-Latn", "parts": 2}
     settings |= {"reader": {"pairs": {"train": ["*"]}, "task": "classification"}}
     check(Corpus, settings | {"extract": ["label_as_positive"]}, "the.yaml")
-    with pytest.raises(AscentError, match=r"same_class_pairs makes pairs of rows from anywhere .* in 2 parts; remove `parts`"):
+    with pytest.raises(
+        AscentError, match=r"same_class_pairs makes pairs of rows from anywhere .* in 2 parts; remove `parts`"
+    ):
         check(Corpus, settings | {"extract": ["same_class_pairs"]}, "the.yaml")
 
 
 BITS = (
-    "# |## |\n|\n\n| |\t|?|？|。|! |...|. |e.g. |Q: |A: |问：|```|~~~|----|===|NAME\n|    indented|- |1. |word|Word|猫|\r\n|"
+    "# |## |\n|\n\n| |\t|?|？|。|! |...|. |e.g. |Q: |A: |问：|```|~~~|----|===|NAME\n|    indented|- |1."
+    " |word|Word|猫|\r\n|"
     "\0|\x85|\u2028|\u3000|e\u0301|😀|“|”|**|3.14|https://a.b/c?d=e |\x0c|None|[]|("
 ).split("|")
 
@@ -247,6 +263,8 @@ def test_rows_that_waited_come_in_an_order_that_says_nothing(extractor):
     if extractor == "same_class_pairs":
         waited = [Pair(f"text {number:03}", str(number % 2), task="classification") for number in range(100)]
     else:
-        waited = [Pair(f"premise {number:03}", "it", label=label, task="sts") for number in range(100) for label in (0.0, 2.0)]
+        waited = [
+            Pair(f"premise {number:03}", "it", label=label, task="sts") for number in range(100) for label in (0.0, 2.0)
+        ]
     numbers = [int(pair.query[-3:]) for pair in extracted(waited, extractor)[0]]
     assert sorted(numbers) == list(range(100)) and 30 < sum(numbers[:40]) / 40 < 70

@@ -100,7 +100,9 @@ No question.
 
 Is this answered?
 """
-CHINESE_FAQ = "问：猫睡觉吗？\n答：睡。它们整天睡。\nQ2: 吃什么？\nA2: 鱼。\n\n为什么？\n\n问题：有名字吗？ 叫什么？\n有。\n"
+CHINESE_FAQ = (
+    "问：猫睡觉吗？\n答：睡。它们整天睡。\nQ2: 吃什么？\nA2: 鱼。\n\n为什么？\n\n问题：有名字吗？ 叫什么？\n有。\n"
+)
 
 
 def test_question_answer():
@@ -164,7 +166,9 @@ def test_neighbouring_passages():
     overlapping = of_text(text, "neighbouring_passages", passages={"characters": 17, "overlap": 11})
     assert overlapping == [("Aaaa. Bbbb. Cccc.", "Dddd."), ("Bbbb. Cccc. Dddd.", "Eeee.")]
     assert of_text("Aaaa.", "neighbouring_passages", passages={"characters": 17}) == ["it is one passage"]
-    with pytest.raises(AscentError, match=r"neighbouring_passages takes passages; say how to cut them, such as passages: {char"):
+    with pytest.raises(
+        AscentError, match=r"neighbouring_passages takes passages; say how to cut them, such as passages: {char"
+    ):
         reading("neighbouring_passages")
 
 
@@ -228,12 +232,17 @@ def test_nli_labels_in_words(tmp_path):
 
 
 def test_graded_pairs():
-    rows = [Pair("a", str(score), label=score, task="sts") for score in (0.0, 2.0, 4.0, 5.0, 6.0)] + [Pair("a", "b", task="sts")]
+    rows = [Pair("a", str(score), label=score, task="sts") for score in (0.0, 2.0, 4.0, 5.0, 6.0)] + [
+        Pair("a", "b", task="sts")
+    ]
     pairs, (audit,) = extracted(rows, "graded_pairs")
     assert [(pair.positive, pair.label) for pair in pairs] == [("0.0", 0.0), ("2.0", 0.4), ("4.0", 0.8), ("5.0", 1.0)]
     assert audit["left_out"] == {"it has no label": 1, "its label is outside of range [0.0, 5.0]": 1}
     high, (audit,) = extracted(rows, {"graded_pairs": {"positives_from": 4, "task": "retrieval"}})
-    assert [(pair.positive, pair.label, pair.task) for pair in high] == [("4.0", None, "retrieval"), ("5.0", None, "retrieval")]
+    assert [(pair.positive, pair.label, pair.task) for pair in high] == [
+        ("4.0", None, "retrieval"),
+        ("5.0", None, "retrieval"),
+    ]
     assert audit["left_out"]["its label is below 4.0"] == 2
     scaled, _ = extracted(rows, {"graded_pairs": {"range": [-6, 6]}})
     assert [pair.label for pair in scaled] == [0.5, 8 / 12, 10 / 12, 11 / 12, 1.0]
@@ -258,7 +267,9 @@ def test_label_as_positive():
 
 def classed(count, classes, seed=0):
     draw = random.Random(seed)
-    return [Pair(f"text {number}", f"class {draw.randrange(classes)}", task="classification") for number in range(count)]
+    return [
+        Pair(f"text {number}", f"class {draw.randrange(classes)}", task="classification") for number in range(count)
+    ]
 
 
 def test_same_class_pairs():
@@ -270,7 +281,9 @@ def test_same_class_pairs():
     }
     assert {pair.query for pair in pairs} == classes.keys() - {"alone"}
     for pair in pairs:
-        assert pair.task == "clustering" and pair.query != pair.positive and classes[pair.query] == classes[pair.positive]
+        assert (
+            pair.task == "clustering" and pair.query != pair.positive and classes[pair.query] == classes[pair.positive]
+        )
         others = [classes[text] for text in pair.negatives]
         assert len(set(others)) == 3 and classes[pair.query] not in others
     for name in {*classes.values()} - {"lonely"}:  # no text outside of a class's pool answers
@@ -289,7 +302,9 @@ def test_a_text_of_two_classes_gets_no_negative_of_either():
 
 def test_too_many_classes_stop_the_run():
     rows = [Pair(f"text {number}", f"id {number}", task="classification") for number in range(4)]
-    with pytest.raises(AscentError, match=r"same_class_pairs: more than 3 classes, such as 'id 3'; name a column of classes and"):
+    with pytest.raises(
+        AscentError, match=r"same_class_pairs: more than 3 classes, such as 'id 3'; name a column of classes and"
+    ):
         extracted(rows, {"same_class_pairs": {"classes": 3}})
     assert len(extracted(rows, {"same_class_pairs": {"classes": 4}})[1][0]["left_out"]) == 1
 
@@ -307,7 +322,10 @@ def test_sentence_edit():
         "no sentence was edited": 2,
         "no two sentences are alike enough": 1,
     }
-    assert extracted([Pair("保险是制度。二。", "保险是一种制度。二。")], "sentence_edit")[0][0].positive == "保险是一种制度。"
+    assert (
+        extracted([Pair("保险是制度。二。", "保险是一种制度。二。")], "sentence_edit")[0][0].positive
+        == "保险是一种制度。"
+    )
 
 
 @pytest.mark.parametrize(

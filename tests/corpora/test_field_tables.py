@@ -31,8 +31,20 @@ FLAG = [
         "prompt": "Find the author: ",
         "type": "normal",
     },
-    {"query": "a dog runs", "pos": ["a hound runs"], "neg": ["a cat sits"], "prompt": "Similar text", "type": "symmetric_sts"},
-    {"query": "refund please", "pos": ["complaint"], "neg": ["praise"], "prompt": "Classify", "type": "symmetric_class"},
+    {
+        "query": "a dog runs",
+        "pos": ["a hound runs"],
+        "neg": ["a cat sits"],
+        "prompt": "Similar text",
+        "type": "symmetric_sts",
+    },
+    {
+        "query": "refund please",
+        "pos": ["complaint"],
+        "neg": ["praise"],
+        "prompt": "Classify",
+        "type": "symmetric_class",
+    },
     {"query": "GPU drivers", "pos": ["kernel modules"], "neg": [], "prompt": "Topic", "type": "symmetric_clustering"},
     {"query": "is it so", "pos": ["yes"], "neg": ["no"], "pos_scores": None, "neg_scores": None, "type": "only_1neg"},
 ]
@@ -69,14 +81,20 @@ def test_flag_embedding(tmp_path):
 
 def test_another_form_is_no_flag_embedding(tmp_path):
     written(tmp_path, "train.jsonl", [{"query": "q", "positive": "p"}])
-    with pytest.raises(AscentError, match=r"column 'pos' is missing \(there are: positive, query\); use the reader table with"):
+    with pytest.raises(
+        AscentError, match=r"column 'pos' is missing \(there are: positive, query\); use the reader table with"
+    ):
         normalised("flag", corpus("flag_embedding", pairs={"train": ["*.jsonl"]}), tmp_path)
 
 
 # ---------------------------------------------------------------- sentence-transformers
 
 ANCHORS = ["which bird is largest", "the largest sea", "what is tin"]
-ROWS = {"anchor": ANCHORS, "positive": ["the ostrich", "the Pacific", "a metal"], "negative": ["the wren", "the Aral", "a gas"]}
+ROWS = {
+    "anchor": ANCHORS,
+    "positive": ["the ostrich", "the Pacific", "a metal"],
+    "negative": ["the wren", "the Aral", "a gas"],
+}
 
 
 def saved(folder, columns: dict, name: str) -> dict[str, list[str]]:
@@ -109,7 +127,9 @@ def test_pairs_several_negatives_and_scores(tmp_path):
     expected = [(q, p, [], None) for q, p in zip(question, answer, strict=True)]
     assert trained(tmp_path, {"query": question, "answer": answer}) == expected
     several = {"anchor": question, "positive": answer, "negative_1": wrong, "negative_2": wrong[::-1]}
-    assert [row[2] for row in trained(tmp_path, several)] == [list(pair) for pair in zip(wrong, wrong[::-1], strict=True)]
+    assert [row[2] for row in trained(tmp_path, several)] == [
+        list(pair) for pair in zip(wrong, wrong[::-1], strict=True)
+    ]
     scored = {"sentence1": question, "sentence2": answer, "score": [0.9, 0.5, 0.1]}
     assert trained(tmp_path, scored, task="sts") == [(q, p, [], s) for q, p, s in zip(*scored.values(), strict=True)]
     first = {"label": [1, 0, 1], "premise": question, "hypothesis": answer}
@@ -118,11 +138,15 @@ def test_pairs_several_negatives_and_scores(tmp_path):
 
 def test_a_text_and_its_class(tmp_path):
     classes = {"label": [1, 0, 1], "text": ANCHORS}
-    assert [row[:2] for row in trained(tmp_path, classes, task="classification")] == list(zip(ANCHORS, "101", strict=True))
+    assert [row[:2] for row in trained(tmp_path, classes, task="classification")] == list(
+        zip(ANCHORS, "101", strict=True)
+    )
     named = {"text": ANCHORS, "label": [1, 0, 1], "label_text": ["bird", "sea", "bird"]}
     chosen = trained(tmp_path, named, task="classification", columns=["text", "label_text"])
     assert [row[:2] for row in chosen] == list(zip(ANCHORS, named["label_text"], strict=True))
-    with pytest.raises(AscentError, match=r": train: columns text, label, label_text, but a text and its class are two"):
+    with pytest.raises(
+        AscentError, match=r": train: columns text, label, label_text, but a text and its class are two"
+    ):
         trained(tmp_path, named, task="classification")
 
 
@@ -135,7 +159,9 @@ def test_columns_that_make_no_pair_are_refused(tmp_path):
 
 def test_rows_that_lack_a_text_are_set_aside(tmp_path):
     rows = {"anchor": [*ANCHORS, None], "positive": ["p", "", None, "p"], "negative": ["n", "n", "n", None]}
-    pairs, _, audit = normalised("st", corpus("sentence_transformers", pairs=saved(tmp_path, rows, "train/*.arrow")), tmp_path)
+    pairs, _, audit = normalised(
+        "st", corpus("sentence_transformers", pairs=saved(tmp_path, rows, "train/*.arrow")), tmp_path
+    )
     assert texts(pairs) == [(ANCHORS[0], "p")]
     assert audit["set_aside"] == {"no positive": 2, "no query": 1}
 
@@ -206,7 +232,10 @@ def test_a_tar_of_tables_is_read_as_its_members(tmp_path, name, mode):
     packed(tmp_path / name, mode, a_jsonl=row + b"broken\n", b_jpg=b"...", c_csv=b"query,positive\nr,s\n", d_json=row)
     pairs, _, audit = normalised("tar", corpus(pairs={"train": ["train.*"]}), tmp_path)
     assert texts(pairs) == [("q", "p"), ("r", "s"), ("q", "p")]
-    assert audit["examples"] == {"not a JSON object": [f"{name}:2"], "a member of the tar that is no table": [f"{name}:3"]}
+    assert audit["examples"] == {
+        "not a JSON object": [f"{name}:2"],
+        "a member of the tar that is no table": [f"{name}:3"],
+    }
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:100])
     with pytest.raises(AscentError, match="cannot be read to its end"):
         normalised("tar", corpus(pairs={"train": ["train.*"]}), tmp_path)

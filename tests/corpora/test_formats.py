@@ -41,7 +41,10 @@ FEWER, BESIDE = "fewer cells than the header has", "beside a line of one cell, w
         ("what\tis this\nthat\tnegative\n", {2: FEWER, 3: FEWER}),  # in the middle: two lines of two cells
         ("what\tis\n\nthis\tnegative\n", {2: FEWER, 4: FEWER}),  # a blank line is no row
         ("what\nis\tthis\tnegative\n", {2: FEWER, 3: BESIDE}),  # at the beginning: the second line seems whole
-        ("what\tis\tnega\ntive\n", {2: BESIDE, 3: FEWER, 4: BESIDE}),  # at the end: so does the first; line 4 may be, too
+        (
+            "what\tis\tnega\ntive\n",
+            {2: BESIDE, 3: FEWER, 4: BESIDE},
+        ),  # at the end: so does the first; line 4 may be, too
         ("a\tb\tc\td\n", {2: "more cells than the header has"}),
     ],
 )
@@ -101,9 +104,21 @@ def test_without_a_header_the_first_line_is_not_told_in_full(tmp_path):
             gzip.compress(GOOD, mtime=0),
             "is compressed by gzip, which its name does not say; name it train.jsonl.gz.",
         ),
-        ("train.csv", zstandard.compress(GOOD), "is compressed by zstd, which its name does not say; name it train.csv.zst."),
-        ("train.jsonl.gz", bz2.compress(GOOD), "is compressed by bzip2, which its name does not say; name it train.jsonl.bz2."),
-        ("train.jsonl", lzma.compress(GOOD), "holds xz, which its name does not say; unpack it, or compress it by gzip."),
+        (
+            "train.csv",
+            zstandard.compress(GOOD),
+            "is compressed by zstd, which its name does not say; name it train.csv.zst.",
+        ),
+        (
+            "train.jsonl.gz",
+            bz2.compress(GOOD),
+            "is compressed by bzip2, which its name does not say; name it train.jsonl.bz2.",
+        ),
+        (
+            "train.jsonl",
+            lzma.compress(GOOD),
+            "holds xz, which its name does not say; unpack it, or compress it by gzip.",
+        ),
         ("train.csv", b"PK\x03\x04...", "holds zip, which its name does not say; unpack it, or compress it by gzip."),
         ("train.jsonl", b"PAR1...", "holds parquet, which its name does not say; name it .parquet."),
         ("train.jsonl.gz", GOOD, "is not compressed by gzip, as its name says; name it train.jsonl."),
@@ -143,7 +158,9 @@ def test_a_printed_list_is_no_text(tmp_path, printed):
     assert audit["set_aside"] == {"positive is a printed list; jsonl and parquet hold lists": 1}
 
 
-@pytest.mark.parametrize("text", ["[1, 2] is a list", "x[0]", "[sic] 'so'", "an array(['a'])", "none", "a NULL", "[edit]"])
+@pytest.mark.parametrize(
+    "text", ["[1, 2] is a list", "x[0]", "[sic] 'so'", "an array(['a'])", "none", "a NULL", "[edit]"]
+)
 def test_brackets_and_words_within_a_text_stay(tmp_path, text):
     (tmp_path / "train.jsonl").write_text(json.dumps({"query": text, "positive": "p"}))
     assert texts(table(tmp_path)[0]) == [(text, "p")]
@@ -202,7 +219,9 @@ def test_an_array_that_breaks_off_and_one_object_are_refused(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps(whole, indent=4))
     assert "is one JSON object, with queries, corpus, relevant_docs, and not rows" in refused(tmp_path, "train.json")
     (tmp_path / "train.json").write_text(json.dumps(whole))
-    assert "column 'query' is missing (there are: corpus.2, queries.1, relevant_docs.1)" in refused(tmp_path, "train.json")
+    assert "column 'query' is missing (there are: corpus.2, queries.1, relevant_docs.1)" in refused(
+        tmp_path, "train.json"
+    )
 
 
 # ---------------------------------------------------------------- other trainers' formats
@@ -212,7 +231,11 @@ TEVATRON = {
     "positive_passages": [{"docid": "7", "title": "T", "text": "p"}, {"docid": "8", "title": "", "text": "r"}],
     "negative_passages": [{"docid": "9", "title": "", "text": "n"}],
 }
-DPR = {"question": "q", "positive_ctxs": [{"title": "T", "text": "p"}, {"text": "r"}], "hard_negative_ctxs": [{"text": "n"}]}
+DPR = {
+    "question": "q",
+    "positive_ctxs": [{"title": "T", "text": "p"}, {"text": "r"}],
+    "hard_negative_ctxs": [{"text": "n"}],
+}
 SWIFT = {
     "messages": [{"role": "user", "content": "q"}],
     "positive_messages": [[{"role": "user", "content": "p"}], [{"role": "user", "content": "r"}]],
@@ -249,7 +272,15 @@ def test_objects_without_a_path_name_their_fields(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "expected"),
-    [("a.b", 1), ("c[].d", [2, 3]), ("c[].e", [None, None]), ("f[][]", [4, 5]), ("g.h", None), ("a.b.c", None), ("x.y", "named")],
+    [
+        ("a.b", 1),
+        ("c[].d", [2, 3]),
+        ("c[].e", [None, None]),
+        ("f[][]", [4, 5]),
+        ("g.h", None),
+        ("a.b.c", None),
+        ("x.y", "named"),
+    ],
 )
 def test_a_path_is_what_it_leads_to(column, expected):
     row = {"a": {"b": 1}, "c": [{"d": 2}, {"d": 3}], "f": [[4], [5]], "g": None, "x.y": "named"}

@@ -59,7 +59,9 @@ def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
     assert [(r["query"], r["positive"]) for r in rows("test")] == [
         (f"test question {q}?", f"Answer {a}.") for q in questions for a in parts["test"][q]["answers"]
     ]
-    assert [r["text"] for r in documents.iter_rows(named=True) if r["split"] == "test"] == [f"Answer {a}." for a in pool]
+    assert [r["text"] for r in documents.iter_rows(named=True) if r["split"] == "test"] == [
+        f"Answer {a}." for a in pool
+    ]
     assert rows("test")[0]["negatives"] == [f"Answer {a}." for a in parts["test"][questions[0]]["negatives"][:20]]
     assert rows("train")[0]["negatives"] == []
     assert [(r["query"], r["positive"]) for r in rows("train", "classification")] == [

@@ -49,9 +49,15 @@ def lines(rows):
 
 
 def write(folder: Path, **files: str) -> Path:
-    """Write a folder of BEIR, or other files in place of some; `__` is the folder's mark, `_` the point before a suffix."""
+    """Write a folder of BEIR, or other files in place of some; `__` is the folder's mark, `_` the point before a
+    suffix."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    given = {"corpus_jsonl": lines(CORPUS), "queries_jsonl": lines(QUERIES), "qrels__train_tsv": TRAIN, "qrels__test_tsv": TEST}
+    given = {
+        "corpus_jsonl": lines(CORPUS),
+        "queries_jsonl": lines(QUERIES),
+        "qrels__train_tsv": TRAIN,
+        "qrels__test_tsv": TEST,
+    }
     for name, text in (given | files).items():
         path, suffix = name.replace("__", "/").rsplit("_", 1)
         (folder / f"{path}.{suffix}").write_text(text)
@@ -101,7 +107,9 @@ def test_tables_of_a_hub_and_other_splits(tmp_path):
     """mteb's copies: `id`, numbers for ids, judgements as jsonl or parquet."""
     pq.write_table(pa.table({"id": [1, 2], "title": ["", "T"], "text": ["a", "b"]}), tmp_path / "corpus.parquet")
     (tmp_path / "queries.jsonl").write_text(lines([{"id": 7, "text": "q"}]))
-    (tmp_path / "dev.jsonl.gz").write_bytes(gzip.compress(lines([{"query-id": 7, "corpus-id": 2, "score": 1}]).encode(), mtime=0))
+    (tmp_path / "dev.jsonl.gz").write_bytes(
+        gzip.compress(lines([{"query-id": 7, "corpus-id": 2, "score": 1}]).encode(), mtime=0)
+    )
     settings = {"corpus": ["*.parquet"], "qrels": {"validation": ["dev.*"]}}
     pairs, documents, _ = beir(tmp_path, **settings)
     assert texts(pairs, "query", "positive", "split") == [("q", "T b", "validation")]
@@ -118,7 +126,13 @@ def test_what_cannot_be_used_is_set_aside_and_counted(tmp_path):
         {"_id": "again", "text": "the same"},
         {"_id": "again", "text": "the  same"},
     ]
-    queries = [*QUERIES, {"_id": "blank", "text": ""}, {"_id": "two", "text": "a"}, {"_id": "two", "text": "b"}, {"text": "q"}]
+    queries = [
+        *QUERIES,
+        {"_id": "blank", "text": ""},
+        {"_id": "two", "text": "a"},
+        {"_id": "two", "text": "b"},
+        {"text": "q"},
+    ]
     judged = [
         ("q1", "everest", "1", None),
         ("q2", "nowhere", "1", "no document has its id, and a text"),
@@ -139,10 +153,15 @@ def test_what_cannot_be_used_is_set_aside_and_counted(tmp_path):
     write(tmp_path, corpus_jsonl=lines(documents), queries_jsonl=lines(queries), qrels__train_tsv=table)
     reading = corpus("beir", qrels={"train": ["qrels/train.tsv"]})
     found = [*module_of(reading.reader).read(tmp_path, reading.reader)]
-    assert [(row.query, row.positive) for row in found if isinstance(row, Pair)] == [(HIGHEST, EVEREST), (WHERE, "the same")]
+    assert [(row.query, row.positive) for row in found if isinstance(row, Pair)] == [
+        (HIGHEST, EVEREST),
+        (WHERE, "the same"),
+    ]
     aside = {row.where: row.reason for row in found if isinstance(row, Rejected) and row.part == "train"}
     assert aside == {f"train.tsv:{number}": reason for number, (*_, reason) in enumerate(judged, 2) if reason}
-    of_documents = {row.where: row.reason for row in found if isinstance(row, Rejected) and row.part == "train documents"}
+    of_documents = {
+        row.where: row.reason for row in found if isinstance(row, Rejected) and row.part == "train documents"
+    }
     assert of_documents == {"corpus.jsonl:5": "no document", "corpus.jsonl:6": "no document's id"}
     # Rows in are rows kept and rows set aside.
     assert len(found) == len(judged) + len(documents)
@@ -163,9 +182,15 @@ def test_what_cannot_be_used_is_set_aside_and_counted(tmp_path):
             {"corpus_jsonl": lines([{"_id": "1", "contents": "a"}])},
             "column 'text' is missing (there are: _id, contents); use another",
         ),
-        ({"queries_jsonl": lines([{"_id": "1", "query": "a"}])}, "column 'text' is missing (there are: _id, query); use another"),
+        (
+            {"queries_jsonl": lines([{"_id": "1", "query": "a"}])},
+            "column 'text' is missing (there are: _id, query); use another",
+        ),
         ({"qrels__train_tsv": HEADER}, "no usable row of train (1 x the file has no rows, first at train.tsv)"),
-        ({"queries_jsonl": lines([{"text": "a"}])}, "no usable row of train (4 x no query has its id, and a text, first at"),
+        (
+            {"queries_jsonl": lines([{"text": "a"}])},
+            "no usable row of train (4 x no query has its id, and a text, first at",
+        ),
     ],
 )
 def test_another_form_is_refused(tmp_path, files, message):
@@ -203,7 +228,9 @@ ASKED = "10\thow high is  Everest\n11\twhere is K2\n"
 def trec(folder: Path, **settings):
     (folder / "collection.tsv").write_text(settings.pop("text", COLLECTION))
     (folder / "queries.tsv").write_text(ASKED)
-    return normalised("marco", corpus("trec", collection=["collection.tsv"], queries=["queries.tsv"], **settings), folder)
+    return normalised(
+        "marco", corpus("trec", collection=["collection.tsv"], queries=["queries.tsv"], **settings), folder
+    )
 
 
 def test_judgements_and_runs(tmp_path):
@@ -255,7 +282,10 @@ def test_triples_of_ids_and_of_texts(tmp_path):
 def test_documents_of_more_cells_and_lines_that_are_broken(tmp_path):
     """MS MARCO's documents: id, url, title, text."""
     (tmp_path / "qrels.txt").write_text("10 0 D1 1\n10 0 D2 1\n10 0 D3\n")
-    text = "D1\thttps://a.example/1\tEverest\tIt is high.\nD2\thttps://a.example/2\t\tIt is cold.\nD3\tbroken\n \nD4\tu\t\t\n"
+    text = (
+        "D1\thttps://a.example/1\tEverest\tIt is high.\nD2\thttps://a.example/2\t\tIt is cold.\nD3\tbroken\n"
+        " \nD4\tu\t\t\n"
+    )
     settings = {"qrels": {"test": ["qrels.txt"]}, "cells": ["id", "url", "title", "text"], "text": text}
     pairs, documents, audit = trec(tmp_path, **settings)
     assert texts(pairs, "positive", "label") == [("Everest It is high.", 1), ("It is cold.", 1)]
@@ -305,5 +335,7 @@ def test_a_label_that_is_no_grade_is_refused(tmp_path):
     write_pairs(tmp_path / "pairs.parquet", pairs)
     write_documents(tmp_path / "documents.parquet", documents)
     settings = check(TaskSettings, {"name": "C", "task": {"type": "retrieval", "corpus": "c"}}, "the.yaml")
-    with pytest.raises(AscentError, match=r"c: a row of the split 'test' has the label 0\.5, but a grade .* is a whole number"):
+    with pytest.raises(
+        AscentError, match=r"c: a row of the split 'test' has the label 0\.5, but a grade .* is a whole number"
+    ):
         make_task(settings, tmp_path / "pairs.parquet", tmp_path / "documents.parquet")

@@ -32,7 +32,11 @@ def read(folder: Path, task: str, **settings):
 
 
 def test_classification(tmp_path):
-    lines(tmp_path / "train.jsonl", {"text": "my card is lost", "label": 41, "label_text": "lost"}, {"text": " ", "label": 1})
+    lines(
+        tmp_path / "train.jsonl",
+        {"text": "my card is lost", "label": 41, "label_text": "lost"},
+        {"text": " ", "label": 1},
+    )
     lines(tmp_path / "test.jsonl", {"text": "where is my card", "label": 11, "label_text": "arrival"})
     pairs, _, audit = read(tmp_path, "Banking77Classification", splits_of={"train": "train", "test": "test"})
     assert texts(pairs, "query", "positive", "task", "split") == [
@@ -82,7 +86,10 @@ def test_retrieval(tmp_path):
 
 def test_graded_pairs_and_older_forms(tmp_path):
     """Of PairClassification and Clustering, whose rows were lists once."""
-    lines(tmp_path / "sts/train.jsonl", {"sentence1": "it rains", "sentence2": "rain falls", "score": 4.5, "genre": "news"})
+    lines(
+        tmp_path / "sts/train.jsonl",
+        {"sentence1": "it rains", "sentence2": "rain falls", "score": 4.5, "genre": "news"},
+    )
     pairs = read(tmp_path / "sts", "STSBenchmark")[0]
     assert texts(pairs, "query", "positive", "label", "task") == [("it rains", "rain falls", 4.5, "sts")]
     row = {"sent1": ["a b", "c"], "sent2": ["a c", "d"], "labels": [1, 0]}
@@ -114,7 +121,12 @@ def test_what_mteb_does_not_have_is_refused(tmp_path):
 
 def test_a_corpus_says_that_it_is_the_task_s_data_set():
     source = {"type": "mteb_task", "task": "SciFact"}
-    values = {"source": source, "reader": {"type": "mteb", "task": "SciFact"}, "licence": "cc-by-4.0", "language": "eng-Latn"}
+    values = {
+        "source": source,
+        "reader": {"type": "mteb", "task": "SciFact"},
+        "licence": "cc-by-4.0",
+        "language": "eng-Latn",
+    }
     with pytest.raises(AscentError, match=r"its rows are those of mteb's SciFact, which `mteb_tasks` lacks: add it"):
         check(Corpus, values, "the.yaml")
     check(Corpus, values | {"mteb_tasks": ["SciFact"]}, "the.yaml")

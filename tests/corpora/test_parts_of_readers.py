@@ -64,7 +64,11 @@ def test_texts_are_shared_by_files(tmp_path, parts):
 @pytest.mark.parametrize("reader", ["beir", "trec"])
 def test_judgements_are_shared_by_queries(tmp_path, reader, parts):
     """Rows set aside come in another order: with the texts, not with the judgements."""
-    judged = [(f"q{n % 9}", f"d{n}", n % 3) for n in range(30)] + [("q1", "nowhere", 1), ("none", "d1", 1), ("q2", "d2", 1)]
+    judged = [(f"q{n % 9}", f"d{n}", n % 3) for n in range(30)] + [
+        ("q1", "nowhere", 1),
+        ("none", "d1", 1),
+        ("q2", "d2", 1),
+    ]
     documents, queries = (
         [(f"d{n}", f"text {n}") for n in range(28)] + [("", "no id")],
         [(f"q{n}", f"query {n}") for n in range(9)],
@@ -79,7 +83,9 @@ def test_judgements_are_shared_by_queries(tmp_path, reader, parts):
     else:
         (tmp_path / "collection").write_text("".join(f"{id}\t{text}\n" for id, text in documents))
         (tmp_path / "queries").write_text("".join(f"{id}\t{text}\n" for id, text in queries))
-        (tmp_path / "qrels.tsv").write_text("".join(f"{query} 0 {document} {grade}\n" for query, document, grade in judged))
+        (tmp_path / "qrels.tsv").write_text(
+            "".join(f"{query} 0 {document} {grade}\n" for query, document, grade in judged)
+        )
         settings |= {"collection": ["collection"], "queries": ["queries"]}
     settings = corpus(reader, **settings).reader
     pairs, pool, aside = read(tmp_path, settings)

@@ -146,7 +146,13 @@ def test_a_bad_row_is_set_aside_and_counted(tmp_path, row, reason):
     assert audit["examples"] == {reason: ["train.jsonl:2"]}
 
 
-SCORED = {"query": "q", "positive": ["p", "r"], "neg": ["n", "", "m"], "pos_scores": [9, 8.5], "neg_scores": [-1, 0, "2.5"]}
+SCORED = {
+    "query": "q",
+    "positive": ["p", "r"],
+    "neg": ["n", "", "m"],
+    "pos_scores": [9, 8.5],
+    "neg_scores": [-1, 0, "2.5"],
+}
 
 
 SCORES = {"negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores"]}
@@ -156,7 +162,10 @@ def test_a_teacher_s_scores_come_with_their_texts(tmp_path):
     """In lists, as FlagEmbedding has them; and in columns of their own, of texts of which one may be empty."""
     (tmp_path / "train.jsonl").write_text(json.dumps(SCORED))
     pairs = table(tmp_path, columns=SCORES)[0]
-    assert texts(pairs, "positive", "negatives", "scores") == [("p", ["n", "m"], [9, -1, 2.5]), ("r", ["n", "m"], [8.5, -1, 2.5])]
+    assert texts(pairs, "positive", "negatives", "scores") == [
+        ("p", ["n", "m"], [9, -1, 2.5]),
+        ("r", ["n", "m"], [8.5, -1, 2.5]),
+    ]
     (tmp_path / "train.csv").write_text("query,positive,a,b,of_p,of_a,of_b\nq,p,,n,.5,,.25\nr,s,n,,-1,2,\n")
     columns = {"negatives": ["a", "b"], "positive_scores": "of_p", "negative_scores": ["of_a", "of_b"]}
     pairs, _, audit = table(tmp_path, "train.csv", columns=columns)
@@ -247,7 +256,11 @@ def test_broken_utf8_in_parquet_is_set_aside(tmp_path):
             r"train.jsonl: column 'query' is missing \(there are: positive, ",
         ),
         ("train.csv", b"question,positive\nq,p\n", "train.csv: column 'query' is missing"),
-        ("train.jsonl", b"", r"corpus insurance: no usable row of train \(1 x the file has no rows, first at train.jsonl\)"),
+        (
+            "train.jsonl",
+            b"",
+            r"corpus insurance: no usable row of train \(1 x the file has no rows, first at train.jsonl\)",
+        ),
         (
             "train.csv",
             b"query,positive\n",

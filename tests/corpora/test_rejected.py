@@ -55,7 +55,9 @@ def test_a_part_without_a_usable_row_stops_the_run(folder, file, part, reason):
     with pytest.raises(AscentError, match=rf"^corpus faq: no usable row of {part} \(3 x {reason}"):
         normalised("faq", reading(SPLITS), folder)
     write(folder / f"{file}.jsonl", 0, 0)
-    message = rf"no usable row of {part} \(1 x the file has no rows, first at {file}.jsonl\); fix the corpus or its `reader`"
+    message = (
+        rf"no usable row of {part} \(1 x the file has no rows, first at {file}.jsonl\); fix the corpus or its `reader`"
+    )
     with pytest.raises(AscentError, match=message):
         normalised("faq", reading(SPLITS), folder)
 
@@ -63,9 +65,12 @@ def test_a_part_without_a_usable_row_stops_the_run(folder, file, part, reason):
 def test_more_than_the_limit_stops_the_run(folder):
     write(folder / "train.jsonl", 88, 12)
     message = (
-        r"^corpus faq: 12 of 100 rows of train set aside, 12.0% \(12 x no query, first at train.jsonl:89\), but max_rejected is"
+        r"^corpus faq: 12 of 100 rows of train set aside, 12.0% \(12 x no query, first at train.jsonl:89\), but"
+        r" max_rejected is"
     )
-    with pytest.raises(AscentError, match=message + r" 10.0%; fix the corpus or its `reader`, or raise max_rejected\.$"):
+    with pytest.raises(
+        AscentError, match=message + r" 10.0%; fix the corpus or its `reader`, or raise max_rejected\.$"
+    ):
         normalised("faq", reading(SPLITS), folder)
     assert len(normalised("faq", reading(SPLITS, max_rejected=0.12), folder)[0]) == 88 + 20
     write(folder / "train.jsonl", 10, 10)  # of a handful a share says little
@@ -81,11 +86,15 @@ def test_an_empty_file_among_others_is_told(folder):
 
 @pytest.mark.parametrize("ids", ["1048585", "D1234", "doc_17", "2c1f6f1e-9f1a-4f3e-8f43-0a8f3c0c1d11", "en:7"])
 def test_identifiers_in_place_of_texts_are_told(tmp_path, ids):
-    rows = [{"query": f"what is question {i}", "positive": ids} for i in range(3)] + [{"query": "q", "positive": "a text"}]
+    rows = [{"query": f"what is question {i}", "positive": ids} for i in range(3)] + [
+        {"query": "q", "positive": "a text"}
+    ]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     settings = {"pairs": {"train": ["train.jsonl"]}}
     (warning,) = normalised("faq", reading(settings), tmp_path)[2]["warnings"]
-    assert warning.startswith(f"corpus faq: most positives look like ids (3 of 4, first '{ids}'); name columns with texts")
+    assert warning.startswith(
+        f"corpus faq: most positives look like ids (3 of 4, first '{ids}'); name columns with texts"
+    )
     assert normalised("faq", reading(settings | {"task": "classification"}), tmp_path)[2]["warnings"] == []
 
 
@@ -98,14 +107,24 @@ def test_the_command_tells_what_it_read_and_what_it_did_not(folder):
     write(folder / "train.jsonl", 20, 1)
     (folder / "corpus.yaml").write_text(yaml.safe_dump(reading(SPLITS).model_dump(mode="json")))
     outputs = [f"--{kind}={folder / 'out' / kind}" for kind in ("pairs", "documents", "audit")]
-    command = [sys.executable, SCRIPT, "--name=faq", f"--settings={folder / 'corpus.yaml'}", f"--resource={folder}", *outputs]
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--name=faq",
+        f"--settings={folder / 'corpus.yaml'}",
+        f"--resource={folder}",
+        *outputs,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "faq: pairs: 20 train retrieval, 20 validation retrieval",
         "faq: documents: 20 train, 40 validation",
     ]
-    assert done.stderr == "warning: corpus faq: 1 of 21 rows of train set aside, 4.8% (1 x no query, first at train.jsonl:21).\n"
+    assert (
+        done.stderr
+        == "warning: corpus faq: 1 of 21 rows of train set aside, 4.8% (1 x no query, first at train.jsonl:21).\n"
+    )
 
 
 # ---------------------------------------------------------------- html
@@ -113,7 +132,13 @@ def test_the_command_tells_what_it_read_and_what_it_did_not(folder):
 
 def test_a_corpus_of_html_is_cleaned_for_training_and_evaluation_alike(tmp_path):
     rows = [
-        {"query": "<p>Tom &amp; Jerry</p>", "positive": "they <b>run</b>", "neg": ["<br>", "a<br>b"], "high": 3, "low": [2, 1]},
+        {
+            "query": "<p>Tom &amp; Jerry</p>",
+            "positive": "they <b>run</b>",
+            "neg": ["<br>", "a<br>b"],
+            "high": 3,
+            "low": [2, 1],
+        },
         {"query": "<div>", "positive": "p", "neg": [], "high": 1, "low": []},
     ]
     for split in ("train", "test"):
@@ -123,7 +148,9 @@ def test_a_corpus_of_html_is_cleaned_for_training_and_evaluation_alike(tmp_path)
     table = {"pairs": {split: [f"{split}.jsonl"] for split in ("train", "test")}, "columns": columns}
     settings = reading(table | {"documents": {"test": ["pool.jsonl"]}}, html=True)
     pairs, documents, audit = normalised("faq", settings, tmp_path)
-    assert texts(pairs, "query", "positive", "negatives", "scores") == [("Tom & Jerry", "they run", ["a b"], [3, 1])] * 2
+    assert (
+        texts(pairs, "query", "positive", "negatives", "scores") == [("Tom & Jerry", "they run", ["a b"], [3, 1])] * 2
+    )
     assert texts(documents, "text", "split") == [("one", "test"), ("they run", "train"), ("they run", "test")]
     assert audit["set_aside"] == {"query is nothing but HTML": 2, "document is nothing but HTML": 1}
     plain = normalised("faq", reading({"pairs": {"train": ["train.jsonl"]}}), tmp_path)[0]

@@ -6,9 +6,13 @@ from ascent.corpora.sentences import sentences
 
 CASES = {
     "abbreviations": "Dr. Smith met Mr. J. R. Brown at 5 p.m. on Mon. and left. |Was it 3.14 or 2.7? |No. 5 is alive.",
-    "latin abbreviations": "Use e.g. a list, i.e. a sequence (cf. Fig. 2). |See os.path.join() for details. |It returns None.",
+    "latin abbreviations": (
+        "Use e.g. a list, i.e. a sequence (cf. Fig. 2). |See os.path.join() for details. |It returns None."
+    ),
     "initials": "He works at I.B.M. in the U.S. Army. |I do, and so do I. |That is all!! |Really?! |OK.",
-    "either": "We sell apples, pears, etc. and more. |We sell apples, etc. |They do not. |Acme Inc. was founded. |It grew.",
+    "either": (
+        "We sell apples, pears, etc. and more. |We sell apples, etc. |They do not. |Acme Inc. was founded. |It grew."
+    ),
     "closing quotes": 'She asked: "Why?" |"Because," he said. |“Yes!” she said. |(It was so.) |Then…',
     "numbers": "Version 3.11.2 is out.\n|1. Open it. |Pages 3. and 4. are blank.",
     "chinese": "今天天气很好。|我们去公园吧！|你去吗？|“好的。”|他说了。",

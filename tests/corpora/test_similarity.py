@@ -10,7 +10,9 @@ from support.pairs import normalised
 
 
 def test_a_list_of_scored_pairs(tmp_path):
-    (tmp_path / "scores.txt").write_text("# Word 1\tWord 2\tScore\nold\tnew\t1.58\r\ncat\tdog\tnan\nlone\nhot\twarm\t9\n")
+    (tmp_path / "scores.txt").write_text(
+        "# Word 1\tWord 2\tScore\nold\tnew\t1.58\r\ncat\tdog\tnan\nlone\nhot\twarm\t9\n"
+    )
     pairs, documents, audit = normalised("words", corpus("similarity", scores="scores.txt"), tmp_path)
     assert texts(pairs, "query", "positive", "label", "task", "split") == [
         ("old", "new", 1.58, "sts", "test"),

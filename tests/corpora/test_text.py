@@ -37,14 +37,19 @@ def write_parquet(path, rows):
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-@pytest.mark.parametrize(("name", "write"), [("a.jsonl", write_jsonl), ("a.csv", write_csv), ("a.parquet", write_parquet)])
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.jsonl", write_jsonl), ("a.csv", write_csv), ("a.parquet", write_parquet)]
+)
 def test_every_table_gives_the_same_documents(tmp_path, name, write):
     write(tmp_path / name, ROWS)
     settings = {"columns": {"title": "title", "id": "url"}}
     reader = corpus("text", documents={"train": ["a.*"]}, **settings).reader
     found = list(read(tmp_path, reader))
     # The text keeps its lines, by which headings are found.
-    assert [(each.text, each.title) for each in found] == [("# Cats\n\nCats purr.  They sleep.\n", "Cats"), ("猫会 打呼噜。", "")]
+    assert [(each.text, each.title) for each in found] == [
+        ("# Cats\n\nCats purr.  They sleep.\n", "Cats"),
+        ("猫会 打呼噜。", ""),
+    ]
     second = {"a.jsonl": "a.jsonl:2", "a.csv": "a.csv:6", "a.parquet": "a.parquet:2"}[name]
     assert [each.origin for each in found] == ["https://a.example/1", second]
     pairs, pool, audit = documents(tmp_path, **settings)
@@ -67,7 +72,12 @@ PLAIN = "One line\nof a text.\n\n  \nAnother.\nIts end."
         ("paragraph", [("One line of a text.", "sub/a.md:1"), ("Another. Its end.", "sub/a.md:5")]),
         (
             "line",
-            [("One line", "sub/a.md:1"), ("of a text.", "sub/a.md:2"), ("Another.", "sub/a.md:5"), ("Its end.", "sub/a.md:6")],
+            [
+                ("One line", "sub/a.md:1"),
+                ("of a text.", "sub/a.md:2"),
+                ("Another.", "sub/a.md:5"),
+                ("Its end.", "sub/a.md:6"),
+            ],
         ),
     ],
 )
@@ -83,7 +93,9 @@ def test_a_plain_file_is_one_document_or_several(tmp_path, unit, expected, ends)
 
 
 def test_documents_that_cannot_be_used_are_set_aside_and_counted(tmp_path):
-    write_jsonl(tmp_path / "a.jsonl", [*ROWS, {"text": None}, {"text": " \n"}, {"text": 7}, {"text": "None"}, {"title": "t"}])
+    write_jsonl(
+        tmp_path / "a.jsonl", [*ROWS, {"text": None}, {"text": " \n"}, {"text": 7}, {"text": "None"}, {"title": "t"}]
+    )
     with (tmp_path / "a.jsonl").open("ab") as file:
         file.write(b'{"text": "\xff"}\nno object\n')
     (tmp_path / "b.txt").write_text(" \n\n")
@@ -105,7 +117,9 @@ def test_errors_name_the_file_and_the_remedy(tmp_path):
     with pytest.raises(AscentError, match=r"no file '\*'; known are: none"):
         documents(tmp_path)
     write_jsonl(tmp_path / "a.jsonl", ROWS)
-    with pytest.raises(AscentError, match=r"a.jsonl: column 'body' is missing \(there are: text, title, url\); fix `columns`"):
+    with pytest.raises(
+        AscentError, match=r"a.jsonl: column 'body' is missing \(there are: text, title, url\); fix `columns`"
+    ):
         documents(tmp_path, columns={"text": "body"})
     (tmp_path / "a.jsonl").write_text("")
     with pytest.raises(AscentError, match=r"no usable row of train documents \(1 x the file has no documents"):

@@ -93,7 +93,9 @@ def test_the_best_parent_is_that_of_the_development_set(capsys):
     choice = {"stage": "merge", "dataset": "held", "parents": {"one": 0.4, "other": 0.5, "base": 0.1}}
     against = {"merge": ["one", "other"], "rounded": ["merge"]}
     assert best_parents(against, [choice]) == {"merge": ["other"], "rounded": ["merge"]}
-    assert best_parents(against, [choice | {"parents": {"one": 0.4, "base": 0.7}}])["merge"] == []  # compared with it anyway
+    assert (
+        best_parents(against, [choice | {"parents": {"one": 0.4, "base": 0.7}}])["merge"] == []
+    )  # compared with it anyway
     assert best_parents({}, [choice]) == {}
     assert capsys.readouterr().err == ""
     assert best_parents({"merge": []}, [choice]) == {"merge": []}
@@ -124,7 +126,9 @@ def test_comparisons_that_nothing_could_show_are_not_tested(results, draws):
     """Five queries have 32 flips, so p is 2/32 at best; the other task's family is the smaller for it."""
     for stage, gain in (("base", 0.0), ("merge", 0.5)):
         path = results / stage / "mteb" / "Groups.json"
-        write_units(path.with_suffix(".units.parquet"), units(np.linspace(0, 0.4, 5) + gain, stage=stage, task="Groups"))
+        write_units(
+            path.with_suffix(".units.parquet"), units(np.linspace(0, 0.4, 5) + gain, stage=stage, task="Groups")
+        )
         path.write_text(json.dumps({"scores": {"test": [{"main_score": 0.2 + gain}]}}))
     _, tests = score(results)
     search, groups = tests

@@ -94,7 +94,8 @@ def test_retrieval_is_scored_over_the_whole_pool_with_the_query_prompt(corpus, m
     encoder = Encoder(model, precision="float32")
     documents = ANSWERS + OTHERS
     scores = (
-        encoder.encode(QUESTIONS, side="query", task="retrieval") @ encoder.encode(documents, side="document", task="retrieval").T
+        encoder.encode(QUESTIONS, side="query", task="retrieval")
+        @ encoder.encode(documents, side="document", task="retrieval").T
     )
     relevant = [{i} | ({8} if i == 0 else set()) for i in range(len(QUESTIONS))]
     for question, row, wanted in zip(QUESTIONS, scores, relevant, strict=True):
@@ -174,7 +175,8 @@ def test_reciprocal_ranks_are_units(corpus, model, monkeypatch):
 
 
 def test_a_query_that_mteb_cuts_is_one_unit(corpus, model, monkeypatch):
-    """MindSmallReranking, with our texts: a document's score is the best of its query's parts, whose mean AP is taken."""
+    """MindSmallReranking, with our texts: a document's score is the best of its query's parts, whose mean AP is
+    taken."""
     data = make_task(settings("reranking"), corpus / "pairs.parquet").dataset["default"]["test"]
     names = ["first_0", "first_1", "second_0", "second_1"]
     documents = data["corpus"]["id"]
@@ -310,7 +312,9 @@ def test_a_pool_of_answers_only_is_refused(tmp_path, kind):
     pairs = [Pair("a", "x", ("y",), split="test"), Pair("a", "y", ("x",), split="test")]
     write_pairs(tmp_path / "pairs.parquet", pair_frame(pairs, "toy", "eng-Latn"))
     write_documents(tmp_path / "documents.parquet", document_frame([Document(text, "test") for text in "xy"]))
-    with pytest.raises(AscentError, match="toy: every document that a query ranks is an answer to it, so any model scores 1"):
+    with pytest.raises(
+        AscentError, match="toy: every document that a query ranks is an answer to it, so any model scores 1"
+    ):
         make_task(settings(kind), tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
 
 

@@ -26,7 +26,9 @@ def test_p_value_of_means_is_the_exact_sign_flip(draws):
     flips = np.array([np.mean((other - base) * signs) for signs in itertools.product([1, -1], repeat=10)])
     (found,) = compare([units(base), units(other)])
     assert found.p_value == pytest.approx(two_sided(flips, (other - base).mean()))
-    plain = stats.permutation_test((other, base), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf)
+    plain = stats.permutation_test(
+        (other, base), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf
+    )
     assert found.p_value == pytest.approx(plain.pvalue)
 
 
@@ -70,7 +72,12 @@ def test_p_value_of_spearman_is_that_of_exchanged_ranks_to_first_order(draws):
 
         ranks = stats.rankdata(other), stats.rankdata(base)
         plain = stats.permutation_test(
-            ranks, difference, permutation_type="samples", n_resamples=9_999, vectorized=True, rng=np.random.default_rng(1)
+            ranks,
+            difference,
+            permutation_type="samples",
+            n_resamples=9_999,
+            vectorized=True,
+            rng=np.random.default_rng(1),
         )
         assert found.p_value == pytest.approx(plain.pvalue, abs=0.02)
 
@@ -120,7 +127,9 @@ def test_interval_holds_what_the_test_does_not_reject(draws):
     for assumed in np.linspace(found.low - 0.05, found.high + 0.05, 21):
         (shifted,) = compare([units(base + assumed), units(other)], family=4)
         assert (shifted.p_adjusted >= ALPHA) == (found.low <= assumed <= found.high)
-    assert found.high - found.low == pytest.approx(2 * stats.norm.ppf(1 - 0.05 / 8) * (other - base).std() / np.sqrt(60), rel=0.1)
+    assert found.high - found.low == pytest.approx(
+        2 * stats.norm.ppf(1 - 0.05 / 8) * (other - base).std() / np.sqrt(60), rel=0.1
+    )
 
 
 def test_intervals_hold_together_as_often_as_they_say(draws):

@@ -96,7 +96,8 @@ def test_units_that_share_texts_are_grouped_by_them():
 
 
 def test_texts_are_drawn_where_they_recur(draws, monkeypatch):
-    """A resample of texts by hand: a pair counts as often as both of its texts were drawn, and is then ranked plainly."""
+    """A resample of texts by hand: a pair counts as often as both of its texts were drawn, and is then ranked
+    plainly."""
     monkeypatch.setattr("ascent.evaluation.statistics.RESAMPLES", 1000)
     n = 14
     pairs = list(itertools.combinations(range(n), 2))

@@ -3,10 +3,9 @@
     python tests/gpu/acceptance.py            all parts; what was found stands in a table at the end
     python tests/gpu/acceptance.py --tiny     toy shapes, on a CPU too, to try the script itself
 
-A part that fails does not stop the next. The exit status is 1 if anything was not as it must be. With OUT in the environment the
-table is also written to $OUT/acceptance.json. It needs torch with CUDA, transformers, deepspeed and peft; the parts `speed` and
-`ratio` also torchao for FP8 and sentence-transformers.
-"""
+A part that fails does not stop the next. The exit status is 1 if anything was not as it must be. With OUT in the
+environment the table is also written to $OUT/acceptance.json. It needs torch with CUDA, transformers, deepspeed and
+peft; the parts `speed` and `ratio` also torchao for FP8 and sentence-transformers."""
 
 import argparse
 import json

@@ -24,10 +24,28 @@ from ascent.training.stages.contrastive import backward
 
 CONTRACT = Contract(max_tokens=512)
 BERT = {"model_type": "bert", "max_position_embeddings": 512}
-QWEN3 = {"model_type": "qwen3", "vocab_size": 151669, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 4096}
-TOY = {"vocab_size": 2000, "hidden_size": 128, "num_hidden_layers": 2, "intermediate_size": 256, "num_attention_heads": 4}
+QWEN3 = {
+    "model_type": "qwen3",
+    "vocab_size": 151669,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 4096,
+}
+TOY = {
+    "vocab_size": 2000,
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "intermediate_size": 256,
+    "num_attention_heads": 4,
+}
 GROUPED = TOY | {"num_key_value_heads": 2, "head_dim": 64, "pad_token_id": 0}
-LARGE = {"vocab_size": 30522, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+LARGE = {
+    "vocab_size": 30522,
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
 SMALL = {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "intermediate_size": 3072}
 EIGHT = {"hidden_size": 4096, "num_hidden_layers": 36, "num_attention_heads": 32, "intermediate_size": 12288}
 SHAPES = {
@@ -109,7 +127,9 @@ class Rig:
         engine = start_engine(model, stage, 100, deepspeed_config(stage, universal=universal), self.device)
         return engine, stage, load_objectives(stage, CONTRACT)
 
-    def batch(self, name: str, rows: int, negatives: int, *, mean: float = 40, spread: float = 20, longest: int = 96) -> Batch:
+    def batch(
+        self, name: str, rows: int, negatives: int, *, mean: float = 40, spread: float = 20, longest: int = 96
+    ) -> Batch:
         """Return a batch of random tokens, always the same: queries of about 12 tokens, documents of `mean` ones."""
         draw = np.random.default_rng(0)
         queries, documents = draw.normal(12, 4, rows), draw.normal(mean, spread, rows * (1 + negatives))

@@ -1,4 +1,5 @@
-"""What needs a GPU: `make gpu-test PYTHON=...` runs the tests that are marked so, and `make test` skips them without one.
+"""What needs a GPU: `make gpu-test PYTHON=...` runs the tests that are marked so, and `make test` skips them without
+one.
 
 Packed against padded attention on a GPU is in test_packing.py.
 """
@@ -35,7 +36,13 @@ def gpu_run(launch, training_tokens, training_contract, tiny_model, tmp_path):
     """Train a few steps with some settings; return the metrics."""
 
     def _run(name: str, **changes) -> list[dict]:
-        asked = {"objective": "infonce", "data": ["questions"], "batch_size": 11, "epochs": 5, "learning_rate": 1e-3} | changes
+        asked = {
+            "objective": "infonce",
+            "data": ["questions"],
+            "batch_size": 11,
+            "epochs": 5,
+            "learning_rate": 1e-3,
+        } | changes
         same = {"contract": training_contract, "tasks": {"questions": "retrieval"}}
         settings = StageSettings(recipe="r", name="s", stage=Contrastive(**asked), **same)
         process = launch(tmp_path / name, settings, parent=tiny_model, tokens=training_tokens)
@@ -50,7 +57,8 @@ def test_the_tiled_loss_of_a_million_rows():
     rows, dimension, temperature = 1_000_000, 256, 0.05
     draw = torch.Generator(device="cuda").manual_seed(0)
     queries, documents = (
-        torch.nn.functional.normalize(torch.randn(rows, dimension, device="cuda", generator=draw), dim=-1) for _ in range(2)
+        torch.nn.functional.normalize(torch.randn(rows, dimension, device="cuda", generator=draw), dim=-1)
+        for _ in range(2)
     )
     documents = torch.nn.functional.normalize(documents + queries, dim=-1)
     ids = torch.arange(rows, device="cuda")
@@ -81,7 +89,9 @@ def test_the_tiled_loss_of_a_million_rows():
         torch.testing.assert_close(queries.grad[row].double(), gradient, rtol=1e-3, atol=1e-11)
 
 
-@pytest.mark.parametrize("settings", [{"offload_optimizer": "cpu"}, {"offload_optimizer": "cpu", "offload_weights": "cpu"}])
+@pytest.mark.parametrize(
+    "settings", [{"offload_optimizer": "cpu"}, {"offload_optimizer": "cpu", "offload_weights": "cpu"}]
+)
 def test_zero_with_offload_trains_as_without(settings, gpu_run):
     plain = gpu_run("plain", zero=3, precision="float32")
     away = gpu_run("offload", zero=3, precision="float32", **settings)
@@ -158,8 +168,27 @@ def test_the_metrics_know_the_gpu(gpu_run):
 
 def test_throughput(tiny_model, training_pairs, tmp_path):
     """Prints pairs/s beside sentence-transformers; a model and data that matter are given to the benchmark by hand."""
-    command = [sys.executable, BENCHMARK, "--model", tiny_model, "--pairs", training_pairs, "--rounds", "2", "--batch", "16"]
-    command += ["--max-tokens", "32", "--output", tmp_path / "speed.json", "--libraries", "ascent", "sentence-transformers"]
+    command = [
+        sys.executable,
+        BENCHMARK,
+        "--model",
+        tiny_model,
+        "--pairs",
+        training_pairs,
+        "--rounds",
+        "2",
+        "--batch",
+        "16",
+    ]
+    command += [
+        "--max-tokens",
+        "32",
+        "--output",
+        tmp_path / "speed.json",
+        "--libraries",
+        "ascent",
+        "sentence-transformers",
+    ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stderr

@@ -36,8 +36,8 @@ def test_symmetric_is_sentence_transformers_symmetric_loss():
     assert float(ours) == pytest.approx(float(expected), abs=1e-5)
 
 
-# Rows 0 and 3 ask the same; rows 1 and 4 share a positive; row 2's negative (document 8) is row 4's positive too, row 5's
-# negative (document 9) is its own positive, and row 1's negative (document 7) is the other answer to row 0's query.
+# Rows 0 and 3 ask the same; rows 1 and 4 share a positive; row 2's negative (document 8) is row 4's positive too, row
+# 5's negative (document 9) is its own positive, and row 1's negative (document 7) is the other answer to row 0's query.
 DOCUMENT_IDS = [10, 11, 12, 13, 11, 15, 16, 13, 11, 15]
 
 
@@ -96,7 +96,9 @@ def test_rows_compete_within_their_group(symmetric):
         alone = batch.select(groups == group)
         # Symmetric is for rows with in-batch negatives, which are group 0.
         expected = infonce(
-            replace(alone, groups=torch.zeros_like(alone.groups)), temperature=TEMPERATURE, symmetric=symmetric and group == 0
+            replace(alone, groups=torch.zeros_like(alone.groups)),
+            temperature=TEMPERATURE,
+            symmetric=symmetric and group == 0,
         )
         torch.testing.assert_close(both[groups == group], expected, atol=1e-12, rtol=0)
 
@@ -122,7 +124,9 @@ def test_all_terms_are_sentence_transformers_loss(negatives):
     directions = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
     theirs = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=1 / TEMPERATURE, directions=directions)
     expected = theirs.compute_loss_from_embeddings([queries, *documents], None)
-    ours = loss_of(batch_of(queries, torch.cat(documents)), terms=("query-query", "document-query", "document-document"))
+    ours = loss_of(
+        batch_of(queries, torch.cat(documents)), terms=("query-query", "document-query", "document-document")
+    )
     assert float(ours) / ROWS == pytest.approx(float(expected), abs=1e-5)
 
 

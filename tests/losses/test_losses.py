@@ -1,4 +1,5 @@
-"""InfoNCE against sentence-transformers' own loss, against a double loop in float64, and its gradient by differences."""
+"""InfoNCE against sentence-transformers' own loss, against a double loop in float64, and its gradient by
+differences."""
 
 from dataclasses import replace
 from functools import partial
@@ -59,7 +60,9 @@ def test_ranking_is_sentence_transformers_loss(loss, theirs, dimension, labels):
     queries, documents = embeddings(ROWS, 1)[:, :dimension], embeddings(ROWS, 2)[:, :dimension] * 2
     labels = torch.tensor(labels, dtype=torch.float32)
     expected = theirs(torch.nn.Identity(), scale=7.0).compute_loss_from_embeddings([queries, documents], labels)
-    assert float(loss(batch_of(queries, documents, labels=labels), scale=7.0).mean()) == pytest.approx(float(expected), abs=1e-5)
+    assert float(loss(batch_of(queries, documents, labels=labels), scale=7.0).mean()) == pytest.approx(
+        float(expected), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize(("distance", "theirs"), [("euclidean", "EUCLIDEAN"), ("cosine", "COSINE")])
@@ -90,7 +93,8 @@ def test_a_positive_of_several_rows_is_spread_out_from_others_only():
     assert float(spread_out(batch)[0]) == pytest.approx((spread(queries) + spread(texts)) / 2, abs=1e-6)
 
 
-# Row 1's negative is a known answer, to row 5 too; row 3, alone in its group, has two negatives; rows 0, 4 and 5 have none.
+# Row 1's negative is a known answer, to row 5 too; row 3, alone in its group, has two negatives; rows 0, 4 and 5 have
+# none.
 OWNERS = [0, 1, 2, 3, 4, 5, 1, 2, 3, 3]
 
 
@@ -144,7 +148,9 @@ def test_a_loss_is_its_formula_and_its_gradient_that_of_finite_differences(name)
     weights = torch.rand(ROWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for side in sides:
         side.requires_grad_()
-    found, expected = (function(ragged(*sides), **settings) for function in (loss, getattr(reference_losses, loss.__name__)))
+    found, expected = (
+        function(ragged(*sides), **settings) for function in (loss, getattr(reference_losses, loss.__name__))
+    )
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
     gradients = [torch.autograd.grad(losses @ weights, sides) for losses in (found, expected)]
     torch.testing.assert_close(*gradients, atol=1e-9, rtol=0)
@@ -189,7 +195,9 @@ def test_losses_are_summed_with_their_weights_over_the_stages_sizes():
     batch = batch_of(embeddings(ROWS, 1, torch.float64), embeddings(ROWS, 2, torch.float64), labels=labels)
     sizes, both = {3: 0.5}, {"infonce": {"temperature": 0.2, "weight": 0.25}, "cosine": {"weight": 3}}
     stage = Contrastive(objective=both, data=["a", "b"], matryoshka=sizes)
-    cut = replace(batch, queries=batch.queries[:, :3], documents=batch.documents[:, :3])  # a cosine is the same at any length
+    cut = replace(
+        batch, queries=batch.queries[:, :3], documents=batch.documents[:, :3]
+    )  # a cosine is the same at any length
     expected = 3 * (cosine(batch) + 0.5 * cosine(cut))
     expected += 0.25 * infonce(batch, temperature=0.2, symmetric=False, sizes=sizes)
     torch.testing.assert_close(load_objectives(stage, Contract())(batch), expected)

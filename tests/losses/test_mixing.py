@@ -12,7 +12,8 @@ from ascent.losses.mixing import draws, mixtures, own_negatives
 from support import reference_losses
 
 ROWS, DIMENSION = 5, 6
-# Row 0 has four negatives of its own, one of them a known answer; row 2 has two, row 3 one, row 4 two, one of them known.
+# Row 0 has four negatives of its own, one of them a known answer; row 2 has two, row 3 one, row 4 two, one of them
+# known.
 OWNERS = [0, 1, 2, 3, 4, 0, 2, 0, 3, 0, 2, 4, 0, 4]
 IDS = [10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 99, 98]
 ANSWERS = [[10, 99], [11, -1], [12, -1], [13, -1], [14, 98]]
@@ -46,7 +47,9 @@ def test_own_negatives_are_without_known_answers():
     assert own_negatives(batch().select(torch.tensor([False, True, False, False, False]))).shape == (1, 0)
 
 
-@pytest.mark.parametrize("more", [{}, {"symmetric": True, "false_negative_margin": 0.2}, {"tau_plus": 0.1, "focal_gamma": 0.5}])
+@pytest.mark.parametrize(
+    "more", [{}, {"symmetric": True, "false_negative_margin": 0.2}, {"tau_plus": 0.1, "focal_gamma": 0.5}]
+)
 @pytest.mark.parametrize("name", MIXINGS)
 def test_the_loss_is_its_formula_and_its_gradient_that_of_finite_differences(name, more):
     found = batch()
@@ -58,9 +61,17 @@ def test_the_loss_is_its_formula_and_its_gradient_that_of_finite_differences(nam
     torch.testing.assert_close(losses, expected, atol=1e-10, rtol=0)
     without = infonce(found, **settings | {"mixing": None})
     changed = (losses - without).abs() > 1e-6
-    assert changed.tolist() == [True, False, True, False, False]  # rows with two of their own; no other row is told from these
+    assert changed.tolist() == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]  # rows with two of their own; no other row is told from these
     sides = (found.queries, found.documents)
-    torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), sides) for loss in (losses, expected)), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(loss.sum(), sides) for loss in (losses, expected)), atol=1e-9, rtol=0
+    )
 
     def loss(queries, documents):
         return infonce(replace(found, queries=queries, documents=documents), **settings).sum()
@@ -85,7 +96,9 @@ def test_pairs_are_of_two_different_negatives_and_every_pair_comes():
     numbers = torch.arange(500)
     own = torch.tensor([[0, 1, 2]]).repeat(500, 1)
     uniform = draws(numbers, 2, 0)
-    found = mixtures(torch.zeros(500, 3), torch.eye(3).double(), own, uniform, listwise=False, temperature=1.0, normalise=False)
+    found = mixtures(
+        torch.zeros(500, 3), torch.eye(3).double(), own, uniform, listwise=False, temperature=1.0, normalise=False
+    )
     assert found.shape == (500, 2, 3)
     torch.testing.assert_close(found.sum(2), torch.ones(500, 2, dtype=torch.float64))
     parts = (found > 0).flatten(0, 1)

@@ -44,7 +44,9 @@ def test_a_teacher_s_scores_are_learned_at_every_size():
     found = load_objectives(Contrastive(objective={"margin_mse": {"scale": 2}}, **stage), Contract())(batch)
     cut = [torch.nn.functional.normalize(side[:, :3], dim=1) for side in (queries, documents)]
     short = replace(batch, queries=cut[0], documents=cut[1])
-    torch.testing.assert_close(found, reference_losses.margin_mse(batch, 2.0) + 0.5 * reference_losses.margin_mse(short, 2.0))
+    torch.testing.assert_close(
+        found, reference_losses.margin_mse(batch, 2.0) + 0.5 * reference_losses.margin_mse(short, 2.0)
+    )
 
 
 @pytest.mark.parametrize("negatives", [0, 2])

@@ -1,4 +1,5 @@
-"""Adapters train what they should and nothing else, and the folder that a stage makes is a plain one that embeds as they did."""
+"""Adapters train what they should and nothing else, and the folder that a stage makes is a plain one that embeds as
+they did."""
 
 import json
 import os
@@ -96,7 +97,10 @@ def test_a_merged_folder_embeds_as_peft_s_own_model(name, parents, corpus_rows, 
     parent = parents(name)
     contract, _ = read_contract(parent)
     texts = [row["positive"] for row in corpus_rows[:6]]
-    rows = [np.array(ids) for ids in AutoTokenizer.from_pretrained(parent)(texts, truncation=True, max_length=32)["input_ids"]]
+    rows = [
+        np.array(ids)
+        for ids in AutoTokenizer.from_pretrained(parent)(texts, truncation=True, max_length=32)["input_ids"]
+    ]
     backbone = plain_backbone(parent)
     linear = [n for n, m in backbone.named_modules() if isinstance(m, torch.nn.Linear) and "pooler" not in n]
     reference = get_peft_model(backbone, LoraConfig(r=4, lora_alpha=8, target_modules=linear)).eval()
@@ -151,7 +155,9 @@ def test_what_trains(adapter, trains, parents):
     adapter = Contrastive(objective="infonce", data=["x"], adapter=adapter).adapter
     adapt(backbone, adapter, tokenizer, "here")
     after = {name: p.requires_grad for name, p in backbone.named_parameters()}
-    assert {name for name, trained in after.items() if trained} == {name for name in after if re.fullmatch(trains, name)}
+    assert {name for name, trained in after.items() if trained} == {
+        name for name in after if re.fullmatch(trains, name)
+    }
     if adapter.type != "bitfit":
         assert {name.replace(".base_layer", "") for name, trained in after.items() if not trained} == names
 
@@ -189,7 +195,9 @@ def test_the_learning_scale(parents):
 
 
 @pytest.mark.parametrize("name", ["bert", "t5", "qwen3"])
-def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(name, tiny_resource, corpus_rows, tmp_path, monkeypatch):
+def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(
+    name, tiny_resource, corpus_rows, tmp_path, monkeypatch
+):
     resource = make_architecture(tmp_path / "resource", name, tiny_resource)
     contract = Contract(max_tokens=64, prompts={"query": {"retrieval": SOFT}})
     for folder, number in (("plain", 0), ("soft", 4), ("again", 4)):
@@ -205,7 +213,9 @@ def test_adopted_with_soft_tokens_a_model_is_the_same_but_for_them(name, tiny_re
     table = soft.model.backbone.get_input_embeddings().weight
     assert ids == list(range(len(soft.tokenizer) - 4, len(soft.tokenizer)))
     assert len(torch.unique(table[ids], dim=0)) == 4
-    assert (tmp_path / "soft" / "model.safetensors").read_bytes() == (tmp_path / "again" / "model.safetensors").read_bytes()
+    assert (tmp_path / "soft" / "model.safetensors").read_bytes() == (
+        tmp_path / "again" / "model.safetensors"
+    ).read_bytes()
     assert read_contract(tmp_path / "soft")[1]["history"] == read_contract(tmp_path / "plain")[1]["history"]
 
 
@@ -225,7 +235,9 @@ def train_all(rank: int, folders: list[tuple[Path, Path, Path]]) -> None:
         settings = load(StageSettings, folder / "stage.yaml")
         names = {"model": folder / "model", "metrics": folder / "metrics.jsonl", "deepspeed": folder / "deepspeed.json"}
         tokens = dict.fromkeys(settings.tasks, tokens)
-        train(Task(settings=settings, running=Running(), parent=parent, tokens=tokens, revision=1, **names), StopRequest())
+        train(
+            Task(settings=settings, running=Running(), parent=parent, tokens=tokens, revision=1, **names), StopRequest()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +257,9 @@ def trained(parents, training_rows, warm_spawn, tmp_path_factory):
             folder = tmp_path_factory.mktemp("stage")
             tokenise_pairs(parent, contract.tokenising("retrieval"), pairs, None, folder / "tokens")
             settings = {"learning_rate": 3e-3, "precision": "float32", "mini_batch_tokens": 512, "dropout": 0} | more
-            stage = Contrastive(objective="infonce", data=["x"], batch_size=ROWS, epochs=STEPS, adapter=adapter, **settings)
+            stage = Contrastive(
+                objective="infonce", data=["x"], batch_size=ROWS, epochs=STEPS, adapter=adapter, **settings
+            )
             settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks={"x": "retrieval"})
             (folder / "stage.yaml").write_text(dump(settings))
             made[f"{name}-{adapter['type']}"] = (folder, parent, folder / "tokens")
@@ -267,7 +281,10 @@ OF_EACH_KIND = [
 def stages(trained):
     """Every architecture by LoRA, the other adapters on two each."""
     cases = [(name, LORA, {}) for name in NAMES if name not in ("bert", "qwen3")] + OF_EACH_KIND
-    cases += [("qwen2", {"type": "bitfit"}, {"learning_rate": 1e-2}), ("t5", {"type": "soft_prompt"}, {"learning_rate": 3e-2})]
+    cases += [
+        ("qwen2", {"type": "bitfit"}, {"learning_rate": 1e-2}),
+        ("t5", {"type": "soft_prompt"}, {"learning_rate": 3e-2}),
+    ]
     cases += [("bert", LORA, {"weights": "bfloat16", "zero": 1, "precision": "bfloat16"})]
     return trained(cases)
 
@@ -329,7 +346,9 @@ def test_soft_tokens_are_the_prompt_s_tokens_in_sentence_transformers_too(stages
     np.testing.assert_allclose(found, ours, rtol=0, atol=1e-5)
 
 
-def test_training_is_that_of_peft_and_plain_torch(train_here, tiny_model, training_tokens, training_contract, data_of, tmp_path):
+def test_training_is_that_of_peft_and_plain_torch(
+    train_here, tiny_model, training_tokens, training_contract, data_of, tmp_path
+):
     adapter = LORA | {"dropout": 0}
     train_here(tiny_model, training_contract, adapter=adapter, dropout=0, precision="float32", learning_rate=1e-3)
     torch.manual_seed(0)

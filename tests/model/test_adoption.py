@@ -1,5 +1,5 @@
-"""A folder that is not the model it seems to be is refused in one sentence, or the difference is told: nothing random, lost or
-half-loaded ever embeds a text."""
+"""A folder that is not the model it seems to be is refused in one sentence, or the difference is told: nothing random,
+lost or half-loaded ever embeds a text."""
 
 import json
 import shutil
@@ -56,7 +56,9 @@ def change_json(path, **values) -> None:
 
 
 def renamed(prefix):
-    return lambda folder: change_weights(folder, lambda state: {prefix + name: tensor for name, tensor in state.items()})
+    return lambda folder: change_weights(
+        folder, lambda state: {prefix + name: tensor for name, tensor in state.items()}
+    )
 
 
 def without(part):
@@ -100,7 +102,9 @@ def sharded(folder, *, of_index=None, lost=()) -> None:
 
 
 def adapter(folder) -> None:
-    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "an/other", "peft_type": "LORA"}))
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": "an/other", "peft_type": "LORA"})
+    )
 
 
 def no_words(folder) -> None:
@@ -127,48 +131,48 @@ SPOILED = {
     "layer missing": (without("layer.1."), RANDOM.format(r"encoder\.layer\.1\.attention\.output\.LayerNorm\.bias")),
     "layer too many": (
         configured(num_hidden_layers=1),
-        r"retrieved: has weights that no layer of transformers' BertModel takes: encoder\.layer\.1\..* and 15 more; rename the",
+        r"retrieved: has weights that no layer of transformers' BertModel takes: encoder\.layer\.1\..* and 15 more;",
     ),
     "another shape": (
         configured(intermediate_size=48),
-        r"retrieved: encoder.layer.0.intermediate.dense.bias has the shape \(64,\), but by config.json \(48,\); use the config",
+        r"retrieved: encoder.layer.0.intermediate.dense.bias has the shape \(64,\), but by config.json \(48,\); use",
     ),
-    "half a model of its own code": (jina, r"no weights for embeddings\.position_embeddings\.weight of transformers' BertModel"),
+    "half a model of its own code": (jina, r"no weights for embeddings\.position_embeddings\.weight of transformers'"),
     "unknown code": (
         configured(model_type="mybert", auto_map={"AutoModel": "modeling_x.XModel"}),
-        r"config\.json: model_type 'mybert' needs the folder's own code \(auto_map: modeling_x\.XModel\), which is never run",
+        r"config\.json: model_type 'mybert' needs the folder's own code \(auto_map: modeling_x\.XModel\), which is",
     ),
     "unknown architecture": (
         configured(model_type="mybert"),
-        r"config\.json: transformers [\d.]+ does not know model_type 'mybert'; choose another model, or another version",
+        r"config\.json: transformers [\d.]+ does not know model_type 'mybert'; choose another model, or another",
     ),
     "code of a module": (
         module_of_code,
-        r"modules\.json: the model has a layer \(custom_st\.Transformer\) that the recipe's heads do not name, which would",
+        r"modules\.json: the model has a layer \(custom_st\.Transformer\) that the recipe's heads do not name, which",
     ),
-    "no words": (no_words, r"retrieved: has no tokenizer that knows words, since its vocabulary \(.*\) is missing or empty; add"),
-    "more tokens": (more_tokens, r"retrieved: the tokenizer has 2,001 tokens, but the model 2,000 embeddings; use the tokenizer"),
-    "pointer": (pointer(WEIGHTS), r"model\.safetensors: is a pointer of Git LFS and not the file itself; run `git lfs pull`"),
-    "pointer to words": (pointer("tokenizer.json"), r"tokenizer\.json: is a pointer of Git LFS and not the file itself; run"),
-    "cut": (cut(WEIGHTS, 0.5), r"model\.safetensors: not a whole safetensors file \(.*\); remove its folder and retrieve it"),
+    "no words": (no_words, r"retrieved: has no tokenizer that knows words, since its vocabulary \(.*\) is missing or"),
+    "more tokens": (more_tokens, r"retrieved: the tokenizer has 2,001 tokens, but the model 2,000 embeddings; use the"),
+    "pointer": (pointer(WEIGHTS), r"model\.safetensors: is a pointer of Git LFS and not the file itself; run `git lfs"),
+    "pointer to words": (pointer("tokenizer.json"), r"tokenizer\.json: is a pointer of Git LFS and not the file"),
+    "cut": (cut(WEIGHTS, 0.5), r"model\.safetensors: not a whole safetensors file \(.*\); remove its folder and"),
     "header cut": (cut(WEIGHTS, 0.001), r"model\.safetensors: not a whole safetensors file"),
     "words cut": (cut("tokenizer.json", 0.5), r"tokenizer\.json: not valid JSON \(.*\); fix the file"),
     "configuration cut": (cut("config.json", 0.5), r"config\.json: not valid JSON"),
     "part missing": (
         lambda folder: sharded(folder, of_index="model-00002-of-00002.safetensors"),
-        r"model-00002-of-00002\.safetensors: is missing, but model\.safetensors\.index\.json names it; retrieve it, too",
+        r"model-00002-of-00002\.safetensors: is missing, but model\.safetensors\.index\.json names it; retrieve it,",
     ),
     "part incomplete": (
         lambda folder: sharded(folder, lost=["embeddings.token_type_embeddings.weight"]),
-        r"model-0000\d-of-00002\.safetensors: lacks embeddings\.token_type_embeddings\.weight, which model\.safetensors\.index",
+        r"model-0000\d-of-00002\.safetensors: lacks embeddings\.token_type_embeddings\.weight, which",
     ),
     "another name": (
         lambda folder: (folder / WEIGHTS).rename(folder / "weights.safetensors"),
-        r"weights\.safetensors: is not model\.safetensors, and no model\.safetensors\.index\.json names it as a part; rename it",
+        r"weights\.safetensors: is not model\.safetensors, and no model\.safetensors\.index\.json names it as a part;",
     ),
-    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "retrieved: has no safetensors weights, and pickled weights are"),
-    "adapter beside": (adapter, r"adapter_config\.json: is an adapter of 'an/other', which would not be loaded; .* adapter_of"),
-    "no model": (lambda folder: (folder / "config.json").unlink(), r"retrieved: holds no config\.json, so it is no model folder"),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "retrieved: has no safetensors weights, and pickled"),
+    "adapter beside": (adapter, r"adapter_config\.json: is an adapter of 'an/other', which would not be loaded; .*"),
+    "no model": (lambda folder: (folder / "config.json").unlink(), r"retrieved: holds no config\.json, so it is no"),
 }  # fmt: skip
 
 
@@ -191,7 +195,10 @@ def test_a_folder_that_is_not_what_it_seems_is_refused(case, folder, adopt, caps
     [
         (
             "wrapped",
-            r"retrieved: has no weights for .* of transformers' Bert\w+, which would stay random, and has weights that no",
+            (
+                r"retrieved: has no weights for .* of transformers' Bert\w+, which would stay random, and has weights"
+                r" that no"
+            ),
         ),
         (
             "half a model of its own code",
@@ -234,7 +241,9 @@ def test_a_missing_pooler_is_no_loss_and_the_same_each_time(folder, adopt, capsy
 
 
 def test_weights_for_another_task_and_code_that_is_not_run_are_told(tiny_resource, tmp_path, adopt, capsys):
-    folder = shutil.copytree(tiny_resource, tmp_path / "retrieved", ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
+    folder = shutil.copytree(
+        tiny_resource, tmp_path / "retrieved", ignore=shutil.ignore_patterns("config.json", "*.safetensors")
+    )
     torch.manual_seed(0)
     language_model = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(tiny_resource))
     language_model.save_pretrained(folder)
@@ -244,7 +253,8 @@ def test_weights_for_another_task_and_code_that_is_not_run_are_told(tiny_resourc
     assert status == 0
     assert any(r"retrieved: weights of no layer of BertModel are left out: cls.predictions." in line for line in told)
     assert any(
-        "(auto_map: modeling_x.XModel, tokenization_x.X) is not run; the weights fit transformers' own" in line for line in told
+        "(auto_map: modeling_x.XModel, tokenization_x.X) is not run; the weights fit transformers' own" in line
+        for line in told
     )
     state, own = language_model.bert.state_dict(), AutoModel.from_pretrained(made).state_dict()
     assert all(torch.equal(state[name], own[name]) for name in state)
@@ -262,10 +272,20 @@ def unpadded(tmp_path):
     words.train_from_iterator(
         ["what is this thing, a kind of object"] * 9, vocab_size=300, special_tokens=["<end>"], show_progress=False
     )
-    PreTrainedTokenizerFast(tokenizer_object=words._tokenizer, bos_token="<end>", eos_token="<end>").save_pretrained(folder)
-    shape = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    PreTrainedTokenizerFast(tokenizer_object=words._tokenizer, bos_token="<end>", eos_token="<end>").save_pretrained(
+        folder
+    )
+    shape = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+    }
     torch.manual_seed(0)
-    AutoModel.from_config(AutoConfig.for_model("llama", bos_token_id=0, eos_token_id=0, **shape)).save_pretrained(folder)
+    AutoModel.from_config(AutoConfig.for_model("llama", bos_token_id=0, eos_token_id=0, **shape)).save_pretrained(
+        folder
+    )
     return folder
 
 
@@ -283,7 +303,9 @@ def test_a_tokenizer_without_padding_is_given_its_end_token_and_says_so(unpadded
 def test_without_an_end_token_padding_is_the_unknown_one(unpadded):
     tokenizer = AutoTokenizer.from_pretrained(unpadded)
     tokenizer.eos_token = None
-    with pytest.raises(AscentError, match=r"^m: its tokenizer has no padding, end or unknown token; set pad_token in its"):
+    with pytest.raises(
+        AscentError, match=r"^m: its tokenizer has no padding, end or unknown token; set pad_token in its"
+    ):
         set_padding(tokenizer, "m")
     tokenizer.unk_token = "<end>"
     assert set_padding(tokenizer, "m")
@@ -306,7 +328,9 @@ def test_what_the_folder_says_otherwise_is_told_with_both_values(tiny_resource, 
     change_json(settings, similarity_fn_name="dot", prompts=own)
     change_json(made / "tokenizer_config.json", padding_side="left")
     adopt(made, "other", prompts=prompts)
-    told = [line.removeprefix("warning: ") for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    told = [
+        line.removeprefix("warning: ") for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")
+    ]
     where = "model 'theirs': "
     assert sorted(told) == sorted(
         [
@@ -315,8 +339,10 @@ def test_what_the_folder_says_otherwise_is_told_with_both_values(tiny_resource, 
             f"{where}config_sentence_transformers.json says the prompt 'query': 'ask: ', but the recipe has 'query: '.",
             f"{where}config_sentence_transformers.json says the prompt 'summary': 'sum up: ', but the recipe has None.",
             f"{where}sentence_bert_config.json says max_tokens: 48, but the recipe has 32.",
-            f"{where}tokenizer_config.json says padding_side: 'left', but is saved with 'right', because its positions are "
-            "learned and padding on the left would shift them.",
+            (
+                f"{where}tokenizer_config.json says padding_side: 'left', but is saved with 'right', because its"
+                " positions are learned and padding on the left would shift them."
+            ),
         ]
     )
     assert AutoTokenizer.from_pretrained(tmp_path / "other").padding_side == "right"

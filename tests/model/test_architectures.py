@@ -1,4 +1,5 @@
-"""Every architecture trains, and what it has learned survives the folder: loaded by us, and by plain sentence-transformers."""
+"""Every architecture trains, and what it has learned survives the folder: loaded by us, and by plain
+sentence-transformers."""
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ def test_it_trains_and_is_read_back(
     tokens = tmp_path / "tokens"
     tokenise_pairs(parent, contract.tokenising("retrieval"), training_pairs, None, tokens)
     # All rows in each step, so that losses compare.
-    lines = train_here(parent, contract, tokens=tokens, batch_size=44, epochs=10, learning_rate=3e-3, precision="float32")
+    lines = train_here(
+        parent, contract, tokens=tokens, batch_size=44, epochs=10, learning_rate=3e-3, precision="float32"
+    )
     losses = [line["loss"] for line in lines]
     assert len(losses) == 10
     assert losses[-1] < 0.7 * losses[0]

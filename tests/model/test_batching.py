@@ -63,7 +63,9 @@ def test_tokens_are_the_tokenizer_s_of_prompt_and_text_cut_to_length(tiny_model)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     texts = ["return the sum of a list of numbers", "open", ""]
     rows = tokenise(tokenizer, texts, "query: ", 8)
-    assert [row.tolist() for row in rows] == [tokenizer.encode("query: " + text, truncation=True, max_length=8) for text in texts]
+    assert [row.tolist() for row in rows] == [
+        tokenizer.encode("query: " + text, truncation=True, max_length=8) for text in texts
+    ]
     assert len(rows[0]) == 8
     assert rows[0][-1] == tokenizer.sep_token_id  # the special token at the end survives the cut
     assert tokenise(tokenizer, [], "", 8) == []

@@ -151,7 +151,16 @@ def test_a_cut_file_of_weights_is_refused(tmp_path):
 
 def test_flops_by_hand():
     small = Shape(
-        parameters=1, matrices=100, layers=2, width=8, queries=8, keys=8, inner=32, gated=False, rms=False, normed_heads=False
+        parameters=1,
+        matrices=100,
+        layers=2,
+        width=8,
+        queries=8,
+        keys=8,
+        inner=32,
+        gated=False,
+        rms=False,
+        normed_heads=False,
     )
     # Texts of 3 and 5 tokens: 2 * 100 * 8 of the matrices, 4 * 2 * 8 * (9 + 25) of the attention.
     assert forward_flops(small, 8, 34) == 1600 + 2176
@@ -172,7 +181,9 @@ def test_flops_are_those_that_torch_counts(architecture, tmp_path):
     tokens, squares = ROWS * LENGTH, ROWS * LENGTH**2
     # BERT's pooler, one token a text, and rotary angles are what is left out.
     assert forward_flops(shape, tokens, squares) == pytest.approx(forward, rel=0.01)
-    assert training_flops(shape, stage(), tokens, squares, cached=False) == pytest.approx(counter.get_total_flops(), rel=0.01)
+    assert training_flops(shape, stage(), tokens, squares, cached=False) == pytest.approx(
+        counter.get_total_flops(), rel=0.01
+    )
 
 
 # ---------------------------------------------------------------- memory
@@ -180,7 +191,8 @@ def test_flops_are_those_that_torch_counts(architecture, tmp_path):
 
 @pytest.mark.parametrize(("zero", "gigabytes"), [(0, 120), (1, 31.4), (2, 16.6), (3, 1.9)])
 def test_the_zero_paper_s_figure(zero, gigabytes):
-    """arXiv 1910.02054, figure 1: 7.5 G parameters on 64 GPUs, 16 bits with Adam; its gradients have 2 bytes, ours 4."""
+    """arXiv 1910.02054, figure 1: 7.5 G parameters on 64 GPUs, 16 bits with Adam; its gradients have 2 bytes, ours
+    4."""
     asked = stage(zero=1, weights="bfloat16").model_copy(update={"zero": zero})  # at 0 no recipe may ask for it
     held = states(ZERO.parameters, asked, 64)
     more = 2 * 7.5 / (64 if zero >= 2 else 1)
@@ -231,12 +243,18 @@ def test_activations_are_those_that_torch_keeps(architecture, mode, tmp_path):
     assert states.requires_grad
     found = [tensor for place, tensor in kept.items() if place not in weights]
     # Two dimensions, none of them the tokens: autocast's copies of the weights.
-    copies = [tensor for tensor in found if tensor.dim() == 2 and ROWS * LENGTH not in tensor.shape and ROWS not in tensor.shape]
+    copies = [
+        tensor
+        for tensor in found
+        if tensor.dim() == 2 and ROWS * LENGTH not in tensor.shape and ROWS not in tensor.shape
+    ]
     held = sum(tensor.untyped_storage().nbytes() for tensor in found) - sum(tensor.nbytes for tensor in copies)
     if mode == "autocast":
         assert sum(tensor.numel() for tensor in copies) == pytest.approx(shape.matrices, rel=0.05)
     precision, kind = ("float32" if mode == "float32" else "bfloat16", "bfloat16" if mode == "bfloat16" else "float32")
-    expected = shape.layers * (layer_bytes(shape, precision=precision, weights=kind) - 2 * shape.width)  # no dropout here
+    expected = shape.layers * (
+        layer_bytes(shape, precision=precision, weights=kind) - 2 * shape.width
+    )  # no dropout here
     assert held / (ROWS * LENGTH) == pytest.approx(expected, rel=0.15)
 
 
@@ -275,7 +293,9 @@ def test_a_stage_s_memory_by_hand():
     assert memory.batch == 12 * 4096 * 128 * 3 + 14 * 64 * 256
     held = 18 * 7.5e9 + memory.activations + memory.batch
     assert memory.total == pytest.approx(1.1 * held + 1.5e9)
-    less = training_memory(ZERO, asked.model_copy(update={"activation_checkpointing": True}), 2, texts=3, max_tokens=100)
+    less = training_memory(
+        ZERO, asked.model_copy(update={"activation_checkpointing": True}), 2, texts=3, max_tokens=100
+    )
     assert less.activations == 1000 * (32 * 2 + 2 * 34) * 4096
     mixed = training_memory(ZERO, asked.model_copy(update={"weights": "float32"}), 2, texts=3, max_tokens=100)
     assert mixed.activations == 1000 * 33 * 42 * 4096 + 2 * ZERO.matrices  # and autocast's copies
@@ -320,7 +340,9 @@ def test_frozen_weights_have_no_gradients_and_moments():
     assert with_all.gradients - with_some.gradients == 4 * (7.5e9 - 1e6)
     assert with_some.weights == with_all.weights
     four = stage(adapter={"type": "qlora"})
-    assert training_memory(ZERO, four, 1, texts=2, max_tokens=10, trained=10**6).weights == 4 * 0.5e9 + 7e9 * (0.5 + 1 / 64)
+    assert training_memory(ZERO, four, 1, texts=2, max_tokens=10, trained=10**6).weights == 4 * 0.5e9 + 7e9 * (
+        0.5 + 1 / 64
+    )
 
 
 @pytest.mark.parametrize("architecture", ["bert", "qwen3"])

@@ -1,4 +1,5 @@
-"""Every architecture attends as its contract says, and a folder that is written gives the same embeddings without our code."""
+"""Every architecture attends as its contract says, and a folder that is written gives the same embeddings without our
+code."""
 
 import json
 import shutil
@@ -119,13 +120,18 @@ def compare_paddings(model: EmbeddingModel) -> None:
 
 # The toy's tokenizer gives token types, which sentence-transformers hands on and GPT-2 takes for words.
 @pytest.mark.parametrize(("name", "attention"), [*EVERY, *PADDED[:2]])
-def test_a_tokenizer_that_pads_on_the_left_gives_the_same_embeddings(folders, padded_folders, tmp_path, texts, name, attention):
+def test_a_tokenizer_that_pads_on_the_left_gives_the_same_embeddings(
+    folders, padded_folders, tmp_path, texts, name, attention
+):
     resource = shutil.copytree((folders | padded_folders)[name], tmp_path / "resource")
     AutoTokenizer.from_pretrained(resource, padding_side="left").save_pretrained(resource)
     contract = Contract(max_tokens=32, attention=attention)
     (tmp_path / "model").mkdir()
     save_new(resource, contract, {}, tmp_path / "model")
-    encoder, plain = Encoder(tmp_path / "model", precision="float32"), SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    encoder, plain = (
+        Encoder(tmp_path / "model", precision="float32"),
+        SentenceTransformer(str(tmp_path / "model"), device="cpu"),
+    )
     learned = position_table(encoder.model.backbone) is not None
     assert plain.tokenizer.padding_side == ("right" if learned else "left")
     for pooling, theirs in POOLINGS.items():
@@ -136,13 +142,17 @@ def test_a_tokenizer_that_pads_on_the_left_gives_the_same_embeddings(folders, pa
 
 
 def test_an_encoder_is_not_made_causal(folders):
-    with pytest.raises(AscentError, match="this backbone attends bidirectionally, which cannot be changed; set attention: bid"):
+    with pytest.raises(
+        AscentError, match="this backbone attends bidirectionally, which cannot be changed; set attention: bid"
+    ):
         load_backbone(folders["bert"], Contract(max_tokens=32, attention="causal"))
 
 
 def test_a_decoder_that_we_do_not_know_is_not_made_bidirectional(folders, tiny_resource, tmp_path):
     gpt = make_architecture(tmp_path / "gpt", "gpt2", tiny_resource)
-    with pytest.raises(AscentError, match="causally, and a 'gpt2' model is not known to become bidirectional; set attention: c"):
+    with pytest.raises(
+        AscentError, match="causally, and a 'gpt2' model is not known to become bidirectional; set attention: c"
+    ):
         load_backbone(gpt, Contract(max_tokens=32))
     load_backbone(gpt, Contract(max_tokens=32, attention="causal"))
 
@@ -164,7 +174,9 @@ def test_a_trained_folder_needs_none_of_our_code_either(folders, tmp_path, texts
     save_like(parent, {key: tensor + 0.01 for key, tensor in state.items()}, contract, {}, folder)
     ours = Encoder(folder, precision="float32").encode(texts, side="query", task="retrieval")
     np.testing.assert_allclose(ours, SentenceTransformer(str(folder), device="cpu").encode(texts), rtol=0, atol=1e-5)
-    assert np.abs(ours - Encoder(parent, precision="float32").encode(texts, side="query", task="retrieval")).max() > 1e-3
+    assert (
+        np.abs(ours - Encoder(parent, precision="float32").encode(texts, side="query", task="retrieval")).max() > 1e-3
+    )
 
 
 def test_of_an_encoder_and_decoder_the_encoder_is_loaded(tiny_resource, tmp_path):
@@ -191,7 +203,10 @@ def test_pooling_is_by_rows_and_keeps_its_precision(dtype):
         ("mean", [row.sum(0) / len(row) for row in rows]),
         ("cls", [row[0] for row in rows]),
         ("last", [row[-1] for row in rows]),
-        ("weighted_mean", [sum(i * state for i, state in enumerate(row, 1)) / sum(range(len(row) + 1)) for row in rows]),
+        (
+            "weighted_mean",
+            [sum(i * state for i, state in enumerate(row, 1)) / sum(range(len(row) + 1)) for row in rows],
+        ),
     ):
         pooled = pool(states, cumulative, pooling)
         assert pooled.dtype == kept
@@ -207,7 +222,9 @@ def test_a_stage_s_dropout_reaches_backbones_that_call_it_otherwise(padded_folde
     assert not has_dropout(load_backbone(padded_folders["gpt2"], contract, dropout=0.0)[0])
     mamba = AutoConfig.for_model("mamba", vocab_size=8, hidden_size=8, num_hidden_layers=1, state_size=2)
     AutoModel.from_config(mamba).save_pretrained(tmp_path)
-    with pytest.raises(AscentError, match="dropout is 0.1, but this backbone has no such setting; remove it from the stage"):
+    with pytest.raises(
+        AscentError, match="dropout is 0.1, but this backbone has no such setting; remove it from the stage"
+    ):
         load_backbone(tmp_path, contract, dropout=0.1)
 
 
@@ -237,7 +254,9 @@ def test_fp8_leaves_out_what_does_not_fit_and_lora_s_own_matrices():
 
 
 def test_fp8_on_a_gpu_implies_compilation(monkeypatch):
-    eighth, half = (Contrastive(objective="infonce", data=["x"], precision=precision) for precision in ("float8", "bfloat16"))
+    eighth, half = (
+        Contrastive(objective="infonce", data=["x"], precision=precision) for precision in ("float8", "bfloat16")
+    )
     for gpu in (False, True):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
         assert is_to_compile(eighth) == gpu and not is_to_compile(half)

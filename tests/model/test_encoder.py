@@ -130,7 +130,10 @@ def test_another_tokenizer_is_refused(copied):
     [
         ({"pooling": "cls"}, "the model was made with pooling = 'mean', but the recipe says 'cls'; fix the recipe or"),
         ({"max_tokens": 16}, "the model was made with max_tokens = 32, but the recipe says 16; fix the recipe or"),
-        ({"prompts": {"query": {"default": "q: "}}}, "the model was made with prompts = {}, but the recipe says {'query'"),
+        (
+            {"prompts": {"query": {"default": "q: "}}},
+            "the model was made with prompts = {}, but the recipe says {'query'",
+        ),
     ],
 )
 def test_a_contract_that_disagrees_is_refused(copied, asked, message):

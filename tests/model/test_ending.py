@@ -1,4 +1,5 @@
-"""The end token that last-token pooling reads, and the side of the padding: as transformers has them, wherever texts are read."""
+"""The end token that last-token pooling reads, and the side of the padding: as transformers has them, wherever texts
+are read."""
 
 import numpy as np
 import pytest
@@ -89,7 +90,9 @@ def test_transformers_4_makes_the_special_tokens_of_its_own_from_the_configurati
 
 
 def test_a_special_token_at_the_end_stays_the_only_one(resources):
-    plain, asked = (load_backbone(resources["bert"], Contract(max_tokens=MOST, append_eos=end))[1] for end in (False, True))
+    plain, asked = (
+        load_backbone(resources["bert"], Contract(max_tokens=MOST, append_eos=end))[1] for end in (False, True)
+    )
     assert tokenizer_digest(asked) == tokenizer_digest(plain)
     once = load_backbone(resources["llama"], contract_of())[1].backend_tokenizer
     before = once.to_str()
@@ -103,8 +106,14 @@ def test_what_a_tokenizer_did_before_it_does_still(resources, kept):
     start, end = "<|start|>", "<|endoftext|>"
     tokenizer.add_special_tokens([start])
     by_bytes = processors.ByteLevel(trim_offsets=True)
-    template = processors.TemplateProcessing(single=f"{start} $A", special_tokens=[(start, tokenizer.token_to_id(start))])
-    tokenizer.post_processor = {"bytes": by_bytes, "as Llama 3": processors.Sequence([by_bytes, template]), "none": None}[kept]
+    template = processors.TemplateProcessing(
+        single=f"{start} $A", special_tokens=[(start, tokenizer.token_to_id(start))]
+    )
+    tokenizer.post_processor = {
+        "bytes": by_bytes,
+        "as Llama 3": processors.Sequence([by_bytes, template]),
+        "none": None,
+    }[kept]
     plain = tokenizer.encode(TEXTS[2]).tokens
     append_end(tokenizer, end, "x")
     assert tokenizer.encode(TEXTS[2]).tokens == [*plain, end]
@@ -116,7 +125,9 @@ def test_what_a_tokenizer_did_before_it_does_still(resources, kept):
 def test_without_an_end_token_none_is_appended(resources):
     tokenizer = AutoTokenizer.from_pretrained(resources["llama"])
     for end in (None, "<nowhere>"):
-        with pytest.raises(AscentError, match="^m: append_eos: true, but its tokenizer has no end token; set eos_token in"):
+        with pytest.raises(
+            AscentError, match="^m: append_eos: true, but its tokenizer has no end token; set eos_token in"
+        ):
             append_end(tokenizer.backend_tokenizer, end, "m")
 
 
@@ -124,7 +135,10 @@ def test_without_an_end_token_none_is_appended(resources):
 def test_pooling_a_last_word_is_told(resources, capsys, name):
     teacher = {"model": "t", "pooling": "last", "attention": "causal", "max_tokens": MOST}
     Encoder.of_backbone(resources[name], Backbone(**teacher))
-    told = f"warning: model '{name}': pooling: last takes the state of a text's last token, and its tokenizer appends no end"
+    told = (
+        f"warning: model '{name}': pooling: last takes the state of a text's last token, and its tokenizer appends"
+        " no end"
+    )
     assert told in capsys.readouterr().out
     ending = Encoder.of_backbone(resources[name], Backbone(**teacher, append_eos=True), "float32")
     assert "end token" not in capsys.readouterr().out
@@ -137,12 +151,16 @@ def test_pooling_a_last_word_is_told(resources, capsys, name):
 def test_the_plan_counts_the_end_token(resources):
     import polars as pl
 
-    expected = sum(map(len, as_transformers_appends(resources["llama"])(TEXTS, truncation=True, max_length=MOST)["input_ids"]))
+    expected = sum(
+        map(len, as_transformers_appends(resources["llama"])(TEXTS, truncation=True, max_length=MOST)["input_ids"])
+    )
     assert TokenCounter(resources["llama"], MOST, append_eos=True).count(pl.Series(TEXTS), "").tokens == expected
 
 
 def test_learned_positions_are_padded_on_the_right(resources, tmp_path):
-    with pytest.raises(AscentError, match=r"padding: left would shift this backbone's positions, which are learned; set padding"):
+    with pytest.raises(
+        AscentError, match=r"padding: left would shift this backbone's positions, which are learned; set padding"
+    ):
         save_new(resources["bert"], Contract(max_tokens=MOST, padding="left"), {}, tmp_path)
     save_new(resources["bert"], Contract(max_tokens=MOST, padding="right"), {}, tmp_path)
     assert AutoTokenizer.from_pretrained(tmp_path).padding_side == "right"

@@ -48,7 +48,9 @@ def test_files_have_the_names_that_all_versions_read(tiny_resource, tmp_path, na
     folder, modules = tmp_path / "model", read(tmp_path / "model" / "modules.json")
     older = {f"sentence_transformers.models.{kind}" for kind in ("Transformer", "Pooling", "Normalize", "Dense")}
     assert {module["type"] for module in modules} <= older | {"latent_attention.LatentAttention"}
-    (pooling,) = (read(folder / module["path"] / "config.json") for module in modules if module["type"].endswith("Pooling"))
+    (pooling,) = (
+        read(folder / module["path"] / "config.json") for module in modules if module["type"].endswith("Pooling")
+    )
     chosen = [key for key, value in pooling.items() if key.startswith("pooling_mode") and value]
     assert chosen == [f"pooling_mode_{MODES[contract.pooling]}"]
     assert (pooling["word_embedding_dimension"], pooling["include_prompt"]) == (32, contract.pool_prompt)
@@ -115,7 +117,16 @@ def test_older_versions_embed_the_same(tiny_resource, corpus_rows, tmp_path, ver
     """In an environment of their own, which borrows torch and the rest from this one."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", f"sentence-transformers=={version}", *OLDER[version]]
+    install = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        f"sentence-transformers=={version}",
+        *OLDER[version],
+    ]
     done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"pip cannot install sentence-transformers {version}: {done.stderr[-300:]}")
@@ -125,7 +136,9 @@ def test_older_versions_embed_the_same(tiny_resource, corpus_rows, tmp_path, ver
     tokenizers = {kind: make_tokenizer(tmp_path / f"{kind}-tokenizer", kind, texts) for kind in ("llama", "qwen3")}
     ending = {"pooling": "last", "attention": "causal", "append_eos": True}
     cases = [(name, tiny_resource, options) for name, options in CONTRACTS.items()]
-    cases += [(kind, make_architecture(tmp_path / f"{kind}-base", kind, path), ending) for kind, path in tokenizers.items()]
+    cases += [
+        (kind, make_architecture(tmp_path / f"{kind}-base", kind, path), ending) for kind, path in tokenizers.items()
+    ]
     for name, resource, options in cases:
         folder, output = tmp_path / name.replace(" ", "-"), tmp_path / "found.npy"
         saved(resource, folder, options)

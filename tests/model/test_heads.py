@@ -1,4 +1,5 @@
-"""Heads: new ones are the same each time, trained ones survive every folder, and sentence-transformers computes what we do."""
+"""Heads: new ones are the same each time, trained ones survive every folder, and sentence-transformers computes what we
+do."""
 
 import json
 import shutil
@@ -50,7 +51,8 @@ def texts(corpus_rows):
 
 @pytest.fixture(scope="module")
 def folders(tiny_resource, training_contract, tmp_path_factory):
-    """Model folders whose heads' weights are drawn, since a new latent attention does nothing, and a new bias is zero."""
+    """Model folders whose heads' weights are drawn, since a new latent attention does nothing, and a new bias is
+    zero."""
     found, draw = {}, torch.Generator().manual_seed(0)
     for name, heads in CASES.items():
         contract = check(Contract, training_contract.model_dump() | {"heads": heads}, "x")
@@ -64,7 +66,9 @@ def folders(tiny_resource, training_contract, tmp_path_factory):
 
 
 def test_every_head_has_a_case():
-    within = {name for name, head in components(Head).items() if not head.per_token}  # the others: test_token_outputs.py
+    within = {
+        name for name, head in components(Head).items() if not head.per_token
+    }  # the others: test_token_outputs.py
     assert within <= CASES.keys()
 
 
@@ -121,7 +125,9 @@ def test_new_heads_are_the_same_each_time_and_gentle():
 
 
 def test_a_head_that_does_not_fit_is_one_sentence(tiny_resource, tmp_path):
-    with pytest.raises(AscentError, match=r"heads\.latent_attention: 5 heads do not divide the backbone's 32 dimensions; give a"):
+    with pytest.raises(
+        AscentError, match=r"heads\.latent_attention: 5 heads do not divide the backbone's 32 dimensions; give a"
+    ):
         adopted(tiny_resource, tmp_path / "model", Contract(max_tokens=32, heads={"latent_attention": {"heads": 5}}))
 
 
@@ -142,7 +148,9 @@ def test_a_layer_of_the_base_is_not_lost_in_silence(folders, tiny_resource, tmp_
     transformer = Transformer(str(tiny_resource), max_seq_length=32)
     dense = Dense(32, 8, activation_function=torch.nn.Tanh())
     SentenceTransformer(modules=[transformer, Pooling(32, "mean"), dense], device="cpu").save(str(tmp_path / "theirs"))
-    with pytest.raises(AscentError, match=r"modules.json: the model has a layer \(2_Dense\) that the recipe's heads do not name"):
+    with pytest.raises(
+        AscentError, match=r"modules.json: the model has a layer \(2_Dense\) that the recipe's heads do not name"
+    ):
         adopted(tmp_path / "theirs", tmp_path / "one", Contract(max_tokens=32))
     folder, contract = folders["projection"]
     with pytest.raises(AscentError, match=r"would be lost; name it, heads\.projection, if Ascent made it"):
@@ -150,7 +158,9 @@ def test_a_layer_of_the_base_is_not_lost_in_silence(folders, tiny_resource, tmp_
 
 
 def test_a_folder_without_the_head_is_refused(tiny_model):
-    with pytest.raises(AscentError, match="model: has no head 'projection'; remove it from the recipe's heads, or rebuild the"):
+    with pytest.raises(
+        AscentError, match="model: has no head 'projection'; remove it from the recipe's heads, or rebuild the"
+    ):
         load_heads(tiny_model, Contract(heads={"projection": {"dimension": 4}}), 32)
 
 
@@ -163,7 +173,9 @@ def test_weights_of_a_head_count_in_the_digest(folders, tmp_path, case, path):
     assert weights_digest(copied) != before
     with pytest.raises(AscentError, match=r"the weights are not those that ascent\.json was written for"):
         Encoder(copied)
-    assert read_contract(copied, weights=False) == read_contract(folders[case][0])  # where another process compares them
+    assert read_contract(copied, weights=False) == read_contract(
+        folders[case][0]
+    )  # where another process compares them
 
 
 # With a development split the best weights come back from their file; ZeRO 3 and bfloat16 weights are gathered.
@@ -185,7 +197,13 @@ def held(corpus_rows, training_rows, tokens_of):
 @pytest.mark.parametrize("case", CASES)
 def test_heads_are_trained_and_read_back(folders, train_here, held, texts, tmp_path, case, way):
     parent, contract = folders[case]
-    settings = {"precision": "float32", "batch_size": 44, "epochs": 10, "learning_rate": 3e-3, "matryoshka": {8: 1.0}} | WAYS[way]
+    settings = {
+        "precision": "float32",
+        "batch_size": 44,
+        "epochs": 10,
+        "learning_rate": 3e-3,
+        "matryoshka": {8: 1.0},
+    } | WAYS[way]
     lines = train_here(parent, contract, more={"held": held} if way == "development" else None, **settings)
     # An adapter's few weights are slower.
     assert lines[-1]["loss"] < (0.97 if way == "adapter" else 0.8) * lines[0]["loss"]
@@ -239,7 +257,9 @@ def test_settings_files_hold_the_chosen_heads_only():
 
 def test_modules_are_named(folders):
     folder, _ = folders["both"]
-    modules = [(module["name"], module["path"], module["type"]) for module in json.loads((folder / "modules.json").read_text())]
+    modules = [
+        (module["name"], module["path"], module["type"]) for module in json.loads((folder / "modules.json").read_text())
+    ]
     assert [name for name, _, _ in modules] == ["0", "latent_attention", "2", "projection", "4"]
     assert modules[1][1:] == ("1_LatentAttention", "latent_attention.LatentAttention")
     assert modules[3][1] == "3_Dense"

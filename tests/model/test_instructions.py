@@ -1,4 +1,5 @@
-"""Instructions: the same texts have the same embeddings along all roads, from training's tokens to the released folder."""
+"""Instructions: the same texts have the same embeddings along all roads, from training's tokens to the released
+folder."""
 
 import mteb
 import numpy as np
@@ -27,17 +28,33 @@ from ascent.tokens.tokenise import tokenise_pairs
 
 TEMPLATE = "To: {instruction}\nis: {text}"
 OWN = "Retrieve the answer to the question."
-TEXTS = {"query": ["open it", "read all lines?", "what"], "document": ["a text file", "it is closed, whatever happens", "so on"]}
-# The contract, what a data set says so that it is trained with the prompts of the task ARCChallenge, and what these are.
+TEXTS = {
+    "query": ["open it", "read all lines?", "what"],
+    "document": ["a text file", "it is closed, whatever happens", "so on"],
+}
+# The contract, what a data set says so that it is trained with the prompts of the task ARCChallenge, and what these
+# are.
 CASES = {
-    "type": ({"prompts": {"query": {"retrieval": "find: "}, "document": {"default": "found: "}}}, {}, ("find: ", "found: ")),
+    "type": (
+        {"prompts": {"query": {"retrieval": "find: "}, "document": {"default": "found: "}}},
+        {},
+        ("find: ", "found: "),
+    ),
     "name": (
-        {"prompts": {"query": {"retrieval": "find: ", "ARCChallenge": "claim: "}, "document": {"ARCChallenge": "paper: "}}},
+        {
+            "prompts": {
+                "query": {"retrieval": "find: ", "ARCChallenge": "claim: "},
+                "document": {"ARCChallenge": "paper: "},
+            }
+        },
         {"query": "claim: ", "document": "paper: "},
         ("claim: ", "paper: "),
     ),
     "template": (
-        {"templates": {"query": TEMPLATE}, "prompts": {"query": {"retrieval": "Find it"}, "document": {"default": "found: "}}},
+        {
+            "templates": {"query": TEMPLATE},
+            "prompts": {"query": {"retrieval": "Find it"}, "document": {"default": "found: "}},
+        },
         {},
         ("To: Find it\nis: ", "found: "),
     ),
@@ -106,7 +123,10 @@ def test_all_roads_embed_a_text_alike(tiny_resource, tmp_path, case):
     contract, encoder = folder_with(tiny_resource, folder, pool_prompt=pool_prompt, **settings)
     pairs = write([Pair(*texts) for texts in zip(*TEXTS.values(), strict=True)], tmp_path)
     tokenising = contract.tokenising("retrieval", DatasetPrompts(**own))
-    plain, wrapper = SentenceTransformer(str(folder), device="cpu"), SentenceTransformerEncoderWrapper(str(folder), device="cpu")
+    plain, wrapper = (
+        SentenceTransformer(str(folder), device="cpu"),
+        SentenceTransformerEncoderWrapper(str(folder), device="cpu"),
+    )
     trained = in_training(folder, encoder, tokenising, pairs, tmp_path / "tokens")
     mined = in_mining(encoder, tokenising, pairs, TEXTS, tmp_path / "shards")
     options = {"task_metadata": mteb.get_task("ARCChallenge").metadata, "hf_split": "test", "hf_subset": "default"}
@@ -133,7 +153,10 @@ def test_rows_have_prompts_of_their_own(tiny_resource, tmp_path, task, pool_prom
     contract, encoder = folder_with(tiny_resource, folder, pool_prompt=pool_prompt, templates=template)
     queries, documents = TEXTS.values()
     prompts = [(None, None), ("open the file now, and then", None), ("close", "a file")]
-    rows = [Pair(*texts, (), 1.0, task, "train", None, *own) for *texts, own in zip(queries, documents, prompts, strict=True)]
+    rows = [
+        Pair(*texts, (), 1.0, task, "train", None, *own)
+        for *texts, own in zip(queries, documents, prompts, strict=True)
+    ]
     # A document of another row, which has another prompt there.
     rows.append(Pair("last", documents[2], (documents[0],), 1.0, task, "train", None, None, "some text"))
     pairs = write(rows, tmp_path)
@@ -144,9 +167,13 @@ def test_rows_have_prompts_of_their_own(tiny_resource, tmp_path, task, pool_prom
     plain = SentenceTransformer(str(folder), device="cpu")
     for side, before in (("query", asked), ("document", answered)):
         texts = [row.query if side == "query" else row.positive for row in rows]
-        expected = np.concatenate([plain.encode([text], prompt=prompt) for text, prompt in zip(texts, before, strict=True)])
+        expected = np.concatenate(
+            [plain.encode([text], prompt=prompt) for text, prompt in zip(texts, before, strict=True)]
+        )
         np.testing.assert_allclose(found[side], expected, rtol=0, atol=1e-5)
-        mined = in_mining(encoder, contract.tokenising(task, own), pairs, {**TEXTS, side: texts[:3]}, tmp_path / "shards")
+        mined = in_mining(
+            encoder, contract.tokenising(task, own), pairs, {**TEXTS, side: texts[:3]}, tmp_path / "shards"
+        )
         np.testing.assert_allclose(mined[side], expected[:3], rtol=0, atol=1e-5)
     table = TokenisedPairs(tmp_path / "tokens")
     assert table.meta["texts"] == {"query": 4, "document": 5 if task == "retrieval" else 4}
@@ -155,7 +182,9 @@ def test_rows_have_prompts_of_their_own(tiny_resource, tmp_path, task, pool_prom
 
 def test_mteb_s_own_prompts_are_those_that_it_gives_instructed_models():
     contract = Contract(
-        templates={"query": TEMPLATE}, task_prompts="mteb", prompts={"query": {"default": "Read it", "ARCChallenge": ""}}
+        templates={"query": TEMPLATE},
+        task_prompts="mteb",
+        prompts={"query": {"default": "Read it", "ARCChallenge": ""}},
     )
     judge = InstructSentenceTransformerModel.__new__(InstructSentenceTransformerModel)
     judge.instruction_template, named = "To: {instruction}\nis: ", named_prompts(contract)
@@ -163,7 +192,9 @@ def test_mteb_s_own_prompts_are_those_that_it_gives_instructed_models():
     assert len(tasks) > 300
     for metadata in (task.metadata for task in tasks):
         side = PromptType.query if metadata.type in ("Retrieval", "Reranking", "InstructionReranking") else None
-        given = PromptType.query if isinstance(metadata.prompt, dict) else side  # without a side it would print the dict
+        given = (
+            PromptType.query if isinstance(metadata.prompt, dict) else side
+        )  # without a side it would print the dict
         theirs = "" if metadata.name == "ARCChallenge" else judge.get_task_instruction(metadata, given)
         assert prompt_of(contract, metadata, side) == named.get(get_prompt_name(named, metadata, side), "") == theirs
         assert prompt_of(contract, metadata, PromptType.document) == ("" if side else theirs)

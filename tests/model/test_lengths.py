@@ -22,7 +22,10 @@ from ascent.tokens.tokenise import tokenise_pairs
 
 LENGTHS = {"query": 8, "document": 24}
 CONTRACT = Contract(max_tokens=LENGTHS, prompts={"query": {"default": "what "}})
-SIDES = {"query": "open the file and read all of its lines " * 4, "document": "the lines of a file, closed at its end " * 4}
+SIDES = {
+    "query": "open the file and read all of its lines " * 4,
+    "document": "the lines of a file, closed at its end " * 4,
+}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,10 @@ def test_training_and_mining_take_each_side_s_and_evaluation_the_folder_s(folder
         mined = plain.encode([text], prompt=prompt)
         np.testing.assert_allclose(encoder.encode([text], side=side, task=task), mined, rtol=0, atol=1e-6)
         plain.max_seq_length = 24
-        released, options = plain.encode([text], prompt=prompt), {"task_metadata": metadata, "hf_split": "", "hf_subset": ""}
+        released, options = (
+            plain.encode([text], prompt=prompt),
+            {"task_metadata": metadata, "hf_split": "", "hf_subset": ""},
+        )
         given = PromptType(side) if task == "retrieval" else None
         evaluated = EvaluatedModel(encoder, "ascent/toy").encode([{"text": [text]}], **options, prompt_type=given)
         np.testing.assert_allclose(evaluated, released, rtol=0, atol=1e-6)
@@ -86,7 +92,8 @@ def test_training_and_mining_take_each_side_s_and_evaluation_the_folder_s(folder
 def test_a_teacher_has_lengths_of_its_own(tiny_resource):
     teacher = Encoder.of_backbone(tiny_resource, Backbone(model="t", max_tokens=LENGTHS), "float32")
     short, long = (
-        Encoder.of_backbone(tiny_resource, Backbone(model="t", max_tokens=length), "float32") for length in LENGTHS.values()
+        Encoder.of_backbone(tiny_resource, Backbone(model="t", max_tokens=length), "float32")
+        for length in LENGTHS.values()
     )
     for side, other in (("query", short), ("document", long)):
         own, expected = (each.encode([SIDES[side]], side=side, task="retrieval") for each in (teacher, other))
@@ -99,7 +106,9 @@ def test_a_prompt_must_leave_room_on_its_own_side(tiny_resource, tmp_path):
         contract = Contract(max_tokens=LENGTHS, prompts={side: {"default": "open " * (prompt_length // 2)}})
         with pytest.raises(AscentError, match=f"of max_tokens: {prompt_length}, so"):
             Encoder.of_backbone(tiny_resource, Backbone(model="t", **contract.model_dump()))
-    Encoder.of_backbone(tiny_resource, Backbone(model="t", max_tokens=LENGTHS, prompts={"document": {"default": "open " * 4}}))
+    Encoder.of_backbone(
+        tiny_resource, Backbone(model="t", max_tokens=LENGTHS, prompts={"document": {"default": "open " * 4}})
+    )
 
 
 def test_the_folder_states_both(folder):

@@ -1,4 +1,5 @@
-"""A base that is an embedding model already, adopted as its folder says: embeddings stay those of sentence-transformers."""
+"""A base that is an embedding model already, adopted as its folder says: embeddings stay those of
+sentence-transformers."""
 
 import shutil
 
@@ -28,7 +29,11 @@ from ascent.settings.model import Adoption, Backbone, Contract
 from ascent.settings.validation import dump
 from support.tiny_models import make_architecture, make_tokenizer
 
-TEXTS = ["open it", "read all lines of a text file and close it, whatever happens meanwhile, and so on, to its end", "a file"]
+TEXTS = [
+    "open it",
+    "read all lines of a text file and close it, whatever happens meanwhile, and so on, to its end",
+    "a file",
+]
 INSTRUCT = "Instruct: find it\nQuery:"
 # What sentence-transformers saves, and the contract that it is.
 MODELS = {
@@ -37,7 +42,8 @@ MODELS = {
         "prompts": {"query": {"retrieval": ["query: "]}, "document": {"retrieval": ["passage: "]}},
     }),
     "last": ({
-        "name": "qwen3", "ends": True, "pooling": "lasttoken", "most": 40, "prompts": {"query": INSTRUCT, "document": ""},
+        "name": "qwen3", "ends": True, "pooling": "lasttoken", "most": 40,
+        "prompts": {"query": INSTRUCT, "document": ""},
     }, {
         "pooling": "last", "max_tokens": 40, "append_eos": True, "padding": "left", "attention": "causal",
         "prompts": {"query": {"retrieval": [INSTRUCT]}},
@@ -78,15 +84,20 @@ def folders(tiny_resource, corpus_rows, tmp_path_factory):
             modules.append(Dense(32, saved["dense"], activation_function=torch.nn.Identity()))
         modules += [Normalize()] if saved.get("scaled", True) else []
         options = {"prompts": saved.get("prompts"), "default_prompt_name": saved.get("default")}
-        model = SentenceTransformer(modules=modules, similarity_fn_name=saved.get("similarity"), device="cpu", **options)
+        model = SentenceTransformer(
+            modules=modules, similarity_fn_name=saved.get("similarity"), device="cpu", **options
+        )
         model.save(str(parent / name), create_model_card=False)
-        write_json(parent / name / "sentence_bert_config.json", {"max_seq_length": saved["most"], "do_lower_case": False})
+        write_json(
+            parent / name / "sentence_bert_config.json", {"max_seq_length": saved["most"], "do_lower_case": False}
+        )
     return {name: parent / name for name in MODELS}
 
 
 @pytest.fixture
 def adopt(tmp_path, monkeypatch, capsys):
-    """Run import_base with a model's own contract and what a recipe sets besides; return its status, the folder, what it told."""
+    """Run import_base with a model's own contract and what a recipe sets besides; return its status, the folder, what
+    it told."""
 
     def _adopt(resource, own: Contract, **besides):
         adoption = Adoption(**own.model_dump(exclude_unset=True) | besides, contract=own.model_dump(), soft_tokens=0)
@@ -143,14 +154,14 @@ def test_what_the_recipe_sets_otherwise_is_told_once_with_both_values(folders, a
 @pytest.mark.parametrize(
     ("name", "changed", "message"),
     [
-        ("cls", {"pooling": "mean"}, r"cls/1_Pooling/config\.json: says pooling: 'cls', but its contract in the .* has 'mean'"),
-        ("cls", {"max_tokens": 32}, r"sentence_bert_config\.json: says max_tokens: 24, but its contract in the .* has 32"),
-        ("last", {"prompts": {}}, r"the prompt 'query': 'Instruct.*, but its contract in the .* has ''; write .*models\.last\.c"),
-        ("last", {"attention": "bidirectional"}, r"config\.json: says attention: 'causal', but its contract in the .* has 'b"),
-        ("last", {"append_eos": False}, r"tokenizer\.json: says append_eos: true, but its contract in the .* has false"),
-        ("last", {"padding": "right"}, r"tokenizer_config\.json: says padding: 'left', but its contract in the .* has 'right'"),
-        ("a linear layer", {"heads": {}}, r"says heads: \{projection: \{dimension: 12, bias: true\}\}, but its .* has \{\}"),
-        ("cls", {"heads": {"projection": {"dimension": 12}}}, r"says heads: \{\}, but its contract in the .* has \{projection"),
+        ("cls", {"pooling": "mean"}, r"cls/1_Pooling/config\.json: says pooling: 'cls', but its contract in the .*"),
+        ("cls", {"max_tokens": 32}, r"sentence_bert_config\.json: says max_tokens: 24, but its contract in the .* has"),
+        ("last", {"prompts": {}}, r"the prompt 'query': 'Instruct.*, but its contract in the .* has ''; write"),
+        ("last", {"attention": "bidirectional"}, r"config\.json: says attention: 'causal', but its contract in the .*"),
+        ("last", {"append_eos": False}, r"tokenizer\.json: says append_eos: true, but its contract in the .* has"),
+        ("last", {"padding": "right"}, r"tokenizer_config\.json: says padding: 'left', but its contract in the .* has"),
+        ("a linear layer", {"heads": {}}, r"says heads: \{projection: \{dimension: 12, bias: true\}\}, but its .* has"),
+        ("cls", {"heads": {"projection": {"dimension": 12}}}, r"says heads: \{\}, but its contract in the .* has"),
         ("not scaled", {"similarity": "cosine", "normalise": True}, r"says similarity: 'dot', but its contract in the"),
     ],
 )  # fmt: skip
@@ -162,8 +173,13 @@ def test_a_folder_that_says_otherwise_than_the_catalogue_is_refused(folders, nam
 
 
 def test_the_catalogue_says_what_the_folder_leaves_open(folders):
-    refuse_others(folders["a linear layer"], Contract(**MODELS["a linear layer"][1], prompts={"query": {"default": "q: "}}))
-    rendered = {"templates": {"query": "Instruct: {instruction}\nQuery:{text}"}, "prompts": {"query": {"retrieval": "find it"}}}
+    refuse_others(
+        folders["a linear layer"], Contract(**MODELS["a linear layer"][1], prompts={"query": {"default": "q: "}})
+    )
+    rendered = {
+        "templates": {"query": "Instruct: {instruction}\nQuery:{text}"},
+        "prompts": {"query": {"retrieval": "find it"}},
+    }
     refuse_others(folders["last"], Contract(**MODELS["last"][1] | rendered | {"padding": None}))
 
 
@@ -196,5 +212,7 @@ def test_a_layer_that_is_no_projection_is_not_taken_for_one(folders, tmp_path):
         Encoder.of_backbone(folder, Backbone(model="t", **MODELS["a linear layer"][1]))
     folder = shutil.copytree(folders["a linear layer"], tmp_path / "pickled")
     (folder / "2_Dense" / "model.safetensors").unlink()
-    with pytest.raises(AscentError, match=r"2_Dense/model\.safetensors: is missing, and pickled weights are never loaded"):
+    with pytest.raises(
+        AscentError, match=r"2_Dense/model\.safetensors: is missing, and pickled weights are never loaded"
+    ):
         Encoder.of_backbone(folder, Backbone(model="t", **MODELS["a linear layer"][1]))

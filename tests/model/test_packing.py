@@ -19,7 +19,12 @@ def folders(tiny_resource, tmp_path_factory):
     return {name: make_architecture(parent / name, name, tiny_resource) for name in (*ENCODERS, *DECODERS)}
 
 
-SOME = [("bert", "bidirectional"), ("modernbert", "bidirectional"), ("mistral", "causal"), ("gemma3_text", "bidirectional")]
+SOME = [
+    ("bert", "bidirectional"),
+    ("modernbert", "bidirectional"),
+    ("mistral", "causal"),
+    ("gemma3_text", "bidirectional"),
+]
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 
@@ -67,9 +72,12 @@ def test_packed_equals_padded(folders, name, attention):
     compare(packed_states(folders[name], attention, rows), padded_states(folders[name], attention, rows), 1e-5)
 
 
-@pytest.mark.parametrize(("name", "attention"), [("bert", "bidirectional"), ("mistral", "causal"), ("qwen3", "bidirectional")])
+@pytest.mark.parametrize(
+    ("name", "attention"), [("bert", "bidirectional"), ("mistral", "causal"), ("qwen3", "bidirectional")]
+)
 def test_packed_equals_padded_in_float64(folders, name, attention):
-    """Closer than float32 could show; against sdpa, since some architectures' eager attention takes its softmax in float32."""
+    """Closer than float32 could show; against sdpa, since some architectures' eager attention takes its softmax in
+    float32."""
     padded = padded_states(folders[name], attention, rows_of(), dtype=torch.float64, implementation="sdpa")
     compare(packed_states(folders[name], attention, rows_of(), dtype=torch.float64), padded, 1e-12)
 
@@ -160,14 +168,18 @@ def test_dropout_in_the_kernel_drops_and_keeps_the_mean():
     draws = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        draws.append(packed_attention(Layer(False), query, key, value, None, cumulative=ends, longest=64, dropout=0.25)[0])
+        draws.append(
+            packed_attention(Layer(False), query, key, value, None, cumulative=ends, longest=64, dropout=0.25)[0]
+        )
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
     assert abs(float(draws[0].float().mean()) - 1) < 0.02
     draws[0].sum().backward()
     assert abs(float(value.grad.float().mean()) - 1) < 0.02
 
 
-@pytest.mark.parametrize("options", [{}, {"dropout": 0.1}, {"sliding_window": 4}, {"is_causal": False, "sliding_window": 4}])
+@pytest.mark.parametrize(
+    "options", [{}, {"dropout": 0.1}, {"sliding_window": 4}, {"is_causal": False, "sliding_window": 4}]
+)
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_kernel_takes_what_it_is_given_and_nothing_waits_for_the_gpu(monkeypatch, causal, options):
     """On tensors without values, whose kernels check arguments and shapes, and where reading a value is an error."""
@@ -205,7 +217,9 @@ def test_the_attention_is_said_in_words(folders, monkeypatch):
         ("bert", "Tesla T4 lacks flash attention"),
     ):
         backbone.config.model_type = kind
-        assert attention_in_words(backbone, torch.device("cuda"), None) == f"rows padded, since {why}; transformers' sdpa"
+        assert (
+            attention_in_words(backbone, torch.device("cuda"), None) == f"rows padded, since {why}; transformers' sdpa"
+        )
 
 
 @pytest.mark.parametrize(("name", "attention"), [pytest.param(*case, marks=GPU) for case in EVERY])

@@ -36,13 +36,19 @@ PROMPTS = {
     "both": {"query": {"default": "what do"}, "document": {"default": "passage, to be found: "}},
     "task": {"query": {"retrieval": "find: ", "sts": "alike: "}, "document": {"retrieval": "what is found: "}},
 }
-TEXTS = ["es it open a file", "?", "open it", "read all lines of a text file and close it, whatever happens meanwhile, and so on"]
+TEXTS = [
+    "es it open a file",
+    "?",
+    "open it",
+    "read all lines of a text file and close it, whatever happens meanwhile, and so on",
+]
 LONG = "a prompt that is longer than the text may be, by far and further " * 3
 
 
 @pytest.fixture(scope="module")
 def resources(tiny_resource, corpus_rows, tmp_path_factory):
-    """A BERT whose tokenizer puts special tokens round a text, and a causal Llama whose tokenizer by bytes knows none."""
+    """A BERT whose tokenizer puts special tokens round a text, and a causal Llama whose tokenizer by bytes knows
+    none."""
     from tokenizers import ByteLevelBPETokenizer
 
     parent = tmp_path_factory.mktemp("resources")
@@ -58,7 +64,9 @@ def resources(tiny_resource, corpus_rows, tmp_path_factory):
 def pairs(tmp_path_factory):
     path = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
     tasks = ("retrieval", "sts")
-    rows = [Pair(text, f"the answer to {text}", label=float(i % 2), task=t) for t in tasks for i, text in enumerate(TEXTS)]
+    rows = [
+        Pair(text, f"the answer to {text}", label=float(i % 2), task=t) for t in tasks for i, text in enumerate(TEXTS)
+    ]
     write_pairs(path, pair_frame(rows, "questions", "eng-Latn"))
     pool = document_frame([Document(row.positive, "train") for row in rows])
     write_documents(path.with_name("documents.parquet"), pool)
@@ -67,14 +75,18 @@ def pairs(tmp_path_factory):
 
 def contract_of(kind: str, prompts: str, pooling: str, pool_prompt: bool) -> Contract:
     attention = "causal" if kind == "llama" else "bidirectional"
-    return Contract(max_tokens=24, attention=attention, pooling=pooling, pool_prompt=pool_prompt, prompts=PROMPTS[prompts])
+    return Contract(
+        max_tokens=24, attention=attention, pooling=pooling, pool_prompt=pool_prompt, prompts=PROMPTS[prompts]
+    )
 
 
 def in_training(folder, contract, pairs, task, encoder, tmp_path) -> dict[str, np.ndarray]:
     tokenise_pairs(folder, contract.tokenising(task), pairs, None, tmp_path / f"tokens-{task}")
     stage = Contrastive(objective="cosent", data=["questions"])
     settings = StageSettings(recipe="r", name="s", stage=stage, contract=contract, tasks={"questions": task})
-    table = open_table(tmp_path / f"tokens-{task}", settings, "questions", read_json(folder / "ascent.json")["tokenizer_digest"])
+    table = open_table(
+        tmp_path / f"tokens-{task}", settings, "questions", read_json(folder / "ascent.json")["tokenizer_digest"]
+    )
     batch = TrainingData({"questions": table}, settings).batch(np.arange(len(table)), rank=0, world=1)
     with torch.inference_mode():
         found = encoder.model.embed(**encoder.model.inputs(batch.tokens, 0, "cpu", batch.prompt_lengths)).numpy()
@@ -105,9 +117,16 @@ def in_evaluation(pairs, task, encoder, texts) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("prompts", PROMPTS)
 @pytest.mark.parametrize(
     ("kind", "pooling", "pool_prompt"),
-    [(kind, pooling, whole) for kind in ("bert", "llama") for pooling in ("mean", "weighted_mean") for whole in (False, True)],
+    [
+        (kind, pooling, whole)
+        for kind in ("bert", "llama")
+        for pooling in ("mean", "weighted_mean")
+        for whole in (False, True)
+    ],
 )
-def test_training_mining_evaluation_and_the_exported_model_agree(resources, pairs, tmp_path, prompts, kind, pooling, pool_prompt):
+def test_training_mining_evaluation_and_the_exported_model_agree(
+    resources, pairs, tmp_path, prompts, kind, pooling, pool_prompt
+):
     contract = contract_of(kind, prompts, pooling, pool_prompt)
     folder = tmp_path / "model"
     folder.mkdir()
@@ -116,7 +135,10 @@ def test_training_mining_evaluation_and_the_exported_model_agree(resources, pair
     table = read_pairs(pairs)
     texts = {"query": table["query"].to_list(), "document": table["positive"].to_list()}
     for task in ("retrieval", "sts"):
-        found = [in_training(folder, contract, pairs, task, encoder, tmp_path), in_mining(pairs, task, encoder, tmp_path)]
+        found = [
+            in_training(folder, contract, pairs, task, encoder, tmp_path),
+            in_mining(pairs, task, encoder, tmp_path),
+        ]
         found.append(in_evaluation(pairs, task, encoder, texts))
         for side, own in texts.items():
             name = side if task == "retrieval" else "STS"
@@ -134,7 +156,10 @@ def test_training_mining_evaluation_and_the_exported_model_agree(resources, pair
 @pytest.mark.parametrize("prompt", ["", "question: ", "what do", LONG])
 def test_a_prompt_is_as_long_as_sentence_transformers_says(resources, tmp_path, kind, prompt):
     save_new(resources[kind], contract_of(kind, "none", "mean", False), {}, tmp_path)
-    transformer, tokenizer = SentenceTransformer(str(tmp_path), device="cpu")[0], AutoTokenizer.from_pretrained(tmp_path)
+    transformer, tokenizer = (
+        SentenceTransformer(str(tmp_path), device="cpu")[0],
+        AutoTokenizer.from_pretrained(tmp_path),
+    )
     expected = transformer._get_prompt_length(prompt) if prompt else 0
     assert prompt_length(tokenizer, prompt, 24) == expected
     if kind == "llama" and prompt == "what do":  # so the case above says something
@@ -164,7 +189,10 @@ def test_a_step_and_the_development_split_leave_prompts_out(
     more = {"held": tokens_of(held, contract=contract)}
     (line,) = train_here(parent, contract, tokens=tokens, more=more, development={"data": "held"}, **stage)
 
-    data, encoder = data_of({"questions": tokens}, contract=contract, batch_size=44), Encoder(parent, precision="float32")
+    data, encoder = (
+        data_of({"questions": tokens}, contract=contract, batch_size=44),
+        Encoder(parent, precision="float32"),
+    )
     batch = data.batch(data.schedule()[0], rank=0, world=1)
 
     def loss(prompt_lengths) -> float:
@@ -186,7 +214,9 @@ def test_a_step_and_the_development_split_leave_prompts_out(
 
 def test_tokens_counted_for_another_pooling_are_refused(tokens_of, training_rows, data_of, training_contract):
     tokens = tokens_of(training_rows)
-    with pytest.raises(AscentError, match="tokens made with pool_prompt = True, but the stage has False; remove the folder"):
+    with pytest.raises(
+        AscentError, match="tokens made with pool_prompt = True, but the stage has False; remove the folder"
+    ):
         data_of({"questions": tokens}, contract=training_contract.model_copy(update={"pool_prompt": False}))
 
 
@@ -200,14 +230,16 @@ def test_lengths_are_by_side(tokens_of, training_rows, training_contract):
 
 
 def test_a_text_of_which_nothing_is_pooled_is_refused(resources, tmp_path):
-    """The tokenizer by bytes joins the prompt's last space with the word behind it, which is then counted as the prompt's."""
+    """The tokenizer by bytes joins the prompt's last space with the word behind it, which is then counted as the
+    prompt's."""
     contract = contract_of("llama", "query", "mean", False)
     (tmp_path / "model").mkdir()
     save_new(resources["llama"], contract, {}, tmp_path / "model")
     pairs = tmp_path / "pairs.parquet"
     write_pairs(pairs, pair_frame([Pair("open", "it")], "questions", "eng-Latn"))
     with pytest.raises(
-        AscentError, match=r"pairs\.parquet: the prompt alone has as many tokens as 'question: open', .* pool_prompt: true"
+        AscentError,
+        match=r"pairs\.parquet: the prompt alone has as many tokens as 'question: open', .* pool_prompt: true",
     ):
         tokenise_pairs(tmp_path / "model", contract.tokenising("retrieval"), pairs, None, tmp_path / "tokens")
     assert not (tmp_path / "tokens").exists()

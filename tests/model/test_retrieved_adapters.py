@@ -37,13 +37,17 @@ def lora(adapted, tmp_path):
 
 def states(model, tokenizer) -> torch.Tensor:
     with torch.no_grad():
-        return model(**tokenizer(["open the file", "a list of strings"], padding=True, return_tensors="pt")).last_hidden_state
+        return model(
+            **tokenizer(["open the file", "a list of strings"], padding=True, return_tensors="pt")
+        ).last_hidden_state
 
 
 @pytest.mark.parametrize("prefix", ["base_model.model.", "base_model.model.bert."])
 def test_the_model_made_computes_what_peft_s_does(prefix, lora, adapted, tiny_resource, tmp_path):
     """Also with the names of an adapter that was trained with a head for another task."""
-    weights = {prefix + name.removeprefix("base_model.model."): tensor for name, tensor in load_file(lora / WEIGHTS).items()}
+    weights = {
+        prefix + name.removeprefix("base_model.model."): tensor for name, tensor in load_file(lora / WEIGHTS).items()
+    }
     save_file(weights, lora / WEIGHTS)
     source = Files(type="files", paths=[str(lora)])
     retrieve(source, tmp_path / "model", "models", tmp_path, lambda folder: merge_adapter(folder, tiny_resource))
@@ -71,10 +75,22 @@ def rename(folder) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (rename, r"lora: base_model\.model\.encoder\.layer\.7\..* is a weight of the adapter or of .*, but not of both"),
-        (lose("layer.1.attention.self.query.lora_B"), r"lora: .*layer\.1\.attention\.self\.query\.lora_B.*, but not of both"),
-        (lambda folder: (folder / WEIGHTS).write_bytes(b"short"), r"adapter_model\.safetensors: not a whole safetensors file"),
-        (lambda folder: (folder / WEIGHTS).unlink(), r"lora: has no adapter_model\.safetensors, but adapter_of says that it is"),
+        (
+            rename,
+            r"lora: base_model\.model\.encoder\.layer\.7\..* is a weight of the adapter or of .*, but not of both",
+        ),
+        (
+            lose("layer.1.attention.self.query.lora_B"),
+            r"lora: .*layer\.1\.attention\.self\.query\.lora_B.*, but not of both",
+        ),
+        (
+            lambda folder: (folder / WEIGHTS).write_bytes(b"short"),
+            r"adapter_model\.safetensors: not a whole safetensors file",
+        ),
+        (
+            lambda folder: (folder / WEIGHTS).unlink(),
+            r"lora: has no adapter_model\.safetensors, but adapter_of says that it is",
+        ),
     ],
 )
 def test_an_adapter_that_does_not_fit_as_a_whole_is_refused(spoil, message, lora, tiny_resource):
@@ -84,7 +100,9 @@ def test_an_adapter_that_does_not_fit_as_a_whole_is_refused(spoil, message, lora
 
 
 def test_an_adapter_of_another_architecture_is_refused(lora, decoder_resource):
-    with pytest.raises(AscentError, match=r"lora: the adapter does not fit .*llama \(.*\); name what it adapts in adapter_of"):
+    with pytest.raises(
+        AscentError, match=r"lora: the adapter does not fit .*llama \(.*\); name what it adapts in adapter_of"
+    ):
         merge_adapter(lora, decoder_resource)
 
 
@@ -92,5 +110,7 @@ def test_an_adapter_of_another_architecture_is_refused(lora, decoder_resource):
 def test_an_adapter_adapts_a_whole_model(tmp_path, adapter_of):
     config = read_yaml(make_workspace(tmp_path))
     config["models"]["other"] = config["models"]["tiny"] | {"adapter_of": adapter_of}
-    with pytest.raises(AscentError, match=rf"'models\.other\.adapter_of' names '{adapter_of}', which is no whole model; "):
+    with pytest.raises(
+        AscentError, match=rf"'models\.other\.adapter_of' names '{adapter_of}', which is no whole model; "
+    ):
         load_recipes(config)

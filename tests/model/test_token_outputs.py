@@ -41,7 +41,9 @@ PROMPT = "find the answer: "
 @pytest.fixture(scope="module")
 def contract(training_contract):
     prompts = {"query": {"retrieval": PROMPT}}
-    return check(Contract, training_contract.model_dump() | {"heads": BESIDE, "pool_prompt": False, "prompts": prompts}, "x")
+    return check(
+        Contract, training_contract.model_dump() | {"heads": BESIDE, "pool_prompt": False, "prompts": prompts}, "x"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,11 @@ def parent(tiny_resource, contract, tmp_path_factory):
 def folder(parent, contract, tmp_path_factory):
     """The same with drawn biases, too: a new head's are zero."""
     state, draw = read_state(parent, contract), torch.Generator().manual_seed(0)
-    drawn = {name: torch.randn(tensor.shape, generator=draw) / 4 for name, tensor in state.items() if name.startswith("heads.")}
+    drawn = {
+        name: torch.randn(tensor.shape, generator=draw) / 4
+        for name, tensor in state.items()
+        if name.startswith("heads.")
+    }
     folder = tmp_path_factory.mktemp("drawn") / "model"
     save_like(parent, state | drawn, contract, {}, folder)
     return folder
@@ -107,7 +113,9 @@ def test_the_loss_is_flag_embedding_s():
     theirs = modeling.EncoderOnlyEmbedderM3Model.__new__(modeling.EncoderOnlyEmbedderM3Model)
     torch.nn.Module.__init__(theirs)
     theirs.temperature, theirs.cross_entropy = 0.2, torch.nn.CrossEntropyLoss()
-    batch = replace(batch_of(3), document_ids=torch.arange(8), answers=torch.arange(4)[:, None], groups=torch.zeros(4).long())
+    batch = replace(
+        batch_of(3), document_ids=torch.arange(8), answers=torch.arange(4)[:, None], groups=torch.zeros(4).long()
+    )
     lengths = [2, 5, 1, 3, 4, 6, 2, 3]
     batch = replace(batch, document_tokens=tokens(lengths, 5))
 
@@ -142,9 +150,12 @@ def test_the_loss_is_flag_embedding_s():
 
 
 def batch_of(seed: int) -> Embedded:
-    """Rows 0 and 2 share a positive; document 4 is an answer to row 1; row 3 is alone with its own negative, document 7."""
+    """Rows 0 and 2 share a positive; document 4 is an answer to row 1; row 3 is alone with its own negative, document
+    7."""
     draw = torch.Generator().manual_seed(seed)
-    rows = [torch.nn.functional.normalize(torch.randn(n, 4, dtype=torch.float64, generator=draw), dim=-1) for n in (4, 8)]
+    rows = [
+        torch.nn.functional.normalize(torch.randn(n, 4, dtype=torch.float64, generator=draw), dim=-1) for n in (4, 8)
+    ]
     rows[1][2] = rows[1][0]
     ids = torch.tensor([10, 11, 10, 13, 11, 15, 16, 17])
     return Embedded(
@@ -176,7 +187,12 @@ def test_loss_is_its_formula_and_its_gradient_the_differences(monkeypatch, tile,
     batch = batch_of(3)
     batch = replace(batch, query_tokens=only(batch.query_tokens), document_tokens=only(batch.document_tokens))
     torch.testing.assert_close(m3(batch, **settings), reference_losses.m3(batch, **settings))
-    given = [batch.queries, batch.documents, *batch.query_tokens.outputs.values(), *batch.document_tokens.outputs.values()]
+    given = [
+        batch.queries,
+        batch.documents,
+        *batch.query_tokens.outputs.values(),
+        *batch.document_tokens.outputs.values(),
+    ]
 
     def loss(queries, documents, *outputs):
         half = len(outputs) // 2
@@ -202,7 +218,10 @@ def test_defaults_are_the_paper_s():
 
 def test_sentence_transformers_gives_the_same_outputs(folder, texts):
     """Of one plain model: lexical weights and vectors by `encode(output_value=None)`, and the embedding as ever."""
-    encoder, plain = Encoder(folder, precision="float32", tokens_per_batch=64), SentenceTransformer(str(folder), device="cpu")
+    encoder, plain = (
+        Encoder(folder, precision="float32", tokens_per_batch=64),
+        SentenceTransformer(str(folder), device="cpu"),
+    )
     special = set(encoder.tokenizer.all_special_ids)
     for side, encode in (("query", plain.encode_query), ("document", plain.encode_document)):
         ours = encoder.encode_tokens(texts, list(BESIDE), prompt=encoder.contract.prompt(side, "retrieval"))
@@ -230,7 +249,9 @@ def test_sentence_transformers_multi_vector_encoder_ranks_alike(folder, texts, c
     special = transformer.tokenizer.all_special_tokens
     mask = MultiVectorMask(skiplist_words=special, skiplist_tasks=["query", "document"])
     normalise = Normalize(module_input_name="token_embeddings")
-    theirs = MultiVectorEncoder(modules=[transformer, head, normalise, mask], similarity_fn_name="meanmaxsim", device="cpu")
+    theirs = MultiVectorEncoder(
+        modules=[transformer, head, normalise, mask], similarity_fn_name="meanmaxsim", device="cpu"
+    )
     kept = [text for text in texts if text]
     expected = theirs.similarity(theirs.encode_document(kept), theirs.encode_document(kept))
     ours = Encoder(folder, precision="float32").encode_tokens(kept, ["multi_vector"], prompt="").tokens
@@ -259,7 +280,9 @@ def test_the_loss_trains_the_heads(parent, contract, train_here, own_tokens, tex
 ROUNDED = {"weights": "bfloat16", "precision": "bfloat16", "zero": 1}
 
 
-@pytest.mark.parametrize("more", [{}, ROUNDED, ROUNDED | {"adapter": {"type": "lora"}}], ids=["float32", "bfloat16", "LoRA"])
+@pytest.mark.parametrize(
+    "more", [{}, ROUNDED, ROUNDED | {"adapter": {"type": "lora"}}], ids=["float32", "bfloat16", "LoRA"]
+)
 def test_a_loss_on_embeddings_leaves_the_heads_as_they_are(parent, contract, train_here, own_tokens, tmp_path, more):
     """Also where the weights that trained beside them were bfloat16."""
     train_here(parent, contract, tokens=own_tokens, **SETTINGS | {"epochs": 1} | more)
@@ -269,16 +292,31 @@ def test_a_loss_on_embeddings_leaves_the_heads_as_they_are(parent, contract, tra
     assert not torch.equal(after["encoder.layer.0.output.dense.weight"], before["encoder.layer.0.output.dense.weight"])
 
 
-QUESTIONS = ["what is term life", "how much do i pay for car insurance", "is a home policy a claim", "what is health cover"]
-ANSWERS = ["term life is a policy", "i pay the cost of a plan for a car", "a home policy is a cover", "health is a plan"]
+QUESTIONS = [
+    "what is term life",
+    "how much do i pay for car insurance",
+    "is a home policy a claim",
+    "what is health cover",
+]
+ANSWERS = [
+    "term life is a policy",
+    "i pay the cost of a plan for a car",
+    "a home policy is a cover",
+    "health is a plan",
+]
 OTHERS = ["whole life", "the cost of a claim", "do i pay", "what is the cover of a car", "how much is a home plan"]
 
 
 @pytest.fixture
 def corpus(tmp_path):
-    rows = [Pair(q, a, tuple(OTHERS[i : i + 3]), split="test") for i, (q, a) in enumerate(zip(QUESTIONS, ANSWERS, strict=True))]
+    rows = [
+        Pair(q, a, tuple(OTHERS[i : i + 3]), split="test")
+        for i, (q, a) in enumerate(zip(QUESTIONS, ANSWERS, strict=True))
+    ]
     write_pairs(tmp_path / "pairs.parquet", pair_frame(rows, "toy", "eng-Latn"))
-    write_documents(tmp_path / "documents.parquet", document_frame([Document(text, "test") for text in ANSWERS + OTHERS]))
+    write_documents(
+        tmp_path / "documents.parquet", document_frame([Document(text, "test") for text in ANSWERS + OTHERS])
+    )
     return tmp_path
 
 
@@ -288,7 +326,9 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
     from ascent.evaluation import search
 
     monkeypatch.setattr(search, "QUERIES", 3)
-    settings = check(TaskSettings, {"name": "Toy", "task": {"type": kind, "corpus": "toy", "rank_by": weights}}, "toy.yaml")
+    settings = check(
+        TaskSettings, {"name": "Toy", "task": {"type": kind, "corpus": "toy", "rank_by": weights}}, "toy.yaml"
+    )
     task = make_task(settings, corpus / "pairs.parquet", corpus / "documents.parquet")
     data = task.dataset["default"]["test"]
     model = SearchingModel(Encoder(folder, precision="float32"), "ascent/toy", weights)
@@ -299,7 +339,9 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
     for query in data["queries"]:
         allowed = data["top_ranked"][query["id"]] if kind == "reranking" else documents
         sides = [
-            model.encoder.encode_tokens(texts, list(BESIDE), prompt=model.encoder.contract.prompt(side, "retrieval")).tokens
+            model.encoder.encode_tokens(
+                texts, list(BESIDE), prompt=model.encoder.contract.prompt(side, "retrieval")
+            ).tokens
             for side, texts in {"query": [query["text"]], "document": [documents[key] for key in allowed]}.items()
         ]
         expected = sum(weight * scores_by_head(name, *sides) for name, weight in weights.items())[0].tolist()
@@ -322,7 +364,9 @@ def test_dense_alone_is_the_ordinary_evaluation(folder, corpus):
 
 def test_only_tasks_that_rank_take_rank_by():
     with pytest.raises(AscentError, match=r"unknown key 'task.rank_by'; known are: corpus, queries, split, type"):
-        check(TaskSettings, {"name": "Toy", "task": {"type": "sts", "corpus": "toy", "rank_by": {"dense": 1}}}, "toy.yaml")
+        check(
+            TaskSettings, {"name": "Toy", "task": {"type": "sts", "corpus": "toy", "rank_by": {"dense": 1}}}, "toy.yaml"
+        )
 
 
 def test_what_is_not_finite_is_refused(folder, texts, contract, tmp_path):

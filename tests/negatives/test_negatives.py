@@ -146,8 +146,8 @@ def test_the_audit_counts_what_was_worked_out_by_hand():
     documents = {"a": [0.9, 0.5], "b": [0.8, 0.4], "c": [0.85, 0.95], "d": [0.2, 0.9]}
     shards = InMemory({"q": [1, 0], "s": [0, 1]}, documents)
     table, audit = mine(shards, frame, Mining(model="m", per_query=1, ranks=(0, 2)))
-    # q ranks a .90, c .85, b .80, d .20. For a the bound is .855, so c stands and d is not needed; for b it is .76, so c
-    # falls and d stands. s ranks c .95, d .90, a .50, b .40: a stands for both, b is not needed.
+    # q ranks a .90, c .85, b .80, d .20. For a the bound is .855, so c stands and d is not needed; for b it is .76, so
+    # c falls and d stands. s ranks c .95, d .90, a .50, b .40: a stands for both, b is not needed.
     assert table["negatives"].to_list() == [["c"], ["d"], ["a"], ["a"]]
     assert audit["counts"] == {
         "pairs": 4,
@@ -162,7 +162,9 @@ def test_the_audit_counts_what_was_worked_out_by_hand():
         "pairs_without_negatives": 0,
     }
     assert audit["distinct_negatives"] == 3
-    assert audit["margin_of_positive_over_negative"]["p50"] == pytest.approx(np.median([0.05, 0.6, 0.45, 0.4]), abs=1e-4)
+    assert audit["margin_of_positive_over_negative"]["p50"] == pytest.approx(
+        np.median([0.05, 0.6, 0.45, 0.4]), abs=1e-4
+    )
     (dropped,) = audit["examples"]["above_share_of_positive"]
     assert (dropped["query"], dropped["positive"], dropped["candidate"]) == ("q", "b", "c")
     assert (dropped["positive_score"], dropped["candidate_score"]) == (0.8, 0.85)
@@ -198,10 +200,15 @@ def test_pairs_with_fewer_negatives_than_asked_are_counted():
 
 
 def test_no_negative_at_all_is_an_error():
-    message = r"^shards: mining found no negative for any pair: all \d+ candidates of ranks \[0, 30\] score too high; raise max"
+    message = (
+        r"^shards: mining found no negative for any pair: all \d+ candidates of ranks \[0, 30\] score too high;"
+        r" raise max"
+    )
     with pytest.raises(AscentError, match=message + "_share_of_positive, or set the data set's mine: false"):
         mined({"max_share_of_positive": 0.01})
-    with pytest.raises(AscentError, match=r"ranks \[50, 60\] hold no document that is no answer, of 8 in all; lower them, or"):
+    with pytest.raises(
+        AscentError, match=r"ranks \[50, 60\] hold no document that is no answer, of 8 in all; lower them, or"
+    ):
         mined({"ranks": (50, 60)})
 
 
@@ -225,7 +232,9 @@ def test_a_query_with_very_many_answers_is_searched_as_deep_as_it_must_be_and_no
     assert sorted(asked) == [(1, 6 + 4), (1, 6 + 48), (1, 6 + 121), (27, 6 + 1)]
     known = {query: {row.positive for row in rows if row.query == query} for query in queries}
     for row, found in zip(rows, table.iter_rows(named=True), strict=True):
-        scores = {text: float(np.float32(queries[row.query]) @ np.float32(vector)) for text, vector in documents.items()}
+        scores = {
+            text: float(np.float32(queries[row.query]) @ np.float32(vector)) for text, vector in documents.items()
+        }
         others = sorted(scores.keys() - known[row.query], key=lambda text: -scores[text])[1:6]
         assert found["negatives"] == [text for text in others if scores[text] <= 0.95 * scores[row.positive]][:3]
     assert audit["counts"]["ranked"] == sum(6 + len(known[row.query]) for row in rows)
@@ -241,7 +250,9 @@ def test_a_query_is_no_candidate_of_itself_unless_it_is_its_answer(per_query):
         Pair("g", "g"),
         Pair("g", "h"),
     ]
-    queries, documents = ({getattr(row, side): vectors[getattr(row, side)] for row in rows} for side in ("query", "positive"))
+    queries, documents = (
+        {getattr(row, side): vectors[getattr(row, side)] for row in rows} for side in ("query", "positive")
+    )
     mining = Mining(model="m", per_query=per_query, max_share_of_positive=100, ranks=(0, 4))
     table, audit = mine(InMemory(queries, documents), pairs_of(*rows), mining)
     known = {query: {query} | {row.positive for row in rows if row.query == query} for query in queries}

@@ -15,13 +15,17 @@ TOKENISING = Tokenising(query_prompts=["q: "], document_prompts=[""], max_tokens
 
 
 class LengthEncoder:
-    """Stands in for a model: a text's embedding is its length, whether its prompt is the queries', and its first letter."""
+    """Stands in for a model: a text's embedding is its length, whether its prompt is the queries', and its first
+    letter."""
 
     def __init__(self, digest: str = "weights", contract: Contract | None = None):
         self.digest, self.contract = digest, contract or Contract()
 
     def encode_with(self, prompts, texts, *, longest, progress):
-        rows = [[len(text), float(prompt == "q: "), float(ord(text[0]))] for prompt, text in zip(prompts, texts, strict=True)]
+        rows = [
+            [len(text), float(prompt == "q: "), float(ord(text[0]))]
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
         return np.array(rows, dtype=np.float32).reshape(-1, 3)
 
 
@@ -82,7 +86,9 @@ def test_a_truncated_shard_is_refused(pairs, tmp_path, suffix):
     encode(pairs[0], folder, 2)
     file = folder / f"{shard_name('documents', 1, 2)}{suffix}"
     file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(AscentError, match=f"^{file}: the shard is missing, truncated or changed; delete {folder} and re-run"):
+    with pytest.raises(
+        AscentError, match=f"^{file}: the shard is missing, truncated or changed; delete {folder} and re-run"
+    ):
         open_shards(folder, 2)
 
 
@@ -90,7 +96,9 @@ def test_a_missing_shard_is_refused(pairs, tmp_path):
     folder = tmp_path / "shards"
     encode(pairs[0], folder, 2)
     (folder / f"{shard_name('queries', 0, 2)}.npy").unlink()
-    with pytest.raises(AscentError, match=r"queries-00000-of-00002\.npy: the shard is missing, truncated or changed; delete"):
+    with pytest.raises(
+        AscentError, match=r"queries-00000-of-00002\.npy: the shard is missing, truncated or changed; delete"
+    ):
         open_shards(folder, 2)
     (folder / "fingerprint-00001-of-00002.json").unlink()
     encode_shard(LengthEncoder(), pairs[0], TOKENISING, 0, 2, folder)
@@ -110,6 +118,8 @@ def test_shards_of_two_kinds_are_refused(pairs, tmp_path, other, settings):
     folder = tmp_path / "shards"
     encode(pairs[0], folder, 2)
     encode_shard(other, pairs[0], settings, 1, 2, folder)
-    message = f"^{folder}: shards of 2 kinds lie here .*differ in model, prompts or lengths.*; delete the folder and re-run"
+    message = (
+        f"^{folder}: shards of 2 kinds lie here .*differ in model, prompts or lengths.*; delete the folder and re-run"
+    )
     with pytest.raises(AscentError, match=message):
         open_shards(folder, 2)

@@ -33,7 +33,9 @@ def altered(name, text, seed=0, **given):
 
 def frame(count=200):
     rows = [
-        Pair(f"{ENGLISH} {number}", f"{CHINESE}{number}", negatives=(f"n{number}",), label=number / 10, scores=(1.0, 0.5))
+        Pair(
+            f"{ENGLISH} {number}", f"{CHINESE}{number}", negatives=(f"n{number}",), label=number / 10, scores=(1.0, 0.5)
+        )
         for number in range(count)
     ]
     return pair_frame(rows, "insurance", "eng-Latn")
@@ -59,7 +61,9 @@ def test_crop_joins_pieces_in_order(text, pieces):
         assert after[1::2] == [before[place + 1] for place in places]
         assert sum(following - place > 2 for place, following in pairwise(places)) < pieces
         seen.add(tuple(places))
-    assert len(seen) > 30 and (pieces == 1 or any(following - place > 2 for each in seen for place, following in pairwise(each)))
+    assert len(seen) > 30 and (
+        pieces == 1 or any(following - place > 2 for each in seen for place, following in pairwise(each))
+    )
     assert altered("crop", text, keep=[1.0, 1.0], pieces=pieces)[1] == before[1:]
     assert len(altered("crop", "one two", keep=[0.0, 0.0], pieces=pieces)[1]) == 2
 
@@ -84,7 +88,9 @@ def test_swap_exchanges_words_and_leaves_punctuation(text):
     for seed in range(60):
         before, after = altered("word_swap", text, seed, share=0.05)
         assert after[::2] == before[::2] and sorted(after[1::2]) == sorted(before[1::2])
-        assert sum(one != other for one, other in zip(before, after, strict=True)) <= 2 * max(1, round(len(before) // 2 * 0.05))
+        assert sum(one != other for one, other in zip(before, after, strict=True)) <= 2 * max(
+            1, round(len(before) // 2 * 0.05)
+        )
     assert any(altered("word_swap", text, seed, share=1.0)[1] != before for seed in range(3))
     assert altered("word_swap", "one!")[1] == ["", "one", "!"]
     assert altered("word_swap", "one, two")[1] == ["", "two", ", ", "one", ""]
@@ -115,7 +121,10 @@ def test_rows_are_added_behind_what_they_are_made_of(name):
     assert audit["augmentation"] == name and audit["in"] == 30 and audit["replaced"] == 0
     assert len(both) == 30 + audit["added"] and 20 <= audit["added"] <= 30 and len(audit["examples"]) == 5
     assert both.columns == pairs.columns
-    assert both.filter(pl.col("query_id").is_in(pairs["query_id"].implode()) & pl.col("query").str.starts_with("“")).height >= 30
+    assert (
+        both.filter(pl.col("query_id").is_in(pairs["query_id"].implode()) & pl.col("query").str.starts_with("“")).height
+        >= 30
+    )
     assert both["label"].is_sorted()
     assert both["query_id"].to_list() == [text_id(text) for text in both["query"]]
     assert both["positive_id"].to_list() == [text_id(text) for text in both["positive"]]
@@ -135,7 +144,11 @@ def test_one_side_is_altered_and_rows_may_be_replaced():
 
 def test_parts_and_order_change_nothing():
     pairs = frame()
-    listed = [{"word_deletion": {"rows": 0.5, "side": "both", "replace": True}}, {"crop": {"rows": 0.3}}, "character_noise"]
+    listed = [
+        {"word_deletion": {"rows": 0.5, "side": "both", "replace": True}},
+        {"crop": {"rows": 0.3}},
+        "character_noise",
+    ]
     whole, audit = augmented(pairs, *listed)
     batches = [augmented(batch, *listed) for batch in (pairs[:7], pairs[7:130], pairs[130:131], pairs[131:])]
     assert pl.concat([batch for batch, _ in batches]).equals(whole)
@@ -143,7 +156,9 @@ def test_parts_and_order_change_nothing():
         for key in ("in", "added", "replaced"):
             assert entry[key] == sum(of_batch[place][key] for _, of_batch in batches)
     backwards, _ = augmented(pairs.reverse(), *listed)
-    assert sorted(backwards.select("query", "positive").iter_rows()) == sorted(whole.select("query", "positive").iter_rows())
+    assert sorted(backwards.select("query", "positive").iter_rows()) == sorted(
+        whole.select("query", "positive").iter_rows()
+    )
 
 
 def test_the_seed_chooses_rows_and_errors():
@@ -176,7 +191,9 @@ def test_what_has_no_words_stays():
 
 def test_a_data_set_is_augmented_after_its_filters():
     filters = ["empty", {"score": {"teacher": {"model": "m"}, "min": 0.5}}]
-    dataset = check(Dataset, {"corpus": "insurance", "filters": filters, "augment": [{"crop": {"seed": 4}}]}, "data set")
+    dataset = check(
+        Dataset, {"corpus": "insurance", "filters": filters, "augment": [{"crop": {"seed": 4}}]}, "data set"
+    )
     rows = frame(10)
 
     def scores(pairs):
@@ -191,7 +208,9 @@ def test_a_data_set_is_augmented_after_its_filters():
 
 
 def test_wrong_settings():
-    with pytest.raises(AscentError, match="an item of the list is one augmentation, and this one names crop, word_swap"):
+    with pytest.raises(
+        AscentError, match="an item of the list is one augmentation, and this one names crop, word_swap"
+    ):
         check(Dataset, {"corpus": "c", "augment": [{"crop": {}, "word_swap": {}}]}, "data set")
     with pytest.raises(AscentError, match=r"keep \[0.5, 0.1\] is empty; write the lower share first"):
         check(Dataset, {"corpus": "c", "augment": [{"crop": {"keep": [0.5, 0.1]}}]}, "data set")

@@ -101,7 +101,9 @@ def test_a_task_is_kept_out_of_training_like_a_corpus(tmp_path):
 
     with pytest.raises(AscentError, match="add MockRetrievalTask to `against` of the data"):
         refuse(ledger(rows))
-    dataset = check(Dataset, {"corpus": "web", "filters": [{"contamination": {"against": [task.metadata.name]}}]}, "recipe.yaml")
+    dataset = check(
+        Dataset, {"corpus": "web", "filters": [{"contamination": {"against": [task.metadata.name]}}]}, "recipe.yaml"
+    )
     kept, audit = filtered("web", dataset, [rows], [tested])
     assert kept["query"].to_list() == ["y"]
     assert audit["filters"][-1]["dropped"] == {"the query is a test query": 1}

@@ -69,7 +69,11 @@ def test_cleaned_rows_are_counted_and_have_the_ids_of_what_they_are():
 
 
 def test_a_negative_that_is_removed_takes_its_score_along():
-    rows = [Pair("a", "b", ("c", "<br>", "d"), scores=(4, 3, 2, 1)), Pair("e", "f", ("&nbsp;",), scores=(6, 5)), Pair("g", "h")]
+    rows = [
+        Pair("a", "b", ("c", "<br>", "d"), scores=(4, 3, 2, 1)),
+        Pair("e", "f", ("&nbsp;",), scores=(6, 5)),
+        Pair("g", "h"),
+    ]
     pairs, _ = prepared(*rows)
     assert pairs["negatives"].to_list() == [["c", "d"], [], []]
     assert pairs["scores"].to_list() == [[4, 3, 1], [6], None]
@@ -78,8 +82,15 @@ def test_a_negative_that_is_removed_takes_its_score_along():
 
 
 def test_texts_about_code_keep_their_tags_unless_the_data_set_says_html():
-    texts = ("What is the difference between <b> and <i>?", "if a <b and c> d then", "List<a> vs Vec<i>", "AT&amp;T <div>")
-    pairs, _ = prepared(*(Pair(text, "p  q", (text,)) for text in texts), filters=["clean", "empty", "length", "duplicate"])
+    texts = (
+        "What is the difference between <b> and <i>?",
+        "if a <b and c> d then",
+        "List<a> vs Vec<i>",
+        "AT&amp;T <div>",
+    )
+    pairs, _ = prepared(
+        *(Pair(text, "p  q", (text,)) for text in texts), filters=["clean", "empty", "length", "duplicate"]
+    )
     assert tuple(pairs["query"]) == texts and pairs["negatives"].to_list() == [[text] for text in texts]
     assert set(pairs["positive"]) == {"p q"}
 
@@ -172,7 +183,9 @@ NAMED = [("a", "tested"), ("a", "other"), ("z", "other")]
 
 def test_corpora_that_are_not_named_do_not_count():
     tested, other, another = (frame(Pair(text, "x", split="test"), corpus=name) for text, name in NAMED)
-    settings = check(Dataset, {"corpus": "insurance", "filters": [{"contamination": {"against": ["other"]}}]}, "recipe.yaml")
+    settings = check(
+        Dataset, {"corpus": "insurance", "filters": [{"contamination": {"against": ["other"]}}]}, "recipe.yaml"
+    )
     assert len(filtered("faq", settings, [frame(Pair("b", "c"))], [other])[0]) == 1
     with pytest.raises(AscentError, match="no pair is left after filter 'contamination'"):
         filtered("faq", settings, [frame(Pair("a", "b"))], [tested, other])
@@ -181,7 +194,8 @@ def test_corpora_that_are_not_named_do_not_count():
 
 def test_a_corpus_that_is_named_must_be_given():
     with pytest.raises(
-        AscentError, match="data set faq: the test rows of 'tested' are missing; name corpora in `against` that have some"
+        AscentError,
+        match="data set faq: the test rows of 'tested' are missing; name corpora in `against` that have some",
     ):
         prepared(Pair("a", "b"), filters=[{"contamination": {"against": ["tested"]}}])
 
@@ -220,7 +234,12 @@ def test_the_default_is_the_order_that_data_sets_always_had():
     filters = ["clean", "duplicate", "empty", SCORE, "clean", SCORE, "duplicate", "empty"]
     scored = check(Dataset, {"corpus": "insurance", "filters": filters}, "x")
     assert scored.teacher.model == "minilm"
-    assert names_of(scored.passes) == [["clean"], ["duplicate", "empty"], ["score", "clean", "score"], ["duplicate", "empty"]]
+    assert names_of(scored.passes) == [
+        ["clean"],
+        ["duplicate", "empty"],
+        ["score", "clean", "score"],
+        ["duplicate", "empty"],
+    ]
     with pytest.raises(AscentError, match="needs all earlier rows stands between two that need scores"):
         check(Dataset, {"corpus": "insurance", "filters": [SCORE, "duplicate", SCORE]}, "x")
 
@@ -280,7 +299,14 @@ def test_filters_behind_the_score_run_after_it():
     against = [Pair("C!", "x", split="test")]
     kept, audit = prepared(*rows, filters=filters, scores=scores(0.4, 0.39, 0.9), against=against)
     assert kept["query"].to_list() == ["a"]
-    assert [step["filter"] for step in audit["filters"]] == ["select", "empty", "score", "clean", "contamination", "score 2"]
+    assert [step["filter"] for step in audit["filters"]] == [
+        "select",
+        "empty",
+        "score",
+        "clean",
+        "contamination",
+        "score 2",
+    ]
     assert dropped(audit) == {"score": {"score below 0.4": 1}, "contamination": {"the query is a test query": 1}}
     assert "score_quantiles" in audit["filters"][2] and "score_quantiles" not in audit["filters"][5]
     with pytest.raises(AscentError, match="the test rows of 'tested' are missing"):
@@ -290,7 +316,9 @@ def test_filters_behind_the_score_run_after_it():
 @pytest.mark.parametrize("wrong", [float("nan"), None])
 def test_a_nan_or_missing_score_is_an_error(wrong):
     rows = [Pair("a", "1"), Pair("b", "2")]
-    with pytest.raises(AscentError, match="data set faq: 1 pairs have no score or NaN, .*first 'b'; score the pairs again"):
+    with pytest.raises(
+        AscentError, match="data set faq: 1 pairs have no score or NaN, .*first 'b'; score the pairs again"
+    ):
         prepared(*rows, filters=[SCORE], scores=scores(0.5, wrong))
     for wrong_rows in (lambda pairs: scores(0.5, 0.5)(pairs).clear(), lambda pairs: scores(0.5, 0.5)(pairs).reverse()):
         with pytest.raises(AscentError, match="2 pairs have no score or NaN, or others' scores, first 'a'"):
@@ -354,7 +382,9 @@ def test_more_rows_than_a_batch_are_numbered_throughout(monkeypatch):
 def test_the_commands(tmp_path):
     def run(script, **options):
         arguments = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
-        return subprocess.run([sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True
+        )
 
     write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
     filters = ["clean", "empty", {"contamination": {"against": ["insurance"]}}]
@@ -373,7 +403,12 @@ def test_the_commands(tmp_path):
     ]
 
     given = {"name": "faq", "settings": "second.yaml", "rows": "prepared.parquet", "audit_before": "prepared.json"}
-    given |= {"scores": "scores.parquet", "output": "pairs.parquet", "audit": "audit.json", "dropped": "dropped.parquet"}
+    given |= {
+        "scores": "scores.parquet",
+        "output": "pairs.parquet",
+        "audit": "audit.json",
+        "dropped": "dropped.parquet",
+    }
     scores(0.6)(pairs).cast({"score": pl.Float32}).write_parquet(tmp_path / "scores.parquet")
     made = run("filter_pairs.py", **given)
     assert made.returncode == 0, made.stderr

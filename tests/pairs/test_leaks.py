@@ -19,46 +19,64 @@ from support.small_recipe import corpus_rows
 
 METHODS = {"hash": Hash(), "ngram": Ngram(), "near_duplicate": NearDuplicate()}
 TESTED = {
-    "en": "How long does a term life insurance policy keep paying a benefit to the family once the insured person has died "
-    "in an accident while travelling abroad?",
+    "en": (
+        "How long does a term life insurance policy keep paying a benefit to the family once the insured person has"
+        " died in an accident while travelling abroad?"
+    ),
     "zh": "被保险人在境外旅行期间因意外事故去世以后，定期寿险会在多长时间之内继续向家属支付保险金？",
 }
 PLANTED = {
     "verbatim": (TESTED, "hash ngram near_duplicate"),
-    "case and width": ({"en": TESTED["en"].upper(), "zh": TESTED["zh"].replace("，", ",")}, "hash ngram near_duplicate"),
+    "case and width": (
+        {"en": TESTED["en"].upper(), "zh": TESTED["zh"].replace("，", ",")},
+        "hash ngram near_duplicate",
+    ),
     "punctuation": (
         {"en": f'"{TESTED["en"].replace(" term life", " term-life")}" ...', "zh": f"「{TESTED['zh']}」！"},
         "hash ngram near_duplicate",
     ),
     "within a passage": (
         {
-            "en": f"We asked our readers what they would like to know. One wrote: {TESTED['en']} Nobody in the office knew, so "
-            "we called three companies, and got three answers, none of which was of any use to the reader who had asked.",
-            "zh": f"上个月我们请读者来信提问。其中一位读者写道：{TESTED['zh']}编辑部里没有人知道答案，"
-            "于是我们给三家公司打了电话，得到的三个回答各不相同，对提问的读者都没有什么用处。",
+            "en": (
+                f"We asked our readers what they would like to know. One wrote: {TESTED['en']} Nobody in the office"
+                " knew, so we called three companies, and got three answers, none of which was of any use to the"
+                " reader who had asked."
+            ),
+            "zh": (
+                f"上个月我们请读者来信提问。其中一位读者写道：{TESTED['zh']}编辑部里没有人知道答案，"
+                "于是我们给三家公司打了电话，得到的三个回答各不相同，对提问的读者都没有什么用处。"
+            ),
         },
         "ngram",
     ),
     "a shared run of words": (
         {
-            "en": "Our agents often hear a question that starts like this: how long does a term life insurance policy keep "
-            "paying a benefit to the family once the insured person has died? They look it up.",
-            "zh": "客服常听到这样的问题：被保险人在境外旅行期间因意外事故去世以后，定期寿险会在多长时间之内赔？然后去查。",
+            "en": (
+                "Our agents often hear a question that starts like this: how long does a term life insurance policy"
+                " keep paying a benefit to the family once the insured person has died? They look it up."
+            ),
+            "zh": (
+                "客服常听到这样的问题：被保险人在境外旅行期间因意外事故去世以后，定期寿险会在多长时间之内赔？然后去查。"
+            ),
         },
         "ngram",
     ),
     "near duplicate": (
         {
-            "en": "How long does a term life insurance policy keep paying the benefit to the family once an insured person has "
-            "died in an accident while travelling abroad?",
+            "en": (
+                "How long does a term life insurance policy keep paying the benefit to the family once an insured"
+                " person has died in an accident while travelling abroad?"
+            ),
             "zh": "被保险人在境外旅行时因意外事故去世以后，定期寿险会在多长时间内继续向家属支付保险金？",
         },
         "near_duplicate",
     ),
     "paraphrase": (
         {
-            "en": "If somebody is killed on holiday in another country, for what period do relatives receive money from "
-            "temporary cover on their life?",
+            "en": (
+                "If somebody is killed on holiday in another country, for what period do relatives receive money from "
+                "temporary cover on their life?"
+            ),
             "zh": "一个人出国游玩时不幸遇难，他的亲人能从有期限的人寿保障里领多久的钱？",
         },
         "",
@@ -81,7 +99,8 @@ def test_a_planted_leak_is_found_by(planted, language):
     clean = [row["positive"] for row in corpus_rows()[:50]]
     training = texts(*clean, by_language[language])
     finds = {
-        name: index(method, texts(*TESTED.values())).matches(training)["training"].to_list() for name, method in METHODS.items()
+        name: index(method, texts(*TESTED.values())).matches(training)["training"].to_list()
+        for name, method in METHODS.items()
     }
     assert {name: rows for name, rows in finds.items() if rows} == {name: [50] for name in found.split()}
 
@@ -102,8 +121,9 @@ def test_the_filter_drops_what_the_methods_find(language):
 
 
 def test_clean_text_is_rarely_taken_for_a_leak():
-    """Documentation of one half of Python's modules against that of the other: at most one text of a hundred, and that one is a
-    near duplicate indeed ("Variant of Queue that retrieves ..." and "A subclass of Queue that retrieves ...")."""
+    """Documentation of one half of Python's modules against that of the other: at most one text of a hundred, and that
+    one is a near duplicate indeed ("Variant of Queue that retrieves ..." and "A subclass of Queue that retrieves
+    ...")."""
     rows = corpus_rows(10**6)
     modules = sorted({row["module"] for row in rows})
     halves = [[row for row in rows if (row["module"] in modules[::2]) == half] for half in (True, False)]
@@ -168,7 +188,8 @@ def test_ngrams_find_what_brute_force_finds(size):
         if (score := containment(text, other, size)) >= 0.5
     }
     found = {
-        (row, number): score for row, number, score in index(Ngram(size=size), texts(*tested)).matches(texts(*training)).rows()
+        (row, number): score
+        for row, number, score in index(Ngram(size=size), texts(*tested)).matches(texts(*training)).rows()
     }
     assert found == pytest.approx(expected) and len(found) >= 20
 
@@ -182,7 +203,8 @@ def test_near_duplicates_are_those_of_brute_force_but_for_one_in_a_hundred():
         if (score := jaccard(text, other)) >= 0.8
     }
     found = {
-        (row, number): score for row, number, score in index(NearDuplicate(), texts(*tested)).matches(texts(*training)).rows()
+        (row, number): score
+        for row, number, score in index(NearDuplicate(), texts(*tested)).matches(texts(*training)).rows()
     }
     assert all(found[pair] == pytest.approx(expected[pair]) for pair in found)  # a pair too many is a KeyError
     assert len(found) >= 0.97 * len(expected) > 40

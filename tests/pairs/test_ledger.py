@@ -41,7 +41,8 @@ def tested(tmp_path, write):
             tmp_path / "pool.parquet", document_frame([Document("Cover for a time.", "test"), Document("x", "train")])
         )
         return TestedTexts.written(
-            tmp_path / "tested.arrow", tables_of("insurance", write("insurance", *TESTED), tmp_path / "pool.parquet", splits)
+            tmp_path / "tested.arrow",
+            tables_of("insurance", write("insurance", *TESTED), tmp_path / "pool.parquet", splits),
         )
 
     return made
@@ -49,7 +50,8 @@ def tested(tmp_path, write):
 
 def told(entries: list[Entry]) -> list[tuple]:
     return [
-        (entry.dataset, entry.task, entry.texts, entry.method, entry.rows, entry.tested, entry.of_tested) for entry in entries
+        (entry.dataset, entry.task, entry.texts, entry.method, entry.rows, entry.tested, entry.of_tested)
+        for entry in entries
     ]
 
 
@@ -80,7 +82,9 @@ def test_a_leaked_text_is_named(write, tested, pair):
     assert told(ledger) == [("web", "insurance", "test", "hash", 2, 1, 4)]  # slower methods are left out
     with pytest.raises(AscentError) as error:
         refuse(ledger)
-    assert str(error.value).startswith(f"data set web: 2 of its rows have test texts of insurance (hash), first '{leaked}' ('")
+    assert str(error.value).startswith(
+        f"data set web: 2 of its rows have test texts of insurance (hash), first '{leaked}' ('"
+    )
     assert str(error.value).endswith("'); add insurance to `against` of the data set's filter contamination.")
 
 
@@ -97,27 +101,38 @@ def test_documents_and_labels_are_reported(write, tested):
     ]
     refuse(ledger)
     with pytest.raises(AscentError, match="2 of its rows have documents .* or set leaks.hash.documents to report"):
-        refuse(make_ledger([write("web", *pairs)], tested(), HASH.model_copy(update={"hash": Hash(documents="stop")}))[1:])
+        refuse(
+            make_ledger([write("web", *pairs)], tested(), HASH.model_copy(update={"hash": Hash(documents="stop")}))[1:]
+        )
 
 
 def test_another_split_can_be_checked(write, tested):
     training = write("web", Pair("what is whole life", "y"))
     assert make_ledger([training], tested(), HASH) == []
-    assert told(make_ledger([training], tested(["validation"]), HASH)) == [("web", "insurance", "test", "hash", 1, 1, 1)]
+    assert told(make_ledger([training], tested(["validation"]), HASH)) == [
+        ("web", "insurance", "test", "hash", 1, 1, 1)
+    ]
 
 
 def test_passes_and_batches_change_nothing(write, tmp_path, monkeypatch):
     """However few keys fit in memory, and however rows are cut into batches and files."""
-    words = [f"word{number % 7} and {number} of them stand in row {number % 11} of the long table" for number in range(60)]
+    words = [
+        f"word{number % 7} and {number} of them stand in row {number % 11} of the long table" for number in range(60)
+    ]
     pairs = [Pair(words[place], words[-place], negatives=(words[place // 2],)) for place in range(60)]
-    tasks = [pair_frame([Pair(word, "y", split="test") for word in words[part::3]], f"t{part}", "eng-Latn") for part in range(3)]
+    tasks = [
+        pair_frame([Pair(word, "y", split="test") for word in words[part::3]], f"t{part}", "eng-Latn")
+        for part in range(3)
+    ]
     for part, task in enumerate(tasks):
         write_pairs(tmp_path / f"t{part}.parquet", task)
 
     def ledger(training, most, batch):
         monkeypatch.setattr("ascent.pairs.ledger._TEXTS", batch)
         monkeypatch.setattr("ascent.pairs.ledger._ROWS", batch)
-        tables = [table for part in range(3) for table in tables_of(f"t{part}", tmp_path / f"t{part}.parquet", None, ["test"])]
+        tables = [
+            table for part in range(3) for table in tables_of(f"t{part}", tmp_path / f"t{part}.parquet", None, ["test"])
+        ]
         made = make_ledger(training, TestedTexts.written(tmp_path / "t.arrow", tables), leaks, most)
         return [entry | {"examples": len(entry["examples"])} for entry in as_rows(made)]
 
@@ -164,5 +179,8 @@ def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write):
 
     write("near", Pair("a", "Storms hit the coasts."))
     run = subprocess.run([*command, "near.parquet"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    told = "training rows share test texts: 1 of near with tested (near_duplicate); ledger.tsv has examples, and leaks of the"
+    told = (
+        "training rows share test texts: 1 of near with tested (near_duplicate); ledger.tsv has examples, and leaks"
+        " of the"
+    )
     assert run.stderr == f"warning: {told} recipe drops them.\n"

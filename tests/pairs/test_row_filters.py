@@ -25,7 +25,8 @@ JAPANESE = "被保険者が保険期間を超えて生存した場合、定期�
 
 
 def reasons(name, *rows, language="eng-Latn", **given):
-    """Why a filter drops each of these rows, None for those that it keeps. A text alone is a query; its positive is plain."""
+    """Why a filter drops each of these rows, None for those that it keeps. A text alone is a query; its positive is
+    plain."""
     chosen = check(OneFilter, {name: given}, "filters").settings
     plain = ENGLISH if language == "eng-Latn" else CHINESE
     pairs = pair_frame([Pair(*((row, plain) if isinstance(row, str) else row)) for row in rows], "corpus", language)
@@ -77,7 +78,11 @@ def test_token_counts_are_those_of_transformers_with_their_bounds_kept(tiny_reso
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_resource)
-    texts = [*(" ".join(["what does open do"] * times) for times in range(1, 9)), CHINESE, "unknownwordswithoutend" * 30]
+    texts = [
+        *(" ".join(["what does open do"] * times) for times in range(1, 9)),
+        CHINESE,
+        "unknownwordswithoutend" * 30,
+    ]
     counts = [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
     low, high = counts[1], counts[5]
     filters = [{"tokens": {"model": "tiny", "query": [low, high], "positive": [1, 10**6]}}]
@@ -90,7 +95,9 @@ def test_token_counts_are_those_of_transformers_with_their_bounds_kept(tiny_reso
         f"query longer than {high} tokens": sum(count > high for count in counts),
         f"query shorter than {low} tokens": sum(count < low for count in counts),
     }
-    with pytest.raises(AscentError, match="filter tokens: there is no tokenizer at .*; name a model with a tokenizer.json"):
+    with pytest.raises(
+        AscentError, match="filter tokens: there is no tokenizer at .*; name a model with a tokenizer.json"
+    ):
         filtered("faq", settings, [pairs])
 
 
@@ -107,7 +114,9 @@ def test_languages_that_are_not_kept_are_dropped():
 
 
 def test_each_row_has_its_own_language_by_default():
-    frame = pl.concat([pair_frame([Pair(CHINESE, CHINESE)], "c", code) for code in ("zho-Hant", "cmn-Hans", "eng-Latn")])
+    frame = pl.concat(
+        [pair_frame([Pair(CHINESE, CHINESE)], "c", code) for code in ("zho-Hant", "cmn-Hans", "eng-Latn")]
+    )
     chosen = check(OneFilter, {"language": {}}, "filters").settings
     judged = module_of(chosen).judge(frame, chosen, Context(positive="given", against=frame))
     assert judged["reason"].to_list() == [None, None, "query is in another language"]
@@ -116,7 +125,12 @@ def test_each_row_has_its_own_language_by_default():
 def test_short_texts_are_not_judged_and_capitals_change_nothing():
     assert reasons("language", "Was ist das?", "12345 67890 12345 67890 12345") == [None, None]
     assert reasons("language", "Was ist das denn?", min_letters=8) == ["query is in another language"]
-    capitals = ["When Can I Start On Medicare?", "How Much Should Renters Insurance Be?", ENGLISH.upper(), GERMAN.upper()]
+    capitals = [
+        "When Can I Start On Medicare?",
+        "How Much Should Renters Insurance Be?",
+        ENGLISH.upper(),
+        GERMAN.upper(),
+    ]
     assert reasons("language", *capitals) == [None, None, None, "query is in another language"]
 
 
@@ -137,7 +151,9 @@ def test_the_confidence_that_is_asked_for():
 def test_a_language_that_cannot_be_told():
     with pytest.raises(AscentError, match="'xyz-Latn' is no language that can be told from a text"):
         check(OneFilter, {"language": {"languages": ["xyz-Latn"]}}, "filters")
-    with pytest.raises(AscentError, match="filter language: cannot tell python-Code, the language of the rows, from others"):
+    with pytest.raises(
+        AscentError, match="filter language: cannot tell python-Code, the language of the rows, from others"
+    ):
         reasons("language", ENGLISH, language="python-Code")
 
 
@@ -189,7 +205,11 @@ def test_what_is_allowed_is_kept():
 
 def test_scripts_by_their_share_of_letters():
     latin = "query is not in Latin"
-    assert reasons("symbols", ENGLISH, "Вопрос о страховке", "保险的 API 接口", scripts=["Latin"]) == [None, latin, latin]
+    assert reasons("symbols", ENGLISH, "Вопрос о страховке", "保险的 API 接口", scripts=["Latin"]) == [
+        None,
+        latin,
+        latin,
+    ]
     han = ["保险的 API 接口", "API 保险", JAPANESE, ENGLISH]
     found = reasons("symbols", *han, language="zho-Hans", scripts=["Han"], script_share=0.4)
     assert found == [None, None, None, "query is not in Han"]
@@ -217,21 +237,29 @@ def test_repetition_is_gophers():
     """Each n alone, at bounds between the shares of some texts, which are judged together."""
     random = Random(0)
     for n in [*range(2, 11)] * 3:
-        texts = [" ".join(random.choices("a bb ccc dddd 保 险 eeeee".split(), k=random.randrange(1, 60))) for _ in range(6)]
+        texts = [
+            " ".join(random.choices("a bb ccc dddd 保 险 eeeee".split(), k=random.randrange(1, 60))) for _ in range(6)
+        ]
         most_frequent = n < 5
         shares = [gopher(text, n, most_frequent) for text in texts]
         first, key = (2, "most_frequent") if most_frequent else (5, "duplicated")
         for low, high in pairwise(sorted({0.0, *shares, 1.0})):
-            given = {"most_frequent": [], "duplicated": [], key: [*[1.0] * (n - first), (low + high) / 2], "min_words": 1}
+            given = {
+                "most_frequent": [],
+                "duplicated": [],
+                key: [*[1.0] * (n - first), (low + high) / 2],
+                "min_words": 1,
+            }
             found = reasons("repetition", *texts, **given)
             assert [reason is not None for reason in found] == [share > (low + high) / 2 for share in shares]
 
 
 def test_repetition_in_real_texts():
     natural = (
-        "A term policy lasts for a fixed number of years, and pays only if its holder dies while it runs. A whole life policy "
-        "never ends; part of each premium is saved, and the sum grows until it is paid out to the heirs, or borrowed against "
-        "earlier. Which of the two is cheaper depends on age, health and how long somebody else relies on the income."
+        "A term policy lasts for a fixed number of years, and pays only if its holder dies while it runs. A whole life"
+        " policy never ends; part of each premium is saved, and the sum grows until it is paid out to the heirs, or"
+        " borrowed against earlier. Which of the two is cheaper depends on age, health and how long somebody else"
+        " relies on the income."
     )
     spam = "best cheap insurance quotes online now " * 12
     lines = natural + " click here to get your own free quote today from our team " * 4

@@ -26,7 +26,9 @@ def workspace(training_rows, tmp_path_factory):
     for name, corpus in recipes.config.corpora.items():
         pairs, documents, _ = normalised(name, corpus, folder / "data")
         if name == "similar":  # which the tests also rerank
-            pairs = pl.concat([pairs, pair_frame([replace(row, split="test") for row in training_rows], name, "eng-Latn")])
+            pairs = pl.concat(
+                [pairs, pair_frame([replace(row, split="test") for row in training_rows], name, "eng-Latn")]
+            )
         write_pairs(folder / f"results/corpora/{name}/pairs-00000-of-00001.parquet", pairs)
         write_documents(folder / f"results/corpora/{name}/documents-00000-of-00001.parquet", documents)
     return folder

@@ -42,8 +42,9 @@ def test_a_stage_that_does_not_fit_is_warned_of_with_a_remedy(large):
     found = large(zero=1)
     sizes = {zero: amount(memory.total, "B") for zero, memory in found.memory["contrastive"].items()}
     (warning,) = [text for text in found.warnings if "'contrastive'" in text]
-    assert warning == (
-        f"stage 'contrastive' needs {sizes[1]} per GPU at zero: 1, the h100 has 80 GB; set zero: 2 to need {sizes[2]}."
+    assert (
+        warning == f"stage 'contrastive' needs {sizes[1]} per GPU at zero: 1, the h100 has 80 GB; set zero: 2 to need"
+        f" {sizes[2]}."
     )
     assert found.memory["contrastive"][2].total < 80e9 < found.memory["contrastive"][1].total
 
@@ -57,18 +58,22 @@ def test_what_is_offloaded_is_told_by_node(large):
 def test_disk_and_memory_beside_the_gpu_s_are_noted(large):
     whole = [note for note in large(zero=1).notes if note.startswith("Stage contrastive")]
     assert whole == [
-        "Stage contrastive writes checkpoints of 112 GB; 336 GB of disk hold two and the one that is being written, and 112 GB "
-        "more a conversion for another number of GPUs.",
-        "Stage contrastive needs 224 GB of a node's memory to start, as each of its 8 processes loads the model in float32; at "
-        "zero: 3 one process loads it for all.",
+        (
+            "Stage contrastive writes checkpoints of 112 GB; 336 GB of disk hold two and the one that is being written,"
+            " and 112 GB more a conversion for another number of GPUs."
+        ),
+        (
+            "Stage contrastive needs 224 GB of a node's memory to start, as each of its 8 processes loads the model in"
+            " float32; at zero: 3 one process loads it for all."
+        ),
     ]
     sharded = [note for note in large(zero=3).notes if note.startswith("Stage contrastive")]
     assert len(sharded) == 1
     assert sharded[0].startswith("Stage contrastive writes checkpoints of 84 GB; 252 GB")
     few = large(zero=3, adapter={"type": "lora"}, weights="bfloat16")  # few weights train, so ZeRO 1 would do
     assert [note for note in few.notes if note.startswith("Stage contrastive")] == [
-        "Stage contrastive fits at zero: 1, too, where gradients are reduced once a step; at zero: 3, where no process holds "
-        "them whole, once a mini-batch."
+        "Stage contrastive fits at zero: 1, too, where gradients are reduced once a step; at zero: 3, where no process"
+        " holds them whole, once a mini-batch."
     ]
 
 
@@ -77,7 +82,9 @@ def test_a_batch_larger_than_the_data_is_warned_of(recipe):
         values["stages"]["contrastive"]["batch_size"] = 100_000
 
     found = recipe(change)
-    assert not [note for note in found.notes if note.startswith("Stage contrastive")]  # a small model's are not worth a word
+    assert not [
+        note for note in found.notes if note.startswith("Stage contrastive")
+    ]  # a small model's are not worth a word
     (warning,) = [warning for warning in found.warnings if "batch_size" in warning]
     assert warning.startswith("stages.contrastive.batch_size: 100,000 is more than the ")
     assert warning.endswith(" pairs of its data, so each pass over them is one step or less; lower it.")
@@ -107,7 +114,8 @@ def test_remedies_are_settings_that_the_recipe_accepts():
 def test_a_batch_that_processes_cannot_share_is_warned_of(recipe):
     found = recipe(gpus=8, nodes=5)  # 32 queries on 40 processes
     assert any(
-        "ends with a batch of 20 rows (200 in batches of 32), which 40 processes cannot share" in w for w in found.warnings
+        "ends with a batch of 20 rows (200 in batches of 32), which 40 processes cannot share" in w
+        for w in found.warnings
     )
 
 
@@ -121,7 +129,8 @@ def test_an_unknown_gpu_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (18.24e9, "18.2 GB"), (4.1e15, "4.1 PB"), (1e27, "1e+06 ZB")]
+    ("value", "text"),
+    [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (18.24e9, "18.2 GB"), (4.1e15, "4.1 PB"), (1e27, "1e+06 ZB")],
 )
 def test_amounts(value, text):
     assert amount(value, "B") == text

@@ -90,7 +90,15 @@ def test_evaluation_s_tokens_are_those_that_are_embedded(recipe, base, tmp_path,
 
 def test_what_is_not_here_is_planned_from_the_catalogue(recipe, workspace):
     """A million rows and a model of which only their sizes are known."""
-    shape = {"architecture": "qwen2", "layers": 2, "width": 64, "heads": 4, "key_heads": 2, "inner": 96, "vocabulary": 1000}
+    shape = {
+        "architecture": "qwen2",
+        "layers": 2,
+        "width": 64,
+        "heads": 4,
+        "key_heads": 2,
+        "inner": 96,
+        "vocabulary": 1000,
+    }
     hub = {"type": "hub", "id": "some/thing"}
     size = {"rows": 1_000_000, "query_tokens": 10, "positive_tokens": 98, "negatives": 3}
     config = read_yaml(workspace / "config.yaml")
@@ -199,7 +207,9 @@ def test_seeds_train_each_and_prepare_once_and_a_choice_scores_every_mixture(rec
         *(("train_finetune", f"finetune-seed{seed}") for seed in range(3)),
         ("choose_weights", "merge"),
     ]
-    held = read_pairs(Path("results/corpora/library/pairs-00000-of-00001.parquet")).filter(pl.col("split") == "validation")
+    held = read_pairs(Path("results/corpora/library/pairs-00000-of-00001.parquet")).filter(
+        pl.col("split") == "validation"
+    )
     distinct = held["query"].n_unique() + held["positive"].n_unique()
     assert job(found, "choose_weights", "merge").count.texts == 6 * distinct  # all ways to deal two halves to three
 
@@ -207,7 +217,8 @@ def test_seeds_train_each_and_prepare_once_and_a_choice_scores_every_mixture(rec
 @pytest.mark.parametrize("mined", [False, True])
 @pytest.mark.parametrize("kind", ["cross-encoder", "bi-encoder"])
 def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, training_rows, kind, mined):
-    """Two rows of one query, with a negative each; or as many mined ones, which a plan takes to be as long as the positive."""
+    """Two rows of one query, with a negative each; or as many mined ones, which a plan takes to be as long as the
+    positive."""
     rows = [*training_rows, replace(training_rows[0], positive=training_rows[1].positive)]
     target = Path(data_path("pairs", workspace / "config.yaml"))
     write_pairs(target, pair_frame(rows, "questions", "eng-Latn"))
@@ -217,7 +228,9 @@ def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, train
         values["stages"]["finetune" if mined else "contrastive"] |= taught
 
     try:
-        found = job(recipe(change), "score_with_teacher", "finetune, questions" if mined else "contrastive, questions").count
+        found = job(
+            recipe(change), "score_with_teacher", "finetune, questions" if mined else "contrastive, questions"
+        ).count
     finally:
         target.unlink()
     tokenizer = AutoTokenizer.from_pretrained(workspace / "model")
@@ -250,7 +263,9 @@ def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
 
 def test_texts_that_begin_with_their_prompt_are_told_by_data_set_and_task(recipe, workspace):
     def change(values):
-        values["stages"]["finetune"]["prompts"] = values["stages"]["merge"]["prompts"] = {"query": {"retrieval": "What does"}}
+        values["stages"]["finetune"]["prompts"] = values["stages"]["merge"]["prompts"] = {
+            "query": {"retrieval": "What does"}
+        }
 
     rows = read_pairs(workspace / "results/corpora/library/pairs-00000-of-00001.parquet")
     parts = {}
@@ -258,7 +273,8 @@ def test_texts_that_begin_with_their_prompt_are_told_by_data_set_and_task(recipe
         queries = rows.filter(pl.col("split") == split)["query"].unique()
         assert queries.str.starts_with("what does").all()
         parts[what] = (
-            f"{len(queries)} of {len(queries)} distinct queries of {what} (100%) begin with the prompt 'What does' already"
+            f"{len(queries)} of {len(queries)} distinct queries of {what} (100%) begin with the prompt 'What does'"
+            " already"
         )
     found = recipe(change).warnings
     assert [warning.split(", so that")[0] for warning in found] == list(parts.values())
@@ -313,7 +329,9 @@ def test_what_a_recipe_sets_over_a_model_s_own_contract_is_told(recipe, workspac
 
 def test_stored_scores_are_no_job(recipe):
     plain = recipe()
-    stored = recipe(lambda values: values["stages"]["contrastive"].update(objective="margin_mse", teacher={"type": "stored"}))
+    stored = recipe(
+        lambda values: values["stages"]["contrastive"].update(objective="margin_mse", teacher={"type": "stored"})
+    )
     assert [(job.rule, job.what) for job in stored.jobs] == [(job.rule, job.what) for job in plain.jobs]
 
 
@@ -325,7 +343,8 @@ def test_a_teacher_that_scores_and_embeds_is_two_jobs(recipe):
 
 
 def test_the_gradient_cache_costs_a_forward_pass(recipe):
-    # 32 rows of 2 texts of at most 32 tokens: on 8 processes below the small recipe's 256 tokens a mini-batch, on one above.
+    # 32 rows of 2 texts of at most 32 tokens: on 8 processes below the small recipe's 256 tokens a mini-batch, on one
+    # above.
     eight, one = (job(recipe(gpus=gpus), "train_contrastive", "contrastive") for gpus in (8, 1))
     assert one.count == eight.count
     assert one.flops == pytest.approx(4 / 3 * eight.flops)
@@ -337,7 +356,8 @@ def test_a_queue_s_copy_embeds_the_positives(recipe):
 
     plain, found = recipe(), recipe(queued)
     more = job(found, "train_contrastive", "contrastive").flops - job(plain, "train_contrastive", "contrastive").flops
-    # Positives are most of a pair's tokens, and the copy has a forward pass only, of four parts with the gradient cache.
+    # Positives are most of a pair's tokens, and the copy has a forward pass only, of four parts with the gradient
+    # cache.
     assert 0.15 < more / job(plain, "train_contrastive", "contrastive").flops < 1 / 3
     assert "Stage contrastive copies its model for the queue, so it cannot use zero: 3." in found.notes
     assert not any("queue" in note for note in plain.notes)
@@ -345,7 +365,12 @@ def test_a_queue_s_copy_embeds_the_positives(recipe):
 
 def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
     def change(values):
-        values["stages"]["contrastive"] = {"type": "pretraining", "objective": "mlm", "data": ["questions"], "epochs": 2}
+        values["stages"]["contrastive"] = {
+            "type": "pretraining",
+            "objective": "mlm",
+            "data": ["questions"],
+            "epochs": 2,
+        }
 
     found = recipe(change)
     pretrain = job(found, "train_pretrain", "contrastive")

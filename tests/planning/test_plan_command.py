@@ -32,7 +32,9 @@ def test_the_command_prints_a_plan_without_heavy_imports(workspace):
     assert done.returncode == 0, done.stderr
     modules = set(done.stderr.split())
     assert {"tokenizers", "safetensors", "ascent"} <= modules
-    assert modules & {"torch", "transformers", "datasets", "mteb", "deepspeed", "sentence_transformers", "faiss"} == set()
+    assert (
+        modules & {"torch", "transformers", "datasets", "mteb", "deepspeed", "sentence_transformers", "faiss"} == set()
+    )
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 130
     assert "2 x a10g (nodes: 1): 24 GB and 70 TFLOP/s in bfloat16 each, 40% of it assumed" in lines[0]
@@ -45,7 +47,10 @@ def test_the_command_prints_a_plan_without_heavy_imports(workspace):
 def test_an_unknown_recipe_is_one_clear_line(workspace):
     done = run(workspace, "--configfile", "config.yaml", "--recipe", "smal")
     assert done.returncode == 1
-    assert done.stderr == "error: config.yaml: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
+    assert (
+        done.stderr
+        == "error: config.yaml: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
+    )
 
 
 @pytest.mark.workflow

@@ -89,14 +89,20 @@ def test_what_is_not_known_is_said(planned, workspace, monkeypatch, tmp_path):
             {"source": {"documents": "librari"}},
             "'corpora.made.source.documents' names 'librari', which .* did you mean 'library'",
         ),
-        ({"source": {"generator": "h"}}, "'corpora.made.source.generator' names 'h', which does not exist; known are: g"),
+        (
+            {"source": {"generator": "h"}},
+            "'corpora.made.source.generator' names 'h', which does not exist; known are: g",
+        ),
         ({"source": {"prompt": "querys"}}, "'corpora.made.source.prompt' names 'querys', .* did you mean 'queries'"),
         ({"source": {"documents": "made"}}, "corpora are made of each other .made <- made.; change a `documents`"),
         (
             {"reader": {"pairs": {"train": ["rows.jsonl"]}}},
             "'corpora.made.reader' cannot read .*; write reader: {type: synthesised}",
         ),
-        ({"generator": {"type": "transformers", "model": "tini"}}, "'generators.g.model' names 'tini', .* did you mean 'tiny'"),
+        (
+            {"generator": {"type": "transformers", "model": "tini"}},
+            "'generators.g.model' names 'tini', .* did you mean 'tiny'",
+        ),
     ],
 )
 def test_what_does_not_exist_is_named_before_the_first_job(planned, changes, message):

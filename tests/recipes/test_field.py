@@ -52,7 +52,8 @@ def test_what_the_field_needs_can_be_planned_before_it_is_retrieved(every):
 
 
 def test_a_task_that_mteb_knows_has_one_settings_file_for_all_recipes(every):
-    """All recipes with a benchmark of a hundred tasks would else have a hundred files, and jobs that write them, each."""
+    """All recipes with a benchmark of a hundred tasks would else have a hundred files, and jobs that write them,
+    each."""
     evaluated = [(name, task) for name in NAMES for task in every.registered_tasks(name)]
     paths = {every.task_settings[pair] for pair in evaluated}
     assert len(evaluated) > 5 * len(paths)

@@ -27,25 +27,34 @@ def config(write, tmp_path):
 
     config = write(small=SMALL)
     config["corpora"] = {
-        "library": COMMON
-        | {
-            "source": source("train.jsonl", "test.jsonl", "documents.parquet"),
-            "reader": {"pairs": {"train": ["train.jsonl"], "test": ["test.*"]}, "documents": {"test": ["*.parquet"]}},
-        },
-        "modules": COMMON
-        | {
-            "source": source("classes.csv.gz"),
-            "reader": {"pairs": {"train": ["classes*"], "test": ["classes*"]}, "task": "classification"},
-        },
-        "similar": COMMON
-        | {
-            "source": source("similar.tsv"),
-            "reader": {
-                "pairs": {"test": ["similar.tsv"]},
-                "columns": {"query": "first", "positive": "second", "label": "score"},
-                "task": "sts",
-            },
-        },
+        "library": (
+            COMMON
+            | {
+                "source": source("train.jsonl", "test.jsonl", "documents.parquet"),
+                "reader": {
+                    "pairs": {"train": ["train.jsonl"], "test": ["test.*"]},
+                    "documents": {"test": ["*.parquet"]},
+                },
+            }
+        ),
+        "modules": (
+            COMMON
+            | {
+                "source": source("classes.csv.gz"),
+                "reader": {"pairs": {"train": ["classes*"], "test": ["classes*"]}, "task": "classification"},
+            }
+        ),
+        "similar": (
+            COMMON
+            | {
+                "source": source("similar.tsv"),
+                "reader": {
+                    "pairs": {"test": ["similar.tsv"]},
+                    "columns": {"query": "first", "positive": "second", "label": "score"},
+                    "task": "sts",
+                },
+            }
+        ),
     }
     return config
 
@@ -69,7 +78,12 @@ def test_what_is_there_is_accepted(config):
             {"test": ["simlar.tsv"]},
             "reader.pairs.test' names 'simlar.tsv', .* did you mean 'similar.tsv'",
         ),
-        ("similar", "reader.columns", {"query": "frist", "positive": "second"}, "no column 'frist' .*did you mean 'first'"),
+        (
+            "similar",
+            "reader.columns",
+            {"query": "frist", "positive": "second"},
+            "no column 'frist' .*did you mean 'first'",
+        ),
         ("library", "reader.columns", {"query": "question"}, "train.jsonl: its first row has no column 'question'"),
         ("modules", "reader.columns", {"positive": "label"}, "classes.csv.gz: its first row has no column 'label'"),
         (
@@ -78,7 +92,12 @@ def test_what_is_there_is_accepted(config):
             {"test": ["classes*"]},
             "'evaluate.tasks.Modules' uses the split 'train' of the corpus 'modules'",
         ),
-        ("library", "reader.pairs", {"test": ["test.jsonl"]}, "'data.questions' uses the split 'train' of the corpus 'library'"),
+        (
+            "library",
+            "reader.pairs",
+            {"test": ["test.jsonl"]},
+            "'data.questions' uses the split 'train' of the corpus 'library'",
+        ),
         (
             "similar",
             "reader.task",
@@ -101,14 +120,18 @@ def test_a_table_without_a_header_is_told_and_its_texts_are_shortened(config, tm
     """As MS MARCO's tables are."""
     text = "Passion fruit of one kind is native there, and grows in the whole of the country's east."
     (tmp_path / "similar.tsv").write_text(f"what is native there\t{text}\t1\n")
-    words = "must be a header .*: add one, or fix this key; known are: 1, Passion fruit .* native …, what is native there"
+    words = (
+        "must be a header .*: add one, or fix this key; known are: 1, Passion fruit .* native …, what is native there"
+    )
     with pytest.raises(AscentError, match=words):
         check_local_files(load_recipes(config))
 
 
 def test_a_format_that_is_unknown_and_an_empty_file_are_told(config, tmp_path):
     (tmp_path / "test.jsonl").write_text("")
-    with pytest.raises(AscentError, match=r"test\.jsonl: is empty; fill it, or remove it from 'corpora\.library\.source\.paths'"):
+    with pytest.raises(
+        AscentError, match=r"test\.jsonl: is empty; fill it, or remove it from 'corpora\.library\.source\.paths'"
+    ):
         check_local_files(load_recipes(config))
     (tmp_path / "test.jsonl").unlink()
     (tmp_path / "test.xlsx").write_text("x")
@@ -126,20 +149,33 @@ def test_columns_of_objects_and_corpora_that_no_recipe_uses_are_left_alone(confi
 
 
 FLAG = {"type": "flag_embedding", "pairs": {"train": ["train.jsonl"], "test": ["test.jsonl"]}}
-BEIR = {"type": "beir", "corpus": ["docs.*"], "queries": ["test.jsonl"], "qrels": {"train": ["train.tsv"], "test": ["train.tsv"]}}
+BEIR = {
+    "type": "beir",
+    "corpus": ["docs.*"],
+    "queries": ["test.jsonl"],
+    "qrels": {"train": ["train.tsv"], "test": ["train.tsv"]},
+}
 TREC = {"type": "trec", "collection": ["docs.tsv"], "queries": ["q.txt"], "qrels": {"train": ["train.tsv"]}}
 
 
 @pytest.mark.parametrize(
     ("files", "reader", "message"),
     [
-        ({}, FLAG, r"train\.jsonl: its first row has no column 'query' \('corpora\.library\.reader\.type' is flag_embedding\)"),
+        (
+            {},
+            FLAG,
+            r"train\.jsonl: its first row has no column 'query' \('corpora\.library\.reader\.type' is flag_embedding\)",
+        ),
         (
             {"train.tsv": "q\td\t1\n", "docs.jsonl": '{"_id": 1, "text": "a"}'},
             BEIR,
             r"train\.tsv: .* no column 'query-id' .* add one",
         ),
-        ({"train.tsv": "q\td\t1\n", "docs.tsv": "id\tbody\n"}, BEIR, r"docs\.tsv: its first row has no column 'text' \('corpora"),
+        (
+            {"train.tsv": "q\td\t1\n", "docs.tsv": "id\tbody\n"},
+            BEIR,
+            r"docs\.tsv: its first row has no column 'text' \('corpora",
+        ),
         (
             {"docs.tsv": "1\ta\n", "q.txt": "1\ta\n"},
             TREC,
@@ -159,7 +195,9 @@ TREC = {"type": "trec", "collection": ["docs.tsv"], "queries": ["q.txt"], "qrels
 )
 def test_files_of_other_forms_are_checked_too(config, tmp_path, files, reader, message):
     (tmp_path / "raw").mkdir()
-    for name, text in ({"train.jsonl": '{"q": "a", "pos": ["b"]}\n', "test.jsonl": '{"id": 1, "text": "b"}'} | files).items():
+    for name, text in (
+        {"train.jsonl": '{"q": "a", "pos": ["b"]}\n', "test.jsonl": '{"id": 1, "text": "b"}'} | files
+    ).items():
         (tmp_path / "raw" / name).write_text(text)
     config["corpora"]["library"] |= {"source": {"type": "files", "paths": [str(tmp_path / "raw")]}, "reader": reader}
     with pytest.raises(AscentError, match=message):
@@ -169,7 +207,10 @@ def test_files_of_other_forms_are_checked_too(config, tmp_path, files, reader, m
 def test_a_corpus_of_texts_alone_needs_extractors_for_the_rows_that_are_used(config):
     library = config["corpora"]["library"]
     library["reader"] = {"type": "text", "documents": {"train": ["*.jsonl"]}, "columns": {"text": "query"}}
-    message = r"data\.questions' needs rows of the task type 'retrieval' of the split 'train' .*which has documents only; make"
+    message = (
+        r"data\.questions' needs rows of the task type 'retrieval' of the split 'train' .*which has documents only;"
+        r" make"
+    )
     for extract in ([], [{"whole_text": {"task": "sts"}}], [{"whole_text": {"splits": ["test"]}}]):
         library["extract"] = extract
         with pytest.raises(AscentError, match=message):
@@ -177,5 +218,7 @@ def test_a_corpus_of_texts_alone_needs_extractors_for_the_rows_that_are_used(con
     library["extract"] = ["whole_text", {"title_body": {"splits": ["test"]}}]
     check_local_files(load_recipes(config))
     library["passages"] = {"tokens": 64, "model": "mini"}
-    with pytest.raises(AscentError, match=r"'corpora\.library\.passages\.model' names the model 'mini', which does not exist"):
+    with pytest.raises(
+        AscentError, match=r"'corpora\.library\.passages\.model' names the model 'mini', which does not exist"
+    ):
         load_recipes(config)

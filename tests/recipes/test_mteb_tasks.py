@@ -84,11 +84,17 @@ def test_a_filter_compares_with_the_tasks_that_have_texts(write):
     [
         (
             {"evaluate__mteb_tasks": ["{private}"]},
-            "'evaluate.mteb_tasks' names the task '{private}', which is private, so its data cannot be loaded; remove it.",
+            (
+                "'evaluate.mteb_tasks' names the task '{private}', which is private, so its data cannot be loaded;"
+                " remove it."
+            ),
         ),
         (
             {"evaluate__mteb_tasks": ["Flickr30kI2TRetrieval"]},
-            "'evaluate.mteb_tasks' names the task 'Flickr30kI2TRetrieval', which is a task of image and text, and a text model",
+            (
+                "'evaluate.mteb_tasks' names the task 'Flickr30kI2TRetrieval', which is a task of image and text, and a"
+                " text model"
+            ),
         ),
         (
             {"evaluate__benchmarks": ["MIEB(lite)"]},

@@ -64,7 +64,11 @@ def test_a_trial_keeps_what_the_model_is_and_another_model_s_contract_is_none(wr
             r"'tiny' is used by its own contract, which the catalogue lacks; .*print_con",
         ),
         ({"model": "tny", "contract": "own"}, OWN, r"'base.model' names the model 'tny', which does not exist"),
-        ({"model": "tiny", "contract": "theirs"}, OWN, r"'base.contract': 'theirs' is no contract that a recipe can name: write"),
+        (
+            {"model": "tiny", "contract": "theirs"},
+            OWN,
+            r"'base.contract': 'theirs' is no contract that a recipe can name: write",
+        ),
         (
             {"model": "tiny"},
             OWN | {"poolin": 1},

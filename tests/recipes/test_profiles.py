@@ -12,7 +12,10 @@ from ascent.errors import AscentError
 from ascent.recipes.profiles import NAMES, check_profiles
 
 ROOT = Path(__file__).parents[2]
-PROFILE = "default-resources:\n  slurm_account: {account}\nset-resources:\n  train_contrastive: &training\n    runtime: 1440\n"
+PROFILE = (
+    "default-resources:\n  slurm_account: {account}\nset-resources:\n  train_contrastive: &training\n    runtime:"
+    " 1440\n"
+)
 
 
 def check(folder: Path, text: str) -> None:
@@ -23,12 +26,18 @@ def check(folder: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("slurm_partition: all", """slurm_partition: all would be Python's or Snakemake's own all; write it in two kinds of"""),
+        (
+            "slurm_partition: all",
+            """slurm_partition: all would be Python's or Snakemake's own all; write it in two kinds of""",
+        ),
         ("slurm_partition: 'max'", """quotes: "'max'"."""),
         ("slurm_partition: input", """quotes: "'input'"."""),
         ("slurm_partition: no", "YAML reads no as false; write false if that is meant, else 'no' in quotes."),
         ("slurm_account: 012345", "YAML reads 012345 as 5349; write 5349 if that is meant, else '012345' in quotes."),
-        ("runtime: 24:00:00", "24:00:00 is a number for YAML, and would be minutes; write hours as 24h, days as 2d, or a number"),
+        (
+            "runtime: 24:00:00",
+            "24:00:00 is a number for YAML, and would be minutes; write hours as 24h, days as 2d, or a number",
+        ),
         ("gpu_model: a100-80gb", "`constraint: <feature>`"),
     ],
 )
@@ -100,7 +109,9 @@ SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py") if path.n
 def test_a_script_outside_the_environment_says_so(script, tmp_path):
     """By a Python without packages."""
     # One finds out when it begins its work.
-    arguments = ["--task", "STS12", "--output", "texts", "--documents", "pool"] if script == "list_evaluation_texts.py" else []
+    arguments = (
+        ["--task", "STS12", "--output", "texts", "--documents", "pool"] if script == "list_evaluation_texts.py" else []
+    )
     command = [sys.executable, "-S", "-E", ROOT / "scripts" / script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     (line,) = done.stderr.splitlines()
@@ -120,7 +131,9 @@ def test_the_snakefile_outside_the_environment_says_so(tmp_path):
         'include: "rules/places.smk"\n'
         'include: "rules/environment.smk"\n'
     )
-    done = subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert f"error: {sys.executable}: has no package 'pydantic'; run this in" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -50,10 +50,25 @@ def test_labels_of_classes_are_mined_only_if_asked(write, use, mines):
 
 def test_a_stage_mines_for_the_data_sets_that_have_a_use_for_negatives():
     """As Conan's: pairs with mined negatives beside graded ones."""
-    stage = {"from": ["contrastive"], "objective": {"infonce": {}}, "batching": "balanced", "mining": {"model": "contrastive"}}
-    stage["data"] = {"pairs": {}, "graded": {"objective": "cosent"}, "own": {"mine": False}, "both": {"objective": "margin_mse"}}
+    stage = {
+        "from": ["contrastive"],
+        "objective": {"infonce": {}},
+        "batching": "balanced",
+        "mining": {"model": "contrastive"},
+    }
+    stage["data"] = {
+        "pairs": {},
+        "graded": {"objective": "cosent"},
+        "own": {"mine": False},
+        "both": {"objective": "margin_mse"},
+    }
     found = check(Contrastive, stage | {"teacher": {"type": "cross-encoder", "model": "m"}}, "x")
-    assert {name: found.mines_for(name) for name in found.data} == {"pairs": True, "graded": False, "own": False, "both": True}
+    assert {name: found.mines_for(name) for name in found.data} == {
+        "pairs": True,
+        "graded": False,
+        "own": False,
+        "both": True,
+    }
     assert not found.mines_for("held out")
 
 
@@ -66,7 +81,10 @@ def test_the_repository_s_own_configuration_is_right(monkeypatch):
 
 def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
     root = Path(__file__).parents[2]
-    assert tuple(re.findall(r'^configfile: found\("(.*)"\)$', (root / "Snakefile").read_text(), re.MULTILINE)) == CONFIG_FILES
+    assert (
+        tuple(re.findall(r'^configfile: found\("(.*)"\)$', (root / "Snakefile").read_text(), re.MULTILINE))
+        == CONFIG_FILES
+    )
     (tmp_path / "mine.yaml").write_text("corpora: {lee: {licence: mit}}\nrecipes: []\n")
     config = read_config(tmp_path / "mine.yaml")
     assert config["recipes"] == []
@@ -74,7 +92,9 @@ def test_the_configuration_is_merged_as_by_the_snakefile(tmp_path):
 
 
 def test_a_benchmark_stands_for_its_tasks(write):
-    recipes = load_recipes(write(small=changed(evaluate__benchmarks=["MTEB(eng, v2)"], evaluate__mteb_tasks=["SciFact"])))
+    recipes = load_recipes(
+        write(small=changed(evaluate__benchmarks=["MTEB(eng, v2)"], evaluate__mteb_tasks=["SciFact"]))
+    )
     tasks = recipes.tasks("small")
     assert tasks["LibraryRetrieval"].task is not None
     assert tasks["SciFact"].task is None
@@ -99,7 +119,8 @@ def test_a_method_that_drops_is_a_filter_of_every_data_set(write):
 
 
 def test_names_are_local_to_a_recipe(write):
-    """Two recipes use one name for different data, and for stages of different kinds; what they have in common is done once."""
+    """Two recipes use one name for different data, and for stages of different kinds; what they have in common is done
+    once."""
     other = changed(data__questions__filters=filters(score={"min": 0.5}), stages__finetune__mining=None)
     both = load_recipes(write(small=SMALL, other=other))
     small, other = (keys(both, recipe) for recipe in ("small", "other"))
@@ -115,8 +136,14 @@ def test_names_are_local_to_a_recipe(write):
     [
         ({"data__questions__filters": filters(score={"min": 0.1})}, {"pairs"}),
         ({"data__questions__filters": [*SMALL["data"]["questions"]["filters"], "duplicate"]}, {"pairs"}),
-        ({"data__questions__filters": filters(score={"teacher": {"model": "tiny", "max_tokens": 16}})}, {"scored", "pairs"}),
-        ({"data__questions__filters": filters(contamination={"against": ["similar"]})}, {"prepared 2", "scored", "pairs"}),
+        (
+            {"data__questions__filters": filters(score={"teacher": {"model": "tiny", "max_tokens": 16}})},
+            {"scored", "pairs"},
+        ),
+        (
+            {"data__questions__filters": filters(contamination={"against": ["similar"]})},
+            {"prepared 2", "scored", "pairs"},
+        ),
         ({"base__max_tokens": 16}, set()),
     ],
 )

@@ -9,7 +9,8 @@ from support.recipes import SMALL, changed
 
 SEEDED = {
     "stages__finetune__seeds": [0, 1, 7],
-    "stages__merge": {"type": "slerp", "from": ["finetune", "contrastive"]} | {"prompts": SMALL["stages"]["merge"]["prompts"]},
+    "stages__merge": {"type": "slerp", "from": ["finetune", "contrastive"]}
+    | {"prompts": SMALL["stages"]["merge"]["prompts"]},
     "evaluate__stages": ["base", "finetune", "merge"],
 }
 MEMBERS = ["finetune-seed0", "finetune-seed1", "finetune-seed7"]
@@ -29,7 +30,8 @@ def test_it_becomes_a_stage_for_each_seed(write):
 
 
 def test_what_does_not_depend_on_the_seed_is_made_once(write):
-    """Settings of tokens, mining and teacher, and the audit, are those of the recipe without seeds, under the same paths."""
+    """Settings of tokens, mining and teacher, and the audit, are those of the recipe without seeds, under the same
+    paths."""
     taught = {"stages__finetune__teacher": {"type": "bi-encoder", "model": "tiny"}}
     taught["stages__finetune__objective"] = "embedding_mse"
     taught["stages__finetune__data"] = {"questions": {"mine": True}}
@@ -83,7 +85,10 @@ def test_a_trial_has_them_too(write):
         ),
         ({"stages__finetune__seed": 3}, "'stages.finetune': seeds is in place of seed: remove one of them."),
         ({"stages__finetune__seeds": [2, 2]}, "'stages.finetune': seeds names 2 more than once: name each once."),
-        ({"stages__merge__weights": [1, 1]}, "'stages.merge.weights' has 2 numbers for 4 parents; give one per parent."),
+        (
+            {"stages__merge__weights": [1, 1]},
+            "'stages.merge.weights' has 2 numbers for 4 parents; give one per parent.",
+        ),
         (
             {"stages__merge": {"type": "bfloat16", "from": ["finetune"]}},
             "'stages.merge.from' has 3 parents, but one model is rounded; merge them first.",

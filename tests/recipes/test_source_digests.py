@@ -50,7 +50,13 @@ def test_a_file_is_read_again_only_when_it_was_touched(recipes, tmp_path, monkey
     whole = source_digests.sha256_file
     monkeypatch.setattr(source_digests, "sha256_file", lambda path: read.append(path) or whole(path))
     update_digests(recipes)
-    assert sorted(read) == ["library.jsonl", "model/config.json", "model/more/vocabulary.txt", "modules.jsonl", "similar.jsonl"]
+    assert sorted(read) == [
+        "library.jsonl",
+        "model/config.json",
+        "model/more/vocabulary.txt",
+        "modules.jsonl",
+        "similar.jsonl",
+    ]
     read.clear()
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "resources").rglob("*.json")}
     update_digests(recipes)

@@ -33,7 +33,9 @@ def test_each_step_has_its_settings_file(write, tmp_path):
         "results/small/leakage.yaml": LeakCheck,
         "results/small/release.yaml": ReleaseSettings,
     }
-    resources = {f"resources/corpora/{name}.yaml" for name in ("library", "modules", "similar")} | {"resources/models/tiny.yaml"}
+    resources = {f"resources/corpora/{name}.yaml" for name in ("library", "modules", "similar")} | {
+        "resources/models/tiny.yaml"
+    }
     assert files.keys() >= kinds.keys() | resources
     for path, kind in kinds.items():
         (tmp_path / "settings.yaml").write_text(files[path])

@@ -78,7 +78,9 @@ def test_corpora_and_tasks_that_are_out_of_reach_are_replaced():
     recipe = copy.deepcopy(SMALL)
     del recipe["evaluate"]["tasks"]
     recipe["evaluate"]["benchmarks"] = ["MTEB(eng, v2)"]
-    with pytest.raises(AscentError, match="^small.yaml: a trial leaves out tasks of mteb and the recipe has no others; give"):
+    with pytest.raises(
+        AscentError, match="^small.yaml: a trial leaves out tasks of mteb and the recipe has no others; give"
+    ):
         shrunk(recipe)
     tasks = {"Tickets": {"type": "retrieval", "corpus": "tickets"}}
     found = shrunk(recipe, corpora={"library": "tickets"}, tasks=tasks)
@@ -127,4 +129,8 @@ def test_numbers_that_are_smaller_stay():
     recipe["stages"]["contrastive"]["batch_size"] = 4
     recipe["data"]["questions"]["rows"] = 7
     found = shrunk(recipe, batch_size=8, max_tokens=64)
-    assert (found.stages["contrastive"].batch_size, found.base.max_tokens.longest, found.data["questions"].rows) == (4, 32, 7)
+    assert (found.stages["contrastive"].batch_size, found.base.max_tokens.longest, found.data["questions"].rows) == (
+        4,
+        32,
+        7,
+    )

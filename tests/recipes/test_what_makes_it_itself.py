@@ -47,7 +47,9 @@ def shrunk(folder):
     def _shrunk(name: str, architecture: str) -> Recipes:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
-            return load_recipes(read_config(folder / "config.yaml") | {"recipes": [name], "trial": trial_of(architecture)})
+            return load_recipes(
+                read_config(folder / "config.yaml") | {"recipes": [name], "trial": trial_of(architecture)}
+            )
 
     return _shrunk
 
@@ -87,7 +89,9 @@ def test_the_end_token_is_what_is_pooled(base, name):
     ids = tokenizer(text)["input_ids"]
     assert ids[-1] == tokenizer.eos_token_id
     with torch.no_grad():
-        state = AutoModel.from_pretrained(made, dtype=torch.float32)(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
+        state = AutoModel.from_pretrained(made, dtype=torch.float32)(input_ids=torch.tensor([ids])).last_hidden_state[
+            0, -1
+        ]
     width = len(found)
     expected = torch.nn.functional.normalize(state[:width], dim=-1)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
@@ -138,7 +142,9 @@ def test_nv_embed_s_latent_head_exists_and_trains(base, train_here, training_pai
     train_here(made, contract, tokens=tmp_path / "tokens", stage=stage)
     before, after = (head_of(path) for path in (made, tmp_path / "run" / "model"))
     assert before.keys() == after.keys()
-    assert all(not torch.equal(before[key], after[key]) for key in ("array", "query.weight", "key_value.weight", "out.weight"))
+    assert all(
+        not torch.equal(before[key], after[key]) for key in ("array", "query.weight", "key_value.weight", "out.weight")
+    )
 
 
 def head_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -191,7 +197,15 @@ def test_distil_s_student_beats_its_untrained_self(base, folder, train_here, tra
     taught = embed_with_teacher(teaching, folder / "modernbert", training_rows(training_pairs, None))
     write_embeddings(tmp_path / "embeddings", taught, training_pairs, None)
     tokens = tmp_path / "tokens"
-    tokenise_pairs(made, contract.tokenising("retrieval"), training_pairs, None, tokens, embeddings=tmp_path / "embeddings")
-    changes = {"data": {"nli": stage.data["nli"]}, "learning_rate": 1e-2, "max_steps": 15, "epochs": 15, "batch_size": 44}
+    tokenise_pairs(
+        made, contract.tokenising("retrieval"), training_pairs, None, tokens, embeddings=tmp_path / "embeddings"
+    )
+    changes = {
+        "data": {"nli": stage.data["nli"]},
+        "learning_rate": 1e-2,
+        "max_steps": 15,
+        "epochs": 15,
+        "batch_size": 44,
+    }
     lines = train_here(made, contract, tokens=tokens, stage=stage.model_copy(update=changes))
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]

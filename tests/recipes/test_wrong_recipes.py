@@ -12,12 +12,18 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stages__finetune__learning_rat": 1}, "unknown key 'stages.finetune.learning_rat'; did you mean 'learning_rate'?"),
+        (
+            {"stages__finetune__learning_rat": 1},
+            "unknown key 'stages.finetune.learning_rat'; did you mean 'learning_rate'?",
+        ),
         (
             {"stages__finetune__adapter": {"rank": 8}},
             "'stages.finetune.adapter' lacks 'type', which says what kind it is",
         ),
-        ({"stages__finetune__adapter": "lora"}, "'stages.finetune.adapter' is 'lora', but it should be a map of settings."),
+        (
+            {"stages__finetune__adapter": "lora"},
+            "'stages.finetune.adapter' is 'lora', but it should be a map of settings.",
+        ),
         ({"stages__finetune__queue": True}, "'stages.finetune.queue' is true, but it should be a map of settings."),
         (
             {"stages__finetune__adapter": {"type": "lora", "targets": "q_proj"}},
@@ -25,12 +31,21 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
         ),
         (
             {"data__questions": {"corpus": "library", "task": "classification"}},
-            "'stages.finetune.mining' finds negatives among texts, but all positives are labels of classes; set mine: true",
+            (
+                "'stages.finetune.mining' finds negatives among texts, but all positives are labels of classes; set"
+                " mine: true"
+            ),
         ),
-        ({"stages__finetune__mining__per_query": 31}, "ranks [0, 30] hold fewer documents than per_query, 31; widen them"),
+        (
+            {"stages__finetune__mining__per_query": 31},
+            "ranks [0, 30] hold fewer documents than per_query, 31; widen them",
+        ),
         ({"stages__finetune__dropout": True}, "'stages.finetune.dropout' is true, but it should be a number."),
         ({"stages__finetune__epochs": "3"}, "'stages.finetune.epochs' is '3', but it should be a "),
-        ({"release__name": "tickets"}, "'release.name' is 'tickets', but it should be organisation/name, without spaces."),
+        (
+            {"release__name": "tickets"},
+            "'release.name' is 'tickets', but it should be organisation/name, without spaces.",
+        ),
         ({"stages__finetune__from": []}, "'stages.finetune.from' is [], but it should name at least 1."),
         ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
         (
@@ -43,8 +58,10 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
         ),
         (
             {"stages__contrastive__adapter": {"type": "soft_prompt"}},
-            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types contains any; set "
-            "base.soft_tokens and put <soft0> and so on into these prompts.",
+            (
+                "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types contains"
+                " any; set base.soft_tokens and put <soft0> and so on into these prompts."
+            ),
         ),
         (
             {
@@ -52,11 +69,17 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
                 "base__prompts": {"query": {"sts": "<soft0>"}},
                 "stages__contrastive__adapter": {"type": "soft_prompt"},
             },
-            "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types contains any; set ",
+            (
+                "'stages.contrastive.adapter' trains soft tokens, but no prompt of its data sets' task types contains"
+                " any; set "
+            ),
         ),
         (
             {"stages__contrastive__objective": "spread_out"},
-            "'stages.contrastive.objective' of data set 'questions' is only a regulariser, spread_out; name a loss in addition.",
+            (
+                "'stages.contrastive.objective' of data set 'questions' is only a regulariser, spread_out; name a loss"
+                " in addition."
+            ),
         ),
         (
             {
@@ -64,11 +87,21 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
                 "base__similarity": "dot",
                 "stages__contrastive__objective": {"infonce": {"tau_plus": 0.1}},
             },
-            "'stages.contrastive.objective' sets tau_plus, which needs unit-length embeddings, but base.normalise is false",
+            (
+                "'stages.contrastive.objective' sets tau_plus, which needs unit-length embeddings, but base.normalise"
+                " is false"
+            ),
         ),
         (
-            {"data__questions__filters": filters(score={"teacher": {"model": "tiny", "prompts": {"query": {"NQ": "find: "}}}})},
-            "'data.questions.filters' gives the teacher a prompt for NQ, but a teacher embeds no texts of mteb's tasks; give it",
+            {
+                "data__questions__filters": filters(
+                    score={"teacher": {"model": "tiny", "prompts": {"query": {"NQ": "find: "}}}}
+                )
+            },
+            (
+                "'data.questions.filters' gives the teacher a prompt for NQ, but a teacher embeds no texts of mteb's"
+                " tasks; give it"
+            ),
         ),
         (
             {"data__questions__filters": ["clean", {"tokens": {"model": "tinny"}}]},
@@ -92,19 +125,28 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
         ),
         (
             {"stages__contrastive": PRETRAINING | {"objective": "mlm", "adapter": {"type": "soft_prompt"}}},
-            "'stages.contrastive': adapter: soft_prompt trains tokens of prompts, and pre-training uses no prompts: use lora.",
+            (
+                "'stages.contrastive': adapter: soft_prompt trains tokens of prompts, and pre-training uses no prompts:"
+                " use lora."
+            ),
         ),
         (
             {"stages__finetune__objective": {"infonce": {"mixing": {"listwise": True}}}},
             "'stages.finetune': mixing combines two negatives of a row, but mining.per_query is 1: raise it.",
         ),
-        ({"stages__contrastive__from": ["finetune"]}, "the stages go in a circle (contrastive <- finetune <- contrastive)"),
+        (
+            {"stages__contrastive__from": ["finetune"]},
+            "the stages go in a circle (contrastive <- finetune <- contrastive)",
+        ),
         ({"stages__contrastive__from": ["contrastive"]}, "the stages go in a circle"),
         (
             {"stages__finetune__mining__model": "merge"},
             "the stages go in a circle",
         ),
-        ({"stages__contrastive__from": ["base", "base"]}, "'stages.contrastive.from' has 2 parents, but training starts"),
+        (
+            {"stages__contrastive__from": ["base", "base"]},
+            "'stages.contrastive.from' has 2 parents, but training starts",
+        ),
         (
             {"stages__base": {"objective": "infonce", "data": ["questions"]}},
             "'stages.base' is the name of the model before training",
@@ -115,7 +157,10 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
         ),
         (
             {"stages__finetune__mining__model": "contrast"},
-            "'stages.finetune.mining.model' names the stage 'contrast', which does not exist; did you mean 'contrastive'?",
+            (
+                "'stages.finetune.mining.model' names the stage 'contrast', which does not exist; did you mean"
+                " 'contrastive'?"
+            ),
         ),
         ({"base__model": "tny"}, "'base.model' names the model 'tny', which does not exist; did you mean 'tiny'?"),
         (
@@ -159,39 +204,70 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
         ),
         (
             ITSELF | {"stages__contrastive__dropout": 0},
-            "'stages.contrastive.dropout' is 0, but in data set 'texts' query and positive are the same text, so their ",
+            (
+                "'stages.contrastive.dropout' is 0, but in data set 'texts' query and positive are the same text, so"
+                " their "
+            ),
         ),
         (
             ITSELF | {"stages__contrastive__prompts": {"query": {"retrieval": "find: "}}},
-            "'stages.contrastive.prompts' differ by side, but in data set 'texts' query and positive are the same text; give "
-            "both sides the same prompt, or none.",
+            (
+                "'stages.contrastive.prompts' differ by side, but in data set 'texts' query and positive are the same"
+                " text; give both sides the same prompt, or none."
+            ),
         ),
         (
             ITSELF | {"stages__finetune__data": ["questions", "texts"]},
-            "'stages.finetune.mining' finds negatives of pairs, but in data set 'texts' query and positive are the same text",
+            (
+                "'stages.finetune.mining' finds negatives of pairs, but in data set 'texts' query and positive are the"
+                " same text"
+            ),
         ),
         (
-            ITSELF | {"stages__contrastive__data": ["questions"], "stages__contrastive__development": {"data": "texts"}},
-            "'stages.contrastive.development' needs something to find, but in data set 'texts' query and positive are the same",
+            ITSELF
+            | {
+                "stages__contrastive__data": ["questions"],
+                "stages__contrastive__development": {"data": "texts"},
+            },
+            (
+                "'stages.contrastive.development' needs something to find, but in data set 'texts' query and positive"
+                " are the same"
+            ),
         ),
         (
             {"data__questions__positive": "query"},
             "positive: query leaves a teacher nothing to score, since both texts are one; remove the filter",
         ),
         ({"stages__merge__weights": [1]}, "'stages.merge.weights' has 1 numbers for 2 parents; give one per parent."),
-        ({"stages__merge__from": ["finetune"]}, "'stages.merge.from' names finetune alone, but a merge needs two models; name"),
+        (
+            {"stages__merge__from": ["finetune"]},
+            "'stages.merge.from' names finetune alone, but a merge needs two models; name",
+        ),
         (
             {"stages__merge": {"type": "bfloat16", "from": ["contrastive", "base"]}},
             "'stages.merge.from' has 2 parents, but one model is rounded; merge them first.",
         ),
         (
-            {"stages__merge": {"type": "mergekit", "method": "ties", "base": "finetune", "from": ["contrastive", "base"]}},
+            {
+                "stages__merge": {
+                    "type": "mergekit",
+                    "method": "ties",
+                    "base": "finetune",
+                    "from": ["contrastive", "base"],
+                }
+            },
             "'stages.merge.base' names 'finetune', which is no parent of it; add it to from.",
         ),
-        ({"stages__merge__from": ["base", "base"]}, "'stages.merge.from' names 'base' more than once; name it once, with the"),
+        (
+            {"stages__merge__from": ["base", "base"]},
+            "'stages.merge.from' names 'base' more than once; name it once, with the",
+        ),
         (
             {"stages__merge__development": {"data": "questions"}},
-            "'stages.merge.development.data' is 'questions', which stage 'contrastive' trains on; name another data set.",
+            (
+                "'stages.merge.development.data' is 'questions', which stage 'contrastive' trains on; name another data"
+                " set."
+            ),
         ),
         (
             {
@@ -200,12 +276,25 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
                 "stages__merge__weights": "grid",
                 "stages__merge__development": {"data": "held", "divisions": 50},
             },
-            "'stages.merge.weights' is grid, which would score 1,326 mixtures; lower development.divisions, or use greedy.",
+            (
+                "'stages.merge.weights' is grid, which would score 1,326 mixtures; lower development.divisions, or use"
+                " greedy."
+            ),
         ),
-        ({"stages__merge__prompts": None}, "the parents of stage 'merge' (contrastive, finetune) have different prompts"),
+        (
+            {"stages__merge__prompts": None},
+            "the parents of stage 'merge' (contrastive, finetune) have different prompts",
+        ),
         ({"release__name": "small"}, "'release.name' is 'small', but "),
         (
-            {"stages__contrastive": {"type": "pretraining", "objective": "mlm", "data": ["questions"], "matryoshka": {16: 1}}},
+            {
+                "stages__contrastive": {
+                    "type": "pretraining",
+                    "objective": "mlm",
+                    "data": ["questions"],
+                    "matryoshka": {16: 1},
+                }
+            },
             "unknown key 'stages.contrastive.matryoshka'; ",
         ),
         (
@@ -227,7 +316,10 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
         ({"stages__merge__type": "zzz"}, "'stages.merge.type' is 'zzz'; known are: bfloat16, contrastive, linear"),
         (
             {"stages__contrastive": PRETRAINING | {"objective": "mntp"}, "base__attention": "causal"},
-            "'stages.contrastive.objective' predicts a token from both sides of it, but base.attention is causal; set it to",
+            (
+                "'stages.contrastive.objective' predicts a token from both sides of it, but base.attention is causal;"
+                " set it to"
+            ),
         ),
     ],
 )
@@ -249,7 +341,10 @@ def test_a_wrong_recipe_is_one_sentence(write, changes, message):
         ),
         (
             {"evaluate__benchmarks": ["MTEB(eng, v3)"]},
-            "'evaluate.benchmarks' names the benchmark 'MTEB(eng, v3)', which does not exist; did you mean 'MTEB(eng, v2)'?",
+            (
+                "'evaluate.benchmarks' names the benchmark 'MTEB(eng, v3)', which does not exist; did you mean"
+                " 'MTEB(eng, v2)'?"
+            ),
         ),
     ],
 )
@@ -262,7 +357,9 @@ def test_an_unknown_task_of_mteb_is_named(write, changes, message):
 def test_a_missing_recipe_is_named(write):
     config = write(small=SMALL)
     config["recipes"] = ["smal"]
-    with pytest.raises(AscentError, match=r"configuration: there is no recipe 'smal' \(.*smal\.yaml\); did you mean 'small'\?"):
+    with pytest.raises(
+        AscentError, match=r"configuration: there is no recipe 'smal' \(.*smal\.yaml\); did you mean 'small'\?"
+    ):
         load_recipes(config)
 
 
@@ -322,5 +419,7 @@ def test_a_release_that_is_wider_than_its_data_base_or_teachers_needs_a_reason(w
 def test_a_corpus_of_a_task_that_mteb_does_not_know_is_refused(write):
     config = write(small=SMALL)
     config["corpora"]["similar"] = CORPUS | {"mteb_tasks": ["SciFac"]}
-    with pytest.raises(AscentError, match=r"'corpora\.similar\.mteb_tasks' names 'SciFac', which is no task of mteb; did you"):
+    with pytest.raises(
+        AscentError, match=r"'corpora\.similar\.mteb_tasks' names 'SciFac', which is no task of mteb; did you"
+    ):
         load_recipes(config)

@@ -58,7 +58,10 @@ def test_two_tasks_of_one_corpus_are_two_results(files, model):
 
 def test_card_tells_scores_data_prompts_and_settings(files, model):
     text = (release(files, model) / "README.md").read_text()
-    row = "| Search | Retrieval | nDCG@10 | 0.661 | 0.771 (0.733 to 0.801) | +0.110 (+0.080 to +0.140) | < 0.001 | better |"
+    row = (
+        "| Search | Retrieval | nDCG@10 | 0.661 | 0.771 (0.733 to 0.801) | +0.110 (+0.080 to +0.140) | < 0.001 |"
+        " better |"
+    )
     assert row in text
     assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
     assert "- No interval: Groups (V-measure is no mean over texts)." in text
@@ -74,7 +77,9 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     assert 'pip install "sentence-transformers>=5.0"' in text
     assert "| Precision | float32," in text
     assert "| Stored as | float32 |" in text
-    assert re.search(r"gives the evaluated\nembeddings in all 1 tasks: on probes they differ by \de-0[6-9] at most", text)
+    assert re.search(
+        r"gives the evaluated\nembeddings in all 1 tasks: on probes they differ by \de-0[6-9] at most", text
+    )
     assert "model.encode_query(" in text
     assert "model.encode_document(" in text
     assert "temperature: 0.0375" in text
@@ -90,7 +95,11 @@ def test_card_tells_what_matched_and_what_it_is_zero_shot_on(files, model):
     """Of the data that the released model learnt from: `unused` is another stage's."""
     settings = copy.deepcopy(SETTINGS)
     settings["recipe"]["evaluate"]["benchmarks"] = ["NanoBEIR"]
-    entry = {"action": "report", "of_tested": 400, "examples": [{"training": "a secret", "test": "secret", "score": 1.0}]}
+    entry = {
+        "action": "report",
+        "of_tested": 400,
+        "examples": [{"training": "a secret", "test": "secret", "score": 1.0}],
+    }
     ledger = [
         entry | {"dataset": "pairs", "task": "SciFact", "texts": "test", "method": "ngram", "rows": 1200, "tested": 30},
         entry | {"dataset": "pairs", "task": "letters", "texts": "test", "method": "ngram", "rows": 2000, "tested": 1},
@@ -146,22 +155,32 @@ def test_a_card_without_a_base_has_no_column_of_differences(files, model):
 
 
 def test_card_of_a_rounded_merge_tells_its_weights_and_its_parent(files, model, tmp_path):
-    """bfloat16 weights: mteb reads that embeddings are float32, since they are computed so, here and by who loads the folder."""
+    """bfloat16 weights: mteb reads that embeddings are float32, since they are computed so, here and by who loads the
+    folder."""
     state = {name: tensor.bfloat16() for name, tensor in load_file(model / "model.safetensors").items()}
     (tmp_path / "rounded").mkdir()
     save_like(model, state, Contract(max_tokens=32, prompts=PROMPTS), {}, tmp_path / "rounded")
     row = "toy\tmerge\tcontrastive\tSearch\tndcg_at_10\t0.02\t0.01\t0.03\t-0.01\t0.05\t0.1\t0.3\t400\t\n"
     (files / "significance.tsv").write_text(SIGNIFICANCE + row)
     choice = {"kind": "weights", "stage": "merge", "dataset": "held", "metric": "ndcg_at_10", "score": 0.4312}
-    choice |= {"parents": {"base": 0.1, "contrastive": 0.42}, "chosen": {"base": 0.25, "contrastive": 0.75}, "tried": [{}] * 11}
+    choice |= {
+        "parents": {"base": 0.1, "contrastive": 0.42},
+        "chosen": {"base": 0.25, "contrastive": 0.75},
+        "tried": [{}] * 11,
+    }
     (files / "audit.json").write_text(json.dumps(choice))
     folder = release(files, tmp_path / "rounded")
     text = (folder / "README.md").read_text()
-    assert "| Stored as | bfloat16: what was evaluated are the weights rounded to it, computed with in float32 |" in text
+    assert (
+        "| Stored as | bfloat16: what was evaluated are the weights rounded to it, computed with in float32 |" in text
+    )
     assert "This model against its parent contrastive (stages" in text
     assert "| Search | +0.020 (\u22120.010 to +0.050) | 0.300 | no clear difference |" in text
     assert "+0.110 (+0.080 to +0.140)" in text  # of the base
-    told = "The weights of merge (0.25 base, 0.75 contrastive) were chosen among 11 mixtures by nDCG@10 on held: 0.431; its"
+    told = (
+        "The weights of merge (0.25 base, 0.75 contrastive) were chosen among 11 mixtures by nDCG@10 on held:"
+        " 0.431; its"
+    )
     assert f"{told} parents have base 0.100, contrastive 0.420. Source: [audit.json](provenance/audit.json)." in text
     assert (folder / "model.safetensors").stat().st_size < 0.6 * (model / "model.safetensors").stat().st_size
     (meta,) = (folder / "results").rglob("model_meta.json")
@@ -176,7 +195,10 @@ def test_a_merge_before_the_released_stage_is_compared_with_its_parent_too(tmp_p
     settings["recipe"]["evaluate"]["stages"].append("rounded")
     settings["recipe"]["release"]["stage"] = "rounded"
     row = SIGNIFICANCE.splitlines()[1]
-    rows = [row.replace("\tmerge\tbase", f"\t{stage}\t{parent}") for stage, parent in (("merge", "other"), ("rounded", "merge"))]
+    rows = [
+        row.replace("\tmerge\tbase", f"\t{stage}\t{parent}")
+        for stage, parent in (("merge", "other"), ("rounded", "merge"))
+    ]
     (tmp_path / "significance.tsv").write_text("\n".join([SIGNIFICANCE + row, *rows]) + "\n")
     found = merged_stages(check(ReleaseSettings, settings, "release.yaml"), tmp_path / "significance.tsv")
     assert list(found) == [("rounded", "merge"), ("merge", "other")]

@@ -1,4 +1,5 @@
-"""Our evaluation against mteb's own wrapper of the saved folder: the same prompt and embedding for every type of text task."""
+"""Our evaluation against mteb's own wrapper of the saved folder: the same prompt and embedding for every type of text
+task."""
 
 import warnings
 
@@ -62,11 +63,15 @@ EXPECTED = {
         ("ZeroShotClassification", None): "text: ",
     },
 }
-INPUTS = DataLoader(Dataset.from_dict({"text": ["open it", "read all lines of a text file and close it " * 5]}), batch_size=2)
+INPUTS = DataLoader(
+    Dataset.from_dict({"text": ["open it", "read all lines of a text file and close it " * 5]}), batch_size=2
+)
 
 
 def folder_with(prompts, tiny_model, folder):
-    save_like(tiny_model, load_file(tiny_model / "model.safetensors"), Contract(max_tokens=32, prompts=prompts), {}, folder)
+    save_like(
+        tiny_model, load_file(tiny_model / "model.safetensors"), Contract(max_tokens=32, prompts=prompts), {}, folder
+    )
     return folder
 
 
@@ -91,7 +96,9 @@ def test_parity_with_mteb_in_every_type_of_text_task(tiny_model, tmp_path, monke
         theirs = SentenceTransformerEncoderWrapper(str(folder), device="cpu")
     ours = EvaluatedModel(Encoder(folder, precision="float32"), "ascent/toy")
     assert len(MOCK_TASK_TEST_GRID) == 29
-    assert {task.metadata.type for task in MOCK_TASK_TEST_GRID} == {name for names in MTEB_TYPES.values() for name in names}
+    assert {task.metadata.type for task in MOCK_TASK_TEST_GRID} == {
+        name for names in MTEB_TYPES.values() for name in names
+    }
     for task in MOCK_TASK_TEST_GRID:
         for side in (None, QUERY, DOCUMENT):
             options = {"task_metadata": task.metadata, "hf_split": "test", "hf_subset": "default", "prompt_type": side}

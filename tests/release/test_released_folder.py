@@ -41,7 +41,9 @@ def test_every_source_of_the_card_is_in_the_release(files, model):
     assert len(re.findall("Sources?: ", text)) == len(re.findall(r"Sources?: \[", text)) == 4
     assert (folder / "provenance/scores.tsv").read_bytes() == (files / "scores.tsv").read_bytes()
     shipped = json.loads((folder / "provenance/audit.json").read_text())
-    assert shipped == audit | {"filters": [{k: v for k, v in step.items() if k != "examples"} for step in audit["filters"]]}
+    assert shipped == audit | {
+        "filters": [{k: v for k, v in step.items() if k != "examples"} for step in audit["filters"]]
+    }
     assert not any("secret" in file.read_text() for file in (folder / "provenance").rglob("*") if file.is_file())
 
 
@@ -79,7 +81,9 @@ def test_the_card_says_how_texts_are_read_and_mteb_s_wrapper_reads_them_so(files
     text = (release(files, folder) / "README.md").read_text()  # refuses outputs that differ from mteb's wrapper's
     assert "| End of a text | `</s>`, which the tokenizer appends, to truncated texts, too |" in text
     assert "| Padding | on the left; no embedding depends on it |" in text
-    assert "truncated. Trained with queries of up to 12 and documents of up to 24 tokens; evaluated as released |" in text
+    assert (
+        "truncated. Trained with queries of up to 12 and documents of up to 24 tokens; evaluated as released |" in text
+    )
     assert "- Texts are truncated to 24 tokens" in text
 
 
@@ -91,10 +95,12 @@ def test_a_layer_that_sentence_transformers_lacks_is_said_to_need_trust(files, t
     text = (release(files, folder) / "README.md").read_text()
     assert 'SentenceTransformer("team/toy", trust_remote_code=True)' in text
     assert (
-        "which defines a layer that sentence-transformers does not have:\n`latent_attention.py`. Read it before you run it."
-        in text
+        "which defines a layer that sentence-transformers does not have:\n`latent_attention.py`. Read it before you"
+        " run it." in text
     )
-    assert "| Head | latent attention (latents: 6, heads: 4) |\n| Head | projection (dimension: 12, bias: False) |" in text
+    assert (
+        "| Head | latent attention (latents: 6, heads: 4) |\n| Head | projection (dimension: 12, bias: False) |" in text
+    )
     assert "| Dimension | 12 |" in text
 
 
@@ -109,7 +115,10 @@ def test_outputs_beside_the_embedding_are_told(files, tiny_resource, tmp_path):
     text = (release(files, folder, settings) / "README.md").read_text()
     assert "| Head | lexical |\n| Head | multi vector (dimension: 6) |" in text
     assert "| Dimension | 32 |" in text
-    assert "with a weight (`lexical_weights`) and a vector (`multi_vectors`, to be scaled to length 1) per token of" in text
+    assert (
+        "with a weight (`lexical_weights`) and a vector (`multi_vectors`, to be scaled to length 1) per token of"
+        in text
+    )
     assert "Search ranks by 1.0 x dense + 0.5 x multi-vector score, not by the embedding alone." in text
 
 
@@ -122,7 +131,11 @@ def test_results_lie_as_in_mtebs_repository(files, model):
     assert set(found) == set(ModelMeta.create_empty().to_dict())
     read = ModelMeta.model_validate_json_resolved(meta.read_text())
     # The release's languages, not those of the corpora, one of which could be evaluated only.
-    assert (read.languages, read.license, read.output_dtypes) == (["deu-Latn", "eng-Latn"], "apache-2.0", OutputDType.FLOAT32)
+    assert (read.languages, read.license, read.output_dtypes) == (
+        ["deu-Latn", "eng-Latn"],
+        "apache-2.0",
+        OutputDType.FLOAT32,
+    )
     assert (meta.parent / "Search.json").read_bytes() == (files / "Search.json").read_bytes()
 
 
@@ -139,7 +152,9 @@ def test_other_embeddings_are_refused(model, tmp_path):
 
 def test_other_outputs_beside_the_embedding_are_refused(tiny_resource, tmp_path):
     """Which the embedding does not show."""
-    contract = check(Contract, {"max_tokens": 32, "prompts": PROMPTS, "heads": {"lexical": {}, "multi_vector": {}}}, "x")
+    contract = check(
+        Contract, {"max_tokens": 32, "prompts": PROMPTS, "heads": {"lexical": {}, "multi_vector": {}}}, "x"
+    )
     (tmp_path / "model").mkdir()
     save_new(tiny_resource, contract, {}, tmp_path / "model")
     encoder = Encoder(tmp_path / "model", precision="float32")

@@ -50,12 +50,20 @@ def test_radar_has_every_spoke_and_stage_and_the_same_bytes(tmp_path, tasks):
 def test_spokes_are_means_by_task_type():
     types = {"A": "Retrieval", "B": "Retrieval", "C": "STS", "D": "Clustering", "E": "Retrieval"}
     given = [
-        {"stage": stage, "task": task, "type": kind, "metric": "accuracy" if task == "B" else "ndcg_at_10", "score": score + gain}
+        {
+            "stage": stage,
+            "task": task,
+            "type": kind,
+            "metric": "accuracy" if task == "B" else "ndcg_at_10",
+            "score": score + gain,
+        }
         for stage, gain in (("base", 0.0), ("merge", 0.2))
         for (task, kind), score in zip(types.items(), (0.1, 0.3, 0.5, 0.6, 0.9), strict=True)
         if (stage, task) != ("base", "E")  # not a task that all stages have
     ]
-    found = [(spoke.name, spoke.what, [round(score, 6) for score in spoke.scores.values()]) for spoke in spokes_of(given)]
+    found = [
+        (spoke.name, spoke.what, [round(score, 6) for score in spoke.scores.values()]) for spoke in spokes_of(given)
+    ]
     assert found == [
         ("Retrieval", "main scores, 2 tasks", [0.2, 0.4]),
         ("STS", "nDCG@10, 1 task", [0.5, 0.7]),
@@ -63,7 +71,9 @@ def test_spokes_are_means_by_task_type():
     ]
 
 
-@pytest.mark.parametrize(("kinds", "count", "spokes"), [(1, 9, 9), (1, 10, 1), (2, 4, 4), (3, 6, 3), (9, 131, 9), (14, 131, 9)])
+@pytest.mark.parametrize(
+    ("kinds", "count", "spokes"), [(1, 9, 9), (1, 10, 1), (2, 4, 4), (3, 6, 3), (9, 131, 9), (14, 131, 9)]
+)
 def test_a_radar_has_at_most_nine_spokes(kinds, count, spokes):
     given = [
         {"stage": "base", "task": f"T{i}", "type": f"K{i % kinds}", "metric": "accuracy", "score": i / count}
@@ -134,7 +144,14 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
         "toy\tmerge\tfinetune\tSearch\tndcg_at_10\t0.03\t0.01\t0.04\t0.005\t0.055\t0.001\t0.002\t400\t\n"
         "toy\tmerge\tbase\tFew\tndcg_at_10\t-0.1\t-0.2\t-0.05\t\t\t\t\t5\t5 queries cannot tell\n"
     )
-    others = {"filter": "select", "in": 9, "changed": 0, "dropped": {"split is test, not train": 4}, "kept": 5, "examples": {}}
+    others = {
+        "filter": "select",
+        "in": 9,
+        "changed": 0,
+        "dropped": {"split is test, not train": 4},
+        "kept": 5,
+        "examples": {},
+    }
     step = {"filter": "length", "in": 5, "changed": 0, "dropped": {"too long": 2}, "kept": 3}
     counts = dict.fromkeys(("pairs", "ranked", "known_positive", "outside_ranks", "above_share_of_positive"), 7)
     counts |= dict.fromkeys(("not_needed", "kept", "pairs_with_fewer_than_asked", "pairs_without_negatives"), 8)
@@ -144,7 +161,9 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "dataset": "pairs",
             "corpus": "letters",
             "filters": [others, step | {"examples": {"too long": [{"query": "<i>"}]}}],
-            "augmentations": [{"augmentation": "word_swap", "in": 3, "added": 2, "replaced": 0, "examples": [{"query": "b a"}]}],
+            "augmentations": [
+                {"augmentation": "word_swap", "in": 3, "added": 2, "replaced": 0, "examples": [{"query": "b a"}]}
+            ],
         },
         "finetune/negatives/pairs.audit.json": {
             "kind": "negatives",
@@ -162,7 +181,9 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "replaced": 31,
             "exhausted": 2,
             "checks": [{"step": 1100, "judged": 70, "replaced": 31, "exhausted": 2}],
-            "examples": {"replaced": [{"query": "q", "positive": "p", "negative": "<u>", "replaced_by": "r", "score": 0.1}]},
+            "examples": {
+                "replaced": [{"query": "q", "positive": "p", "negative": "<u>", "replaced_by": "r", "score": 0.1}]
+            },
         },
         "merge/weights.json": {
             "kind": "weights",
@@ -181,7 +202,9 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
             "documents": {},
             "set_aside": {"no text": 1},
             "examples": {"no text": ["a:1"]},
-            "extracted": [{"extractor": "title_body", "taken": 1234, "left_out": {"it has no title": 34}, "pairs": 1200}],
+            "extracted": [
+                {"extractor": "title_body", "taken": 1234, "left_out": {"it has no title": 34}, "pairs": 1200}
+            ],
         },
     }
     audits["plain.json"] = {key: value for key, value in audits["letters.json"].items() if key != "extracted"} | {
@@ -203,21 +226,28 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "not tested: 5 queries cannot tell" in pages["significance"]
     assert "counts all 1 comparisons" not in pages["significance"]
     assert '<tr><td>title_body: left out: it has no title</td><td class="n">34</td></tr>' in pages["audits"]
-    assert "5 of the corpus's 9 rows belong to this data set; the others: split is test, not train (4)." in pages["audits"]
+    assert (
+        "5 of the corpus's 9 rows belong to this data set; the others: split is test, not train (4)." in pages["audits"]
+    )
     assert "merge against base</h2>" in pages["significance"] and "merge against finetune</h2>" in pages["significance"]
     (chosen,) = re.findall(r"<tr>(?:(?!</tr>).)*chosen</td></tr>", pages["audits"])
     assert re.findall(r">([\d.]+)<", chosen) == ["0.250", "0.750", "0.4312"]
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
     assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]
-    assert "Augmentation word swap made of 3 rows: 2 added, 0 replaced." in pages["audits"] and ">b a<" in pages["audits"]
+    assert (
+        "Augmentation word swap made of 3 rows: 2 added, 0 replaced." in pages["audits"] and ">b a<" in pages["audits"]
+    )
     for text in ("too long: 2", "pairs, for stage finetune", "p50 +0.250", "&lt;i&gt;", "set aside: no text", "a:1"):
         assert text in pages["audits"]
 
 
 def test_scores_that_are_all_alike_have_a_page(tmp_path):
     """As those of a trial on easy rows."""
-    columns, row = "recipe stage task type metric score low high reason", "toy base Search Retrieval ndcg_at_10 1.0 1.0 1.0 "
+    columns, row = (
+        "recipe stage task type metric score low high reason",
+        "toy base Search Retrieval ndcg_at_10 1.0 1.0 1.0 ",
+    )
     (tmp_path / "scores.tsv").write_text("\n".join(line.replace(" ", "\t") for line in (columns, row)) + "\n")
     render_scores(tmp_path / "scores.tsv", tmp_path / "scores.html")
     assert "1.000 to 1.000" in (tmp_path / "scores.html").read_text()

@@ -116,7 +116,10 @@ def test_the_headline_is_the_first_retrieval_task_s(render):
     assert "Finds &lt;letters&gt; &amp; more." in page
     assert "+0.087 nDCG@10 on Search: 0.733 by merge, which is released, and 0.646 by the base model." in text
     assert "95% interval of the difference: +0.066 to +0.110, paired over 1,400 queries." in text
-    assert "The released model is better (p < 0.001). Interval and p are adjusted for all 3 comparisons of the recipe." in text
+    assert (
+        "The released model is better (p < 0.001). Interval and p are adjusted for all 3 comparisons of the recipe."
+        in text
+    )
     assert "merge against the base, on 2 tasks: better on 1, worse on 1, no clear difference on 0." in text
     assert "Alike Spearman 0.500 0.462 \u22120.038 (\u22120.060 to \u22120.010) worse" in text
     assert "Groups V-measure – 0.300 the base was not evaluated on it" in text
@@ -148,7 +151,13 @@ def test_the_headline_is_the_first_retrieval_task_s(render):
             "95%",
         ),
         (SCORES, NO_TESTS, "base", "0.646 nDCG@10 on Search by base, which is released. The base model itself", "95%"),
-        (SCORES, TESTS, "warm", "warm, the released stage, was not evaluated: there is no result to show.", "On every task"),
+        (
+            SCORES,
+            TESTS,
+            "warm",
+            "warm, the released stage, was not evaluated: there is no result to show.",
+            "On every task",
+        ),
         (
             SCORES,
             re.sub(r"(0\.087000\t0.07\t0.10\t).*", r"\1\t\t\t\t5\t5 queries cannot tell", TESTS),
@@ -189,7 +198,10 @@ def test_each_stage_is_one_line():
     assert stages_in_words(check(ReleaseSettings, SETTINGS, "release.yaml").recipe) == [
         ("base", "tiny, weighted mean pooling, texts of up to 32 tokens"),
         ("warm", "from base, pre-trained with retromae, 2 passes over more"),
-        ("tuned", "from warm, trained with infonce + cosent, 0.5 passes over pairs and more, hard negatives mined by warm"),
+        (
+            "tuned",
+            "from warm, trained with infonce + cosent, 0.5 passes over pairs and more, hard negatives mined by warm",
+        ),
         ("merge", "the weighted mean of models: 0.25 of base and 0.75 of tuned"),
     ]
 

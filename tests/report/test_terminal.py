@@ -21,7 +21,8 @@ import sys
 sys.path.insert(0, {scripts!r})
 from snakemake.logging import logger
 from ascent.report.terminal import show_run, _last_words
-show_run(logger, ["builds a toy"], ["look into joined.txt"], folded=("settle",), dry_run=workflow.output_settings.dryrun)
+dry_run = workflow.output_settings.dryrun
+show_run(logger, ["builds a toy"], ["look into joined.txt"], folded=("settle",), dry_run=dry_run)
 
 rule all:
     input: "joined.txt"
@@ -34,7 +35,9 @@ rule count:
     input: "settings/{{name}}.txt"
     output: "counts/{{name}}.txt"
     log: "logs/{{name}}.log"
-    shell: "seq 40 > {{log}}; echo 'error: {{wildcards.name}}: planted; remove it.' >> {{log}}; {{config[then]}} > {{output}}"
+    shell:
+        "seq 40 > {{log}}; echo 'error: {{wildcards.name}}: planted; remove it.' >> {{log}}; "
+        "{{config[then]}} > {{output}}"
 
 rule join:
     input: expand("counts/{{name}}.txt", name=["a", "b", "c"])
@@ -56,7 +59,9 @@ def command(*arguments: str, then: str = "echo") -> list[str]:
 
 
 def run(toy: Path, *arguments: str, then: str = "echo") -> tuple[int, list[str]]:
-    done = subprocess.run(command(*arguments, then=then), cwd=toy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command(*arguments, then=then), cwd=toy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert CONTROL.search(done.stdout) is None
     return done.returncode, done.stdout.splitlines()
 
@@ -137,7 +142,9 @@ def test_what_a_cluster_says_of_a_job_that_it_does_not_take_is_told_and_no_older
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(command(*arguments), cwd=toy, env=environment, text=True, **pipes)
     assert done.returncode == 1
-    assert len(re.findall(rf"^\S+ +error count a: was not submitted: {told}$", done.stdout, re.MULTILINE)) == 1, done.stdout
+    assert len(re.findall(rf"^\S+ +error count a: was not submitted: {told}$", done.stdout, re.MULTILINE)) == 1, (
+        done.stdout
+    )
     called = re.search(r"^  sbatch call: sbatch --parsable .* -A my-team +-p cpu ", done.stdout, re.MULTILINE)
     assert bool(called) == (account == "my-team")
     assert "last lines" not in done.stdout
@@ -206,21 +213,34 @@ def tell(display: RunDisplay, message: str | None, level: int = logging.INFO, **
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
 def test_what_is_not_known_is_passed_on(display, level):
     assert tell(display, "a new kind of message", level) == "as Snakemake: a new kind of message\n"
-    assert tell(display, "of a new kind of event", level, event="job_paused") == "as Snakemake: of a new kind of event\n"
+    assert (
+        tell(display, "of a new kind of event", level, event="job_paused") == "as Snakemake: of a new kind of event\n"
+    )
 
 
 def test_what_a_step_warns_of_is_shown_when_it_is_done(display, tmp_path):
     log = tmp_path / "step.log"
     log.write_text("10 rows\nUserWarning: of a library\nwarning: corpus x: 3 of 90 rows set aside.\n")
-    fields = {"jobid": 3, "job_id": 3, "rule_name": "normalise", "wildcards": {}, "log": [str(log), str(tmp_path / "none.log")]}
+    fields = {
+        "jobid": 3,
+        "job_id": 3,
+        "rule_name": "normalise",
+        "wildcards": {},
+        "log": [str(log), str(tmp_path / "none.log")],
+    }
     tell(display, None, event="job_info", **fields)
     text = tell(display, None, event="job_finished", **fields)
-    assert re.sub(r"^\d\d:\d\d:\d\d ", "", text) == "done  normalise  0:00\n  warning: corpus x: 3 of 90 rows set aside.\n"
+    assert (
+        re.sub(r"^\d\d:\d\d:\d\d ", "", text) == "done  normalise  0:00\n  warning: corpus x: 3 of 90 rows set aside.\n"
+    )
 
 
 def test_noise_is_dropped_only_as_noise(display):
     assert tell(display, "Select jobs to execute...") == ""
-    assert tell(display, "Select jobs to execute failed", logging.WARNING) == "as Snakemake: Select jobs to execute failed\n"
+    assert (
+        tell(display, "Select jobs to execute failed", logging.WARNING)
+        == "as Snakemake: Select jobs to execute failed\n"
+    )
 
 
 def test_a_failed_command_without_its_job_is_told_in_the_end(display):
@@ -253,8 +273,8 @@ def test_what_a_cluster_says_of_a_failed_job_is_shown(display, tmp_path):
         log=[str(own), str(cluster), str(tmp_path / "none.log")],
         aux={"external_jobid": "12"},
     )
-    assert re.sub(r"^\d\d:\d\d:\d\d ", "", text) == (
-        "error train: SLURM-job '12' failed\n"
+    assert (
+        re.sub(r"^\d\d:\d\d:\d\d ", "", text) == "error train: SLURM-job '12' failed\n"
         "  command: python x.py\n"
         "  external_jobid: 12\n"
         f"  log: {own}:\n    90%\n    slow\n"
@@ -264,12 +284,23 @@ def test_what_a_cluster_says_of_a_failed_job_is_shown(display, tmp_path):
 
 
 def test_jobs_that_the_user_stopped_are_no_errors(display):
-    assert tell(display, "Terminating processes on user request, this might take some time.").startswith("as Snakemake: ")
-    fields = {"event": "job_error", "jobid": 3, "rule_name": "train", "rule_msg": None, "shellcmd": "x", "log": [], "aux": {}}
+    assert tell(display, "Terminating processes on user request, this might take some time.").startswith(
+        "as Snakemake: "
+    )
+    fields = {
+        "event": "job_error",
+        "jobid": 3,
+        "rule_name": "train",
+        "rule_msg": None,
+        "shellcmd": "x",
+        "log": [],
+        "aux": {},
+    }
     text = tell(display, "Error in rule train, jobid: 3", logging.ERROR, **fields)
     assert re.fullmatch(r"\d\d:\d\d:\d\d stop  train\n", text)
-    assert tell(display, "Complete log(s): x.log") == (
-        "stopped, 0 of 0 jobs are done; re-run to resume\nSnakemake's own log: x.log\n"
+    assert (
+        tell(display, "Complete log(s): x.log")
+        == "stopped, 0 of 0 jobs are done; re-run to resume\nSnakemake's own log: x.log\n"
     )
 
 

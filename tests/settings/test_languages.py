@@ -42,5 +42,7 @@ def test_another_spelling_is_refused(language, remedy):
 def test_a_release_has_languages_as_hubs_spell_them(language):
     assert check(Release, RELEASE | {"languages": [language]}, "x").languages == [language]
     for other, remedy in (("eng-Latn", "write en."), ("English", "write en for English")):
-        with pytest.raises(AscentError, match=rf"^x: 'languages.1': '{other}' is no language as hubs spell it.*; {remedy}"):
+        with pytest.raises(
+            AscentError, match=rf"^x: 'languages.1': '{other}' is no language as hubs spell it.*; {remedy}"
+        ):
             check(Release, RELEASE | {"languages": [language, other]}, "x")

@@ -19,9 +19,13 @@ def test_every_word_of_mteb_is_known():
 
 
 def test_spdx_ids_are_spelled_as_spdx_does():
-    assert {terms.spdx for terms in TERMS.values() if terms.spdx} - {licence["id"] for licence in LICENSES.values()} == set()
+    assert {terms.spdx for terms in TERMS.values() if terms.spdx} - {
+        licence["id"] for licence in LICENSES.values()
+    } == set()
     # A word that is SPDX's own has an id here, or is mteb's word.
-    assert {word for word, terms in TERMS.items() if word in LICENSES and not terms.spdx} - set(get_args(Licenses)) == set()
+    assert {word for word, terms in TERMS.items() if word in LICENSES and not terms.spdx} - set(
+        get_args(Licenses)
+    ) == set()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,9 @@ def test_a_release_is_compared_with_a_source(release, source, reasons):
 
 def test_case_is_no_difference_and_other_words_are_refused_with_the_nearest():
     assert check(Model, {"source": SOURCE, "licence": "Apache-2.0"}, "here").licence == "apache-2.0"
-    with pytest.raises(AscentError, match=r"here: 'licence': 'apache2' is no licence .*: write apache-2.0, or other, with its"):
+    with pytest.raises(
+        AscentError, match=r"here: 'licence': 'apache2' is no licence .*: write apache-2.0, or other, with its"
+    ):
         check(Model, {"source": SOURCE, "licence": "apache2"}, "here")
     with pytest.raises(AscentError, match="licence: other says nothing: add its name"):
         check(Model, {"source": SOURCE, "licence": "other"}, "here")

@@ -14,9 +14,13 @@ def test_prompts_are_chosen_by_task():
 
 
 def test_the_nearest_prompt_counts():
-    """A data set's own, then the task's by name, then mteb's, then the type's, then the default; in the side's template."""
+    """A data set's own, then the task's by name, then mteb's, then the type's, then the default; in the side's
+    template."""
     template = {"query": "To: {instruction}\n{text}"}
-    prompts = {"query": {"SciFact": "Check", "retrieval": ["Find", "Search"], "default": "Read"}, "document": {"SciFact": "a: "}}
+    prompts = {
+        "query": {"SciFact": "Check", "retrieval": ["Find", "Search"], "default": "Read"},
+        "document": {"SciFact": "a: "},
+    }
     contract = Contract(prompts=prompts, templates=template, task_prompts="mteb")
     assert contract.prompt("query", "retrieval", "SciFact") == "To: Check\n"
     assert contract.prompt("query", "retrieval", "ARCChallenge") == "To: Retrieve the answer to the question.\n"

@@ -154,7 +154,9 @@ def test_the_files_in_documents_are_accepted(document, tmp_path):
         config = over(config, values)
     assert complaints("config", config) == []
     recipes = {Path(title).stem: values for title, values in files if title.startswith("config/recipes/")}
-    assert len(files) == len(recipes) + sum(title in CONFIG_FILES for title, _ in files), "a block names no file of config/"
+    assert len(files) == len(recipes) + sum(title in CONFIG_FILES for title, _ in files), (
+        "a block names no file of config/"
+    )
     for name, values in recipes.items():
         assert complaints("recipe", values) == []
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

@@ -33,16 +33,31 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
     [
         (Contrastive, TRAIN | {"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
         (Contrastive, TRAIN | {"form": ["a"]}, "unknown key 'form'; did you mean 'from'?"),
-        (Contrastive, TRAIN | {"mining": {"model": "a", "rank": [0, 9]}}, "unknown key 'mining.rank'; did you mean 'ranks'?"),
+        (
+            Contrastive,
+            TRAIN | {"mining": {"model": "a", "rank": [0, 9]}},
+            "unknown key 'mining.rank'; did you mean 'ranks'?",
+        ),
         (Corpus, CORPUS | {"source": SOURCE | {"path": "a"}}, "unknown key 'source.path'; did you mean 'paths'?"),
         (Corpus, CORPUS | {"source": PYPI | {"paths": ["a"]}}, "unknown key 'source.paths'; known are: "),
-        (Corpus, CORPUS | {"source": {"type": "pip"}}, "'source.type' is 'pip'; known are: files, hub, mteb_task, pypi, "),
+        (
+            Corpus,
+            CORPUS | {"source": {"type": "pip"}},
+            "'source.type' is 'pip'; known are: files, hub, mteb_task, pypi, ",
+        ),
         (Corpus, CORPUS | {"reader": {"type": "tabel"}}, "'reader.type' is 'tabel'; did you mean 'table'?"),
-        (Corpus, CORPUS | {"reader": {"pairs": {}, "colums": {}}}, "unknown key 'reader.colums'; did you mean 'columns'?"),
+        (
+            Corpus,
+            CORPUS | {"reader": {"pairs": {}, "colums": {}}},
+            "unknown key 'reader.colums'; did you mean 'columns'?",
+        ),
         (
             Corpus,
             CORPUS | {"reader": {"pairs": {}, "columns": {"positive_scores": "s"}}},
-            "'reader.columns': a teacher's scores are those of the positive and of all negatives; name positive_scores, and ",
+            (
+                "'reader.columns': a teacher's scores are those of the positive and of all negatives; name"
+                " positive_scores, and "
+            ),
         ),
         # The former form.
         (
@@ -52,9 +67,17 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         ),
         (Config, {"corpora": {}, "models": {}, "recipe": ["a"]}, "unknown key 'recipe'; did you mean 'recipes'?"),
         (Config, {"corpora": {}, "models": {}}, "'recipes' is missing; add it."),
-        (Config, {"recipes": [], "corpora": {"a": CORPUS | {"licence": 3}}, "models": {}}, "'corpora.a.licence' is 3, but "),
+        (
+            Config,
+            {"recipes": [], "corpora": {"a": CORPUS | {"licence": 3}}, "models": {}},
+            "'corpora.a.licence' is 3, but ",
+        ),
         # A user's name that is also the name of a branch stays in the path.
-        (Config, {"recipes": [], "corpora": {"files": CORPUS | {"x": 1}}, "models": {}}, "unknown key 'corpora.files.x'; "),
+        (
+            Config,
+            {"recipes": [], "corpora": {"files": CORPUS | {"x": 1}}, "models": {}},
+            "unknown key 'corpora.files.x'; ",
+        ),
         (Contrastive, TRAIN | {"data": []}, "'data': names no data set: name at least one."),
         (Contrastive, TRAIN | {"data": {}}, "'data': names no data set: name at least one."),
         (Contrastive, TRAIN | {"data": ["a", "b", "a"]}, "'data': names 'a' more than once: name it once"),
@@ -65,16 +88,36 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             TRAIN | {"data": {"a": {"weight": 1}, "b": {}}},
             "data.b has no weight, but others have: set weight",
         ),
-        (Contrastive, TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2}, "sampling_temperature is for "),
-        (Contrastive, TRAIN | {"objective": {"infonce": {"mixing": {}}}}, "'objective.infonce.mixing': makes no negatives: set "),
-        (Contrastive, TRAIN | {"mining": {"model": "a", "dynamic": {}}}, "'mining': reserve and dynamic go together; set both"),
+        (
+            Contrastive,
+            TRAIN | {"data": {"a": {"weight": 1}}, "sampling_temperature": 2},
+            "sampling_temperature is for ",
+        ),
+        (
+            Contrastive,
+            TRAIN | {"objective": {"infonce": {"mixing": {}}}},
+            "'objective.infonce.mixing': makes no negatives: set ",
+        ),
+        (
+            Contrastive,
+            TRAIN | {"mining": {"model": "a", "dynamic": {}}},
+            "'mining': reserve and dynamic go together; set both",
+        ),
         (
             Contrastive,
             TRAIN | {"mining": {"model": "a", "reserve": 50, "dynamic": {}}},
             "'mining': ranks [0, 30] hold fewer documents than per_query and reserve, 52; widen them.",
         ),
-        (Contrastive, TRAIN | {"batching": "balanced", "bucket_batches": 2}, "batching: balanced fixes the rows of each batch"),
-        (Contrastive, TRAIN | {"data": {"a": {"mine": False}}}, "data.a.mine is about mined negatives, but the stage mines none"),
+        (
+            Contrastive,
+            TRAIN | {"batching": "balanced", "bucket_batches": 2},
+            "batching: balanced fixes the rows of each batch",
+        ),
+        (
+            Contrastive,
+            TRAIN | {"data": {"a": {"mine": False}}},
+            "data.a.mine is about mined negatives, but the stage mines none",
+        ),
         (
             Contrastive,
             TRAIN | {"objective": "cosent", "mining": {"model": "a"}},
@@ -140,7 +183,10 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (
             Contract,
             {"prompts": {"document": {"Banking77Classification": "a: "}}},
-            "prompts.document.Banking77Classification is never used, because its texts have no side and get prompts.query.Bank",
+            (
+                "prompts.document.Banking77Classification is never used, because its texts have no side and get"
+                " prompts.query.Bank"
+            ),
         ),
         (
             Contract,
@@ -159,7 +205,12 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
                 {"templates": {"query": template}},
                 "'templates.query': a template has {instruction} once, and {text} once",
             )
-            for template in ("{text}", "{instruction} {text} ", "{instruction}{instruction}{text}", "{text}{instruction}{text}")
+            for template in (
+                "{text}",
+                "{instruction} {text} ",
+                "{instruction}{instruction}{text}",
+                "{text}{instruction}{text}",
+            )
         ),
         (
             Dataset,
@@ -171,17 +222,37 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             {"type": "table", "pairs": {}, "task": "sts", "columns": {"document_prompt": "a"}},
             "columns.document_prompt is never used, as both texts of a row of sts get columns.query_prompt: remove it",
         ),
-        (Contrastive, TRAIN | {"prompts": {"qury": {}}}, "'prompts.qury' is 'qury', but it should be 'query' or 'document'."),
-        (Contrastive, TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}}, "'mining': ranks [9, 2] hold no document; write "),
+        (
+            Contrastive,
+            TRAIN | {"prompts": {"qury": {}}},
+            "'prompts.qury' is 'qury', but it should be 'query' or 'document'.",
+        ),
+        (
+            Contrastive,
+            TRAIN | {"mining": {"model": "a", "ranks": [9, 2]}},
+            "'mining': ranks [9, 2] hold no document; write ",
+        ),
         (
             Dataset,
             {"corpus": "a", "filters": [{"length": {"query": [9, 2]}}]},
             "'filters.0.length': query [9, 2] admits no text; write the shorter length first.",
         ),
-        (Dataset, {"corpus": "a", "filters": ["clean", "lenght"]}, "unknown key 'filters.1.lenght'; did you mean 'length'?"),
-        (Dataset, {"corpus": "a", "filters": [{"length": {"qery": [1, 2]}}]}, "unknown key 'filters.0.length.qery'; did you "),
+        (
+            Dataset,
+            {"corpus": "a", "filters": ["clean", "lenght"]},
+            "unknown key 'filters.1.lenght'; did you mean 'length'?",
+        ),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"length": {"qery": [1, 2]}}]},
+            "unknown key 'filters.0.length.qery'; did you ",
+        ),
         (Dataset, {"corpus": "a", "filters": [{"score": {"min": 1}}]}, "'filters.0.score.teacher' is missing; add it."),
-        (Dataset, {"corpus": "a", "filters": [{"contamination": {"against": []}}]}, "'filters.0.contamination.against' is [], "),
+        (
+            Dataset,
+            {"corpus": "a", "filters": [{"contamination": {"against": []}}]},
+            "'filters.0.contamination.against' is [], ",
+        ),
         (
             Dataset,
             {"corpus": "a", "filters": [{"contamination": {"against": ["b"], "methods": {"ngram": {"test": "stop"}}}}]},
@@ -195,7 +266,10 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         (
             Dataset,
             {"corpus": "a", "filters": [{"clean": {}, "empty": {}}]},
-            "'filters.0': an item of the list is one filter, and this one names clean, empty; write each behind its own dash.",
+            (
+                "'filters.0': an item of the list is one filter, and this one names clean, empty; write each behind its"
+                " own dash."
+            ),
         ),
         (
             Dataset,
@@ -205,9 +279,18 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         # The former form.
         (
             Dataset,
-            {"corpus": "a", "query_characters": [8, 400], "decontaminate": ["b"], "teacher": {"model": "m"}, "min_score": 0.5},
-            "query_characters, decontaminate, teacher, min_score are settings of filters now; write filters: [clean, empty, "
-            "{length: {query: [8, 400]}}, duplicate, {contamination: {against: [b]}}, {score: {teacher: {model: m}, min: 0.5}}].",
+            {
+                "corpus": "a",
+                "query_characters": [8, 400],
+                "decontaminate": ["b"],
+                "teacher": {"model": "m"},
+                "min_score": 0.5,
+            },
+            (
+                "query_characters, decontaminate, teacher, min_score are settings of filters now; write filters:"
+                " [clean, empty, {length: {query: [8, 400]}}, duplicate, {contamination: {against: [b]}}, {score:"
+                " {teacher: {model: m}, min: 0.5}}]."
+            ),
         ),
         (
             Dataset,
@@ -255,7 +338,11 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             TRAIN | {"teacher": {"model": "a", "kind": "cross-encoder"}},
             "'teacher': 'kind' is now called 'type'; write teacher: {model: a, type: cross-encoder}.",
         ),
-        (Contrastive, STORED | {"teacher": {"type": "stored", "model": "a"}}, "unknown key 'teacher.model'; known are: type."),
+        (
+            Contrastive,
+            STORED | {"teacher": {"type": "stored", "model": "a"}},
+            "unknown key 'teacher.model'; known are: type.",
+        ),
         (
             Contrastive,
             STORED | {"objective": "embedding_mse"},
@@ -266,8 +353,16 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
             STORED | {"mining": {"model": "base"}},
             "mining finds negatives without a stored score: set mine: false, or name a model as teacher",
         ),
-        (Contrastive, TRAIN | {"teacher": {"model": "a", "type": "bi-encoder", "poling": 1}}, "did you mean 'pooling'?"),
-        (Dataset, {"corpus": "a", "task": "retrieva"}, "'task' is 'retrieva', but it should be 'retrieval', 'reranking'"),
+        (
+            Contrastive,
+            TRAIN | {"teacher": {"model": "a", "type": "bi-encoder", "poling": 1}},
+            "did you mean 'pooling'?",
+        ),
+        (
+            Dataset,
+            {"corpus": "a", "task": "retrieva"},
+            "'task' is 'retrieva', but it should be 'retrieval', 'reranking'",
+        ),
         (Hub, {"type": "hub", "id": "a/b", "revision": "main"}, "'revision' is 'main', but "),
     ],
 )
@@ -354,7 +449,9 @@ def test_data_sets_may_be_a_list_of_names():
 )
 def test_whether_in_batch_negatives_serve_follows_from_the_task_type(task, expected):
     assert DataUse().uses_in_batch_negatives(task) is expected
-    assert DataUse(in_batch=True).uses_in_batch_negatives(task) and not DataUse(in_batch=False).uses_in_batch_negatives(task)
+    assert DataUse(in_batch=True).uses_in_batch_negatives(task) and not DataUse(in_batch=False).uses_in_batch_negatives(
+        task
+    )
 
 
 def test_a_dump_is_complete():

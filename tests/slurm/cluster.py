@@ -1,9 +1,9 @@
-"""A real SLURM on this machine: a controller with its accounting, one CPU node, eight nodes of eight virtual H100s, and on
-demand a node that binds tasks to this machine's processors.
+"""A real SLURM on this machine: a controller with its accounting, one CPU node, eight nodes of eight virtual H100s, and
+on demand a node that binds tasks to this machine's processors.
 
-`python tests/slurm/cluster.py start FOLDER` starts one, `stop FOLDER` ends it; tests use `with Cluster(folder):`. Everything
-lies in the folder, except links in /etc/slurm and the nodes' names in /etc/hosts, which go when the cluster does.
-"""
+`python tests/slurm/cluster.py start FOLDER` starts one, `stop FOLDER` ends it; tests use `with Cluster(folder):`.
+Everything lies in the folder, except links in /etc/slurm and the nodes' names in /etc/hosts, which go when the cluster
+does."""
 
 import contextlib
 import os
@@ -23,17 +23,30 @@ PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 NODES = ("cpu01", *(f"gpu{number:02d}" for number in range(1, 9)))
 # Started on demand, as large as this machine: tasks can be bound to processors that exist only.
 BOUND = "bound01"
-PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306} | {node: 17001 + i for i, node in enumerate((*NODES, BOUND))}
-JOB_FIELDS = ("JobID", "State", "Partition", "NodeList", "AllocTRES", "ReqMem", "Timelimit", "Start", "Comment", "WorkDir")
+PORTS = {"slurmctld": 16817, "slurmdbd": 16819, "mariadbd": 13306} | {
+    node: 17001 + i for i, node in enumerate((*NODES, BOUND))
+}
+JOB_FIELDS = (
+    "JobID",
+    "State",
+    "Partition",
+    "NodeList",
+    "AllocTRES",
+    "ReqMem",
+    "Timelimit",
+    "Start",
+    "Comment",
+    "WorkDir",
+)
 ETC = Path("/etc/slurm")
 LINKS = ("slurm.conf", "gres.conf")
 MARK = "TEST_CLUSTER_DAEMON"  # in the environment of each daemon and its slurmstepds, not of jobs
 HOSTS = Path("/etc/hosts")
 HOSTS_LINE = f"\n127.0.0.1 {' '.join((*NODES, BOUND))} # a cluster of tests\n"
 
-# CPUs and memory are declared larger than the machine has (config_overrides). A node that is silent for 10 s is lost, a job
-# past its limit has 10 s to end, a requeued one waits 15 s (cred_expire), and `squeue` shows ended jobs for five minutes, which
-# Snakemake's executor needs.
+# CPUs and memory are declared larger than the machine has (config_overrides). A node that is silent for 10 s is lost, a
+# job past its limit has 10 s to end, a requeued one waits 15 s (cred_expire), and `squeue` shows ended jobs for five
+# minutes, which Snakemake's executor needs.
 SLURM_CONF = """
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
@@ -72,7 +85,8 @@ AccountingStorageEnforce=associations
 AccountingStorageTRES=gres/gpu,gres/gpu:h100
 AccountingStoreFlags=job_comment
 NodeName=cpu01 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu01} CPUs=64 RealMemory=256000
-NodeName=gpu[01-08] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{gpu01}-{gpu08}] CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
+NodeName=gpu[01-08] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{gpu01}-{gpu08}] \\
+  CPUs=128 RealMemory=1024000 Gres=gpu:h100:8
 NodeName=bound01 NodeHostname={host} NodeAddr=127.0.0.1 Port={bound01} CPUs={processors} RealMemory=4000
 PartitionName=cpu Nodes=cpu01 Default=YES MaxTime=1-00:00:00
 PartitionName=gpu Nodes=gpu[01-08] MaxTime=2-00:00:00 PriorityTier=10 PreemptMode=OFF
@@ -165,7 +179,11 @@ class Cluster:
             (self.folder / name).mkdir(parents=True)
         for number in range(8):
             (self.folder / f"dev/nvidia{number}").touch()
-        values = {"folder": self.folder, "host": socket.gethostname().split(".")[0], "processors": os.cpu_count()} | PORTS
+        values = {
+            "folder": self.folder,
+            "host": socket.gethostname().split(".")[0],
+            "processors": os.cpu_count(),
+        } | PORTS
         for name, text in (("slurm", SLURM_CONF), ("gres", GRES_CONF), ("slurmdbd", SLURMDBD_CONF)):
             path = self.folder / f"etc/{name}.conf"
             path.touch(mode=0o600 if name == "slurmdbd" else 0o644)
@@ -197,16 +215,22 @@ class Cluster:
         self._clear_dead()
         for link in (ETC / name for name in LINKS):
             if link.is_symlink():
-                raise ClusterError(f"{link}: leads to {link.readlink()}; end that cluster first: {__file__} stop FOLDER")
+                raise ClusterError(
+                    f"{link}: leads to {link.readlink()}; end that cluster first: {__file__} stop FOLDER"
+                )
             if link.exists():
-                raise ClusterError(f"{link}: belongs to a cluster that this machine is part of; run the tests on another one")
+                raise ClusterError(
+                    f"{link}: belongs to a cluster that this machine is part of; run the tests on another one"
+                )
         for name, port in PORTS.items():
             with socket.socket() as taken:
                 taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     taken.bind(("127.0.0.1", port))
                 except OSError:
-                    raise ClusterError(f"port {port}, for {name}: another program listens there; end it first") from None
+                    raise ClusterError(
+                        f"port {port}, for {name}: another program listens there; end it first"
+                    ) from None
 
     def _clear_dead(self) -> None:
         """Take away what a cluster of these tests left outside its folder when it was killed with all its daemons."""
@@ -223,13 +247,22 @@ class Cluster:
         files |= {"log-file": "log/munge", "seed-file": "run/munge.seed"}
         # --force: as root, in a folder that only root can enter.
         self._daemon(
-            "munged", "munged", "--foreground", "--force", *(f"--{key}={self.folder / path}" for key, path in files.items())
+            "munged",
+            "munged",
+            "--foreground",
+            "--force",
+            *(f"--{key}={self.folder / path}" for key, path in files.items()),
         )
         wait_for((self.folder / "munge.socket").exists, 10, "munged")
 
     def _start_mariadb(self) -> None:
         data, where = self.folder / "mariadb", self.folder / "run/mariadb.socket"
-        install = ("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal")
+        install = (
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+        )
         self.run(*install, "--user=root", "--skip-test-db")
         options = (f"--datadir={data}", f"--socket={where}", f"--port={PORTS['mariadbd']}", "--bind-address=127.0.0.1")
         memory = ("--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900")  # slurmdbd asks for the second
@@ -267,7 +300,8 @@ class Cluster:
             time.sleep(0.1)
 
     def _processes(self, node: str) -> set[int]:
-        """The process ids of a node's job steps: slurmstepds, which have their slurmd's environment, and all below them."""
+        """The process ids of a node's job steps: slurmstepds, which have their slurmd's environment, and all below
+        them."""
         parents, found = {}, set()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended
@@ -290,7 +324,8 @@ class Cluster:
         return done.stdout
 
     def sacct(self) -> list[dict[str, str]]:
-        """Every job of accounting, oldest first: a value for each of JOB_FIELDS; the comment is known when the job has ended."""
+        """Every job of accounting, oldest first: a value for each of JOB_FIELDS; the comment is known when the job has
+        ended."""
         table = self.run("sacct", "-X", "--duplicates", "--noheader", "--parsable2", f"--format={','.join(JOB_FIELDS)}")
         return [dict(zip(JOB_FIELDS, line.split("|"), strict=True)) for line in table.splitlines()]
 

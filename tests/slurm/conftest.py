@@ -35,8 +35,8 @@ def workspace(tmp_path_factory) -> Path:
     recipe["evaluate"]["stages"] = ["base", "merge"]
     del recipe["evaluate"]["tasks"]["Modules"]
     config.with_name("small.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    # AdamW's first step divides the gradient by its own size and so enlarges the rounding of a tiny one, to a hundredth of the
-    # learning rate.
+    # AdamW's first step divides the gradient by its own size and so enlarges the rounding of a tiny one, to a hundredth
+    # of the learning rate.
     once = {"epochs": 1, "batch_size": 1000, "learning_rate": 2e-5, "precision": "float32", "dropout": 0}
     recipe["stages"]["contrastive"] |= once
     config.with_name("once.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
@@ -47,8 +47,8 @@ def workspace(tmp_path_factory) -> Path:
 def finished(cluster, workspace, warm_python, tmp_path_factory) -> ClusterCopy:
     """The small recipe, built by the cluster, undisturbed.
 
-    Its processes start warm. SLURM neither signals nor counts a warm process's own ones, so those of disturbed runs start cold.
-    """
+    Its processes start warm. SLURM neither signals nor counts a warm process's own ones, so those of disturbed runs
+    start cold."""
     copy = ClusterCopy(tmp_path_factory.mktemp("finished") / "ascent", workspace, cluster, warm_python)
     copy.start().finish(900)
     yield copy

@@ -11,14 +11,14 @@ import yaml
 from cluster import Cluster, wait_for
 from support.workflow_copy import Copy
 
-# Jobs at once: two cores have little use for more. Seconds to the first look at a job and, by DISTURBED, to the next. Seconds in
-# which files come through a network, which does not exist.
+# Jobs at once: two cores have little use for more. Seconds to the first look at a job and, by DISTURBED, to the next.
+# Seconds in which files come through a network, which does not exist.
 HASTE = ("--jobs", "3", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 PROFILE = "profiles/slurm/profile.yaml"
 
-# Imported by Snakemake, whose looks at a job would be ten seconds further apart each time, and by every Python of a job. After
-# the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a signal or another run asks it to stop.
-# After HOARD_AT it takes 2 GB that it never gives back.
+# Imported by Snakemake, whose looks at a job would be ten seconds further apart each time, and by every Python of a
+# job. After the checkpoint HOLD_AT, training waits to be disturbed: for HOLD_SECONDS, or until a signal or another run
+# asks it to stop. After HOARD_AT it takes 2 GB that it never gives back.
 DISTURBED = """
 import os, signal, sys, time
 
@@ -77,11 +77,24 @@ class ClusterCopy(Copy):
 
     def start(self, *arguments: str, **environment: str) -> "Run":
         """Start Snakemake."""
-        command = (self.python, "-m", "snakemake", "--profile", "profiles/slurm", "--configfile", str(self.config), *HASTE)
-        environment = (
-            self.cluster.environment | {"PATH": self.path, "PYTHONPATH": "disturbed", "HF_HUB_OFFLINE": "1"} | environment
+        command = (
+            self.python,
+            "-m",
+            "snakemake",
+            "--profile",
+            "profiles/slurm",
+            "--configfile",
+            str(self.config),
+            *HASTE,
         )
-        self.runs.append(Run(self.folder / f"printed-{len(self.runs)}.log", (*command, *arguments), self.folder, environment))
+        environment = (
+            self.cluster.environment
+            | {"PATH": self.path, "PYTHONPATH": "disturbed", "HF_HUB_OFFLINE": "1"}
+            | environment
+        )
+        self.runs.append(
+            Run(self.folder / f"printed-{len(self.runs)}.log", (*command, *arguments), self.folder, environment)
+        )
         return self.runs[-1]
 
     def end(self) -> None:
@@ -92,7 +105,8 @@ class ClusterCopy(Copy):
             self.cluster.run("scancel", job["JobID"])
 
     def jobs(self, now: bool = False) -> list[dict[str, str]]:
-        """This copy's SLURM jobs: those that have ended, a requeued one once for each of its starts; or those of now."""
+        """This copy's SLURM jobs: those that have ended, a requeued one once for each of its starts; or those of
+        now."""
         jobs = self.cluster.squeue() if now else self.cluster.sacct()
         return [job for job in jobs if job["WorkDir"] == str(self.folder)]
 
@@ -126,7 +140,8 @@ def job_of(rule: str, jobs: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def begun_early(work: Callable[[ClusterCopy, ClusterCopy], None]) -> Callable:
-    """A test whose work is mostly waiting: the fixture `begun` starts it beside the others', the test waits for its end.
+    """A test whose work is mostly waiting: the fixture `begun` starts it beside the others', the test waits for its
+    end.
 
     The work gets the finished workspace, and a copy of it in which the stage `contrastive` is not there yet.
     """

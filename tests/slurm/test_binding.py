@@ -10,8 +10,8 @@ from support.small_recipe import ROOT
 
 pytestmark = pytest.mark.slurm
 
-# What a job runs: how many processors a step of it gets, by srun's default and by the launcher's command. Snakemake's executor
-# leaves of SLURM's variables only those that name the job.
+# What a job runs: how many processors a step of it gets, by srun's default and by the launcher's command. Snakemake's
+# executor leaves of SLURM's variables only those that name the job.
 PROBE = """
 import os, subprocess, sys
 sys.path.insert(0, {scripts!r})

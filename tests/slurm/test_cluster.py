@@ -66,7 +66,8 @@ def test_how_well_jobs_used_what_they_had_is_told(finished):
 
 
 def two_nodes() -> dict:
-    """The entry of profiles/slurm/README.md, with a GPU and fewer processors of each node: two cores are not 16 GPUs."""
+    """The entry of profiles/slurm/README.md, with a GPU and fewer processors of each node: two cores are not 16
+    GPUs."""
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "profiles/slurm/README.md").read_text(), re.DOTALL)
     return yaml.safe_load(block)["train_contrastive"] | {"gres": "gpu:h100:1", "cpus_per_task": 4}
 

@@ -134,7 +134,9 @@ def test_preempted_and_submitted_again(finished, untrained):
     run = train_a_little(untrained)
     urgent = ("sbatch", "--account=my-team", "--partition=gpu", "--exclusive", "--time=1", "--wrap=srun sleep 5")
     with recovery(finished, untrained, "preemption, with a second job"):
-        untrained.cluster.run(*urgent, f"--nodelist={running(untrained)['NodeList']}", f"--chdir={untrained.cluster.folder}")
+        untrained.cluster.run(
+            *urgent, f"--nodelist={running(untrained)['NodeList']}", f"--chdir={untrained.cluster.folder}"
+        )
         wait_for(lambda: running(untrained)["State"] == "PENDING", 60, "the job's way back to the queue")
         run.kill()
         untrained.start("--unlock").finish()
@@ -143,7 +145,8 @@ def test_preempted_and_submitted_again(finished, untrained):
     first, *others = job_of("train_contrastive", untrained.jobs())
     assert first["State"] == "PREEMPTED", first
     assert len({job["JobID"] for job in [first, *others]}) > 1
-    # Whichever comes later takes over from the other; where that is the requeued one, Snakemake's next try comes after it.
+    # Whichever comes later takes over from the other; where that is the requeued one, Snakemake's next try comes after
+    # it.
     states = [job["State"] for job in others]
     assert "COMPLETED" in states and set(states) <= {"COMPLETED", "FAILED"}, others
 

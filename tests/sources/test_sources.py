@@ -228,7 +228,8 @@ def test_bad_files_are_refused(tmp_path, monkeypatch, settings, message):
 
 
 def write_gguf(path: Path, model) -> None:
-    """Write a Llama to a GGUF file; llama.cpp keeps the rows of queries and keys in another order (its convert_hf_to_gguf.py)."""
+    """Write a Llama to a GGUF file; llama.cpp keeps the rows of queries and keys in another order (its
+    convert_hf_to_gguf.py)."""
     import gguf
     from tokenizers.pre_tokenizers import ByteLevel
 
@@ -263,7 +264,9 @@ def write_gguf(path: Path, model) -> None:
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for name, tensor in state.items():
         if not name.startswith("layers."):
-            writer.add_tensor({"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight"}[name], tensor)
+            writer.add_tensor(
+                {"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight"}[name], tensor
+            )
             continue
         _, layer, inner = name.removesuffix(".weight").split(".", 2)
         place = names[inner]
@@ -284,7 +287,13 @@ def test_a_model_in_a_gguf_file_becomes_a_folder_that_loads(tmp_path):
     from ascent.settings.model import Contract
 
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    shape = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+    }
     shape |= {
         "intermediate_size": 64,
         "max_position_embeddings": 64,
@@ -302,7 +311,15 @@ def test_a_model_in_a_gguf_file_becomes_a_folder_that_loads(tmp_path):
     for name, tensor in AutoModel.from_pretrained(tmp_path / "model").state_dict().items():
         torch.testing.assert_close(tensor, model.state_dict()[name], rtol=0, atol=0)
     backbone, tokenizer = load_backbone(tmp_path / "model", Contract(max_tokens=32, attention="causal"))
-    assert AutoTokenizer.from_pretrained(tmp_path / "model").tokenize("the moth 7") == ["the", "Ġ", "m", "o", "th", "Ġ", "7"]
+    assert AutoTokenizer.from_pretrained(tmp_path / "model").tokenize("the moth 7") == [
+        "the",
+        "Ġ",
+        "m",
+        "o",
+        "th",
+        "Ġ",
+        "7",
+    ]
     ids = torch.tensor([tokenizer("the moth").input_ids])
     positions = torch.arange(ids.shape[1])[None]
     bounds = {"cumulative": torch.tensor([0, ids.shape[1]], dtype=torch.int32), "longest": ids.shape[1]}
@@ -316,7 +333,9 @@ def test_a_bad_gguf_file_and_two_of_them_are_refused(tmp_path):
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).write_bytes(b"GGUF")
     one = Files(type="files", paths=[str(tmp_path / "a.gguf")])
-    with pytest.raises(AscentError, match=r"a\.gguf: transformers cannot read this GGUF file \(.*\); use another model\.$"):
+    with pytest.raises(
+        AscentError, match=r"a\.gguf: transformers cannot read this GGUF file \(.*\); use another model\.$"
+    ):
         retrieve(one, tmp_path / "model", "models", tmp_path)
     both = Files(type="files", paths=[str(tmp_path / "a.gguf"), str(tmp_path / "b.gguf")])
     with pytest.raises(AscentError, match="the source gives 2 GGUF files; keep one by `members`, `files` or `paths`"):
@@ -341,7 +360,9 @@ def test_a_hub_repository_is_fetched_at_its_revision(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "call"), [("corpora", "dataset_info"), ("models", "model_info")])
-def test_a_hub_repository_without_a_revision_is_refused_with_the_command_that_looks_it_up(tmp_path, monkeypatch, kind, call):
+def test_a_hub_repository_without_a_revision_is_refused_with_the_command_that_looks_it_up(
+    tmp_path, monkeypatch, kind, call
+):
     """The command is run, as far as the hub's answer."""
     with pytest.raises(AscentError, match="^some/thing: the catalogue pins no `revision`") as refused:
         retrieve(Hub(type="hub", id="some/thing"), tmp_path / "thing", kind, tmp_path)

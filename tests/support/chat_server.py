@@ -1,8 +1,7 @@
 """A server on a socket of this machine that speaks OpenAI's protocol, with faults where a test plans them.
 
-It answers from the request alone: an object that fits the schema in `response_format`, each text of which holds a digest of the
-messages. So the same request has the same answer, whatever came before.
-"""
+It answers from the request alone: an object that fits the schema in `response_format`, each text of which holds a
+digest of the messages. So the same request has the same answer, whatever came before."""
 
 import hashlib
 import json
@@ -16,9 +15,8 @@ from typing import Any
 class ChatServer:
     """The server, at `address`. `requests` are the bodies that it was sent, `headers` their headers, `times` when.
 
-    fault: called with the number of a request and its body, returns the name of a fault, a status, or None. delay: seconds that
-    an answer takes.
-    """
+    fault: called with the number of a request and its body, returns the name of a fault, a status, or None. delay:
+    seconds that an answer takes."""
 
     def __init__(self, fault: Callable[[int, dict], Any] = lambda number, body: None, delay: float = 0.0):
         self.fault, self.delay = fault, delay
@@ -74,7 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "time-out":
             time.sleep(3)
         elif fault == "busy":
-            return self.send(429, {"error": {"message": "slow down", "echo": dict(self.headers)}}, {"Retry-After": "0.3"})
+            return self.send(
+                429, {"error": {"message": "slow down", "echo": dict(self.headers)}}, {"Retry-After": "0.3"}
+            )
         elif isinstance(fault, int):
             return self.send(fault, {"error": {"message": f"planned {fault}", "echo": dict(self.headers)}})
         elif fault == "half":
@@ -109,7 +109,12 @@ class _Handler(BaseHTTPRequestHandler):
             "created": 1_700_000_000,
             "model": body["model"],
             "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish, "logprobs": None}
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": text},
+                    "finish_reason": finish,
+                    "logprobs": None,
+                }
             ],
             "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)},
         }
@@ -117,7 +122,11 @@ class _Handler(BaseHTTPRequestHandler):
     def send(self, status: int, body: dict, headers: dict[str, str] | None = None, half: bool = False) -> None:
         content = json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if half else content)

@@ -1,5 +1,5 @@
-"""What the recipes of config/recipes run on at trial size, without a hub: small corpora of each type of rows, and a tiny model of
-each architecture."""
+"""What the recipes of config/recipes run on at trial size, without a hub: small corpora of each type of rows, and a
+tiny model of each architecture."""
 
 import json
 from itertools import pairwise
@@ -31,7 +31,8 @@ def make_field(folder: Path, *architectures: str) -> Path:
             for i, row in enumerate(part)
         ]
         graded = [
-            {"first": a["query"], "second": b["query"], "score": 5.0 * (a["module"] == b["module"])} for a, b in pairwise(part)
+            {"first": a["query"], "second": b["query"], "score": 5.0 * (a["module"] == b["module"])}
+            for a, b in pairwise(part)
         ]
         for name, lines in (("judged", judged), ("graded", graded)):
             (folder / "data" / f"{name}-{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -53,7 +54,10 @@ def make_field(folder: Path, *architectures: str) -> Path:
         # The tiny tokenizers know few of the instructions' words, and spell out the others.
         longer = {} if name == "t5" else {"max_position_embeddings": 256}
         make_architecture(folder / name, name, tokenizer, **longer)
-        config["models"][f"tiny-{name}"] = {"source": {"type": "files", "paths": [f"{folder}/{name}"]}, "licence": "mit"}
+        config["models"][f"tiny-{name}"] = {
+            "source": {"type": "files", "paths": [f"{folder}/{name}"]},
+            "licence": "mit",
+        }
     config |= {"recipe_folder": "config/recipes"}
     config_file.write_text(yaml.safe_dump(config, sort_keys=False))
     return config_file

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def float64_process(rank: int, world: int, store: str) -> Iterator[None]:
-    """Join the `world` processes that meet by the file `store`, where DeepSpeed reduces float64, too, as it computes in it."""
+    """Join the `world` processes that meet by the file `store`, where DeepSpeed reduces float64, too, as it computes in
+    it."""
     import deepspeed
     import torch
     import torch.distributed as dist
@@ -24,4 +25,5 @@ def float64_process(rank: int, world: int, store: str) -> Iterator[None]:
     accelerator.supported_dtypes = lambda: [*known, torch.float64]
     yield
     dist.barrier()
-    deepspeed.comm.destroy_process_group()  # torch's, and what DeepSpeed holds of it, which would end in the wrong order
+    # torch's, and what DeepSpeed holds of it, which would end in the wrong order
+    deepspeed.comm.destroy_process_group()

@@ -25,13 +25,14 @@ TEMPERATURE = 0.1
 SIZES = {8: 0.5, 16: 2.0}
 ROWS = 9  # two processes hold 5 and 4 rows; four hold 3, 2, 2, 2
 
-# What a batch holds: for each row the number of its data set. Data sets: 0 and 3 with in-batch negatives, 1 graded, 2 without.
+# What a batch holds: for each row the number of its data set. Data sets: 0 and 3 with in-batch negatives, 1 graded, 2
+# without.
 KINDS = {"infonce": [0] * ROWS, "graded": [1] * ROWS, "mixed": [0, 0, 1, 2, 0, 0, 2, 1, 0], "matryoshka": [0] * ROWS}
 KINDS["balanced"] = [0, 3, 1, 3, 0, 2, 0, 3, 0]
 DATA = {"pairs": {}, "graded": {"objective": "cosine"}, "classes": {"in_batch": False, "loss_weight": 0.5}}
 DATA["others"] = {"loss_weight": 0.8}
-# Kinds whose reference is a loop of reference_losses.py: a loss and its settings, of rows of the data sets 0 and 2. Of four
-# processes, one has no such row.
+# Kinds whose reference is a loop of reference_losses.py: a loss and its settings, of rows of the data sets 0 and 2. Of
+# four processes, one has no such row.
 M3 = {"score_weights": {"dense": 1.0, "lexical": 0.3, "multi_vector": 0.8}, "self_distillation": True}
 M3["loss_weights"] = {"dense": 1.0, "lexical": 0.1, "multi_vector": 0.9}
 TERMS = ("query-query", "document-query", "document-document")
@@ -50,8 +51,8 @@ LOSSES = {
     "distill kl": ("distill_kl", {"temperature": 0.5, "teacher_temperature": 2.0}),
 }
 KINDS |= {kind: [0, 1, 2, 2, 0, 1, 0, 0, 2] for kind in LOSSES}
-# A queue of earlier documents: entry i has the id i, so that some are answers of the batch's rows, and every third is of the
-# graded data set, whose loss is another.
+# A queue of earlier documents: entry i has the id i, so that some are answers of the batch's rows, and every third is
+# of the graded data set, whose loss is another.
 QUEUED, QUEUED_SOURCES = 12, [1 if i % 3 == 2 else 0 for i in range(12)]
 HEADS = {"projection": {"dimension": 12, "bias": True}, "latent_attention": {"latents": 6, "heads": 4}}
 BESIDE = {"lexical": {}, "multi_vector": {"dimension": 7}}
@@ -61,7 +62,8 @@ ADAPTER = Lora(type="lora", rank=4, targets=["query", "value"], dropout=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Token ids of query, positive and negatives; ids of the documents, equal where the texts are equal; a teacher's scores."""
+    """Token ids of query, positive and negatives; ids of the documents, equal where the texts are equal; a teacher's
+    scores."""
 
     query: np.ndarray
     documents: list[np.ndarray]
@@ -109,10 +111,14 @@ def batch_of(kind: str, rank: int, world: int) -> Batch:
     numbers = dealt(lengths, rank, world).tolist()
     own = [table[number] for number in numbers]
     negatives = [
-        (i, document, id_) for i, row in enumerate(own) for document, id_ in zip(row.documents[1:], row.ids[1:], strict=True)
+        (i, document, id_)
+        for i, row in enumerate(own)
+        for document, id_ in zip(row.documents[1:], row.ids[1:], strict=True)
     ]
     return Batch(
-        tokens=Texts.of([row.query for row in own] + [row.documents[0] for row in own] + [text for _, text, _ in negatives]),
+        tokens=Texts.of(
+            [row.query for row in own] + [row.documents[0] for row in own] + [text for _, text, _ in negatives]
+        ),
         prompt_lengths=[0] * (2 * len(own) + len(negatives)),
         rows=len(own),
         global_rows=ROWS,
@@ -139,7 +145,9 @@ def factor(kind: str, source: int) -> float:
 
 
 def stage_of(case: dict, **settings) -> Contrastive:
-    name, settings_of_loss = LOSSES.get(case["kind"], ("infonce", {"temperature": TEMPERATURE, "symmetric": case["symmetric"]}))
+    name, settings_of_loss = LOSSES.get(
+        case["kind"], ("infonce", {"temperature": TEMPERATURE, "symmetric": case["symmetric"]})
+    )
     return Contrastive(
         objective={name: settings_of_loss},
         data=DATA,
@@ -179,7 +187,9 @@ def prepared(folder: str, case: dict, *, plain: bool = False) -> EmbeddingModel:
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
     heads = new_heads(contract, 32)
     torch.manual_seed(0)
-    for parameter in heads.parameters():  # a new one's last matrices are zero, and what stands before them has no gradient
+    for (
+        parameter
+    ) in heads.parameters():  # a new one's last matrices are zero, and what stands before them has no gradient
         torch.nn.init.normal_(parameter, std=0.3)
     return EmbeddingModel(backbone, contract, heads=heads, special_ids=SPECIAL).double()
 

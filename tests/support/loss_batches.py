@@ -16,7 +16,8 @@ def embeddings(rows: int, seed: int, dtype: torch.dtype = torch.float32) -> torc
 
 
 def batch_of(queries: torch.Tensor, documents: torch.Tensor, document_ids=None, answers=None, **more) -> Embedded:
-    """A batch whose first documents are the positives; all texts differ unless ids are given, and the rows share the rest."""
+    """A batch whose first documents are the positives; all texts differ unless ids are given, and the rows share the
+    rest."""
     ids = torch.arange(len(documents)) if document_ids is None else torch.tensor(document_ids)
     parts = {
         "row_of_document": torch.arange(len(documents)) % len(queries),

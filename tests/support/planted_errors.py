@@ -1,8 +1,7 @@
 """Errors of other trainers, which the comparison of gradients must catch.
 
-Each is put into the batch or the engine just before the backward pass, and returns the batch and what takes the error back, if
-anything must.
-"""
+Each is put into the batch or the engine just before the backward pass, and returns the batch and what takes the error
+back, if anything must."""
 
 from collections.abc import Callable
 from dataclasses import replace

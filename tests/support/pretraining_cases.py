@@ -1,4 +1,5 @@
-"""Texts, settings and objectives of the tests of pre-training, and the gradient by loops over texts, tokens and heads."""
+"""Texts, settings and objectives of the tests of pre-training, and the gradient by loops over texts, tokens and
+heads."""
 
 from functools import cache
 
@@ -23,7 +24,10 @@ OBJECTIVES = ("mlm", "retromae", "mntp")
 def texts(count: int = 9) -> list[np.ndarray]:
     """Texts of 3 to 20 tokens between special ones; in the last there is nothing but these."""
     draw = np.random.default_rng(0)
-    found = [np.array([CLS, *draw.integers(5, 200, size=draw.integers(1, 19)), SEP], dtype=np.int32) for _ in range(count - 1)]
+    found = [
+        np.array([CLS, *draw.integers(5, 200, size=draw.integers(1, 19)), SEP], dtype=np.int32)
+        for _ in range(count - 1)
+    ]
     return [*found, np.array([CLS, SEP], dtype=np.int32)]
 
 
@@ -43,7 +47,9 @@ def method_of(folder, objective, **changes) -> Pretraining:
     return method
 
 
-def decoded_by_loops(decoder: EnhancedDecoder, embedding: torch.Tensor, words: torch.Tensor, seen: np.ndarray) -> torch.Tensor:
+def decoded_by_loops(
+    decoder: EnhancedDecoder, embedding: torch.Tensor, words: torch.Tensor, seen: np.ndarray
+) -> torch.Tensor:
     """RetroMAE's section 3.3 for one text, a token and a head at a time: embedding (width,), words (n, width)."""
     width, size = len(embedding), len(embedding) // decoder.heads
 

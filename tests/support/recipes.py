@@ -39,4 +39,6 @@ def data(recipes, step: str, file: str, name: str = "questions") -> str:
 def filters(**changes) -> list:
     """The small recipe's filters with changed settings."""
     small = copy.deepcopy(SMALL["data"]["questions"]["filters"])
-    return [{name: part | changes.get(name, {}) for name, part in f.items()} if isinstance(f, dict) else f for f in small]
+    return [
+        {name: part | changes.get(name, {}) for name, part in f.items()} if isinstance(f, dict) else f for f in small
+    ]

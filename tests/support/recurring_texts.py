@@ -1,4 +1,5 @@
-"""STS tasks whose texts recur among the pairs, made up: two models that are equally good, and what they score in truth."""
+"""STS tasks whose texts recur among the pairs, made up: two models that are equally good, and what they score in
+truth."""
 
 import itertools
 
@@ -12,8 +13,8 @@ NOISE = 0.6
 
 
 def pairs_of(shape: str, texts: int, draws: np.random.Generator) -> np.ndarray:
-    """Return the pairs of texts, (pairs, 2): `complete`, all pairs of the texts (Lee's 50); `sparse`, each text in about
-    three random pairs (SICK-R); `star`, each query with four texts of its own; `apart`, no text twice."""
+    """Return the pairs of texts, (pairs, 2): `complete`, all pairs of the texts (Lee's 50); `sparse`, each text in
+    about three random pairs (SICK-R); `star`, each query with four texts of its own; `apart`, no text twice."""
     if shape == "complete":
         return np.array(list(itertools.combinations(range(texts), 2)))
     if shape == "sparse":
@@ -26,7 +27,8 @@ def pairs_of(shape: str, texts: int, draws: np.random.Generator) -> np.ndarray:
 
 
 def task(shape: str, texts: int, draws: np.random.Generator, by: str = "text") -> list:
-    """Return the units of two models on one sample of texts and pairs. Each model errs about whole texts, some more than others.
+    """Return the units of two models on one sample of texts and pairs. Each model errs about whole texts, some more
+    than others.
 
     by: `text`, or `pair`, as if no two pairs shared a text.
     """

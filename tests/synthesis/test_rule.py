@@ -31,7 +31,13 @@ def start(tmp_path):
     def _start(server, rows, *more, **changes) -> subprocess.Popen:
         source = {"type": "synthesis", "documents": "library", "prompt": "queries", "generator": "g", "rows": rows}
         made = {"source": source, "reader": {"type": "synthesised"}, "licence": "mit", "language": "eng-Latn"}
-        generator = {"type": "openai", "address": server.address, "model": "m", "key": "RULE_KEY", "concurrency": 2} | changes
+        generator = {
+            "type": "openai",
+            "address": server.address,
+            "model": "m",
+            "key": "RULE_KEY",
+            "concurrency": 2,
+        } | changes
         values = config | {"generators": {"g": generator}, "corpora": config["corpora"] | {"made": made}}
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
         output = (tmp_path / "output.txt").open("a")

@@ -42,7 +42,10 @@ def test_every_prompt_is_whole_and_in_the_documents(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"system": "For {{ persona }}."}, "prompt p: 'system' names 'persona', which it does not see; known are: document"),
+        (
+            {"system": "For {{ persona }}."},
+            "prompt p: 'system' names 'persona', which it does not see; known are: document",
+        ),
         ({"steps": [ASKED | {"user": "{% if %}"}]}, "prompt p: 'steps.draft' is no Jinja template"),
         ({"row": PROMPT["row"] | {"query": "draft.qery"}}, "'row.query' names 'draft.qery', .* did you mean 'query'"),
         ({"row": PROMPT["row"] | {"label": "grade / 5"}}, "'row.label' names 'grade', which it does not see"),
@@ -91,7 +94,12 @@ def test_a_row_that_cannot_be_used_is_none(row, reason):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a": 1}', '```json\n{"a": 1}\n```', '<think>{"a": "x"}</think>\n\n {"a": 1}\n', '<think>\n</think>```\n{"a": 1}```'],
+    [
+        '{"a": 1}',
+        '```json\n{"a": 1}\n```',
+        '<think>{"a": "x"}</think>\n\n {"a": 1}\n',
+        '<think>\n</think>```\n{"a": 1}```',
+    ],
 )
 def test_an_answer_is_read_through_fences_and_thoughts(text):
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

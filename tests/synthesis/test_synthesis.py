@@ -29,7 +29,9 @@ TEXTS = [f"Document {number} says that number {number} follows number {number - 
 @pytest.fixture
 def documents(tmp_path):
     path = tmp_path / "documents.parquet"
-    write_documents(path, document_frame([*(Document(text, "train") for text in TEXTS), Document("of another split", "test")]))
+    write_documents(
+        path, document_frame([*(Document(text, "train") for text in TEXTS), Document("of another split", "test")])
+    )
     return path
 
 
@@ -40,7 +42,9 @@ def ask(tmp_path, documents):
     def _ask(server, *, rows=12, seed=0, prompt="queries", table=documents, to="made", **changes):
         settings, generator = settings_of(server.address, rows=rows, seed=seed, prompt=prompt, **changes)
         counts = synthesise("made", settings, generator, table, tmp_path / "answers.sqlite", tmp_path / to)
-        read = [[json.loads(line) for line in (tmp_path / to / name).open()] for name in ("rows.jsonl", "set_aside.jsonl")]
+        read = [
+            [json.loads(line) for line in (tmp_path / to / name).open()] for name in ("rows.jsonl", "set_aside.jsonl")
+        ]
         assert counts["asked"] == rows == len(read[0]) + len(read[1])
         assert counts["made"] == len(read[0]) and counts["set_aside"] == Counter(row["reason"] for row in read[1])
         return counts, *read
@@ -53,7 +57,9 @@ def settings_of(address, *, rows=12, seed=0, prompt="queries", **changes):
     generator = Openai(**{"type": "openai", "address": address, "model": "m"} | fast | changes)
     source = Synthesis(type="synthesis", documents="d", prompt=prompt, generator="g", rows=rows, seed=seed)
     read = read_prompt(prompt)
-    return SynthesisSettings(source=source, prompt=read, attempts=generator.attempts, answering=generator.answering), generator
+    return SynthesisSettings(
+        source=source, prompt=read, attempts=generator.attempts, answering=generator.answering
+    ), generator
 
 
 def test_a_row_is_the_document_and_what_the_model_wrote(ask):
@@ -61,7 +67,9 @@ def test_a_row_is_the_document_and_what_the_model_wrote(ask):
         counts, rows, aside = ask(server)
     assert (len(server.requests), counts["made"], aside) == (12, 12, [])
     assert {row["positive"] for row in rows} < set(TEXTS) and len({row["positive"] for row in rows}) == 12
-    assert all(row["query"].startswith("text ") and row["task"] == "retrieval" and row["split"] == "train" for row in rows)
+    assert all(
+        row["query"].startswith("text ") and row["task"] == "retrieval" and row["split"] == "train" for row in rows
+    )
     body = server.requests[0]
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert body["response_format"]["json_schema"]["schema"]["required"] == ["need", "query"]
@@ -100,7 +108,12 @@ def test_a_fault_is_retried_and_one_that_stays_is_set_aside(ask, fault, reason, 
         assert [row["reason"] for row in aside] == [reason] * (2 if sent == 1 else 1)
         assert counts["made"] == 30 - len(aside)
         assert seen == {"always": sent, "once": min(sent, 2)}
-        if sent == 3 and fault in ("broken JSON", "wrong schema", "empty", "cut off"):  # the model is told what was wrong
+        if sent == 3 and fault in (
+            "broken JSON",
+            "wrong schema",
+            "empty",
+            "cut off",
+        ):  # the model is told what was wrong
             repeated = [body["messages"] for body in server.requests if len(body["messages"]) == 4]
             assert len(repeated) == 3 and all("cannot be used" in messages[3]["content"] for messages in repeated)
 
@@ -138,7 +151,12 @@ def test_rows_do_not_depend_on_the_order_of_answers(ask, tmp_path):
 def test_nothing_is_asked_again_unless_its_answer_may_be_another(ask):
     with ChatServer() as server:
         _, rows, _ = ask(server)
-        for unrelated in ({"concurrency": 1}, {"timeout_s": 20.0}, {"price": {"input": 1.0, "output": 2.0}}, {"attempts": 5}):
+        for unrelated in (
+            {"concurrency": 1},
+            {"timeout_s": 20.0},
+            {"price": {"input": 1.0, "output": 2.0}},
+            {"attempts": 5},
+        ):
             assert ask(server, **unrelated)[1] == rows
         assert len(server.requests) == 12
         _, more, _ = ask(server, rows=20)
@@ -182,7 +200,8 @@ def test_a_killed_run_asks_nothing_twice(ask, documents, tmp_path):
         server.delay = 0.0
         counts, rows, _ = ask(server, rows=30)
         assert counts["made"] == 30
-        # Only requests that were under way, or whose answer was on the wire, at the kill: four at most, one for each connection.
+        # Only requests that were under way, or whose answer was on the wire, at the kill: four at most, one for each
+        # connection.
         assert 9 <= before < 30 and 30 <= len(server.requests) <= 30 + 4
     with ChatServer() as server:
         (tmp_path / "answers.sqlite").unlink()
@@ -254,7 +273,9 @@ PAIRS = [Pair(f"query {n}", f"answer {n}", (f"wrong {n}", f"worse {n}")) for n i
 CLASSES = [Pair(f"text {n}", ("joy", "anger", "fear")[n % 3], task="classification") for n in range(6)]
 
 
-@pytest.mark.parametrize("prompt", ["hard-negatives", "query-rewriting", "back-translation", "class-variants", "class-contrasts"])
+@pytest.mark.parametrize(
+    "prompt", ["hard-negatives", "query-rewriting", "back-translation", "class-variants", "class-contrasts"]
+)
 def test_prompts_about_pairs(ask, tmp_path, prompt):
     write_pairs(tmp_path / "pairs.parquet", pair_frame([*PAIRS, *CLASSES], "d", "eng-Latn"))
     with ChatServer() as server:
@@ -262,7 +283,9 @@ def test_prompts_about_pairs(ask, tmp_path, prompt):
     assert not aside and len(server.requests) == (12 if prompt == "back-translation" else 6)
     if prompt.startswith("class"):
         own = {pair.query: pair.positive for pair in CLASSES}
-        shown = [next(text for text in own if f"\n{text}\n" in body["messages"][1]["content"]) for body in server.requests]
+        shown = [
+            next(text for text in own if f"\n{text}\n" in body["messages"][1]["content"]) for body in server.requests
+        ]
         for body, text in zip(server.requests, shown, strict=True):
             assert f'class "{own[text]}"' in body["messages"][1]["content"]
         assert sorted(row["positive"] for row in rows) == sorted(own.values()) or prompt == "class-contrasts"

@@ -1,4 +1,5 @@
-"""A teacher's scores are those of sentence-transformers, reach the rows that they are for, and are refused for any other."""
+"""A teacher's scores are those of sentence-transformers, reach the rows that they are for, and are refused for any
+other."""
 
 import json
 import math
@@ -45,7 +46,10 @@ def judge(tmp_path_factory):
 def pairs(corpus_rows, tmp_path_factory):
     """40 rows with 0 to 3 negatives; two queries are asked twice, with the same negatives."""
     texts = [row["positive"] for row in corpus_rows]
-    rows = [Pair(row["query"], row["positive"], tuple(texts[50 + i : 50 + i + i % 4])) for i, row in enumerate(corpus_rows[:38])]
+    rows = [
+        Pair(row["query"], row["positive"], tuple(texts[50 + i : 50 + i + i % 4]))
+        for i, row in enumerate(corpus_rows[:38])
+    ]
     rows += [Pair(rows[i].query, texts[100 + i], rows[i].negatives) for i in (2, 3)]
     path = tmp_path_factory.mktemp("pairs") / "pairs.parquet"
     write_pairs(path, pair_frame(rows, "questions", "eng-Latn"))
@@ -60,7 +64,11 @@ def rows(pairs):
 @pytest.fixture(scope="module")
 def asked(rows):
     """Query and document of each candidate, by a loop."""
-    return [[row["query"], document] for row in rows.iter_rows(named=True) for document in (row["positive"], *row["negatives"])]
+    return [
+        [row["query"], document]
+        for row in rows.iter_rows(named=True)
+        for document in (row["positive"], *row["negatives"])
+    ]
 
 
 @pytest.fixture
@@ -79,8 +87,12 @@ def test_a_cross_encoder_s_scores_are_sentence_transformers_logits(architecture,
     folder = make_model(tmp_path / "judge", architecture, labels=1)
     reference = Reference(str(folder), max_length=48, device="cpu")
     # Without a padding token of its configuration, a decoder takes one text at a time there.
-    expected = reference.predict(asked, activation_fn=torch.nn.Identity(), batch_size=7 if architecture == "bert" else 1)
-    found = CrossEncoder(folder, max_tokens=48, precision="float32", tokens_per_batch=300).score(*zip(*asked, strict=True))
+    expected = reference.predict(
+        asked, activation_fn=torch.nn.Identity(), batch_size=7 if architecture == "bert" else 1
+    )
+    found = CrossEncoder(folder, max_tokens=48, precision="float32", tokens_per_batch=300).score(
+        *zip(*asked, strict=True)
+    )
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     lengths = [len(ids) for ids in reference.tokenizer(*map(list, zip(*asked, strict=True)))["input_ids"]]
     assert min(lengths) < 48 < max(lengths)  # some are cut
@@ -120,7 +132,11 @@ def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows
     modules = [transformer, Pooling(width, pooling), *([Dense(width, 8)] if layer else [])]
     SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "teacher"))
     teaching = Teaching(teacher=BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32), task="retrieval")
-    message = r"modules\.json: the model has a layer \(2_Dense\)" if layer else "pools by cls, but the recipe's teacher by mean"
+    message = (
+        r"modules\.json: the model has a layer \(2_Dense\)"
+        if layer
+        else "pools by cls, but the recipe's teacher by mean"
+    )
     with pytest.raises(AscentError, match=message):
         score_with_teacher(teaching, tmp_path / "teacher", rows)
 
@@ -128,7 +144,11 @@ def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows
 @pytest.mark.parametrize(
     ("labels", "max_tokens", "message"),
     [
-        (None, 48, r"judge: has no weights for classifier\.bias and 1 more of transformers' BertForSequenceClassification"),
+        (
+            None,
+            48,
+            r"judge: has no weights for classifier\.bias and 1 more of transformers' BertForSequenceClassification",
+        ),
         (2, 48, r"judge: gives 2 logits, but a score is one; use another teacher"),
         (1, 65, r"judge: takes at most 64 tokens, but max_tokens is 65; lower it"),
     ],
@@ -145,7 +165,8 @@ def test_what_is_no_cross_encoder_is_refused(labels, max_tokens, message, tmp_pa
 def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
     tiny_resource, rows, pairs, training_rows, tokens_of, data_of, tmp_path, monkeypatch
 ):
-    """As sentence-transformers has them, to float16; and in the batches of a stage in which one of two data sets learns them."""
+    """As sentence-transformers has them, to float16; and in the batches of a stage in which one of two data sets learns
+    them."""
     monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
     monkeypatch.setattr(teachers, "CHUNK", 13)
     prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
@@ -159,7 +180,9 @@ def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
     encode = partial(reference.encode, normalize_embeddings=True)
     for index, row in enumerate(rows.iter_rows(named=True)):
         texts = [row["query"]], [row["positive"], *row["negatives"]]
-        expected = [encode(part, prompt=prompt) for part, prompt in zip(texts, ("question: ", "passage: "), strict=True)]
+        expected = [
+            encode(part, prompt=prompt) for part, prompt in zip(texts, ("question: ", "passage: "), strict=True)
+        ]
         found = table.teacher_embeddings[[int(table.queries[index]), *table.documents_of(index)]]
         np.testing.assert_allclose(found, np.concatenate(expected), rtol=0, atol=5e-4)
 
@@ -192,9 +215,13 @@ def test_embeddings_of_other_rows_or_damaged_ones_are_refused(pairs, training_pa
 
 
 def test_embeddings_too_large_to_keep_are_refused(tiny_resource, rows, monkeypatch):
-    monkeypatch.setattr(encoder.Encoder, "encode", lambda self, texts, **_: np.full((len(texts), 2), 1e5, dtype=np.float32))
+    monkeypatch.setattr(
+        encoder.Encoder, "encode", lambda self, texts, **_: np.full((len(texts), 2), 1e5, dtype=np.float32)
+    )
     teaching = Teaching(teacher=BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32), task="retrieval")
-    with pytest.raises(AscentError, match=r"tiny: an embedding has a number above 65,504; set the teacher's normalise: true"):
+    with pytest.raises(
+        AscentError, match=r"tiny: an embedding has a number above 65,504; set the teacher's normalise: true"
+    ):
         embed_with_teacher(teaching, tiny_resource, rows)
 
 
@@ -222,9 +249,13 @@ def test_scores_of_other_rows_are_refused(rows, scored):
 def test_a_score_that_is_missing_or_not_finite_is_refused(rows, tmp_path, wrong):
     row = rows.filter(pl.col("negatives").list.len() == 1)[:1]
     write_scores(tmp_path / "scores.parquet", row, np.array([0.0, 1.0], dtype=np.float32))
-    changed = pl.read_parquet(tmp_path / "scores.parquet").with_columns(scores=pl.Series([wrong], dtype=pl.List(pl.Float32)))
+    changed = pl.read_parquet(tmp_path / "scores.parquet").with_columns(
+        scores=pl.Series([wrong], dtype=pl.List(pl.Float32))
+    )
     changed.write_parquet(tmp_path / "scores.parquet")
-    with pytest.raises(AscentError, match=r"scores\.parquet: a candidate's score is missing or not finite; score them again"):
+    with pytest.raises(
+        AscentError, match=r"scores\.parquet: a candidate's score is missing or not finite; score them again"
+    ):
         read_scores(tmp_path / "scores.parquet", row)
 
 
@@ -252,9 +283,11 @@ def test_a_batch_has_the_scores_of_its_documents(rows, pairs, scored, training_r
     assert seen == {True, False}
 
 
-def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_model, training_contract, data_of, tmp_path):
-    """From FlagEmbedding's JSON lines to a batch, past filters that drop rows and negatives: each document's score is the one
-    that stands beside its text."""
+def test_scores_that_a_corpus_brings_along_reach_the_loss(
+    corpus_rows, tiny_model, training_contract, data_of, tmp_path
+):
+    """From FlagEmbedding's JSON lines to a batch, past filters that drop rows and negatives: each document's score is
+    the one that stands beside its text."""
     texts = [row["positive"] for row in corpus_rows]
     tokenizer, _ = tokenised.load_tokenizer(tiny_model, training_contract.max_tokens.longest)
 
@@ -263,7 +296,11 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
 
     lines, said = [], {}
     for i, row in enumerate(corpus_rows[:12]):
-        line = {"query": f"<b>{row['query']}</b>", "pos": [row["positive"], texts[100 + i]], "neg": texts[50 + i : 53 + i]}
+        line = {
+            "query": f"<b>{row['query']}</b>",
+            "pos": [row["positive"], texts[100 + i]],
+            "neg": texts[50 + i : 53 + i],
+        }
         line |= {"pos_scores": [i + 0.5, i + 0.25], "neg_scores": [-i, -i - 0.5, -i - 0.75]}
         for side in ("pos", "neg"):
             for text, score in zip(line[side], line[f"{side}_scores"], strict=True):
@@ -275,7 +312,12 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     lines[7] = lines[7] | {"neg_scores": lines[7]["neg_scores"][:-1]}
     lines[9] = lines[9] | {"pos_scores": [9.0, math.nan]}
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    columns = {"positive": "pos", "negatives": ["neg"], "positive_scores": "pos_scores", "negative_scores": ["neg_scores"]}
+    columns = {
+        "positive": "pos",
+        "negatives": ["neg"],
+        "positive_scores": "pos_scores",
+        "negative_scores": ["neg_scores"],
+    }
     reading = Reading(reader={"pairs": {"train": ["*.jsonl"]}, "columns": columns}, language="eng-Latn")
     pairs, _, audit = normalised("web", reading, tmp_path)
     assert audit["set_aside"] == {"not one score per negative": 1, "positive's score is not a finite number": 1}
@@ -284,7 +326,9 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
     assert audit["dropped"] == {"the pair occurred before": 2, "query longer than 2000 characters": 2}
     path = tmp_path / "pairs.parquet"
     write_pairs(path, pairs)
-    tokenised.tokenise_pairs(tiny_model, training_contract.tokenising("retrieval"), path, None, tmp_path / "tokens", scores=path)
+    tokenised.tokenise_pairs(
+        tiny_model, training_contract.tokenising("retrieval"), path, None, tmp_path / "tokens", scores=path
+    )
 
     data = data_of({"taught": tmp_path / "tokens"}, objective="distill_kl", teacher={"type": "stored"})
     schedule, seen = data.schedule(), 0
@@ -299,7 +343,9 @@ def test_scores_that_a_corpus_brings_along_reach_the_loss(corpus_rows, tiny_mode
 
 
 @pytest.mark.parametrize("mined", [False, True])
-def test_rows_that_have_no_stored_scores_are_refused(pairs, training_rows, tiny_model, training_contract, tmp_path, mined):
+def test_rows_that_have_no_stored_scores_are_refused(
+    pairs, training_rows, tiny_model, training_contract, tmp_path, mined
+):
     path, negatives = pairs, None
     if mined:
         path, negatives = tmp_path / "pairs.parquet", tmp_path / "negatives.parquet"
@@ -326,11 +372,15 @@ def test_tokens_without_scores_are_what_they_were(pairs, scored, tokens_of, trai
 
 
 def test_rows_without_negatives_teach_no_margin(training_rows, tokens_of, data_of, tmp_path):
-    write_pairs(tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn"))
+    write_pairs(
+        tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn")
+    )
     table = tokenised.training_rows(tmp_path / "pairs.parquet", None)
     write_scores(tmp_path / "scores.parquet", table, np.zeros(len(table), dtype=np.float32))
     folder = tokens_of(tmp_path / "pairs.parquet", scores=tmp_path / "scores.parquet")
-    with pytest.raises(AscentError, match=r"data\.a: has no negatives of its own, which the objective 'margin_mse' needs"):
+    with pytest.raises(
+        AscentError, match=r"data\.a: has no negatives of its own, which the objective 'margin_mse' needs"
+    ):
         data_of({"a": folder}, objective="margin_mse", teacher=TEACHER)
 
 
@@ -338,13 +388,18 @@ def test_rows_without_negatives_are_not_scored(training_rows, judge, tmp_path, m
     """Which would take hours to teach nothing."""
     import score_with_teacher as script
 
-    write_pairs(tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn"))
+    write_pairs(
+        tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn")
+    )
     (tmp_path / "teaching.yaml").write_text(dump(Teaching(teacher=CrossEncoderTeacher(**TEACHER), task="retrieval")))
     files = {"settings": tmp_path / "teaching.yaml", "teacher": judge, "pairs": tmp_path / "pairs.parquet"}
     arguments = [str(part) for name, file in files.items() for part in (f"--{name}", file)]
     monkeypatch.setattr("sys.argv", ["score_with_teacher.py", *arguments, "--output", str(tmp_path / "scores.parquet")])
     assert script.main() == 1
-    assert "pairs.parquet: no row has a negative, and a teacher's scores of positives alone teach" in capsys.readouterr().err
+    assert (
+        "pairs.parquet: no row has a negative, and a teacher's scores of positives alone teach"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "scores.parquet").exists()
 
 
@@ -356,5 +411,7 @@ def test_a_teacher_of_another_dimension_is_refused(
     write_embeddings(tmp_path / "embeddings", np.zeros((texts, 8), dtype=np.float16), training_pairs, None)
     tokens = tokens_of(training_pairs, embeddings=tmp_path / "embeddings")
     asked = {"objective": "embedding_mse", "teacher": {"model": "t", "type": "bi-encoder"}}
-    with pytest.raises(AscentError, match=r"stages\.s\.data\.questions: the teacher's embeddings have 8 dimensions, the model's"):
+    with pytest.raises(
+        AscentError, match=r"stages\.s\.data\.questions: the teacher's embeddings have 8 dimensions, the model's"
+    ):
         train_here(tiny_model, training_contract, tokens=tokens, **asked)

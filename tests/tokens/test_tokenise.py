@@ -1,4 +1,5 @@
-"""A data set's tokens in files: what tokenising on the spot gives, counted, the same bytes twice, refused when damaged."""
+"""A data set's tokens in files: what tokenising on the spot gives, counted, the same bytes twice, refused when
+damaged."""
 
 import json
 import shutil
@@ -98,7 +99,9 @@ def test_a_prompt_that_fills_most_of_the_length_is_refused(rows, tokens_of, tiny
     prompt = "what does the file in the list do to open a string: "
     tokens = len(AutoTokenizer.from_pretrained(tiny_model)(prompt)["input_ids"])
     tokens_of(rows[:5], contract=prompted(prompt, max_tokens=2 * tokens))
-    with pytest.raises(AscentError, match=rf"alone has {tokens} tokens, 100% of max_tokens: {tokens}, so that little or"):
+    with pytest.raises(
+        AscentError, match=rf"alone has {tokens} tokens, 100% of max_tokens: {tokens}, so that little or"
+    ):
         tokens_of(rows[:5], contract=prompted(prompt, max_tokens=tokens))
 
 
@@ -116,7 +119,10 @@ def test_texts_that_begin_with_the_prompt_are_counted(tokens_of, prompted):
     asked = ["Question: what is it", "question:what", "what question: is it", "the question", " question: spaced"]
     rows = [Pair(query, f"question: {place}") for place, query in enumerate(asked)]
     assert TokenisedPairs(tokens_of(rows, contract=prompted())).meta["texts_with_prompt"] == {"query": 3, "document": 0}
-    assert TokenisedPairs(tokens_of(rows, contract=prompted(""))).meta["texts_with_prompt"] == {"query": 0, "document": 0}
+    assert TokenisedPairs(tokens_of(rows, contract=prompted(""))).meta["texts_with_prompt"] == {
+        "query": 0,
+        "document": 0,
+    }
 
 
 def test_the_log_tells_of_prompts_twice_and_of_equal_tokens(tiny_model, tmp_path, monkeypatch, capsys):
@@ -130,10 +136,14 @@ def test_the_log_tells_of_prompts_twice_and_of_equal_tokens(tiny_model, tmp_path
     assert tokenise_script.main() == 0
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
     assert told == [
-        "warning: 2 of 4 distinct queries (50%) begin with the prompt 'query: ' already, so that they have it twice; take it "
-        "out of `prompts`, or out of the corpus.",
-        "warning: 1 of 4 distinct queries (25.00%) become the tokens of an earlier one and so get its embedding; if they "
-        "differ behind max_tokens: 32, prompt included, raise it.",
+        (
+            "warning: 2 of 4 distinct queries (50%) begin with the prompt 'query: ' already, so that they have it"
+            " twice; take it out of `prompts`, or out of the corpus."
+        ),
+        (
+            "warning: 1 of 4 distinct queries (25.00%) become the tokens of an earlier one and so get its embedding; if"
+            " they differ behind max_tokens: 32, prompt included, raise it."
+        ),
     ]
 
 
@@ -214,7 +224,9 @@ def test_mined_negatives_replace_the_rows_own(training_rows, tokens_of, tmp_path
         expected = [number(row.positive), *[number(f"mined {index}")] * (index % 3)]
         assert [int(table.text_ids[text]) for text in table.documents_of(index)] == expected
     for others in (training_rows[:-1], [*training_rows, Pair("another", "pair")]):
-        with pytest.raises(AscentError, match=r"negatives\.parquet: was mined for other pairs than .*pairs\.parquet; mine"):
+        with pytest.raises(
+            AscentError, match=r"negatives\.parquet: was mined for other pairs than .*pairs\.parquet; mine"
+        ):
             tokens_of(training_rows, negatives=mined(others))
 
 

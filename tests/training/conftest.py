@@ -13,7 +13,9 @@ from support.training_runs import BATCH, Started
 def start(launch, training_tokens, training_contract, tiny_model):
     """Start a stage's training in a folder; return the process."""
 
-    def _start(folder: Path, *, processes: int = 1, running: dict | None = None, cold=False, under="", **changes) -> Started:
+    def _start(
+        folder: Path, *, processes: int = 1, running: dict | None = None, cold=False, under="", **changes
+    ) -> Started:
         stage = Contrastive(
             data=["questions"],
             batch_size=BATCH,
@@ -21,7 +23,9 @@ def start(launch, training_tokens, training_contract, tiny_model):
             mini_batch_tokens=128,  # less than a batch holds: the gradient cache is at work
             **{"objective": "infonce", "precision": "float32"} | changes,
         )
-        settings = StageSettings(recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"})
+        settings = StageSettings(
+            recipe="r", name="s", stage=stage, contract=training_contract, tasks={"questions": "retrieval"}
+        )
         given = {"parent": tiny_model, "tokens": training_tokens, "running": running}
         return launch(folder, settings, processes=processes, cold=cold, under=under, **given)
 

@@ -1,4 +1,5 @@
-"""The perturbation of input embeddings: each text's own, of the length asked for, in every architecture, packed or padded."""
+"""The perturbation of input embeddings: each text's own, of the length asked for, in every architecture, packed or
+padded."""
 
 import pytest
 import torch
@@ -26,7 +27,8 @@ def loss_of(embeddings: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize(("name", "attention"), EVERY)
 def test_each_text_is_moved_by_its_own_gradient(name, attention, folders):
-    """r against the gradients of texts that are embedded one by one, each of them scaled; and what moving by it comes to."""
+    """r against the gradients of texts that are embedded one by one, each of them scaled; and what moving by it comes
+    to."""
     contract = Contract(max_tokens=32, attention=attention)
     backbone, _ = load_backbone(folders[name], contract, dropout=0.0)
     model = EmbeddingModel(backbone, contract).double()
@@ -68,7 +70,9 @@ def test_padding_to_a_multiple_is_not_moved(folders):
         perturbation.ascend()
         moved = perturbation.added(0, inputs)
         found.append(moved[:, : moved.shape[1] - inputs["spare"]])
-        assert not moved[:, found[-1].shape[1] :].any() and inputs["spare"] == (0 if multiple == 1 else -sum(LENGTHS) % 16)
+        assert not moved[:, found[-1].shape[1] :].any() and inputs["spare"] == (
+            0 if multiple == 1 else -sum(LENGTHS) % 16
+        )
     torch.testing.assert_close(*found, rtol=0, atol=1e-5)
 
 

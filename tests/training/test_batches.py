@@ -69,7 +69,16 @@ def mixture(folders, data_of):
 def same(one: Batch, other: Batch) -> bool:
     assert one.tokens and [row.tolist() for row in one.tokens] == [row.tolist() for row in other.tokens]
     assert (one.rows, one.global_rows) == (other.rows, other.global_rows)
-    for name in ("numbers", "row_of_document", "document_ids", "answers", "dataset_index", "groups", "labels", "weights"):
+    for name in (
+        "numbers",
+        "row_of_document",
+        "document_ids",
+        "answers",
+        "dataset_index",
+        "groups",
+        "labels",
+        "weights",
+    ):
         found, expected = getattr(one, name), getattr(other, name)
         assert found.dtype == expected.dtype
         assert torch.equal(found.nan_to_num(-7), expected.nan_to_num(-7)), name
@@ -103,10 +112,16 @@ def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contra
             own = [table[schedule[step][place]] for place in numbers]
             documents = [(index, row.positive) for index, (_, row) in enumerate(own)]
             documents += [(index, text) for index, (_, row) in enumerate(own) for text in row.negatives]
-            prompts = [training_contract.prompt("query", TASKS.get(list(DATA)[source], "retrieval")) for source, _ in own]
+            prompts = [
+                training_contract.prompt("query", TASKS.get(list(DATA)[source], "retrieval")) for source, _ in own
+            ]
             assert set(prompts) <= {"question: ", ""}
-            texts = [prompt + row.query for prompt, (_, row) in zip(prompts, own, strict=True)] + [text for _, text in documents]
-            assert [row.tolist() for row in batch.tokens] == tokenizer(texts, truncation=True, max_length=32)["input_ids"]
+            texts = [prompt + row.query for prompt, (_, row) in zip(prompts, own, strict=True)] + [
+                text for _, text in documents
+            ]
+            assert [row.tolist() for row in batch.tokens] == tokenizer(texts, truncation=True, max_length=32)[
+                "input_ids"
+            ]
             assert (batch.rows, batch.global_rows) == (len(own), len(schedule[step]))
             assert batch.numbers.tolist() == numbers
             assert batch.row_of_document.tolist() == [index for index, _ in documents]
@@ -164,12 +179,16 @@ def test_an_answer_that_two_data_sets_know_is_known_once(tokens_of, data_of):
     two = [Pair("a", "first"), Pair("a", "third"), Pair("c", "other"), Pair("b", "other")]
     data = data_of({"x": tokens_of(one), "y": tokens_of(two)})
     first, other, third = map(number, ("first", "other", "third"))
-    a, b, c = ([number(query), *known] for query, known in (("a", [first, third]), ("b", [other, -1]), ("c", [other, -1])))
+    a, b, c = (
+        [number(query), *known] for query, known in (("a", [first, third]), ("b", [other, -1]), ("c", [other, -1]))
+    )
     expected = [a, b, a, a, c, b]
     assert data.batch(np.arange(6), rank=0, world=1).answers.tolist() == expected
 
 
-@pytest.mark.parametrize("settings", [{}, {"symmetric": True}, {"terms": ("query-query", "document-query", "document-document")}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"symmetric": True}, {"terms": ("query-query", "document-query", "document-document")}]
+)
 def test_a_query_is_no_negative_of_itself(tokens_of, data_of, settings):
     """Duplicate questions in both directions, as Quora has them: the loss against loops over the texts."""
     rows = [Pair("a", "b"), Pair("b", "a"), Pair("c", "d", ("c", "a")), Pair("d", "c"), Pair("e", "e", ("f",))]
@@ -198,7 +217,9 @@ def test_a_query_is_no_negative_of_itself(tokens_of, data_of, settings):
         sums["document-query"] = own + sum(score(row.positive, query) for query in askers)
         # A document is left out where it, or the positive that its row has, answers the query.
         owners = [*range(len(rows)), *(place for place, other in enumerate(rows) for _ in other.negatives)]
-        apart = [text for text, owner in zip(documents, owners, strict=True) if rows[owner].positive not in known[row.query]]
+        apart = [
+            text for text, owner in zip(documents, owners, strict=True) if rows[owner].positive not in known[row.query]
+        ]
         sums["document-document"] = sum(score(row.positive, text) for text in apart if text not in known[row.query])
         expected = math.log(sum(sums[term] for term in ("query-document", *settings.get("terms", ()))) / own)
         if "symmetric" in settings:
@@ -243,10 +264,14 @@ def texts_of(*found: Batch) -> dict:
 def test_a_batch_too_small_for_the_processes_is_refused(training_tokens, data_of):
     data = data_of({"questions": training_tokens})
     check_shares(data.schedule(), 4, data.settings)  # 44 rows: the last two batches have six each
-    with pytest.raises(AscentError, match=r"^recipe r, stages\.s\.batch_size: a batch of 6 rows cannot be shared by 8 processes"):
+    with pytest.raises(
+        AscentError, match=r"^recipe r, stages\.s\.batch_size: a batch of 6 rows cannot be shared by 8 processes"
+    ):
         check_shares(data.schedule(), 8, data.settings)
     data = data_of({"questions": training_tokens}, batch_tokens=100)
-    with pytest.raises(AscentError, match=r"stages\.s\.batch_tokens: a batch of \d rows cannot be shared by 8 processes"):
+    with pytest.raises(
+        AscentError, match=r"stages\.s\.batch_tokens: a batch of \d rows cannot be shared by 8 processes"
+    ):
         check_shares(data.schedule(), 8, data.settings)
 
 
@@ -323,10 +348,15 @@ def test_an_error_in_a_worker_is_one_sentence(mixture):
 
 def test_tokens_of_another_contract_are_refused(folders, data_of):
     for contract, message in (
-        (Contract(max_tokens=16, prompts={"query": {"retrieval": "question: "}}), "max_tokens = 32, but the stage has 16"),
+        (
+            Contract(max_tokens=16, prompts={"query": {"retrieval": "question: "}}),
+            "max_tokens = 32, but the stage has 16",
+        ),
         (Contract(max_tokens=32), r"query_prompts = \['question: '\], but the stage has \[''\]"),
     ):
-        with pytest.raises(AscentError, match=f"{folders['questions']}: tokens made with {message}; remove the folder and"):
+        with pytest.raises(
+            AscentError, match=f"{folders['questions']}: tokens made with {message}; remove the folder and"
+        ):
             data_of({"questions": folders["questions"]}, contract=contract)
 
 
@@ -353,14 +383,18 @@ def test_rows_without_anything_to_be_told_from_are_refused(data_of, tokens_of):
 
 def test_rows_without_negatives_are_refused_by_a_loss_on_ones_own(data_of, tokens_of):
     folder = tokens_of([Pair("a", "first"), Pair("b", "second")])
-    with pytest.raises(AscentError, match="data.x: has no negatives of its own, which the objective 'triplet' needs; mine"):
+    with pytest.raises(
+        AscentError, match="data.x: has no negatives of its own, which the objective 'triplet' needs; mine"
+    ):
         data_of({"x": folder}, objective={"infonce": {}, "triplet": {}})
 
 
 def test_rows_without_two_negatives_are_refused_by_mixing(data_of, tokens_of):
     objective = {"infonce": {"mixing": {"pairwise": 1}}}
     one, two = (tokens_of([Pair("a", "first", ("x", "y")[:count]), Pair("b", "second")]) for count in (1, 2))
-    with pytest.raises(AscentError, match="data.x: has no row with two negatives of its own, which mixing needs; mine more"):
+    with pytest.raises(
+        AscentError, match="data.x: has no row with two negatives of its own, which mixing needs; mine more"
+    ):
         data_of({"x": one}, objective=objective)
     assert len(data_of({"x": two}, objective=objective)) == 2
 
@@ -373,13 +407,19 @@ def test_rows_without_a_label_are_refused_by_a_loss_on_graded_pairs(data_of, tok
 
 def test_labels_that_are_no_cosines_are_refused_by_a_loss_on_cosines(data_of, tokens_of):
     folder = tokens_of([Pair("a", "first", label=0.5), Pair("b", "second", label=4.2)])
-    with pytest.raises(AscentError, match=r"data\.x: row 1 has the label 4\.2, but the objective 'cosine' expects a cosine"):
+    with pytest.raises(
+        AscentError, match=r"data\.x: row 1 has the label 4\.2, but the objective 'cosine' expects a cosine"
+    ):
         data_of({"x": folder}, objective="cosine")
     assert len(data_of({"x": folder}, objective="cosent")) == 2
 
 
 def test_graded_pairs_are_refused_by_a_loss_that_takes_each_for_a_positive(data_of, tokens_of):
-    graded, alike = (tokens_of([Pair("a", "first", label=0.0), Pair("b", "second", label=label)]) for label in (1.0, 0.0))
-    with pytest.raises(AscentError, match=r"data\.x: these rows have labels, but 'infonce' treats every pair as a positive"):
+    graded, alike = (
+        tokens_of([Pair("a", "first", label=0.0), Pair("b", "second", label=label)]) for label in (1.0, 0.0)
+    )
+    with pytest.raises(
+        AscentError, match=r"data\.x: these rows have labels, but 'infonce' treats every pair as a positive"
+    ):
         data_of({"x": graded})
     assert len(data_of({"x": alike})) == 2

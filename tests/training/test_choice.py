@@ -1,4 +1,5 @@
-"""Weights of a merge chosen on a development split: the scores are those of the merged folders, and the best are chosen."""
+"""Weights of a merge chosen on a development split: the scores are those of the merged folders, and the best are
+chosen."""
 
 from itertools import product
 
@@ -26,7 +27,9 @@ def parents(tiny_model, training_contract, tmp_path_factory):
     folder, state = tmp_path_factory.mktemp("parents"), load_file(tiny_model / "model.safetensors")
     draw = torch.Generator().manual_seed(1)
     for index, far in enumerate((0, 0.2, 0.4)):
-        changed = {name: t + far * t.std(correction=0) * torch.randn(t.shape, generator=draw) for name, t in state.items()}
+        changed = {
+            name: t + far * t.std(correction=0) * torch.randn(t.shape, generator=draw) for name, t in state.items()
+        }
         (folder / f"s{index}").mkdir()
         save_like(tiny_model, changed, training_contract, {}, folder / f"s{index}")
     return [folder / f"s{index}" for index in range(3)]
@@ -46,7 +49,13 @@ def split(held, tokens_of):
 
 def settings(contract, count: int, **more) -> StageSettings:
     stage = {"type": "linear", "from": [f"s{i}" for i in range(count)], "development": {"data": "held"}} | more
-    values = {"recipe": "r", "name": "merge", "stage": stage, "contract": contract.model_dump(), "tasks": {"held": "retrieval"}}
+    values = {
+        "recipe": "r",
+        "name": "merge",
+        "stage": stage,
+        "contract": contract.model_dump(),
+        "tasks": {"held": "retrieval"},
+    }
     return check(StageSettings, values, "x")
 
 
@@ -86,7 +95,9 @@ def test_the_greedy_soup_is_wortsman_s(parents, split, score_of, training_contra
     single = [score_of(np.eye(3)[model].tolist()) for model in range(3)]
     soup = []
     for model in sorted(range(3), key=lambda model: -single[model]):
-        with_it, without = ([float(m in part) / len(part) for m in range(3)] for part in ([*soup, model], soup or [model]))
+        with_it, without = (
+            [float(m in part) / len(part) for m in range(3)] for part in ([*soup, model], soup or [model])
+        )
         soup += [model] if not soup or score_of(with_it) >= score_of(without) else []
     assert list(found["chosen"].values()) == [float(model in soup) / len(soup) for model in range(3)]
     assert found["score"] >= max(found["parents"].values())
@@ -113,7 +124,9 @@ def test_a_model_that_lowers_the_score_is_left_out_and_one_that_does_not_is_kept
 def test_the_grid_is_every_way_to_deal_the_parts_the_most_even_first(count, divisions):
     points = grid(count, divisions)
     every = {
-        tuple(part / divisions for part in some) for some in product(range(divisions + 1), repeat=count) if sum(some) == divisions
+        tuple(part / divisions for part in some)
+        for some in product(range(divisions + 1), repeat=count)
+        if sum(some) == divisions
     }
     assert {tuple(point) for point in points} == every and len(points) == len(every)
     unevenness = [sum(part**2 for part in point) for point in points]

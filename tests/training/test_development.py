@@ -33,7 +33,10 @@ def test_a_document_that_is_the_query_itself_is_not_ranked_unless_it_is_its_answ
     split = Split(table, [])
     draw = np.random.default_rng(0)
     vectors = {text: draw.standard_normal(6) for text in "abcde"}
-    texts = [*dict.fromkeys(row.query for row in rows), *dict.fromkeys(row.positive for row in rows)]  # in the table's order
+    texts = [
+        *dict.fromkeys(row.query for row in rows),
+        *dict.fromkeys(row.positive for row in rows),
+    ]  # in the table's order
     monkeypatch.setattr(development, "SCORES", 7)
     embeddings = torch.from_numpy(np.array([vectors[text] for text in texts]))
     expected = []

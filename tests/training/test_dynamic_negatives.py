@@ -37,7 +37,9 @@ def tokens_with(tokens_of, tmp_path_factory):
         write_pairs(folder / "pairs.parquet", pair_frame([Pair(q, p) for q, p, *_ in lists], "x", "eng-Latn"))
         keys = [{"query_id": text_id(q), "positive_id": text_id(p)} for q, p, *_ in lists]
         mined = [key | {"negatives": n, "reserve": r} for key, (_, _, n, r) in zip(keys, lists, strict=True)]
-        schema = {"query_id": pl.String, "positive_id": pl.String} | dict.fromkeys(("negatives", "reserve"), pl.List(pl.String))
+        schema = {"query_id": pl.String, "positive_id": pl.String} | dict.fromkeys(
+            ("negatives", "reserve"), pl.List(pl.String)
+        )
         pl.DataFrame(mined, schema=schema).write_parquet(folder / "negatives.parquet")
         return tokens_of(folder / "pairs.parquet", negatives=folder / "negatives.parquet")
 
@@ -99,8 +101,8 @@ def test_replacements_follow_the_rule_in_a_case_worked_out_by_hand(tokens_with, 
     step(data, [0, 1, 2, 3], [0.60, 0.70, 0.95, 0.50])
     step(data, [2, 3, 0, 1], [0.10, 0.52, 0.61, 0.82])
     found = dynamic.check(decode)
-    # a0: 1.15 * .52 = .598 is below .60. a1: .7015 is not below .70. b0: .943 is below .95, but .82 is not below the ceiling. c0
-    # is easy, and the only one of its list.
+    # a0: 1.15 * .52 = .598 is below .60. a1: .7015 is not below .70. b0: .943 is below .95, but .82 is not below the
+    # ceiling. c0 is easy, and the only one of its list.
     assert counts(found) == [4, 1, 1]
     assert [negatives_of(data, row) for row in range(4)] == [["r0", "a1"], ["b0"], ["c0"], []]
     (example,) = found["replacements"]
@@ -108,7 +110,8 @@ def test_replacements_follow_the_rule_in_a_case_worked_out_by_hand(tokens_with, 
 
     step(data, [0, 1], [0.50, 0.60, 0.79])
     step(data, [0], [0.44, 0.65])
-    # a1 was easy (.69), but its last score is not (.7475). r0 is judged by its own first score (.506 to .50). b0: .9085, .79.
+    # a1 was easy (.69), but its last score is not (.7475). r0 is judged by its own first score (.506 to .50). b0:
+    # .9085, .79.
     assert counts(dynamic.check(decode)) == [3, 1, 0]
     assert [negatives_of(data, row) for row in range(3)] == [["r0", "a1"], ["s0"], ["c0"]]
 
@@ -126,10 +129,14 @@ def test_the_tokens_hold_the_reserve_and_without_one_they_are_the_same(tokens_wi
     table = data_of({"x": tokens_with(LISTS)}, **MINED).tables[0]
     for row, (_, positive, negatives, reserve) in enumerate(LISTS):
         listed = [*table.documents_of(row), *table.reserve_of(row)]
-        assert [int(table.text_ids[text]) for text in listed] == [number(text) for text in (positive, *negatives, *reserve)]
+        assert [int(table.text_ids[text]) for text in listed] == [
+            number(text) for text in (positive, *negatives, *reserve)
+        ]
     folder = tokens_of([Pair("a", "b", ("c",))])
     assert not (folder / "reserve.npy").exists()
-    with pytest.raises(AscentError, match=r"tokens: has no reserve for mining\.dynamic; mine its negatives with mining\.reserve"):
+    with pytest.raises(
+        AscentError, match=r"tokens: has no reserve for mining\.dynamic; mine its negatives with mining\.reserve"
+    ):
         data_of({"x": folder}, **MINED)
 
 

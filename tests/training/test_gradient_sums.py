@@ -13,7 +13,8 @@ STAGES = [{"zero": zero, "weights": "bfloat16" if zero else "float32"} for zero 
 
 
 def measure(rank: int, world: int, store: str, output: str) -> None:
-    """In a process of its own: per stage the gradient's norm of one mini-batch in 512 parts, as a share of the whole's."""
+    """In a process of its own: per stage the gradient's norm of one mini-batch in 512 parts, as a share of the
+    whole's."""
     from ascent.training.engine import deepspeed_config, optimizer_step, start_engine
 
     with float64_process(rank, world, store):
@@ -36,7 +37,9 @@ def measure(rank: int, world: int, store: str, output: str) -> None:
 
 def test_a_mini_batch_in_512_parts_keeps_its_gradient(tmp_path):
     world, output = 2, str(tmp_path / "norms.pt")
-    multiprocessing.start_processes(measure, (world, str(tmp_path / "store"), output), nprocs=world, start_method="spawn")
+    multiprocessing.start_processes(
+        measure, (world, str(tmp_path / "store"), output), nprocs=world, start_method="spawn"
+    )
     # The outputs' sum: each row of the weight's gradient is the inputs' sum, each number of the bias's their count.
     inputs = torch.stack([torch.randn(16, 48, generator=torch.Generator().manual_seed(rank)) for rank in range(world)])
     norm = float((8 * (inputs.sum(1).mean(0).square().sum() + 16**2)).sqrt())

@@ -1,8 +1,7 @@
 """The gradient contract: whatever the number of processes, the cache, the tiles and the ZeRO stage, one gradient.
 
-The reference (reference_gradients.py) is one process with the whole batch, by loops over rows and documents, torch's autograd,
-and nothing of the engine. Both sides compute in float64.
-"""
+The reference (reference_gradients.py) is one process with the whole batch, by loops over rows and documents, torch's
+autograd, and nothing of the engine. Both sides compute in float64."""
 
 from itertools import product
 from pathlib import Path
@@ -14,7 +13,18 @@ import torch.multiprocessing as multiprocessing
 from ascent.model.embedding_model import EmbeddingModel
 from ascent.settings.contrastive import Contrastive
 from support.float64_process import float64_process
-from support.gradient_cases import CONTRACT, HEADS, KINDS, LOSSES, QUEUED, QUEUED_SOURCES, batch_of, prepared, queued, stage_of
+from support.gradient_cases import (
+    CONTRACT,
+    HEADS,
+    KINDS,
+    LOSSES,
+    QUEUED,
+    QUEUED_SOURCES,
+    batch_of,
+    prepared,
+    queued,
+    stage_of,
+)
 from support.planted_errors import PLANTED
 from support.reference_gradients import reference
 
@@ -44,8 +54,8 @@ def measure(rank: int, world: int, store: str, folder: str, cases: list[dict], o
             stage = stage_of(case, zero=case["zero"], mini_batch_tokens=48 if case["way"] == "cached" else 10**6)
             model = prepared(folder, case)
             before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-            # What is compared is what reaches the weights, and not only what lies in a buffer that the step may not read. So long
-            # a step leaves nothing but the gradient in the digits of ZeRO's float32 weights.
+            # What is compared is what reaches the weights, and not only what lies in a buffer that the step may not
+            # read. So long a step leaves nothing but the gradient in the digits of ZeRO's float32 weights.
             optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=RATE)
             config = deepspeed_config(stage)
             engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
@@ -78,7 +88,12 @@ def queue_of(stage: Contrastive, model: EmbeddingModel, folder: Path, rank: int)
     if rank == 0:
         folder.mkdir()
         places = torch.arange(QUEUED)
-        entries = {"embeddings": queued(), "ids": places, "dataset_index": torch.tensor(QUEUED_SOURCES), "places": places}
+        entries = {
+            "embeddings": queued(),
+            "ids": places,
+            "dataset_index": torch.tensor(QUEUED_SOURCES),
+            "places": places,
+        }
         torch.save({"entries": entries, "rows": QUEUED}, folder / "queue-0.pt")
         torch.save(model.state_dict(), folder / "momentum.pt")
     dist.barrier()
@@ -130,9 +145,14 @@ EXTRAS = [
 COVERING = [case(kind, WAYS[(i + zero) % 3], zero) for i, kind in enumerate(CONTRASTS) for zero in range(4)]
 # The other losses, each once: which way and stage its gradient then goes is none of its business.
 OTHERS = [case(kind, WAYS[i % 3], i % 4) for i, kind in enumerate(LOSSES)]
-# An adversarial perturbation as long as the input embeddings are, and a queue, which no copy of ZeRO 3's weights serves.
-ADVERSARIAL = [case(kind, way, zero, epsilon=0.3) for kind, way, zero in product(("mixed", "all terms"), WAYS, range(4))]
-WITH_QUEUE = [case(kind, way, zero, queue=QUEUED) for kind, way, zero in product(("mixed", "matryoshka"), WAYS, range(3))]
+# An adversarial perturbation as long as the input embeddings are, and a queue, which no copy of ZeRO 3's weights
+# serves.
+ADVERSARIAL = [
+    case(kind, way, zero, epsilon=0.3) for kind, way, zero in product(("mixed", "all terms"), WAYS, range(4))
+]
+WITH_QUEUE = [
+    case(kind, way, zero, queue=QUEUED) for kind, way, zero in product(("mixed", "matryoshka"), WAYS, range(3))
+]
 # Each head at each ZeRO stage, the ways in turn.
 HEADED = [case("infonce", WAYS[(i + zero) % 3], zero, head=head) for i, head in enumerate(HEADS) for zero in range(4)]
 # Heads beside the embedding, with input embeddings that are moved.
@@ -170,7 +190,8 @@ def test_planted_errors_are_caught(tiny_resource, tmp_path):
 
 
 def test_dropout_is_replayed_in_the_cache(tiny_resource, tmp_path):
-    """Cached and plain draw the same masks for the same mini-batches, so their gradients agree; other masks would not."""
+    """Cached and plain draw the same masks for the same mini-batches, so their gradients agree; other masks would
+    not."""
     cases = [case("infonce", way, 0, chunk=48, dropout=0.3) for way in ("plain", "cached")]
     undisturbed = {**cases[0], "dropout": 0.0}
     moved = [{**either, "epsilon": 0.3} for either in cases]

@@ -46,7 +46,9 @@ def parents(tiny_model, tmp_path_factory):
 
 
 def states(folders) -> list[dict[str, np.ndarray]]:
-    return [{name: t.numpy().astype(np.float64) for name, t in load_file(f / "model.safetensors").items()} for f in folders]
+    return [
+        {name: t.numpy().astype(np.float64) for name, t in load_file(f / "model.safetensors").items()} for f in folders
+    ]
 
 
 @pytest.mark.parametrize("weights", [[0.5, 0.5], [1, 3], [0.2, 0.3, 0.5], [7, 7, 7], "uniform"])
@@ -143,7 +145,9 @@ def test_the_folder_carries_the_merged_contract_its_parents_and_their_weights(pa
     assert contract == CONTRACT
     assert document["history"]["parents"] == [read_contract(parent)[1]["weights_digest"] for parent in parents[:2]]
     assert document["history"]["weights"] == [0.25, 0.75]
-    assert json.loads((tmp_path / "merged" / "config_sentence_transformers.json").read_text())["prompts"]["query"] == "q: "
+    assert (
+        json.loads((tmp_path / "merged" / "config_sentence_transformers.json").read_text())["prompts"]["query"] == "q: "
+    )
 
 
 def test_rounded_weights_are_half_as_large_and_what_others_load(parents, tmp_path, corpus_rows):
@@ -161,7 +165,9 @@ def test_rounded_weights_are_half_as_large_and_what_others_load(parents, tmp_pat
     same, small = (Encoder(tmp_path / name, precision="float32") for name in ("same", "rounded"))
     found = small.encode(texts, side="query", task="retrieval")
     assert np.array_equal(found, same.encode(texts, side="query", task="retrieval"))
-    whole = Encoder(parents[0], precision="float32").encode([f"q: {text}" for text in texts], side="query", task="retrieval")
+    whole = Encoder(parents[0], precision="float32").encode(
+        [f"q: {text}" for text in texts], side="query", task="retrieval"
+    )
     assert 0 < np.abs(found - whole).max() < 0.1
     plain = SentenceTransformer(str(tmp_path / "rounded"), device="cpu")
     assert {parameter.dtype for parameter in plain.parameters()} == {torch.float32}
@@ -187,7 +193,9 @@ def test_whole_numbers_are_kept_and_the_widest_type_too(parents, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "other", [lambda state: state | {"v": torch.zeros(1)}, lambda state: dict(list(state.items())[1:])], ids=["more", "fewer"]
+    "other",
+    [lambda state: state | {"v": torch.zeros(1)}, lambda state: dict(list(state.items())[1:])],
+    ids=["more", "fewer"],
 )
 def test_models_of_different_shape_are_refused(parents, tmp_path, other):
     odd = tmp_path / "odd"
@@ -205,7 +213,15 @@ def test_a_tied_tensor_that_only_a_trained_stage_stores_is_no_difference(tiny_re
     for file in tiny_resource.glob("*token*"):
         shutil.copy(file, resource)
     torch.manual_seed(0)
-    shape = {"vocab_size": 2000, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "pad_token_id": 0}
+    shape = {
+        "vocab_size": 2000,
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "pad_token_id": 0,
+    }
     T5EncoderModel(AutoConfig.for_model("t5", **shape)).save_pretrained(resource)
     contract = Contract(max_tokens=32)
     save_new(resource, contract, {}, base)
@@ -236,7 +252,9 @@ def test_parents_with_another_contract_or_tokenizer_are_refused(parents, tmp_pat
 def test_mergekit_is_asked_for_where_it_is_missing(parents, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mergekit", None)
     asked = settings("mergekit", 2, method="karcher")
-    with pytest.raises(AscentError, match=r"needs the package mergekit, .* run pip install 'mergekit>=0\.1\.5', or use"):
+    with pytest.raises(
+        AscentError, match=r"needs the package mergekit, .* run pip install 'mergekit>=0\.1\.5', or use"
+    ):
         merge(asked, parents[:2], tmp_path / "merged")
 
 
@@ -265,7 +283,9 @@ def test_mergekit_s_methods_are_sentence_transformers_merge(parents, tmp_path, s
 def test_mergekit_s_refusals_are_one_sentence(parents, tmp_path):
     pytest.importorskip("mergekit", reason="an option: pip install 'mergekit>=0.1.5'")
     for method in ("nothing", "slerp"):  # no method; a method of two models
-        with pytest.raises(AscentError, match=rf"mergekit refuses method {method} here \(.*\); fix the stage's settings\."):
+        with pytest.raises(
+            AscentError, match=rf"mergekit refuses method {method} here \(.*\); fix the stage's settings\."
+        ):
             merge(settings("mergekit", 3, method=method), parents, tmp_path / "merged")
 
 

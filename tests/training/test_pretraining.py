@@ -162,14 +162,19 @@ def measure(rank: int, world: int, store: str, folders: dict, cases: list[tuple]
     with float64_process(rank, world, store):
         table, found = texts(), {}
         numbers = dealt(np.array([len(text) for text in table]), rank, world)
-        batch = TextBatch(tokens=Texts.of([table[number] for number in numbers]), numbers=numbers, global_rows=len(table))
+        batch = TextBatch(
+            tokens=Texts.of([table[number] for number in numbers]), numbers=numbers, global_rows=len(table)
+        )
         for objective, zero, tokens in cases:
             method = method_of(folders[objective], objective, zero=zero, mini_batch_tokens=tokens)
-            # See tests/training/test_gradients.py: so long a step leaves nothing but the gradient in the weights' digits.
+            # See tests/training/test_gradients.py: so long a step leaves nothing but the gradient in the weights'
+            # digits.
             before = {name: p.detach().clone() for name, p in method.module.named_parameters()}
             optimizer = torch.optim.SGD(method.module.parameters(), lr=RATE)
             config = deepspeed_config(method.stage)
-            engine, *_ = deepspeed.initialize(model=method.module, optimizer=optimizer, config=config, dist_init_required=False)
+            engine, *_ = deepspeed.initialize(
+                model=method.module, optimizer=optimizer, config=config, dist_init_required=False
+            )
             engine.train()
             losses = method.backward(engine, batch, 0)
             engine.step()
@@ -196,10 +201,14 @@ COVERING = [("mlm", 0, 24), ("retromae", 1, 24), ("mntp", 2, 24), ("retromae", 3
 
 @pytest.mark.usefixtures("warm_spawn")
 @pytest.mark.parametrize("world", [1, 2, 4])
-@pytest.mark.parametrize("cases", [COVERING, pytest.param(MATRIX, marks=pytest.mark.nightly)], ids=["covering", "matrix"])
+@pytest.mark.parametrize(
+    "cases", [COVERING, pytest.param(MATRIX, marks=pytest.mark.nightly)], ids=["covering", "matrix"]
+)
 def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny_resource, decoder_resource, tmp_path):
     folders = {"mlm": str(tiny_resource), "retromae": str(tiny_resource), "mntp": str(decoder_resource)}
-    expected = {objective: reference(folders[objective], objective) for objective in dict.fromkeys(case[0] for case in cases)}
+    expected = {
+        objective: reference(folders[objective], objective) for objective in dict.fromkeys(case[0] for case in cases)
+    }
     worst = 0.0
     for case, (found, losses) in zip(cases, gradients(folders, world, cases, tmp_path), strict=True):
         wanted, loss = expected[case[0]]
@@ -218,7 +227,11 @@ def test_gradient_is_that_of_one_process_with_the_whole_batch(world, cases, tiny
 @pytest.mark.parametrize(
     ("folder", "objective", "message"),
     [
-        ("tiny_resource", "mntp", "mntp is for a causal backbone made bidirectional, but this one is an encoder; use mlm"),
+        (
+            "tiny_resource",
+            "mntp",
+            "mntp is for a causal backbone made bidirectional, but this one is an encoder; use mlm",
+        ),
         ("untied", "mntp", "this backbone has separate output embeddings"),
     ],
 )
@@ -236,7 +249,9 @@ def test_a_backbone_without_the_head_is_refused(folder, objective, message, requ
 @pytest.mark.parametrize("objective", ["mlm", "retromae"])
 def test_a_backbone_whose_input_embeddings_are_of_another_width_is_refused(objective, tiny_resource, tmp_path):
     folder = make_architecture(tmp_path / "electra", "electra", tiny_resource)
-    with pytest.raises(AscentError, match=f"'{objective}' predicts by the input embeddings, which have 128 dimensions, but"):
+    with pytest.raises(
+        AscentError, match=f"'{objective}' predicts by the input embeddings, which have 128 dimensions, but"
+    ):
         method_of(folder, objective)
 
 
@@ -271,5 +286,7 @@ def test_documents_are_learned_from_once_and_without_prompts(training_pairs, tra
         for number, text in zip(share.numbers, share.tokens, strict=True):
             assert (text == whole.tokens[number]).all()
     assert sorted(number for share in shares for number in share.numbers) == list(range(7))
-    with pytest.raises(AscentError, match=r"tokens made with document_prompts = \['passage: '\], but the stage has \[''\]"):
+    with pytest.raises(
+        AscentError, match=r"tokens made with document_prompts = \['passage: '\], but the stage has \[''\]"
+    ):
         open_table(tokens_of(training_pairs, contract=CONTRACT), settings, "texts", digest)

@@ -19,7 +19,9 @@ from support.pretraining_cases import CONTRACT, settings_of
 @pytest.fixture
 def run(launch, tiny_model, training_pairs, tokens_of, tmp_path):
     """Start a stage's pre-training by the script; return the process."""
-    tokens = tokens_of(training_pairs, contract=CONTRACT, stage=settings_of("mlm").stage)  # without the contract's prompts
+    tokens = tokens_of(
+        training_pairs, contract=CONTRACT, stage=settings_of("mlm").stage
+    )  # without the contract's prompts
 
     def _run(name: str, objective, *, processes: int = 1, parent=tiny_model, running: dict | None = None, **changes):
         changes = {"learning_rate": 1e-2, "batch_size": 9, "mini_batch_tokens": 128, "precision": "float32"} | changes
@@ -44,10 +46,12 @@ def wait_for_step_3(process: subprocess.Popen, folder: Path) -> None:
 
 
 def check_folder(folder: Path, parent: Path, rows: list[dict[str, str]]) -> None:
-    """A plain one with the parent's tensors and nothing of a head or decoder, that embeds in sentence-transformers as here, and
-    otherwise than the parent."""
+    """A plain one with the parent's tensors and nothing of a head or decoder, that embeds in sentence-transformers as
+    here, and otherwise than the parent."""
     start, end = (load_file(path / "model.safetensors") for path in (parent, folder))
-    assert {name: tensor.shape for name, tensor in end.items()} == {name: tensor.shape for name, tensor in start.items()}
+    assert {name: tensor.shape for name, tensor in end.items()} == {
+        name: tensor.shape for name, tensor in start.items()
+    }
     plain, before = (SentenceTransformer(str(path), device="cpu") for path in (folder, parent))
     texts = [row["positive"] for row in rows[:5]]
     ours = Encoder(folder, precision="float32").encode(texts, side="document", task="retrieval")
@@ -94,7 +98,9 @@ def test_a_run_goes_on_with_another_number_of_processes(run, zero, tmp_path):
 
 
 @pytest.mark.parametrize("objective", ["mlm", {"type": "mntp", "mask": 0.4}])
-def test_ten_steps_lower_the_loss_and_leave_a_plain_folder(objective, run, tiny_model, decoder_resource, corpus_rows, tmp_path):
+def test_ten_steps_lower_the_loss_and_leave_a_plain_folder(
+    objective, run, tiny_model, decoder_resource, corpus_rows, tmp_path
+):
     parent = tiny_model
     if objective != "mlm":
         parent = tmp_path / "parent"

@@ -1,4 +1,5 @@
-"""The queue of earlier positives and its momentum copy: against MoCo's algorithm in plain torch, at any number of processes."""
+"""The queue of earlier positives and its momentum copy: against MoCo's algorithm in plain torch, at any number of
+processes."""
 
 import copy
 from dataclasses import replace
@@ -48,7 +49,9 @@ def stage_of(**settings) -> Contrastive:
 @pytest.fixture(scope="module")
 def folders(training_rows, corpus_rows, tokens_of):
     """Pairs, of which some have the answers of others and come twice; graded pairs; rows that do not compete."""
-    questions = training_rows[:30] + [Pair(row.query, training_rows[i + 3].positive) for i, row in enumerate(training_rows[:6])]
+    questions = training_rows[:30] + [
+        Pair(row.query, training_rows[i + 3].positive) for i, row in enumerate(training_rows[:6])
+    ]
     graded = [Pair(row["query"], row["positive"], label=i / 9) for i, row in enumerate(corpus_rows[50:59])]
     classes = [Pair(row["positive"], row["module"], ("another module",)) for row in corpus_rows[70:79]]
     found = {"questions": tokens_of(questions), "graded": tokens_of(graded)}
@@ -86,13 +89,16 @@ def train(rank: int, world: int, store: str, folder: str, stage: Contrastive, da
             batch = data.batch(schedule[step], rank=rank, world=world)
             losses.append(train_step(engine, batch, objective, stage, step, 0, queue).loss)
         held = queue.candidates(batch)
-        torch.save({"embeddings": held.embeddings, "ids": held.ids, "places": queue._entries["places"]}, f"{output}-{rank}.pt")
+        torch.save(
+            {"embeddings": held.embeddings, "ids": held.ids, "places": queue._entries["places"]}, f"{output}-{rank}.pt"
+        )
         if rank == 0:
             torch.save({"weights": model.backbone.state_dict(), "losses": losses}, output)
 
 
 def by_plain_torch(folder, stage: Contrastive, data) -> tuple[dict, list[float], list[tuple]]:
-    """The same in a loop: a list of (embedding, id, data set, or None for a row that does not join), one for each row."""
+    """The same in a loop: a list of (embedding, id, data set, or None for a row that does not join), one for each
+    row."""
     model = model_of(folder)
     momentum = copy.deepcopy(model)
     groups = [{"params": [p for p in model.parameters() if (p.ndim > 1) == matrix]} for matrix in (True, False)]
@@ -234,7 +240,9 @@ def test_sizes_of_matryoshka_and_the_margin_hold_for_the_queue():
         for size, weight in ({8: 1.0} | sizes).items():
             cut = [side[:, :size] / side[:, :size].norm(dim=1, keepdim=True) for side in (queries, documents, queued)]
             own = cut[0][row] @ cut[1][row]
-            rivals = [cut[1][d] for d in range(3) if d != row] + [e for i, e in enumerate(cut[2]) if not (row == 1 and i == 4)]
+            rivals = [cut[1][d] for d in range(3) if d != row] + [
+                e for i, e in enumerate(cut[2]) if not (row == 1 and i == 4)
+            ]
             scores = [cut[0][row] @ rival for rival in rivals] if row < 3 else []
             scores = [score for score in scores if score <= own + margin]
             total += weight * (torch.logsumexp(torch.stack([own, *scores]) / TEMPERATURE, 0) - own / TEMPERATURE)

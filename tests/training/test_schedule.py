@@ -80,7 +80,8 @@ def test_the_totals_are_exact(settings):
     total = math.ceil(1000 * settings.epochs)
     assert found.total() == total
     weights = [
-        use.weight or size ** (1 / settings.sampling_temperature) for use, size in zip(settings.data.values(), SIZES, strict=True)
+        use.weight or size ** (1 / settings.sampling_temperature)
+        for use, size in zip(settings.data.values(), SIZES, strict=True)
     ]
     for index, weight in enumerate(weights):
         assert abs(found[index] - total * weight / sum(weights)) < 1
@@ -173,7 +174,11 @@ def test_the_smallest_balanced_batch_is_known_without_the_schedule(sizes):
     ("settings", "quota", "steps"),
     [
         (stage(batching="balanced"), [22, 3, 7], 32),  # of 32 rows 22.4, 2.88 and 6.72
-        (stage((5, 1, 1), batching="balanced", epochs=1.7), [23, 5, 4], 54),  # 22.86, 4.57, 4.57; 1,700 rows are 53.1 batches
+        (
+            stage((5, 1, 1), batching="balanced", epochs=1.7),
+            [23, 5, 4],
+            54,
+        ),  # 22.86, 4.57, 4.57; 1,700 rows are 53.1 batches
         (stage(batching="balanced", sampling_temperature=2, epochs=0.5), [17, 6, 9], 16),  # 16.79, 6.02, 9.19
     ],
 )
@@ -215,7 +220,9 @@ def test_balanced_few_rows_are_one_batch():
 
 
 def test_a_data_set_without_a_row_in_a_balanced_batch_is_refused():
-    with pytest.raises(AscentError, match=r"^data\.d1: its share of a balanced batch is less than two rows; raise its weight"):
+    with pytest.raises(
+        AscentError, match=r"^data\.d1: its share of a balanced batch is less than two rows; raise its weight"
+    ):
         schedule_of(stage((None,) * 2, batching="balanced"), [9900, 100])
 
 

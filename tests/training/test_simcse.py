@@ -46,11 +46,14 @@ def batch(tokens, data_of):
 
 
 def test_the_loss_is_sentence_transformers_of_the_same_two_views(batch):
-    """Other texts' second views are the negatives; a text's own, which has the query's id, is the positive and no negative."""
+    """Other texts' second views are the negatives; a text's own, which has the query's id, is the positive and no
+    negative."""
     draw = torch.Generator().manual_seed(0)
     first, second = (torch.nn.functional.normalize(torch.randn(16, 8, generator=draw), dim=1) for _ in range(2))
     ours = infonce(Embedded(queries=first, documents=second, **batch.tensors()), temperature=0.05).mean()
-    theirs = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=20).compute_loss_from_embeddings([first, second], None)
+    theirs = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=20).compute_loss_from_embeddings(
+        [first, second], None
+    )
     assert float(ours) == pytest.approx(float(theirs), abs=1e-5)
 
 
@@ -63,7 +66,8 @@ def sensitive(tiny_resource, tmp_path_factory):
 @pytest.mark.parametrize("dropout", ["hidden", "attention", "none"])
 @pytest.mark.parametrize("packed", [True, False])
 def test_two_passes_differ_by_dropout_alone(sensitive, batch, packed, dropout, monkeypatch):
-    """The rows lie beside each other in one packed row or one padded batch: each has masks of its own, the attention's too."""
+    """The rows lie beside each other in one packed row or one padded batch: each has masks of its own, the attention's
+    too."""
     monkeypatch.setattr("ascent.model.backbone.is_to_pack", lambda kind: packed)
     backbone, _ = load_backbone(sensitive, CONTRACT)
     for name, module in backbone.named_modules():

@@ -63,8 +63,8 @@ def plain(start, tmp_path_factory) -> Path:
 
 
 def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_path, monkeypatch):
-    """Once by SIGTERM, as clusters announce the end, and once by SIGKILL; with dropout, schedule and gradient cache, with other
-    numbers of loader workers, and with trackers, which hold what the metrics do."""
+    """Once by SIGTERM, as clusters announce the end, and once by SIGKILL; with dropout, schedule and gradient cache,
+    with other numbers of loader workers, and with trackers, which hold what the metrics do."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -101,7 +101,8 @@ def test_an_interrupted_run_ends_with_the_bytes_of_the_undisturbed_one(run, tmp_
 
 
 def test_ctrl_c_to_snakemake_s_whole_process_group_costs_no_step(run, tmp_path):
-    """A terminal sends it to Snakemake, the job's shell, the training and its loader's workers, and Snakemake may pass it on."""
+    """A terminal sends it to Snakemake, the job's shell, the training and its loader's workers, and Snakemake may pass
+    it on."""
     folder, settings = tmp_path / "disturbed", {"epochs": 30, "running": {"loader_workers": 2}}
     (trap,) = set(re.findall(r"trap '' [A-Z0-9 ]+; ", (ROOT / "rules" / "training.smk").read_text()))
     process = run("disturbed", under=trap, cold=True, **settings)
@@ -144,7 +145,9 @@ def test_a_killed_run_with_an_adapter_ends_with_the_bytes_of_the_undisturbed_one
         ({"activation_checkpointing": True, "zero": 1}, {"stage": 1}, 1e-5),
         ({"weights": "bfloat16", "precision": "bfloat16", "zero": 1}, {"stage": 1}, 0.05),
         # DeepSpeed compiles its AdamW for what is offloaded, which takes two minutes.
-        pytest.param({"offload_optimizer": "cpu", "zero": 2}, {"stage": 2, "offload_optimizer": IN_MEMORY}, 1e-4, marks=NIGHTLY),
+        pytest.param(
+            {"offload_optimizer": "cpu", "zero": 2}, {"stage": 2, "offload_optimizer": IN_MEMORY}, 1e-4, marks=NIGHTLY
+        ),
         pytest.param(
             {"offload_optimizer": "cpu", "offload_weights": "cpu", "zero": 3},
             {"stage": 3, "offload_optimizer": IN_MEMORY, "offload_param": IN_MEMORY},
@@ -168,7 +171,9 @@ def test_words_that_save_memory_train_alike(run, plain, tmp_path, words, told, t
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("ascent.training.metrics.find_spec", lambda name: None)
-    with pytest.raises(AscentError, match="running.trackers: 'wandb' is not installed; pip install wandb, or remove it"):
+    with pytest.raises(
+        AscentError, match="running.trackers: 'wandb' is not installed; pip install wandb, or remove it"
+    ):
         Trackers(["wandb"], run="r", title="t", settings={}, folder=tmp_path, start=0)
 
 
@@ -194,7 +199,9 @@ def test_a_run_goes_on_with_another_number_of_processes(run, tmp_path, zero, bef
     assert interrupted(run("disturbed", processes=before, **settings), folder, signal.SIGTERM, after=5) == 1
     reached = newest(folder)
     if adapter:  # what is frozen is not in the checkpoints
-        states = torch.load(next((folder / "checkpoints").glob("step-*/*mp_rank_00_model_states.pt")), weights_only=False)
+        states = torch.load(
+            next((folder / "checkpoints").glob("step-*/*mp_rank_00_model_states.pt")), weights_only=False
+        )
         assert states["module"]
         assert all("lora_" in name for name in states["module"])
     finished(run("disturbed", processes=after, **settings), folder)
@@ -332,8 +339,8 @@ def test_one_process_two_processes_and_plain_torch_come_to_the_same_weights(
     start = load_file(tiny_model / "model.safetensors")
     found = {folder: load_file(folder / "model" / "model.safetensors") for folder in (one, two)}
     assert largest_difference(found[one], start) > 1e-3  # it has learned something
-    # Adam divides by the gradient's size: where that is nearly zero, a single weight shows the rounding of the sum over two
-    # processes (2e-5 was seen, a 50th of a step), so the bound of 1e-5 is on all but one weight in ten thousand.
+    # Adam divides by the gradient's size: where that is nearly zero, a single weight shows the rounding of the sum over
+    # two processes (2e-5 was seen, a 50th of a step), so the bound of 1e-5 is on all but one weight in ten thousand.
     difference = torch.cat([(found[one][name] - found[two][name]).abs().flatten() for name in found[one]])
     assert float(difference.quantile(0.9999)) < 1e-5
     assert float(difference.max()) < 1e-4

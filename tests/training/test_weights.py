@@ -1,4 +1,5 @@
-"""Weights that are sharded at the start and gathered at the end: what they are, and what they take of the machine's memory."""
+"""Weights that are sharded at the start and gathered at the end: what they are, and what they take of the machine's
+memory."""
 
 import ctypes
 import shutil
@@ -28,7 +29,11 @@ def large(tiny_resource, tmp_path_factory) -> Path:
     shutil.copytree(tiny_resource, folder)
     vocabulary = BertConfig.from_pretrained(tiny_resource).vocab_size
     config = BertConfig(
-        vocab_size=vocabulary, hidden_size=WIDTH, num_hidden_layers=LAYERS, intermediate_size=4 * WIDTH, num_attention_heads=12
+        vocab_size=vocabulary,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        intermediate_size=4 * WIDTH,
+        num_attention_heads=12,
     )
     torch.manual_seed(0)
     BertModel(config).to(torch.bfloat16).save_pretrained(folder)
@@ -58,7 +63,9 @@ def measure(rank: int, world: int, store: str, folder: str, weights: str, output
 
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 16)  # so that what is freed is given back
     stage = Contrastive(objective="infonce", data=["pairs"], zero=3, weights=weights, betas=[0.9, 0.95], epsilon=1e-6)
-    settings = StageSettings(recipe="r", name="s", stage=stage, contract=Contract(max_tokens=32), tasks={"pairs": "retrieval"})
+    settings = StageSettings(
+        recipe="r", name="s", stage=stage, contract=Contract(max_tokens=32), tasks={"pairs": "retrieval"}
+    )
     cpu = torch.device("cpu")
     with float64_process(rank, world, store):
         config = deepspeed_config(stage)

@@ -1,5 +1,5 @@
-"""Every recipe of config/recipes end to end, at trial size, without a hub: on small corpora, and tiny models of the recipe's own
-architecture."""
+"""Every recipe of config/recipes end to end, at trial size, without a hub: on small corpora, and tiny models of the
+recipe's own architecture."""
 
 import json
 

@@ -20,7 +20,13 @@ STAGES = ("base", "contrastive", "finetune", "merge")
 TASKS = ("LibraryRetrieval", "Modules", "Similar")
 PAGES = ("overview.html", "curves.svg", "radar.svg", "scores.html", "significance.html", "audits.html")
 # What follows from any new score.
-TOLD = {"compare_stages small", "draw_radar small", "render_tables small", "render_overview small", "release_model small"}
+TOLD = {
+    "compare_stages small",
+    "draw_radar small",
+    "render_tables small",
+    "render_overview small",
+    "release_model small",
+}
 
 # Imported by every Python below it: kills the process that is about to give a finished file its name.
 DEADLY = """
@@ -50,7 +56,9 @@ def killed(material, tmp_path_factory):
     copy = Copy(tmp_path_factory.mktemp("second") / "ascent", material, python)
     (copy / "deadly").mkdir()
     (copy / "deadly" / "sitecustomize.py").write_text(DEADLY)
-    done = copy.build("results/small/contrastive/model", PYTHONPATH="deadly", KILL_BEFORE="results/small/contrastive/model")
+    done = copy.build(
+        "results/small/contrastive/model", PYTHONPATH="deadly", KILL_BEFORE="results/small/contrastive/model"
+    )
     assert done.returncode != 0
     assert "start train_contrastive small contrastive" in done.stdout
     return copy
@@ -211,7 +219,9 @@ def test_a_learning_rate_reruns_its_stage_and_what_follows(finished):
 
 
 def test_a_prompt_reruns_its_stage_s_tokens(finished):
-    with edited(recipe_of(finished), lambda text: text.replace('prompts: {query: {retrieval: "question: "}}', "prompts: {}", 1)):
+    with edited(
+        recipe_of(finished), lambda text: text.replace('prompts: {query: {retrieval: "question: "}}', "prompts: {}", 1)
+    ):
         # The merge has prompts of its own; its parents need not agree.
         assert finished.jobs() == {
             "tokenise_pairs small finetune questions",
@@ -311,13 +321,18 @@ def test_two_runs_are_the_same_bytes_though_one_was_killed(finished, killed):
     results += ["results/small/release/model.safetensors", "results/small/scores.tsv", "results/small/significance.tsv"]
     results += ["results/small/finetune/negatives/questions.parquet", data_path("pairs", finished.config)]
     # Its meta.json has the digests of all its files.
-    results += [f"results/small/{stage}/tokens/questions/{name}" for stage in STAGES[1:3] for name in ("meta.json", "tokens.npy")]
+    results += [
+        f"results/small/{stage}/tokens/questions/{name}"
+        for stage in STAGES[1:3]
+        for name in ("meta.json", "tokens.npy")
+    ]
     for path in results:
         assert (killed / path).read_bytes() == (finished / path).read_bytes(), path
 
 
 def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
-    """As when the main process was killed, and a job of its went on to the end: the model is there, the record of it not."""
+    """As when the main process was killed, and a job of its went on to the end: the model is there, the record of it
+    not."""
     model = killed / "results/small/finetune/model/model.safetensors"
     before = model.read_bytes()
     done = killed.build("results/small/finetune/model", "--forcerun", "train_finetune")
@@ -328,8 +343,8 @@ def test_a_stage_that_was_finished_unseen_is_not_trained_again(killed):
 
 
 def test_nothing_costly_runs_on_a_leak_and_a_task_that_is_taken_back_trains_nothing(finished):
-    """A task tests with the questions that are trained on; then a stage would have to be trained again, too. The last test, since
-    what it leaves is checked again."""
+    """A task tests with the questions that are trained on; then a stage would have to be trained again, too. The last
+    test, since what it leaves is checked again."""
 
     def leaking(text: str) -> str:
         return text.replace("  tasks:\n", "  tasks:\n    Leaking: {type: retrieval, corpus: library, split: train}\n")
@@ -342,7 +357,11 @@ def test_nothing_costly_runs_on_a_leak_and_a_task_that_is_taken_back_trains_noth
         assert finished.build().returncode != 0
         # The check is not forgotten.
         assert "check_leakage small" in finished.jobs()
-    assert {job.split()[0] for job in finished.jobs()} == {"write_settings", "check_leakage", *(job.split()[0] for job in TOLD)}
+    assert {job.split()[0] for job in finished.jobs()} == {
+        "write_settings",
+        "check_leakage",
+        *(job.split()[0] for job in TOLD),
+    }
     with edited(recipe_of(finished), lambda text: slower(leaking(text))):
         done = finished.build()
     assert done.returncode != 0

@@ -1,4 +1,5 @@
-"""The workflow run from another folder, and as a module of another: nothing of it is copied, nothing written beside it."""
+"""The workflow run from another folder, and as a module of another: nothing of it is copied, nothing written beside
+it."""
 
 import os
 import subprocess

@@ -85,7 +85,8 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(begun):
 
 @pytest.mark.nightly
 def test_seeds_are_merged_by_a_development_set_and_rounded(fresh):
-    """What does not depend on the seed is made once; the merge is compared with the parent that is best on held-out rows."""
+    """What does not depend on the seed is made once; the merge is compared with the parent that is best on held-out
+    rows."""
     recipe = yaml.safe_load(recipe_of(fresh).read_text())
     recipe["data"]["questions"] = {"corpus": "library", "filters": filters("library")}
     recipe["data"]["held"] = {"corpus": "library", "split": "validation", "filters": filters("similar")}
@@ -103,9 +104,16 @@ def test_seeds_are_merged_by_a_development_set_and_rounded(fresh):
     recipe["shards"] = 1
     recipe_of(fresh).write_text(yaml.safe_dump(recipe, sort_keys=False))
     jobs = fresh.jobs()
-    made = {job for job in jobs if job.split()[0] in ("mine_negatives", "tokenise_pairs") or job.split()[0].startswith("train")}
+    made = {
+        job
+        for job in jobs
+        if job.split()[0] in ("mine_negatives", "tokenise_pairs") or job.split()[0].startswith("train")
+    }
     once = {"mine_negatives small finetune questions", "tokenise_pairs small finetune questions"}
-    assert made == once | {"tokenise_pairs small merge held", *(f"train_finetune small finetune-seed{seed}" for seed in (0, 1))}
+    assert made == once | {
+        "tokenise_pairs small merge held",
+        *(f"train_finetune small finetune-seed{seed}" for seed in (0, 1)),
+    }
     done = fresh.build()
     assert done.returncode == 0, done.stdout
     results = fresh / "results/small"
@@ -116,7 +124,9 @@ def test_seeds_are_merged_by_a_development_set_and_rounded(fresh):
     assert set(json.loads((results / "leakage.json").read_text())["training"]) == {"questions", "held"}
     compared = pl.read_csv(results / "significance.tsv", separator="\t").select("stage", "baseline").rows()
     assert compared == [("rounded", "merge"), ("merge", max(choice["parents"], key=choice["parents"].get))]
-    evaluated, released = (load_file(path / "model.safetensors") for path in (results / "rounded/model", results / "release"))
+    evaluated, released = (
+        load_file(path / "model.safetensors") for path in (results / "rounded/model", results / "release")
+    )
     assert {str(tensor.dtype) for tensor in released.values()} == {"torch.bfloat16"}
     assert all(released[name].equal(tensor) for name, tensor in evaluated.items())
     card = (results / "release/README.md").read_text()
@@ -124,13 +134,15 @@ def test_seeds_are_merged_by_a_development_set_and_rounded(fresh):
     assert "Negatives of questions for stage finetune" in card
     # Another seed trains one model more.
     with edited(recipe_of(fresh), lambda text: text.replace("  - 1\n", "  - 1\n    - 2\n", 1)):
-        again = {job for job in fresh.jobs() if job.split()[0] in ("mine_negatives", "tokenise_pairs") or "train" in job}
+        again = {
+            job for job in fresh.jobs() if job.split()[0] in ("mine_negatives", "tokenise_pairs") or "train" in job
+        }
     assert again == {"train_finetune small finetune-seed2"}
 
 
 def test_stages_learn_from_teachers(begun, tmp_path):
-    """A cross-encoder's scores of negatives that the base mined, and what runs again of all that; a bi-encoder's embeddings;
-    scores that a corpus brings along."""
+    """A cross-encoder's scores of negatives that the base mined, and what runs again of all that; a bi-encoder's
+    embeddings; scores that a corpus brings along."""
     make_model(tmp_path / "judge", labels=1)
     config = yaml.safe_load(begun.config.read_text())
     config["models"]["judge"] = {"source": {"type": "files", "paths": [str(tmp_path / "judge")]}, "licence": "mit"}
@@ -141,7 +153,10 @@ def test_stages_learn_from_teachers(begun, tmp_path):
         "licence": "mit",
         "language": "eng-Latn",
     }
-    rows = [{"query": f"question {i}", "positive": f"answer {i}", "negative": "no", "high": i, "low": i / 4} for i in range(9)]
+    rows = [
+        {"query": f"question {i}", "positive": f"answer {i}", "negative": "no", "high": i, "low": i / 4}
+        for i in range(9)
+    ]
     rows[4]["low"] = None
     (tmp_path / "scored.jsonl").write_text("\n".join(map(json.dumps, rows)))
     begun.config.write_text(yaml.safe_dump(config))
@@ -175,7 +190,10 @@ def test_stages_learn_from_teachers(begun, tmp_path):
     assert np.load(stage / "tokens/questions/teacher_scores.npy").tolist() == scores["scores"].explode().to_list()
     losses = [json.loads(line)["loss"] for line in (stage / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(losses))
-    assert json.loads((begun / model / "ascent.json").read_text())["history"]["settings"]["stage"]["teacher"]["model"] == "judge"
+    assert (
+        json.loads((begun / model / "ascent.json").read_text())["history"]["settings"]["stage"]["teacher"]["model"]
+        == "judge"
+    )
 
     settings = {f"write_settings results/small/finetune/{name}" for name in ("stage", "teacher/questions")}
     after = {"tokenise_pairs small finetune questions", "train_finetune small finetune"}
@@ -192,7 +210,13 @@ def test_stages_learn_from_teachers(begun, tmp_path):
 
 def test_a_stage_that_pre_trains_comes_before_another(begun):
     recipe = yaml.safe_load(recipe_of(begun).read_text())
-    pretrain = {"type": "pretraining", "objective": "retromae", "data": ["questions"], "batch_size": 32, "learning_rate": 1.0e-2}
+    pretrain = {
+        "type": "pretraining",
+        "objective": "retromae",
+        "data": ["questions"],
+        "batch_size": 32,
+        "learning_rate": 1.0e-2,
+    }
     recipe["stages"] = {"pretrain": pretrain, **recipe["stages"]}
     recipe["stages"]["contrastive"]["from"] = ["pretrain"]
     recipe_of(begun).write_text(yaml.safe_dump(recipe))
@@ -225,7 +249,9 @@ def test_a_trial_of_every_recipe_lies_apart(fresh):
     names = sorted(path.stem for path in (fresh / "config/recipes").glob("*.yaml"))
     # In place of corpora that are on a hub.
     corpus = "{retrieval: insuranceqa, classification: insuranceqa, sts: simlex}"
-    done = fresh.snakemake("--dry-run", "--config", f"recipes=[{','.join(names)}]", f"trial={{steps: 2, corpus: {corpus}}}")
+    done = fresh.snakemake(
+        "--dry-run", "--config", f"recipes=[{','.join(names)}]", f"trial={{steps: 2, corpus: {corpus}}}"
+    )
     assert done.returncode == 0, done.stdout
     assert all(f"would run release_model {name}-trial:" in done.stdout for name in names)
     assert not any(f"results/{name}/" in done.stdout for name in names)
@@ -247,7 +273,9 @@ def test_a_trial_trains_a_few_steps_on_a_few_rows(fresh):
 def test_the_workflow_is_parsed_without_heavy_imports(fresh):
     done = fresh.snakemake("--dry-run", launcher=(sys.executable, "-X", "importtime", "-m"))
     assert done.returncode == 0, done.stdout
-    modules = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stdout.splitlines() if "import time:" in line}
+    modules = {
+        line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stdout.splitlines() if "import time:" in line
+    }
     assert "snakemake" in modules
     assert "pydantic" in modules
     # pyarrow is not ours: pandas, which Snakemake imports, looks for it.
@@ -265,7 +293,10 @@ def one_clear_line(done: subprocess.CompletedProcess, message: str) -> None:
 def test_an_unknown_parent_is_one_clear_line(fresh):
     path = recipe_of(fresh)
     path.write_text(path.read_text().replace("from: [contrastive]", "from: [contrastve]"))
-    message = r"^error: .*small\.yaml: 'stages\.finetune\.from' names the stage 'contrastve', which does not exist; did you mean"
+    message = (
+        r"^error: .*small\.yaml: 'stages\.finetune\.from' names the stage 'contrastve', which does not exist; did you"
+        r" mean"
+    )
     done = fresh.build("--dry-run")
     one_clear_line(done, message)
     assert "common.smk" not in done.stdout
@@ -296,11 +327,14 @@ def test_an_empty_corpus_is_one_clear_line(fresh, tmp_path):
     fresh.config.write_text(yaml.safe_dump(config))
     done = fresh.build(SIMILAR)
     one_clear_line(done, r"^\s*error: corpus similar: no usable row")
-    assert json.loads((fresh / "resources/corpora/similar/provenance.json").read_text())["files"].keys() == {"similar.tsv"}
+    assert json.loads((fresh / "resources/corpora/similar/provenance.json").read_text())["files"].keys() == {
+        "similar.tsv"
+    }
 
 
 def test_mining_is_for_the_data_sets_that_have_a_use_for_negatives(begun):
-    """Conan's recipe: mined pairs, whose negatives are replaced while they train, beside graded pairs in balanced batches."""
+    """Conan's recipe: mined pairs, whose negatives are replaced while they train, beside graded pairs in balanced
+    batches."""
     recipe = yaml.safe_load(recipe_of(begun).read_text())
     recipe["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
     for name in ("LibraryRetrieval", "Similar"):  # they test with these rows
@@ -310,11 +344,17 @@ def test_mining_is_for_the_data_sets_that_have_a_use_for_negatives(begun):
         "data": {"questions": {}, "graded": {"objective": "cosent", "loss_weight": 0.8}},
         "epochs": 2,
     }
-    recipe["stages"]["finetune"]["mining"] |= {"ranks": [0, 20], "reserve": 3, "dynamic": {"every_steps": 2, "ceiling": 1.5}}
+    recipe["stages"]["finetune"]["mining"] |= {
+        "ranks": [0, 20],
+        "reserve": 3,
+        "dynamic": {"every_steps": 2, "ceiling": 1.5},
+    }
     recipe_of(begun).write_text(yaml.safe_dump(recipe))
     done = begun.build("results/small/finetune/model", "results/small/finetune/replacements.json")
     assert done.returncode == 0, done.stdout
-    assert {path.name for path in (begun / "results/small/finetune/negatives").glob("*.parquet")} == {"questions.parquet"}
+    assert {path.name for path in (begun / "results/small/finetune/negatives").glob("*.parquet")} == {
+        "questions.parquet"
+    }
     tokens = begun / "results/small/finetune/tokens"
     of_questions, of_graded = (TokenisedPairs(tokens / name) for name in ("questions", "graded"))
     assert len(of_graded.documents) == len(of_graded) and len(of_questions.documents) > len(of_questions)

@@ -24,7 +24,8 @@ def is_none(value: Any) -> bool:
 
 
 def usable_text(value: Any, what: str) -> str:
-    """Return the value as normalised text. Raises BadRow if it is not text, only white space, or a printed null or list."""
+    """Return the value as normalised text. Raises BadRow if it is not text, only white space, or a printed null or
+    list."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         raise BadRow(f"no {what}")
     if not isinstance(value, str):

@@ -40,9 +40,9 @@ class Extraction:
     def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the corpus's rows.
 
-        A document that an extractor takes gives way to the positives of its pairs, so that no text is in the pool twice; else it
-        is cut into passages. A row that an extractor takes gives way to what it makes of it. All other rows stay as they are.
-        """
+        A document that an extractor takes gives way to the positives of its pairs, so that no text is in the pool
+        twice; else it is cut into passages. A row that an extractor takes gives way to what it makes of it. All other
+        rows stay as they are."""
         for row in rows:
             if isinstance(row, Rejected):
                 yield row
@@ -50,7 +50,8 @@ class Extraction:
             self.read[f"{row.split} documents" if isinstance(row, Document) else row.split] += 1
             takers = [run for run in self._runs if run.takes(row)]
             made = [pair for run in takers for pair in run.made_of(row)]
-            # Documents before the pairs that hold the same text: the first of a text is kept, and only these have an origin.
+            # Documents before the pairs that hold the same text: the first of a text is kept, and only these have an
+            # origin.
             if isinstance(row, Document):
                 yield from _pool(row, made, self._cut)
             elif not takers:
@@ -68,7 +69,10 @@ class Extraction:
 def whole_extraction(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return an extractor's audit, of those of a corpus's parts in order."""
     first, *others = parts
-    whole = first | {"left_out": dict(first["left_out"]), "examples": {why: [*texts] for why, texts in first["examples"].items()}}
+    whole = first | {
+        "left_out": dict(first["left_out"]),
+        "examples": {why: [*texts] for why, texts in first["examples"].items()},
+    }
     for part in others:
         whole |= {key: whole[key] + part[key] for key in ("taken", "used", "pairs")}
         whole["left_out"] = dict(sorted((Counter(whole["left_out"]) + Counter(part["left_out"])).items()))

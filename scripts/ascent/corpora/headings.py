@@ -1,4 +1,5 @@
-"""The headings of a document and the sections below them: Markdown, reStructuredText, manual pages as `man` prints them.
+"""The headings of a document and the sections below them: Markdown, reStructuredText, manual pages as `man` prints
+them.
 
 A heading is a line that
   begins with one to six #, outside of a fenced block of code (Markdown);
@@ -20,7 +21,8 @@ _LONGEST = 120
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What stands below a heading, to the next heading of any level: text[begin:end]. The heading is "" for the beginning."""
+    """What stands below a heading, to the next heading of any level: text[begin:end]. The heading is "" for the
+    beginning."""
 
     heading: str
     begin: int
@@ -55,7 +57,11 @@ def _heading(lines: list[str], place: int) -> tuple[str, int]:
     if match := _ATX.match(line):
         return _CLOSING.sub("", line[match.end() :]).strip(), 1
     if _LINE.match(line):
-        return (after.strip(), 3) if after and not _LINE.match(after) and lines[place + 2 : place + 3] == [line] else ("", 0)
+        return (
+            (after.strip(), 3)
+            if after and not _LINE.match(after) and lines[place + 2 : place + 3] == [line]
+            else ("", 0)
+        )
     if not line[0].isspace():
         # A line shorter than the heading underlines it in Markdown only, which knows two.
         if (under := _LINE.match(after)) and (under[1] in "=-" or len(after) >= len(line)):

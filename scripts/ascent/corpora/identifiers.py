@@ -36,8 +36,8 @@ class Identifiers:
     def told(self, where: str) -> list[str]:
         """Return a sentence for each kind of text of which most look like ids."""
         return [
-            f"{where}: most {kind} look like ids ({self._alike[kind]} of {count}, first '{self._first[kind][:60]}'); name "
-            "columns with texts if these are not."
+            f"{where}: most {kind} look like ids ({self._alike[kind]} of {count}, first '{self._first[kind][:60]}');"
+            " name columns with texts if these are not."
             for kind, count in self._texts.items()
             if 2 * self._alike[kind] > count
         ]

@@ -1,9 +1,8 @@
 """Relevance judgements, queries and documents made into pairs, whichever files they stand in.
 
-Judgements, and of run files as many documents as become negatives, are in memory; texts are on disk. Each judgement makes a pair,
-is a negative of its query's pairs, or is set aside. Queries and documents are looked up: those that are not judged make no pair,
-and every document is in the pool of each split.
-"""
+Judgements, and of run files as many documents as become negatives, are in memory; texts are on disk. Each judgement
+makes a pair, is a negative of its query's pairs, or is set aside. Queries and documents are looked up: those that are
+not judged make no pair, and every document is in the pool of each split."""
 
 from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +19,8 @@ from .readers import Rejected
 from .rows import Rows, bare_rows, rows_made
 from .texts_by_id import TextsById
 
-# Of each query the judged documents, each with its grade and place; and the best of a run, each with its rank and place.
+# Of each query the judged documents, each with its grade and place; and the best of a run, each with its rank and
+# place.
 Grades = dict[str, dict[str, tuple[int, str]]]
 Ranked = dict[str, list[tuple[int, str, str]]]
 
@@ -35,9 +35,8 @@ def judged_rows(
 ) -> Iterator[Pair | Document | Rejected]:
     """Yield the documents of each split's pool, then the pairs split by split.
 
-    Cells of queries and documents: id, text, and documents' title; all others hold ids. Of qrels: query, document, grade. Of
-    runs: query, document, rank. Of triples: query, positive, negative. Raises AscentError as the rows do.
-    """
+    Cells of queries and documents: id, text, and documents' title; all others hold ids. Of qrels: query, document,
+    grade. Of runs: query, document, rank. Of triples: query, positive, negative. Raises AscentError as the rows do."""
     (part, parts), aside = settings.part, []
     grades: dict[str, Grades] = {}
     for split, rows in qrels.items():
@@ -104,7 +103,9 @@ def _keep(cells: dict[str, Any] | str, texts: TextsById) -> None:
         pass
 
 
-def _pool(documents: Rows, texts: TextsById, named: set[str] | None, splits: list[str]) -> Iterator[Document | Rejected]:
+def _pool(
+    documents: Rows, texts: TextsById, named: set[str] | None, splits: list[str]
+) -> Iterator[Document | Rejected]:
     """Yield each document once per split, and keep the texts of those named, or of all."""
     for where, cells in documents:
         try:
@@ -141,7 +142,8 @@ def _grades(rows: Rows, split: str, aside: list[Rejected]) -> Grades:
 
 
 def _ranked(rows: Rows, grades: Grades, most: int, split: str, aside: list[Rejected]) -> Ranked:
-    """Return the best documents of each judged query that are not judged themselves; add lines that rank none to `aside`."""
+    """Return the best documents of each judged query that are not judged themselves; add lines that rank none to
+    `aside`."""
     found: Ranked = {}
     for where, cells in rows:
         try:
@@ -189,10 +191,14 @@ def _pairs(
         yield from (Rejected(where, why, split) for document, (_, where) in judged.items() if document in found)
         return
     answers = {found[document] for document in positives}
-    others = dict.fromkeys(text for document, text in found.items() if document not in positives and text not in answers)
+    others = dict.fromkeys(
+        text for document, text in found.items() if document not in positives and text not in answers
+    )
     negatives = tuple(islice(others, settings.negatives))
     for document, grade in positives.items():
-        yield Pair(question, found[document], negatives, float(grade) if split in settings.graded else None, split=split)
+        yield Pair(
+            question, found[document], negatives, float(grade) if split in settings.graded else None, split=split
+        )
 
 
 def _triple(cells: dict[str, str], asked: TextsById, texts: TextsById, split: str) -> Pair:

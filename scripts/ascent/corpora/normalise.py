@@ -39,13 +39,12 @@ def normalise(
     part: int = 0,
     parts: int = 1,
 ) -> dict:
-    """Read one part of a retrieved corpus. Write its pairs, of which a corpus of texts alone has none, and its documents, each
-    text once per split; return an audit of the rows set aside.
+    """Read one part of a retrieved corpus. Write its pairs, of which a corpus of texts alone has none, and its
+    documents, each text once per split; return an audit of the rows set aside.
 
-    tokenizer: that of the corpus's passages, if they are measured in tokens. The audit's `warnings` are sentences for the
-    user. Raises AscentError if a split or its documents have no usable row, or more rows than `max_rejected` are set aside, and
-    if the corpus cannot be divided into so many parts.
-    """
+    tokenizer: that of the corpus's passages, if they are measured in tokens. The audit's `warnings` are sentences for
+    the user. Raises AscentError if a split or its documents have no usable row, or more rows than `max_rejected` are
+    set aside, and if the corpus cannot be divided into so many parts."""
     if parts > 1:
         corpus = _share(name, corpus, folder, part, parts)
     counts, rejected, pooled = {"pairs": Counter(), "documents": Counter()}, _Rejections(), False
@@ -68,7 +67,9 @@ def normalise(
             # Before anything is written: what a corpus of no use leaves looks finished.
             warnings = rejected.told(f"corpus {name}", extraction.read, corpus.max_rejected)
             if not counts["pairs"] and not pooled:
-                raise AscentError(f"corpus {name}: no usable row (its files are empty); fix the corpus or its `reader`.")
+                raise AscentError(
+                    f"corpus {name}: no usable row (its files are empty); fix the corpus or its `reader`."
+                )
         counts["documents"] = _write_distinct(scratch, documents)
     finally:
         scratch.unlink(missing_ok=True)
@@ -98,7 +99,9 @@ def whole_audit(parts: list[dict]) -> dict:
     warnings = [sentence for part in parts for sentence in part["warnings"]]
     whole = parts[0] | summed | {"examples": dict(sorted(examples.items())), "warnings": warnings}
     if "extracted" in whole:
-        whole["extracted"] = [whole_extraction(runs) for runs in zip(*(part["extracted"] for part in parts), strict=True)]
+        whole["extracted"] = [
+            whole_extraction(runs) for runs in zip(*(part["extracted"] for part in parts), strict=True)
+        ]
     return whole
 
 
@@ -106,7 +109,9 @@ def _share(name: str, corpus: Reading, folder: Path, part: int, parts: int) -> R
     """Return the corpus with a reader of one part's files."""
     module = module_of(corpus.reader)
     if not hasattr(module, "share"):
-        raise AscentError(f"corpus {name}: the reader '{corpus.reader.type}' reads all of its files at once; remove `parts`.")
+        raise AscentError(
+            f"corpus {name}: the reader '{corpus.reader.type}' reads all of its files at once; remove `parts`."
+        )
     return corpus.model_copy(update={"reader": module.share(folder, corpus.reader, part, parts)})
 
 
@@ -140,7 +145,8 @@ def _write_distinct(source: Path, output: Path) -> Counter[str]:
 
 
 class _Rejections:
-    """The rows set aside: how many for each reason in each split and its documents, and where the first of a reason are."""
+    """The rows set aside: how many for each reason in each split and its documents, and where the first of a reason
+    are."""
 
     def __init__(self):
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -156,11 +162,14 @@ class _Rejections:
         return sum(self.counts.values(), Counter())
 
     def told(self, where: str, usable: Counter[str], most: float) -> list[str]:
-        """Return a sentence for each split with rows set aside. Raises AscentError for one with too many, see normalise."""
+        """Return a sentence for each split with rows set aside. Raises AscentError for one with too many, see
+        normalise."""
         told = []
         for part, reasons in self.counts.items():
             bad = reasons.total()
-            named = [f"{count} x {why}, first at {self.examples[why][0]}" for why, count in reasons.most_common(_REASONS)]
+            named = [
+                f"{count} x {why}, first at {self.examples[why][0]}" for why, count in reasons.most_common(_REASONS)
+            ]
             why = "; ".join(named) + (f"; {len(reasons) - _REASONS} more reasons" if len(reasons) > _REASONS else "")
             if not usable[part]:
                 raise AscentError(f"{where}: no usable row of {part} ({why}); fix the corpus or its `reader`.")
@@ -169,7 +178,8 @@ class _Rejections:
             counted = f"{bad} of {rows} rows of {part} set aside, {share:.1%} ({why})"
             if share > most and bad > _FEW:
                 raise AscentError(
-                    f"{where}: {counted}, but max_rejected is {most:.1%}; fix the corpus or its `reader`, or raise max_rejected."
+                    f"{where}: {counted}, but max_rejected is {most:.1%}; fix the corpus or its `reader`, or raise"
+                    " max_rejected."
                 )
             told.append(f"{where}: {counted}.")
         return told

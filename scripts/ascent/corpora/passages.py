@@ -1,8 +1,7 @@
 """Long documents cut into passages at the ends of sentences, with overlap.
 
-Passages are spans of the document, which they cover without a gap. Each has as many sentences as fit; a sentence that is longer
-than a passage is cut at white space, or anywhere if it has none, as in Chinese.
-"""
+Passages are spans of the document, which they cover without a gap. Each has as many sentences as fit; a sentence that
+is longer than a passage is cut at white space, or anywhere if it has none, as in Chinese."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -28,9 +27,8 @@ def whole(text: str) -> list[Span]:
 def cutter(settings: Passages | None, tokenizer: Path | None = None) -> Cut:
     """Return the function that cuts a text into passages.
 
-    tokenizer: a tokenizer.json, or a model's folder with one; needed if passages are measured in tokens. Raises AscentError if it
-    is none.
-    """
+    tokenizer: a tokenizer.json, or a model's folder with one; needed if passages are measured in tokens. Raises
+    AscentError if it is none."""
     if settings is None:
         return whole
     if settings.tokens:
@@ -64,12 +62,15 @@ def _passages(text: str, longest: int, overlap: int, measure: Measure) -> list[S
         end = reach + 1
         while end < len(pieces) and before[end + 1] - before[first] <= longest:
             end += 1
-        # Where its sentences meet, a passage may have more tokens than they have alone: it ends earlier, or begins later.
+        # Where its sentences meet, a passage may have more tokens than they have alone: it ends earlier, or begins
+        # later.
         while end - first > 1 and measured(first, end) > longest:
             first, end = (first, end - 1) if end > reach + 1 else (first + 1, end)
         found.append((pieces[first][0], pieces[end - 1][1]))
         start, first, reach = first, end, end
-        while overlap and reach < len(pieces) and first - 1 > start and before[reach + 1] - before[first - 1] <= longest:
+        while (
+            overlap and reach < len(pieces) and first - 1 > start and before[reach + 1] - before[first - 1] <= longest
+        ):
             if measured(first - 1, reach) > overlap:
                 break
             first -= 1
@@ -89,7 +90,9 @@ def _pieces(text: str, span: Span, size: int, longest: int, measure: Measure) ->
     middle = min(spaces, key=lambda place: abs(place - middle)) if spaces else middle
     halves = [(begin, middle), (middle, end)]
     sizes = measure([text[first:last] for first, last in halves])
-    return [part for half, size in zip(halves, sizes, strict=True) for part in _pieces(text, half, size, longest, measure)]
+    return [
+        part for half, size in zip(halves, sizes, strict=True) for part in _pieces(text, half, size, longest, measure)
+    ]
 
 
 def _token_counts(tokenizer: Tokenizer) -> Measure:

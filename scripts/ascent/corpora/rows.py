@@ -58,7 +58,9 @@ def bare_rows(folder: Path, patterns: list[str], *names: Sequence[str], tabs: bo
             yield path.name, "the file has no rows"
 
 
-def rows_made(rows: Rows, make: Callable[[dict], Iterable[Pair | Document]], part: str) -> Iterator[Pair | Document | Rejected]:
+def rows_made(
+    rows: Rows, make: Callable[[dict], Iterable[Pair | Document]], part: str
+) -> Iterator[Pair | Document | Rejected]:
     """Yield what is made of each row, and Rejected for a row that has no cells, or of which BadRow is raised."""
     for where, cells in rows:
         try:
@@ -73,7 +75,8 @@ def pairs_of(cells: dict, columns: Columns, task: str, split: str) -> list[Pair]
     """Return the pairs of a row, one per positive. Raises BadRow if a cell cannot be used."""
     query = usable_text(one_of(texts_of(cells, columns.query)), "query")
     positives = [
-        (_positive(value, task), score) for value, score in _scored(cells, columns.positive, columns.positive_scores, "positive")
+        (_positive(value, task), score)
+        for value, score in _scored(cells, columns.positive, columns.positive_scores, "positive")
     ]
     if not positives:
         raise BadRow("no positive")
@@ -86,10 +89,13 @@ def pairs_of(cells: dict, columns: Columns, task: str, split: str) -> list[Pair]
     label = _label(cell_of(cells, columns.label), columns.labels) if columns.label else None
     texts, scores = (tuple(part[place] for part in negatives) for place in range(2))
     prompts = [
-        own_prompt(cell_of(cells, column) if column else None) for column in (columns.query_prompt, columns.document_prompt)
+        own_prompt(cell_of(cells, column) if column else None)
+        for column in (columns.query_prompt, columns.document_prompt)
     ]
     return [
-        Pair(query, positive, texts, label, task, split, (score, *scores) if columns.positive_scores else None, *prompts)
+        Pair(
+            query, positive, texts, label, task, split, (score, *scores) if columns.positive_scores else None, *prompts
+        )
         for positive, score in positives
     ]
 
@@ -127,7 +133,8 @@ def _positive(value: Any, task: str) -> str:
 
 
 def texts_of(cells: dict, column: str) -> Any:
-    """Return a cell of texts. Raises BadRow if it holds objects, as other trainers' formats do; the reason names their fields."""
+    """Return a cell of texts. Raises BadRow if it holds objects, as other trainers' formats do; the reason names their
+    fields."""
     value = cell_of(cells, column)
     if isinstance(value, (dict, list)) and (fields := fields_of({column: value})) != [column]:
         raise BadRow(f"column '{column}' holds objects; name their texts in `columns`: {' or '.join(fields[:5])}")

@@ -1,12 +1,14 @@
-"""Where sentences end, in English and like languages, and in Chinese and Japanese: a short rule, measured in docs/log.md."""
+"""Where sentences end, in English and like languages, and in Chinese and Japanese: a short rule, measured in
+docs/log.md."""
 
 import re
 
 Span = tuple[int, int]
 # What may stand between a sentence's full stop and its end.
 _CLOSING = "\"'”’»)\\]}」』）】》*_"
-# A mark that ends a sentence wherever it stands; one that does so before white space, or behind a Chinese character; and an empty
-# line, or a line that begins an item of a list. Each is tried once per run of characters, so that long runs cost no more.
+# A mark that ends a sentence wherever it stands; one that does so before white space, or behind a Chinese character;
+# and an empty line, or a line that begins an item of a list. Each is tried once per run of characters, so that long
+# runs cost no more.
 _END = re.compile(
     rf"(?P<full>[。！？｡]++[{_CLOSING}]*)"
     rf"|(?P<mark>(?<![.!?…])[.!?…]++[{_CLOSING}]*+)(?=\s|$)"
@@ -26,8 +28,8 @@ _INITIALS = re.compile(r"[A-Za-z](?:\.[A-Za-z])*")
 
 
 def sentences(text: str) -> list[Span]:
-    """Return the sentences of a text as spans (first character, behind the last), which cover it: white space belongs to the
-    sentence before it."""
+    """Return the sentences of a text as spans (first character, behind the last), which cover it: white space belongs
+    to the sentence before it."""
     spans, begin, stop = [], 0, 0
     for end in _END.finditer(text):
         if end.start() < stop or (end["mark"] and not _ends(text, end)):

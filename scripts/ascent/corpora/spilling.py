@@ -34,7 +34,8 @@ class Spill:
         self._rows.execute(self._insert, row)
 
     def groups(self, *key: str) -> Iterator[tuple[tuple, list[tuple]]]:
-        """Yield each value of the key, which is the first columns, with its rows, all sorted, in whatever order they came."""
+        """Yield each value of the key, which is the first columns, with its rows, all sorted, in whatever order they
+        came."""
         rows = self._rows.execute(f"SELECT * FROM spilled ORDER BY {', '.join(self.columns)}")
         for value, group in groupby(rows, key=itemgetter(slice(len(key)))):
             yield value, list(group)

@@ -11,7 +11,8 @@ _TOGETHER = 10_000
 
 
 class TextsById:
-    """Texts by id in a temporary file. First all are added, then looked up. what: what they are, for the reasons of BadRow."""
+    """Texts by id in a temporary file. First all are added, then looked up. what: what they are, for the reasons of
+    BadRow."""
 
     def __init__(self, what: str):
         self.what = what
@@ -22,7 +23,9 @@ class TextsById:
         self._folder = TemporaryDirectory()
         self._file = sqlite3.connect(Path(self._folder.name) / "texts.sqlite", isolation_level=None)
         # It is gone with the process, so nothing need survive a crash.
-        self._file.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; CREATE TABLE texts (id TEXT, text TEXT);")
+        self._file.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; CREATE TABLE texts (id TEXT, text TEXT);"
+        )
         return self
 
     def __exit__(self, *_) -> None:

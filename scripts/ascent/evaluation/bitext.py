@@ -11,12 +11,11 @@ METRICS = {"f1": "F1"}
 
 
 def units(mteb_task, observed: dict[str, list[dict]], split: str, subset: str) -> Iterator[tuple]:
-    """Yield each pair's F1, or whether it was found; nothing when the main score is another, and where a sentence may have no
-    partner.
+    """Yield each pair's F1, or whether it was found; nothing when the main score is another, and where a sentence may
+    have no partner.
 
-    Each second sentence is a label with one true pair, so mteb's mean over labels is one over pairs: a pair that was found
-    has F1 = 2 / (1 + how many sentences were matched with its second), any other 0.
-    """
+    Each second sentence is a label with one true pair, so mteb's mean over labels is one over pairs: a pair that was
+    found has F1 = 2 / (1 + how many sentences were matched with its second), any other 0."""
     data = mteb_task.dataset.get(subset, mteb_task.dataset)[split]
     metric = mteb_task.metadata.main_score
     if metric not in ("f1", "accuracy") or mteb_task.parallel_subsets or "gold" in data.column_names:

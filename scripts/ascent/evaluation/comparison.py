@@ -1,4 +1,5 @@
-"""The tables of a recipe: scores with intervals, each stage compared with the base, and a merged one with its parents."""
+"""The tables of a recipe: scores with intervals, each stage compared with the base, and a merged one with its
+parents."""
 
 import json
 import math
@@ -49,8 +50,8 @@ def tally(rows: list[dict]) -> str:
 
 
 def best_parents(against: dict[str, list[str]], choices: list[dict], baseline: str = BASE) -> dict[str, list[str]]:
-    """Return what merged stages are compared with besides the baseline: their evaluated parents (`against`), or of a stage
-    with a development set the parent that scores best on it. choices: the contents of weights.json.
+    """Return what merged stages are compared with besides the baseline: their evaluated parents (`against`), or of a
+    stage with a development set the parent that scores best on it. choices: the contents of weights.json.
 
     A best parent that was not evaluated is told.
     """
@@ -67,14 +68,17 @@ def best_parents(against: dict[str, list[str]], choices: list[dict], baseline: s
 
 
 def compare_stages(
-    results: list[Path], scores: Path, significance: Path, baseline: str = BASE, against: dict[str, list[str]] | None = None
+    results: list[Path],
+    scores: Path,
+    significance: Path,
+    baseline: str = BASE,
+    against: dict[str, list[str]] | None = None,
 ) -> None:
     """Write scores.tsv and significance.tsv of a recipe from mteb's results.
 
-    `results`: <Task>.json of each stage, with <Task>.units.parquet beside it. Stages and tasks keep this order. Every other
-    stage is compared with the baseline, and a stage of `against` with the stages that it names, too. Raises AscentError for a
-    score that is NaN, and for stages that were evaluated on different units.
-    """
+    `results`: <Task>.json of each stage, with <Task>.units.parquet beside it. Stages and tasks keep this order. Every
+    other stage is compared with the baseline, and a stage of `against` with the stages that it names, too. Raises
+    AscentError for a score that is NaN, and for stages that were evaluated on different units."""
     units: dict[str, dict[str, Units]] = defaultdict(dict)
     values: dict[tuple[str, str], float] = {}
     for path in results:
@@ -111,7 +115,9 @@ def read_table(path: Path) -> list[dict]:
     try:
         return pl.read_csv(path, separator="\t", infer_schema_length=None).to_dicts()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise AscentError(f"{path}: could not be read ({' '.join(str(error).split())[:120]}); re-run compare_stages.") from None
+        raise AscentError(
+            f"{path}: could not be read ({' '.join(str(error).split())[:120]}); re-run compare_stages."
+        ) from None
 
 
 class _Family:
@@ -133,12 +139,18 @@ class _Family:
 
 
 def _differences(first: Units, others: list[Units], alone: np.ndarray, family: _Family) -> list[dict]:
-    """Return the rows of significance.tsv of one task's models, each compared with the first. alone: the intervals of the
-    differences alone, (others, 2)."""
+    """Return the rows of significance.tsv of one task's models, each compared with the first. alone: the intervals of
+    the differences alone, (others, 2)."""
     found = compare([first, *others], family.tested) if first.task in family.tasks else [None] * len(others)
     rows = []
     for model, ends, test in zip(others, alone, found, strict=True):
-        row = {"recipe": model.recipe, "stage": model.stage, "baseline": first.stage, "task": model.task, "metric": model.metric}
+        row = {
+            "recipe": model.recipe,
+            "stage": model.stage,
+            "baseline": first.stage,
+            "task": model.task,
+            "metric": model.metric,
+        }
         row |= {"difference": main_score(model) - main_score(first), "low": ends[0], "high": ends[1]}
         row |= {"units": model.table.num_rows, "reason": None if test else _too_few(model, family.possible)}
         if test:
@@ -151,7 +163,10 @@ def _differences(first: Units, others: list[Units], alone: np.ndarray, family: _
 def _too_few(units: Units, family: int) -> str:
     count = independent_units(units)
     what = units_name(units.type) if count == units.table.num_rows else "texts"
-    return f"{count} {what} cannot tell any difference among {family} comparisons; evaluate at least {units_needed(family)}"
+    return (
+        f"{count} {what} cannot tell any difference among {family} comparisons; evaluate at least"
+        f" {units_needed(family)}"
+    )
 
 
 def _no_interval(model: Units, ends: np.ndarray) -> str | None:

@@ -31,9 +31,8 @@ class Groups:
 def groups_of(texts: Sequence[Sequence[str]]) -> Groups:
     """Return the groups of units, given each unit's one or two texts.
 
-    A unit belongs to its text, or to both of them. A text says nothing of its own where the unit's other text occurs in all
-    its units, too: so a pair of texts that occur once is one group, and a query with many documents is one.
-    """
+    A unit belongs to its text, or to both of them. A text says nothing of its own where the unit's other text occurs in
+    all its units, too: so a pair of texts that occur once is one group, and a query with many documents is one."""
     units_of: dict[str, set[int]] = defaultdict(set)
     for unit, names in enumerate(texts):
         for name in names:

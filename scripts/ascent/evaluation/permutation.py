@@ -1,24 +1,24 @@
 """Tests of a difference, and intervals that say the same as the tests.
 
-**The test.** Under the null hypothesis a unit's scores by stage and baseline are exchangeable: exchanging them flips the sign
-of what the unit contributes to the difference. So signs are flipped at random (of a text's total where texts recur, see
-`groups.py`), and the p-value is the share of draws that are at least as extreme, two-sided, the observed one among them. Few
-units have all their 2^n flips enumerated. Normality is not assumed: nDCG@10, with its many zeros and ones, is far from normal.
-The difference of two means is the sum of the units' differences. The difference of two correlations is a sum to first
-order, with both correlations at their mean r: ((x - y) z - r (x^2 - y^2) / 2) / n, for standardised x, y and human z.
+**The test.** Under the null hypothesis a unit's scores by stage and baseline are exchangeable: exchanging them flips
+the sign of what the unit contributes to the difference. So signs are flipped at random (of a text's total where texts
+recur, see `groups.py`), and the p-value is the share of draws that are at least as extreme, two-sided, the observed one
+among them. Few units have all their 2^n flips enumerated. Normality is not assumed: nDCG@10, with its many zeros and
+ones, is far from normal. The difference of two means is the sum of the units' differences. The difference of two
+correlations is a sum to first order, with both correlations at their mean r: ((x - y) z - r (x^2 - y^2) / 2) / n, for
+standardised x, y and human z.
 
-**The interval** holds the differences that the same flips do not reject: those of the sample minus an assumed difference. By
-construction it leaves out 0 exactly where the test finds a difference. Its ends are values q of one set of numbers, one per
-flip s, of which none depends on the level: with contributions D and shares W of what is assumed (both by text), the assumed
-difference d is as extreme as the flip if d (1 - sW) >= T - sD, so q = (T - sD) / (1 - sW). (Hartigan 1969,
-doi:10.1080/01621459.1969.10501057, calls them typical values.)
+**The interval** holds the differences that the same flips do not reject: those of the sample minus an assumed
+difference. By construction it leaves out 0 exactly where the test finds a difference. Its ends are values q of one set
+of numbers, one per flip s, of which none depends on the level: with contributions D and shares W of what is assumed
+(both by text), the assumed difference d is as extreme as the flip if d (1 - sW) >= T - sD, so q = (T - sD) / (1 - sW).
+(Hartigan 1969, doi:10.1080/01621459.1969.10501057, calls them typical values.)
 
-**Many comparisons.** All stages and tasks of a recipe are one family of m. p-values are multiplied by m and intervals have
-level 1 - ALPHA / m (Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090), which holds under any dependence: all
-intervals are right together in 95% of samples, and all verdicts with them. Holm's step-down method finds a little more, but
-the intervals that belong to it say no more of a difference that it finds than its sign (Strassburger & Bretz 2008,
-doi:10.1002/sim.3338). The number of flips grows with the family, or nothing could be found in a large one.
-"""
+**Many comparisons.** All stages and tasks of a recipe are one family of m. p-values are multiplied by m and intervals
+have level 1 - ALPHA / m (Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090), which holds under any dependence:
+all intervals are right together in 95% of samples, and all verdicts with them. Holm's step-down method finds a little
+more, but the intervals that belong to it say no more of a difference that it finds than its sign (Strassburger & Bretz
+2008, doi:10.1002/sim.3338). The number of flips grows with the family, or nothing could be found in a large one."""
 
 import math
 from dataclasses import dataclass
@@ -89,8 +89,8 @@ def compare(models: list[Units], family: int = 1) -> list[Comparison]:
 
 
 def _contributions(models: list[Units]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return differences to the first model (others,), what each group contributes (groups, others), and its share of an
-    assumed difference (groups,)."""
+    """Return differences to the first model (others,), what each group contributes (groups, others), and its share of
+    an assumed difference (groups,)."""
     scores, reference = arrays(models)
     first, subsets = models[0], models[0].subsets()
     totals, contributions, shares = 0.0, [], []

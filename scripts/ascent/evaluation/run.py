@@ -57,8 +57,8 @@ def evaluate_task(
     score = result.get_score()
     if math.isnan(score):
         raise AscentError(
-            f"{settings.name}: mteb's main score {task.metadata.main_score} is NaN for {name}, because all similarities or "
-            "labels are equal; check the model and the task's rows."
+            f"{settings.name}: mteb's main score {task.metadata.main_score} is NaN for {name}, because all similarities"
+            " or labels are equal; check the model and the task's rows."
         )
     observed = observer.units(recipe, stage)
     _check(observed, score, output)
@@ -72,6 +72,6 @@ def _check(units: Units, score: float, output: Path) -> None:
     # mteb rounds retrieval scores to 5 digits.
     if units.table.num_rows and abs(main_score(units) - score) > 1e-5:
         raise AscentError(
-            f"{output}: the units' score {main_score(units):.6f} is not mteb's {score:.6f}; this version of mteb computes "
-            f"{units.metric} differently; adapt `units` in ascent/evaluation/local_tasks."
+            f"{output}: the units' score {main_score(units):.6f} is not mteb's {score:.6f}; this version of mteb"
+            f" computes {units.metric} differently; adapt `units` in ascent/evaluation/local_tasks."
         )

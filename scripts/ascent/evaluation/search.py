@@ -25,7 +25,9 @@ class SearchingModel:
         self.encoder = encoder
         self.mteb_model_meta = model_meta(encoder, name)
         self._heads = [name for name in encoder.contract.heads.per_token if name in weights]
-        self._weights = torch.tensor([weights.get(kind, 0.0) for kind in ("dense", *self._heads)], device=encoder.device)
+        self._weights = torch.tensor(
+            [weights.get(kind, 0.0) for kind in ("dense", *self._heads)], device=encoder.device
+        )
 
     def index(self, corpus, **_) -> None:
         """Keep the corpus as text: token-level outputs would fill the memory."""

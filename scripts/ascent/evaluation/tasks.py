@@ -1,8 +1,7 @@
 """Tasks for mteb: made of the rows of a local corpus, or known to mteb by name.
 
-Local and registered tasks differ only in where their rows come from: protocol and metrics are mteb's. Each call returns a new
-object, because task objects have random state: used twice, the same object gives other scores.
-"""
+Local and registered tasks differ only in where their rows come from: protocol and metrics are mteb's. Each call returns
+a new object, because task objects have random state: used twice, the same object gives other scores."""
 
 import mteb
 from mteb.abstasks import AbsTask
@@ -17,9 +16,8 @@ from ..settings.evaluation import TaskSettings
 def make_task(settings: TaskSettings, pairs: Table | None = None, documents: Table | None = None) -> AbsTask:
     """Return a new task with its data loaded.
 
-    A local task reads `pairs` and, for retrieval, `documents`. Raises AscentError for a name that mteb does not know, data that
-    cannot be loaded, and a corpus without rows for the task.
-    """
+    A local task reads `pairs` and, for retrieval, `documents`. Raises AscentError for a name that mteb does not know,
+    data that cannot be loaded, and a corpus without rows for the task."""
     if settings.task is None:
         return _registered_task(settings)
     if not pairs:
@@ -59,7 +57,7 @@ def _registered_task(settings: TaskSettings) -> AbsTask:
     except Exception as error:  # whatever a hub, a network or a cache may raise: the fix is the same
         reason = " ".join(str(error).split())[:200]
         raise AscentError(
-            f"{settings.name}: its data could not be loaded ({reason}); check the network, or download them into the hub's "
-            "cache first."
+            f"{settings.name}: its data could not be loaded ({reason}); check the network, or download them into the"
+            " hub's cache first."
         ) from error
     return task

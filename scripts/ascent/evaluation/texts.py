@@ -16,8 +16,8 @@ _BATCH = 20_000
 
 
 def tested_texts(task: AbsTask) -> list[str]:
-    """Return the distinct test texts of a loaded task: the queries of retrieval and reranking, else all texts of the evaluated
-    splits."""
+    """Return the distinct test texts of a loaded task: the queries of retrieval and reranking, else all texts of the
+    evaluated splits."""
     return list(dict.fromkeys(text for part in _parts(task) for text in _texts(part) if text.strip()))
 
 
@@ -33,9 +33,12 @@ def tested_pairs(task: AbsTask) -> pl.DataFrame:
 
 
 def write_task_documents(path: Path, task: AbsTask) -> None:
-    """Write the documents of a loaded task as a document table, batch by batch: those of retrieval and reranking, with title as
-    mteb embeds them, and labels that are texts. The same text may occur twice."""
-    with write_atomically(path) as temporary, pq.ParquetWriter(temporary, DOCUMENT_SCHEMA, compression="zstd") as writer:
+    """Write the documents of a loaded task as a document table, batch by batch: those of retrieval and reranking, with
+    title as mteb embeds them, and labels that are texts. The same text may occur twice."""
+    with (
+        write_atomically(path) as temporary,
+        pq.ParquetWriter(temporary, DOCUMENT_SCHEMA, compression="zstd") as writer,
+    ):
         for part in _parts(task):
             documents = (Document(text, "test") for text in _documents(part) if text.strip())
             while batch := list(islice(documents, _BATCH)):

@@ -1,8 +1,7 @@
 """Units: the scores of single queries, pairs or texts behind a task's main score, kept for resampling.
 
-mteb reports means. Intervals and paired tests need what was averaged, so units are taken from mteb while it evaluates: its
-metrics per query, the similarities of an STS task, the predictions of each classifier.
-"""
+mteb reports means. Intervals and paired tests need what was averaged, so units are taken from mteb while it evaluates:
+its metrics per query, the similarities of an STS task, the predictions of each classifier."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -44,10 +43,10 @@ class Units:
     metric: str
     """The main score's name in mteb."""
     table: pa.Table
-    """One row per unit (columns of SCHEMA), subset by subset. `score`: the metric of a query, the share of classifiers that
-    labelled a text correctly, or the similarity of a pair. `reference`: the human score of a pair. `texts`: ids of the one or
-    two texts that the unit is about, by which units that share a text are known. No rows if the main score is neither a mean
-    nor a correlation of units (V-measure)."""
+    """One row per unit (columns of SCHEMA), subset by subset. `score`: the metric of a query, the share of classifiers
+    that labelled a text correctly, or the similarity of a pair. `reference`: the human score of a pair. `texts`: ids of
+    the one or two texts that the unit is about, by which units that share a text are known. No rows if the main score
+    is neither a mean nor a correlation of units (V-measure)."""
 
     @property
     def is_mean(self) -> bool:
@@ -88,8 +87,17 @@ class UnitsObserver:
         return Units(**identity, metric=metadata.main_score, table=table)
 
     def _observe(self, observed, split: str, subset: str) -> None:
-        for unit, score, reference, texts in self._type.units(self._task, observed, split, subset) if self._type else ():
-            row = {"split": split, "subset": subset, "unit": unit, "score": score, "reference": reference, "texts": texts}
+        for unit, score, reference, texts in (
+            self._type.units(self._task, observed, split, subset) if self._type else ()
+        ):
+            row = {
+                "split": split,
+                "subset": subset,
+                "unit": unit,
+                "score": score,
+                "reference": reference,
+                "texts": texts,
+            }
             self._rows.append(row)
 
     def _scores(self, scores, qrels, results, hf_split, hf_subset):

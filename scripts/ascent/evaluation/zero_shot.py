@@ -1,8 +1,8 @@
 """Which of mteb's tasks a released model is zero-shot on, by mteb's own rule.
 
-mteb counts the tasks whose data set a model was trained on, of any split; those of the model that it is adapted from; and
-tasks that mteb calls similar to one of these. What a distilled model's teachers learnt from counts as its own (mteb#1760).
-"""
+mteb counts the tasks whose data set a model was trained on, of any split; those of the model that it is adapted from;
+and tasks that mteb calls similar to one of these. What a distilled model's teachers learnt from counts as its own
+(mteb#1760)."""
 
 import logging
 import warnings
@@ -23,8 +23,8 @@ class ZeroShot:
     learnt: set[str]
     """All tasks that mteb takes for known: with those of the base, and similar ones."""
     shares: dict[str, tuple[int, list[str]]]
-    """By benchmark: the percentage that it is zero-shot on, and the others of its tasks. Tasks that the recipe evaluates beside
-    benchmarks stand under `tasks`."""
+    """By benchmark: the percentage that it is zero-shot on, and the others of its tasks. Tasks that the recipe
+    evaluates beside benchmarks stand under `tasks`."""
     unknown: list[str]
     """The base and the teachers, where mteb does not know what they learnt from."""
 
@@ -36,7 +36,9 @@ class ZeroShot:
             others = f"not on {', '.join(tasks)}" if tasks else "on every task"
             told.append(f"Zero-shot on {percentage} % of {what}, by mteb's rule: {others}.")
         if told and self.unknown:
-            told.append(f"mteb does not know what {' and '.join(self.unknown)} learnt from, so the percentage may be too high.")
+            told.append(
+                f"mteb does not know what {' and '.join(self.unknown)} learnt from, so the percentage may be too high."
+            )
         return told
 
 

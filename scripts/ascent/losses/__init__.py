@@ -30,7 +30,9 @@ class Queued:
 
     def select(self, entries: torch.Tensor) -> "Queued":
         """Return these entries (a mask)."""
-        return Queued(embeddings=self.embeddings[entries], ids=self.ids[entries], dataset_index=self.dataset_index[entries])
+        return Queued(
+            embeddings=self.embeddings[entries], ids=self.ids[entries], dataset_index=self.dataset_index[entries]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,7 +140,13 @@ def _with_mixtures(
     margins = []
     for query, document in zip(*(side.split(scoring.widths, dim=1) for side in (queries, documents)), strict=True):
         synthetic = mixtures(
-            query, document, own, uniform, listwise=mixing["listwise"], temperature=scoring.temperature, normalise=normalise
+            query,
+            document,
+            own,
+            uniform,
+            listwise=mixing["listwise"],
+            temperature=scoring.temperature,
+            normalise=normalise,
         )
         scores = (synthetic @ query[:, :, None])[..., 0]
         margins.append(scores - (query * document[: len(query)]).sum(1, keepdim=True))

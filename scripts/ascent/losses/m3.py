@@ -73,7 +73,9 @@ class _Ring(torch.autograd.Function):
         world, block, scores = len(ctx.sizes[0]), documents, {}
         for hop in range(world):
             next_block = _send(block, ctx.sizes, hop) if hop + 1 < world else None  # sent while this one is used
-            scores[_home(hop, world)] = torch.cat([scores_by_kind(queries, tile) for tile, _, _ in block.tiles(queries)], dim=-1)
+            scores[_home(hop, world)] = torch.cat(
+                [scores_by_kind(queries, tile) for tile, _, _ in block.tiles(queries)], dim=-1
+            )
             block = next_block() if next_block else block
         return torch.cat([scores[rank] for rank in range(world)], dim=-1)
 
@@ -92,10 +94,14 @@ class _Ring(torch.autograd.Function):
                 with torch.enable_grad():
                     scores = scores_by_kind(queries, tile)
                 grad_scores = by_home[_home(hop, world)][..., texts]
-                gradients = torch.autograd.grad(scores, mine + theirs, grad_scores, allow_unused=True, materialize_grads=True)
+                gradients = torch.autograd.grad(
+                    scores, mine + theirs, grad_scores, allow_unused=True, materialize_grads=True
+                )
                 for total, part in zip(grad_queries, gradients[:half], strict=True):
                     total += part
-                for total, part, place in zip(grad_block, gradients[half:], [texts] + [tokens] * (half - 1), strict=True):
+                for total, part, place in zip(
+                    grad_block, gradients[half:], [texts] + [tokens] * (half - 1), strict=True
+                ):
                     total[place] += part
             grad_block = [*pass_on(grad_block[:1], ctx.sizes[0], hop)(), *pass_on(grad_block[1:], ctx.sizes[1], hop)()]
             block = next_block() if next_block else block

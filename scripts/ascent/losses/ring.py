@@ -58,7 +58,8 @@ class OneWay(torch.autograd.Function):
         ctx.scoring, ctx.sizes = scoring, sizes_of_all(candidates)
         ctx.save_for_backward(anchors, partners, candidates, row_keys, column_keys)
         positive_scores = (
-            torch.stack([(anchors[:, part] * partners[:, part]).sum(1) for part in ctx.parts], dim=1) / scoring.temperature
+            torch.stack([(anchors[:, part] * partners[:, part]).sum(1) for part in ctx.parts], dim=1)
+            / scoring.temperature
         )
         ctx.highest = None
         if scoring.false_negative_margin is not None:
@@ -67,7 +68,9 @@ class OneWay(torch.autograd.Function):
         total, count = positive.clone(), torch.zeros_like(positive)
         block = [candidates, column_keys]
         for hop in range(len(ctx.sizes)):
-            next_block = pass_on(block, ctx.sizes, hop) if hop + 1 < len(ctx.sizes) else None  # sent while this one is used
+            next_block = (
+                pass_on(block, ctx.sizes, hop) if hop + 1 < len(ctx.sizes) else None
+            )  # sent while this one is used
             for rows, columns in tiles(anchors, block[0]):
                 excluded_ids = excluded_columns(row_keys[rows], block[1][columns])
                 for k, part in enumerate(ctx.parts):
@@ -90,7 +93,11 @@ class OneWay(torch.autograd.Function):
         positive_weight_minus_1 = torch.expm1(ctx.positive - ctx.total) * scale  # without cancellation
         positive_weight_minus_1 = positive_weight_minus_1 if ctx.slope is None else positive_weight_minus_1 * ctx.slope
         spread = torch.cat(
-            [positive_weight_minus_1[:, k, None].expand(-1, part.stop - part.start) for k, part in enumerate(ctx.parts)], dim=1
+            [
+                positive_weight_minus_1[:, k, None].expand(-1, part.stop - part.start)
+                for k, part in enumerate(ctx.parts)
+            ],
+            dim=1,
         )
         grad_anchors, grad_partners, grad_block = spread * partners, spread * anchors, torch.zeros_like(candidates)
         block = [candidates, column_keys]
@@ -102,7 +109,12 @@ class OneWay(torch.autograd.Function):
                     scores = anchors[rows, part] @ block[0][columns, part].T / scoring.temperature
                     excluded = _too_high(scores, excluded_ids, ctx.highest, rows, k)
                     logits, slope = paced_logits(scores, scoring)
-                    weights = logits.sub_(ctx.total[rows, k, None]).exp_().masked_fill_(excluded, 0).mul_(scale[rows, k, None])
+                    weights = (
+                        logits.sub_(ctx.total[rows, k, None])
+                        .exp_()
+                        .masked_fill_(excluded, 0)
+                        .mul_(scale[rows, k, None])
+                    )
                     weights = weights if slope is None else weights.mul_(slope)
                     grad_anchors[rows, part] += weights @ block[0][columns, part]
                     grad_block[columns, part] += weights.T @ anchors[rows, part]
@@ -111,12 +123,16 @@ class OneWay(torch.autograd.Function):
         return grad_anchors, grad_partners, grad_block, None, None, None
 
 
-def _too_high(scores: torch.Tensor, excluded: torch.Tensor, highest: torch.Tensor | None, rows: slice, k: int) -> torch.Tensor:
+def _too_high(
+    scores: torch.Tensor, excluded: torch.Tensor, highest: torch.Tensor | None, rows: slice, k: int
+) -> torch.Tensor:
     """Return `excluded`, with the scores that lie above the row's highest added."""
     return excluded if highest is None else excluded | (scores > highest[rows, k, None])
 
 
-def paced_logits(scores: torch.Tensor, scoring: Scoring, is_positive: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
+def paced_logits(
+    scores: torch.Tensor, scoring: Scoring, is_positive: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return logits and the slope by which their gradient reaches the scores; None means 1.
 
     Circle loss's (Sun et al. 2020, arXiv 2002.10857), with s = temperature * score: a * (s - d) / temperature, with

@@ -25,7 +25,8 @@ def _first_of_text(local: Embedded) -> torch.Tensor:
 
 
 def _spread(embeddings: torch.Tensor) -> torch.Tensor:
-    """Return L without the matrix of cosines: sum_ij x_i x_j = |sum_i x_i|^2, sum_ij (x_i x_j)^2 = |sum_i x_i x_i^T|^2."""
+    """Return L without the matrix of cosines: sum_ij x_i x_j = |sum_i x_i|^2, sum_ij (x_i x_j)^2 = |sum_i x_i
+    x_i^T|^2."""
     units = torch.nn.functional.normalize(embeddings, dim=1)
     rows = sum_of_all(units.new_tensor(float(len(units))))
     pairs = (rows * (rows - 1)).clamp(min=1)  # the sums below include each row with itself: 1

@@ -1,4 +1,5 @@
-"""Whether a loaded model is what its folder says: no layer keeps random weights, no weight is lost, and the tokenizer fits."""
+"""Whether a loaded model is what its folder says: no layer keeps random weights, no weight is lost, and the tokenizer
+fits."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -34,12 +35,13 @@ def refuse_code(folder: Path, config: dict) -> None:
         return
     if code:
         raise AscentError(
-            f"{folder / 'config.json'}: model_type {kind!r} needs the folder's own code (auto_map: {', '.join(_names(code))}), "
-            "which is never run; choose a model of an architecture that transformers knows."
+            f"{folder / 'config.json'}: model_type {kind!r} needs the folder's own code (auto_map:"
+            f" {', '.join(_names(code))}), which is never run; choose a model of an architecture that transformers"
+            " knows."
         )
     raise AscentError(
-        f"{folder / 'config.json'}: transformers {transformers.__version__} does not know model_type {kind!r}; choose another "
-        "model, or another version of transformers."
+        f"{folder / 'config.json'}: transformers {transformers.__version__} does not know model_type {kind!r}; choose"
+        " another model, or another version of transformers."
     )
 
 
@@ -60,28 +62,34 @@ def load_weights(automatic: Any, folder: Path, config: dict, *, pooler: bool, **
             **options,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise AscentError(f"{folder}: transformers cannot load it ({_reason(error)}); check the model's source.") from None
+        raise AscentError(
+            f"{folder}: transformers cannot load it ({_reason(error)}); check the model's source."
+        ) from None
     name = type(model).__name__
     missing = {key for key in report["missing_keys"] if pooler or "pooler" not in key.split(".")}
     lost, unused = [], []
     for key in sorted(report["unexpected_keys"]):
         (lost if _is_of(model, key) or missing else unused).append(key)
     if missing or lost:
-        parts = [f"has no weights for {_some(missing)} of transformers' {name}, which would stay random"] if missing else []
+        parts = (
+            [f"has no weights for {_some(missing)} of transformers' {name}, which would stay random"] if missing else []
+        )
         parts += [f"has weights that no layer of transformers' {name} takes: {_some(lost)}"] if lost else []
-        raise AscentError(f"{folder}: {', and '.join(parts)}; rename the weights, fix config.json, or choose another model.")
+        raise AscentError(
+            f"{folder}: {', and '.join(parts)}; rename the weights, fix config.json, or choose another model."
+        )
     if report["mismatched_keys"]:
         key, stored, expected = min(report["mismatched_keys"])
         raise AscentError(
-            f"{folder}: {key} has the shape {tuple(stored)}, but by config.json {tuple(expected)}; use the config.json that "
-            "belongs to these weights."
+            f"{folder}: {key} has the shape {tuple(stored)}, but by config.json {tuple(expected)}; use the config.json"
+            " that belongs to these weights."
         )
     if unused:
         print(f"note: {folder}: weights of no layer of {name} are left out: {_some(unused)}.")
     if code := config.get("auto_map"):
         print(
-            f"note: {folder}: the code that config.json names (auto_map: {', '.join(_names(code))}) is not run; the weights fit "
-            f"transformers' own {name}."
+            f"note: {folder}: the code that config.json names (auto_map: {', '.join(_names(code))}) is not run; the"
+            f" weights fit transformers' own {name}."
         )
     return model
 
@@ -99,17 +107,20 @@ def load_tokenizer(folder: Path, embeddings: int) -> Any:
         ) from None
     if not any(_known_words(tokenizer, probe) > 1 for probe in PROBES):
         raise AscentError(
-            f"{folder}: has no tokenizer that knows words, since its vocabulary (tokenizer.json, vocab.txt, a sentencepiece "
-            "model or the like) is missing or empty; add it to the files of the model's source."
+            f"{folder}: has no tokenizer that knows words, since its vocabulary (tokenizer.json, vocab.txt, a"
+            " sentencepiece model or the like) is missing or empty; add it to the files of the model's source."
         )
     tokens = max(tokenizer.get_vocab().values()) + 1
     if tokens > embeddings:
         raise AscentError(
-            f"{folder}: the tokenizer has {tokens:,} tokens, but the model {embeddings:,} embeddings; use the tokenizer that the "
-            "model was trained with."
+            f"{folder}: the tokenizer has {tokens:,} tokens, but the model {embeddings:,} embeddings; use the tokenizer"
+            " that the model was trained with."
         )
     if set_padding(tokenizer, folder):
-        print(f"note: {folder}: its tokenizer has no padding token; {tokenizer.pad_token!r} is set as one, which is masked.")
+        print(
+            f"note: {folder}: its tokenizer has no padding token; {tokenizer.pad_token!r} is set as one, which is"
+            " masked."
+        )
     return tokenizer
 
 

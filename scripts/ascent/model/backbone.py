@@ -45,10 +45,14 @@ def load_backbone(
         # On a CPU torch's fused attention is slower than plain matrix products: by 20 % forward, by 50 % backward.
         options["attn_implementation"] = "eager"
     if dropout is not None:
-        words = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()  # including those that config.json omits
+        words = AutoConfig.from_pretrained(
+            folder, trust_remote_code=False
+        ).to_dict()  # including those that config.json omits
         options |= {key: dropout for key in DROPOUTS if key in words}
         if dropout and not options.keys() & set(DROPOUTS):
-            raise AscentError(f"{folder}: dropout is {dropout}, but this backbone has no such setting; remove it from the stage.")
+            raise AscentError(
+                f"{folder}: dropout is {dropout}, but this backbone has no such setting; remove it from the stage."
+            )
     automatic = AutoModelForTextEncoding if kind in ENCODERS_OF_TWO else AutoModel
     if weights == "none":
         backbone = without_weights(automatic, folder, **options)
@@ -62,7 +66,8 @@ def load_backbone(
     longest = longest_input(backbone)
     if longest is not None and contract.max_tokens.longest > longest:
         raise AscentError(
-            f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the recipe."
+            f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the"
+            " recipe."
         )
     tokenizer = load_tokenizer(folder, backbone.get_input_embeddings().num_embeddings)
     if contract.append_eos:
@@ -86,8 +91,8 @@ def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path)
         )
     if backbone.config.model_type not in PACKED:
         raise AscentError(
-            f"{folder}: this backbone attends causally, and a '{backbone.config.model_type}' model is not known to become "
-            "bidirectional; set attention: causal."
+            f"{folder}: this backbone attends causally, and a '{backbone.config.model_type}' model is not known to"
+            " become bidirectional; set attention: causal."
         )
     backbone.config.is_causal = False
 
@@ -95,9 +100,8 @@ def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path)
 def set_padding_side(tokenizer: Any, backbone: torch.nn.Module, side: str | None, folder: str | Path) -> None:
     """Make a tokenizer pad on a side; by default on its own.
 
-    With learned positions it is the right one, since transformers counts positions from the padding on. Raises AscentError
-    if the left one is asked for.
-    """
+    With learned positions it is the right one, since transformers counts positions from the padding on. Raises
+    AscentError if the left one is asked for."""
     learned = position_table(backbone) is not None
     if learned and side == "left":
         raise AscentError(
@@ -115,7 +119,9 @@ def first_position(backbone: torch.nn.Module) -> int:
 
 def has_dropout(backbone: torch.nn.Module) -> bool:
     """Return whether a backbone has dropout."""
-    modules = (module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout))  # an adapter's included
+    modules = (
+        module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout)
+    )  # an adapter's included
     return any(modules) or any(getattr(backbone.config, key, None) for key in DROPOUTS)
 
 

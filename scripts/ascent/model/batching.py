@@ -126,7 +126,12 @@ def pad(
 
 
 def pack(
-    rows: Sequence[np.ndarray], device: torch.device | str = "cpu", first_position: int = 0, *, pad_id: int = 0, multiple: int = 1
+    rows: Sequence[np.ndarray],
+    device: torch.device | str = "cpu",
+    first_position: int = 0,
+    *,
+    pad_id: int = 0,
+    multiple: int = 1,
 ) -> dict[str, torch.Tensor | int]:
     """Return what a backbone with packed attention takes for `rows`, and `spare`.
 

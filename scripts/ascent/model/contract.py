@@ -35,7 +35,9 @@ def weights_digest(folder: str | Path) -> str:
     files = sorted(Path(folder).glob("*.safetensors"))
     heads = sorted(Path(folder).glob("[0-9]_*/*.safetensors"))
     if not files:
-        raise AscentError(f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first.")
+        raise AscentError(
+            f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first."
+        )
     return hashlib.sha256("".join(sha256_file(file) for file in files + heads).encode()).hexdigest()
 
 
@@ -60,7 +62,9 @@ def read_contract(folder: str | Path, *, weights: bool = True) -> tuple[Contract
     """
     path = Path(folder) / FILE
     if not path.exists():
-        raise AscentError(f"{folder}: has no {FILE}, so its pooling and prompts are unknown; make the model with a stage.")
+        raise AscentError(
+            f"{folder}: has no {FILE}, so its pooling and prompts are unknown; make the model with a stage."
+        )
     document = read_json(path)
     if weights and document.get("weights_digest") != weights_digest(folder):
         raise AscentError(f"{folder}: the weights are not those that {FILE} was written for; rebuild the model.")

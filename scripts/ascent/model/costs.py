@@ -1,18 +1,17 @@
 """FLOPs and memory per GPU of training and encoding, from shapes and settings alone. Nothing here imports torch.
 
 **FLOPs.** A forward pass takes 2 per matrix parameter and token, and 4 * layers * width per pair of tokens of one text
-(Kaplan et al. 2020, arXiv 2001.08361, section 2.1, table 1; PaLM, arXiv 2204.02311, appendix B). Only the layers' matrices
-count: embedding tables are looked up, not multiplied, and a pooler sees one token per text. A backward pass takes twice the
-forward's. All layers are assumed to attend to the whole text, and padding is ignored, because mini-batches hold texts of
-similar length. Mixtures of experts are not covered.
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1, table 1; PaLM, arXiv 2204.02311, appendix B). Only the layers'
+matrices count: embedding tables are looked up, not multiplied, and a pooler sees one token per text. A backward pass
+takes twice the forward's. All layers are assumed to attend to the whole text, and padding is ignored, because
+mini-batches hold texts of similar length. Mixtures of experts are not covered.
 
-**Memory.** Weights, gradients and Adam's state by ZeRO stage: Rajbhandari et al. 2020, arXiv 1910.02054, sections 3 and 5,
-with what DeepSpeed adds (stages 1 and 2 clone float32 weights, too; a bucket for reductions; at stage 3 gathered weights).
-Activations: counted tensor by tensor as Korthikanti et al. 2022 do (arXiv 2205.05198, section 4.1), whose
-34 * tokens * width bytes a layer this gives for a GPT in 16 bits. Their 5 * heads * length^2 of the attention is left out:
-torch's fused attention (sdpa), which a GPU uses, does not keep the scores. Torch's autocast keeps more than their 16 bits:
-norms' inputs in float32, and one 16-bit copy of a layer's input per matrix.
-"""
+**Memory.** Weights, gradients and Adam's state by ZeRO stage: Rajbhandari et al. 2020, arXiv 1910.02054, sections 3 and
+5, with what DeepSpeed adds (stages 1 and 2 clone float32 weights, too; a bucket for reductions; at stage 3 gathered
+weights). Activations: counted tensor by tensor as Korthikanti et al. 2022 do (arXiv 2205.05198, section 4.1), whose 34
+* tokens * width bytes a layer this gives for a GPT in 16 bits. Their 5 * heads * length^2 of the attention is left out:
+torch's fused attention (sdpa), which a GPU uses, does not keep the scores. Torch's autocast keeps more than their 16
+bits: norms' inputs in float32, and one 16-bit copy of a layer's input per matrix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from .shape import Shape, forward_flops, step_flops
 # The loss's tile, ascent/losses/ring.py, and the most tokens that an encoder embeds at a time on a GPU.
 TILE = 4096
 ENCODER_TOKENS = 131072
-# DeepSpeed's defaults: numbers in the buffer that gradients are reduced through, and in the weights gathered at stage 3.
+# DeepSpeed's defaults: numbers in the buffer that gradients are reduced through, and in the weights gathered at stage
+# 3.
 BUCKET = 500_000_000
 LIVE_WEIGHTS = 1_000_000_000
 # Bytes of a weight in 4 bits, with a scale of 8 bits for 64 of them (QLoRA, arXiv 2305.14314, section 3).
@@ -38,9 +38,8 @@ FRAGMENTATION = 0.1
 def training_flops(shape: Shape, stage: Training, tokens: float, squares: float, *, cached: bool) -> float:
     """Return the FLOPs of training on texts: `step_flops`, and recomputation.
 
-    With `cached`, the gradient cache embeds the texts once more first (arXiv 2101.06983). Activation checkpointing does so in
-    the backward pass. An adversarial perturbation doubles everything.
-    """
+    With `cached`, the gradient cache embeds the texts once more first (arXiv 2101.06983). Activation checkpointing does
+    so in the backward pass. An adversarial perturbation doubles everything."""
     again = forward_flops(shape, tokens, squares) * (cached + stage.activation_checkpointing)
     return (step_flops(shape, stage, tokens, squares) + again) * stage.passes
 
@@ -83,9 +82,8 @@ def training_memory(
 ) -> Memory:
     """Return a training stage's memory per GPU.
 
-    `texts`: texts per row, its query included. `trained`: number of weights that train, all if omitted; activations are counted
-    as if all trained.
-    """
+    `texts`: texts per row, its query included. `trained`: number of weights that train, all if omitted; activations are
+    counted as if all trained."""
     rows = -(-stage.batch_size // processes)
     tokens = min(max(stage.token_budget, max_tokens), rows * texts * max_tokens)
     layer = layer_bytes(shape, precision=stage.precision, weights=stage.weights)
@@ -96,28 +94,31 @@ def training_memory(
         activations += casts / shape.layers
     else:  # one more layer for the gradients within the backward pass
         activations = tokens * (shape.layers + 1) * layer + casts
-    # The embeddings, their gradient, and its product with the loss's scale, in float32; scores, two intermediate results
-    # and their masks per tile.
+    # The embeddings, their gradient, and its product with the loss's scale, in float32; scores, two intermediate
+    # results and their masks per tile.
     documents = stage.batch_size * (texts - 1)
-    batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(TILE, max(documents, stage.batch_size))
+    batch = 3 * 4 * shape.width * stage.batch_size * texts + 14 * min(TILE, rows) * min(
+        TILE, max(documents, stage.batch_size)
+    )
     if stage.passes > 1:  # the perturbation of all its texts, in float32
         batch += 4 * shape.width * rows * texts * max_tokens
     held = states(shape.parameters, stage, processes, trained)
     if four_bits:
         held["weights"] -= (4 if stage.weights == "float32" else 2) * shape.matrices - FOUR_BITS * shape.matrices
-    if stage.queue_size:  # the copy in float32; the share, among the candidates, of the next process, and the gradients of both
+    if (
+        stage.queue_size
+    ):  # the copy in float32; the share, among the candidates, of the next process, and the gradients of both
         held["weights"] += 4 * shape.parameters
         batch += 5 * 4 * shape.width * -(-stage.queue_size // processes)
     return Memory(activations=activations, batch=batch, **held)
 
 
 def with_budget(stage: Training, memory: Callable[[Training], Memory], room: float | None) -> Training:
-    """Return a stage with a number of mini_batch_tokens: its own, else the largest power of two from 4,096 to 262,144 with
-    which it takes at most 85 % of a GPU's memory.
+    """Return a stage with a number of mini_batch_tokens: its own, else the largest power of two from 4,096 to 262,144
+    with which it takes at most 85 % of a GPU's memory.
 
-    memory: a stage's memory. room: the GPU's, in bytes; None without a GPU. There, and for what `training_memory` does not
-    count (pre-training's predictions, token-level outputs), it is 16,384.
-    """
+    memory: a stage's memory. room: the GPU's, in bytes; None without a GPU. There, and for what `training_memory` does
+    not count (pre-training's predictions, token-level outputs), it is 16,384."""
     if stage.mini_batch_tokens is not None:
         return stage
     if room is None or stage.unit != "pairs" or stage.token_level_losses:
@@ -153,8 +154,9 @@ def states(parameters: int, stage: Training, processes: int, trained: int | None
 
 
 def checkpoint_bytes(parameters: int, stage: Training, trained: int | None = None) -> float:
-    """Return the bytes of a checkpoint, of all processes' files together: of each weight that trains Adam's two moments and
-    the optimizer's float32 weight, and at stages 1 and 2 the model's own weight, too; without ZeRO only that one."""
+    """Return the bytes of a checkpoint, of all processes' files together: of each weight that trains Adam's two moments
+    and the optimizer's float32 weight, and at stages 1 and 2 the model's own weight, too; without ZeRO only that
+    one."""
     trained = parameters if trained is None else trained
     own = (4 if stage.weights == "float32" else 2) if stage.zero < 3 else 0
     return trained * (8 + own + (4 if stage.zero else 0))
@@ -167,10 +169,12 @@ def encoding_memory(shape: Shape, tokens: float, precision: str) -> Memory:
 
 
 def encoder_tokens(shape: Shape, precision: str, room: float) -> int:
-    """Return how many tokens an encoder embeds at a time on a GPU of `room` bytes: the largest power of two from 4,096 to
-    ENCODER_TOKENS with which it takes at most 85 % of them."""
+    """Return how many tokens an encoder embeds at a time on a GPU of `room` bytes: the largest power of two from 4,096
+    to ENCODER_TOKENS with which it takes at most 85 % of them."""
     tried = [tokens for tokens in BUDGETS if tokens <= ENCODER_TOKENS]
-    return next((one for one in tried if encoding_memory(shape, one, precision).total <= PLANNED_SHARE * room), tried[-1])
+    return next(
+        (one for one in tried if encoding_memory(shape, one, precision).total <= PLANNED_SHARE * room), tried[-1]
+    )
 
 
 def layer_bytes(shape: Shape, *, precision: str, weights: str) -> float:

@@ -26,8 +26,9 @@ def find_device() -> torch.device:
         return torch.device("cpu")
     built = next((f"for {name} {version}" for name, version in _platforms().items() if version), "without CUDA")
     raise AscentError(
-        f"{variable}={os.environ[variable]}: names GPUs, but torch {torch.__version__}, built {built}, sees none ({_driver()}); "
-        "install a torch that this driver can run (docs/installation.md), or set CUDA_VISIBLE_DEVICES= to compute on the CPU."
+        f"{variable}={os.environ[variable]}: names GPUs, but torch {torch.__version__}, built {built}, sees none"
+        f" ({_driver()}); install a torch that this driver can run (docs/installation.md), or set CUDA_VISIBLE_DEVICES="
+        " to compute on the CPU."
     )
 
 

@@ -37,12 +37,14 @@ CHUNK_TEXTS = 100_000
 
 
 def tokens_at_once(folder: Path, device: torch.device, precision: str) -> int:
-    """Return how many tokens of texts a folder's model embeds at a time on a device: on a GPU as many as there is room for,
-    see costs.encoder_tokens."""
+    """Return how many tokens of texts a folder's model embeds at a time on a device: on a GPU as many as there is room
+    for, see costs.encoder_tokens."""
     if device.type == "cpu":
         return CPU_TOKENS
     with suppress(AscentError):  # of a model of unknown shape the memory is not known
-        return encoder_tokens(read_shape(folder), precision, float(torch.cuda.get_device_properties(device).total_memory))
+        return encoder_tokens(
+            read_shape(folder), precision, float(torch.cuda.get_device_properties(device).total_memory)
+        )
     return ENCODER_TOKENS
 
 
@@ -77,7 +79,9 @@ class Encoder:
         self, pooling = cls.__new__(cls), own_pooling(folder)
         refuse_others(folder, backbone)
         if pooling not in (None, backbone.pooling):
-            raise AscentError(f"{folder}: pools by {pooling}, but the recipe's teacher by {backbone.pooling}; set its pooling.")
+            raise AscentError(
+                f"{folder}: pools by {pooling}, but the recipe's teacher by {backbone.pooling}; set its pooling."
+            )
         contract = Contract(**backbone.model_dump(include=set(Contract.model_fields)))
         loaded, tokenizer = load_backbone(folder, contract)
         for difference in told(folder, backbone, tokenizer.backend_tokenizer):
@@ -95,22 +99,26 @@ class Encoder:
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
 
     def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: str | None = None) -> np.ndarray:
-        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt and length for the side and the
-        task, as `encode_with`: what training makes of the texts."""
+        """Return float32 embeddings of shape (texts, dimension), with the contract's prompt and length for the side and
+        the task, as `encode_with`: what training makes of the texts."""
         longest = getattr(self.contract.lengths(task), side)
         return self.encode_with(self.contract.prompt(side, task), texts, longest=longest, progress=progress)
 
     @torch.inference_mode()
     def encode_with(
-        self, prompt: str | Sequence[str], texts: Sequence[str], *, longest: int | None = None, progress: str | None = None
+        self,
+        prompt: str | Sequence[str],
+        texts: Sequence[str],
+        *,
+        longest: int | None = None,
+        progress: str | None = None,
     ) -> np.ndarray:
-        """Return float32 embeddings of shape (texts, dimension), with a prompt, or with one for each text, of at most `longest`
-        tokens; by default the contract's larger length, to which the folder truncates elsewhere.
+        """Return float32 embeddings of shape (texts, dimension), with a prompt, or with one for each text, of at most
+        `longest` tokens; by default the contract's larger length, to which the folder truncates elsewhere.
 
-        Texts are embedded longest first, in batches of neighbours in length, so that little is padded; of many texts one chunk
-        after another, while the next one is tokenised. progress: what they are, for a bar in the terminal or lines in a log.
-        Raises AscentError if an embedding is not finite.
-        """
+        Texts are embedded longest first, in batches of neighbours in length, so that little is padded; of many texts
+        one chunk after another, while the next one is tokenised. progress: what they are, for a bar in the terminal or
+        lines in a log. Raises AscentError if an embedding is not finite."""
         # A repeated text is embedded once: mteb passes an STS set of 50 texts as 2,450.
         prompted = list(zip([prompt] * len(texts) if isinstance(prompt, str) else prompt, texts, strict=True))
         place = {text: index for index, text in enumerate(dict.fromkeys(prompted))}
@@ -127,7 +135,8 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_tokens(self, texts: Sequence[str], heads: Sequence[str], *, prompt: str) -> Encoded:
-        """Return the embeddings, as `encode_with`, and the outputs of these token-level heads, on this encoder's device."""
+        """Return the embeddings, as `encode_with`, and the outputs of these token-level heads, on this encoder's
+        device."""
         rows, skipped = self._rows([(prompt, text) for text in texts])
         counted = [torch.from_numpy(mask).to(self.device) for mask in self.model.counted(rows, skipped)]
         by_text: dict[int, list[torch.Tensor]] = {}
@@ -151,11 +160,15 @@ class Encoder:
     def _refuse_infinite(self, finite: np.ndarray, texts: Sequence[str]) -> None:
         if not finite.all():
             text = texts[int(np.flatnonzero(~finite)[0])]
-            raise AscentError(f"{self.folder}: the embedding of {text[:60]!r} is not finite; train it again in float32.")
+            raise AscentError(
+                f"{self.folder}: the embedding of {text[:60]!r} is not finite; train it again in float32."
+            )
 
-    def _chunks(self, texts: Sequence[tuple[str, str]], longest: int | None) -> Iterator[tuple[int, list[np.ndarray], list[int]]]:
-        """Yield where a chunk of the (prompt, text) begins, and what _rows returns for it; the next one is already being
-        made."""
+    def _chunks(
+        self, texts: Sequence[tuple[str, str]], longest: int | None
+    ) -> Iterator[tuple[int, list[np.ndarray], list[int]]]:
+        """Yield where a chunk of the (prompt, text) begins, and what _rows returns for it; the next one is already
+        being made."""
         starts = range(0, len(texts), CHUNK_TEXTS)
         with ThreadPoolExecutor(1) as pool:
             made = (pool.submit(self._rows, texts[start : start + CHUNK_TEXTS], longest) for start in starts)
@@ -169,11 +182,15 @@ class Encoder:
         """Return the tokens of each (prompt, text), and how many of them at the beginning are not pooled."""
         longest = longest or self.contract.max_tokens.longest
         prompts, pooled = [prompt for prompt, _ in texts], self.contract.pool_prompt
-        skipped = {prompt: 0 if pooled else prompt_length(self.tokenizer, prompt, longest) for prompt in dict.fromkeys(prompts)}
+        skipped = {
+            prompt: 0 if pooled else prompt_length(self.tokenizer, prompt, longest) for prompt in dict.fromkeys(prompts)
+        }
         prompted = [prompt + text for prompt, text in texts]
         return tokenise(self.tokenizer, prompted, "", longest), [skipped[prompt] for prompt in prompts]
 
-    def _batches(self, rows: list[np.ndarray], skipped: list[int]) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
+    def _batches(
+        self, rows: list[np.ndarray], skipped: list[int]
+    ) -> Iterator[tuple[np.ndarray, tuple[torch.Tensor, ...]]]:
         """Yield rows' indexes and the model's outputs for them."""
         pad_id = self.tokenizer.pad_token_id or 0
         for batch in self.model.mini_batches([len(row) for row in rows], self.tokens_per_batch):

@@ -40,8 +40,8 @@ def added_tokens(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:
 
 
 def append_end(tokenizer: Tokenizer, end: str | None, where: str | Path) -> None:
-    """Let a tokenizer end every text with its end token, a truncated one, too, unless it ends texts with a special token
-    already.
+    """Let a tokenizer end every text with its end token, a truncated one, too, unless it ends texts with a special
+    token already.
 
     Raises AscentError for a tokenizer without an end token.
     """
@@ -50,7 +50,8 @@ def append_end(tokenizer: Tokenizer, end: str | None, where: str | Path) -> None
         return
     if end is None or tokenizer.token_to_id(end) is None:
         raise AscentError(
-            f"{where}: append_eos: true, but its tokenizer has no end token; set eos_token in its tokenizer_config.json."
+            f"{where}: append_eos: true, but its tokenizer has no end token; set eos_token in its"
+            " tokenizer_config.json."
         )
 
     def around(text: str, kind: int) -> list[str]:

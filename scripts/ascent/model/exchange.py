@@ -1,8 +1,8 @@
 """What other programs read of a model folder: sentence-transformers since 5.0, mteb and servers.
 
-sentence-transformers 5.4 renamed its modules and their settings. It reads the names of before as well; older versions know no
-others, and servers that do not know the new ones pool and truncate by defaults of their own. So folders have those of before.
-"""
+sentence-transformers 5.4 renamed its modules and their settings. It reads the names of before as well; older versions
+know no others, and servers that do not know the new ones pool and truncate by defaults of their own. So folders have
+those of before."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ _DENSE = {"module_input_name": "sentence_embedding", "module_output_name": "sent
 
 
 def write_exchange(folder: Path, contract: Contract) -> None:
-    """Write the modules, the pooling, the maximum length, the prompts, the precision and the heads' code of a folder that
-    sentence-transformers saved, so that every version since 5.0 reads them.
+    """Write the modules, the pooling, the maximum length, the prompts, the precision and the heads' code of a folder
+    that sentence-transformers saved, so that every version since 5.0 reads them.
 
     A token-level head cannot be said in the older form: see `requirements`.
     """
@@ -38,7 +38,9 @@ def write_exchange(folder: Path, contract: Contract) -> None:
         elif kind == "Dense":
             _write(path, {key: value for key, value in read_json(path).items() if _DENSE.get(key) != value})
     _write(folder / "modules.json", modules)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": contract.max_tokens.longest, "do_lower_case": False})
+    _write(
+        folder / "sentence_bert_config.json", {"max_seq_length": contract.max_tokens.longest, "do_lower_case": False}
+    )
     path = folder / "config_sentence_transformers.json"
     _write(path, read_json(path) | {"prompts": named_prompts(contract)})
     # Else a base that was published in bfloat16 would still be loaded in bfloat16, and embed otherwise than here.
@@ -47,9 +49,13 @@ def write_exchange(folder: Path, contract: Contract) -> None:
     _write(folder / "config.json", config | {"dtype": "float32"})
     path = folder / "tokenizer_config.json"
     tokenizer = read_json(path)
-    if tokenizer.get("tokenizer_class") == "TokenizersBackend":  # the same class under the name that transformers 4 knows
+    if (
+        tokenizer.get("tokenizer_class") == "TokenizersBackend"
+    ):  # the same class under the name that transformers 4 knows
         tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
-    if contract.append_eos:  # what tokenizer.json says, too, but transformers 4 makes some tokenizers' special tokens again
+    if (
+        contract.append_eos
+    ):  # what tokenizer.json says, too, but transformers 4 makes some tokenizers' special tokens again
         before, behind = added_tokens(Tokenizer.from_file(str(folder / "tokenizer.json")))
         tokenizer |= {"add_bos_token": bool(before), "add_eos_token": bool(behind)}
     _write(path, tokenizer)

@@ -25,9 +25,9 @@ def check_files(folder: str | Path) -> dict:
     if (folder / ADAPTER).exists():
         base = read_json(folder / ADAPTER).get("base_model_name_or_path")
         raise AscentError(
-            f"{folder / ADAPTER}: is an adapter of '{base}', which would not be loaded; give this model of the catalogue "
-            "adapter_of: <the name there of what it adapts> to merge it, or, if the weights beside it hold it already, leave "
-            "this file out of the source."
+            f"{folder / ADAPTER}: is an adapter of '{base}', which would not be loaded; give this model of the"
+            " catalogue adapter_of: <the name there of what it adapts> to merge it, or, if the weights beside it hold"
+            " it already, leave this file out of the source."
         )
     if not (folder / "config.json").exists():
         raise AscentError(f"{folder}: holds no config.json, so it is no model folder; check the model's source.")
@@ -43,8 +43,8 @@ def refuse_pointers(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(POINTER):
             raise AscentError(
-                f"{path}: is a pointer of Git LFS and not the file itself; run `git lfs pull` where it comes from, remove "
-                f"{folder} and re-run."
+                f"{path}: is a pointer of Git LFS and not the file itself; run `git lfs pull` where it comes from,"
+                f" remove {folder} and re-run."
             )
 
 
@@ -59,8 +59,12 @@ def weight_files(folder: Path) -> list[Path]:
     if not (folder / INDEX).exists():
         others = sorted(folder.glob("*.safetensors"))
         if others:
-            raise AscentError(f"{others[0]}: is not {WEIGHTS}, and no {INDEX} names it as a part; rename it, or add the index.")
-        raise AscentError(f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first.")
+            raise AscentError(
+                f"{others[0]}: is not {WEIGHTS}, and no {INDEX} names it as a part; rename it, or add the index."
+            )
+        raise AscentError(
+            f"{folder}: has no safetensors weights, and pickled weights are never loaded; convert them first."
+        )
     places, found = read_json(folder / INDEX)["weight_map"], {}
     for name in sorted(set(places.values())):
         if not (folder / name).exists():
@@ -68,7 +72,9 @@ def weight_files(folder: Path) -> list[Path]:
         found[name] = tensor_shapes(folder / name)
     lost = [(tensor, name) for tensor, name in places.items() if tensor not in found[name]]
     if lost:
-        raise AscentError(f"{folder / lost[0][1]}: lacks {lost[0][0]}, which {INDEX} says it holds; retrieve both again.")
+        raise AscentError(
+            f"{folder / lost[0][1]}: lacks {lost[0][0]}, which {INDEX} says it holds; retrieve both again."
+        )
     return [folder / name for name in found]
 
 
@@ -78,4 +84,6 @@ def tensor_shapes(path: Path) -> dict[str, list[int]]:
         with safe_open(path, framework="np") as file:
             return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except (SafetensorError, OSError) as error:
-        raise AscentError(f"{path}: not a whole safetensors file ({error}); remove its folder and retrieve it again.") from None
+        raise AscentError(
+            f"{path}: not a whole safetensors file ({error}); remove its folder and retrieve it again."
+        ) from None

@@ -14,7 +14,14 @@ from .intact import ADAPTER, check_files, refuse_pointers, tensor_shapes
 
 WEIGHTS = "adapter_model.safetensors"
 # A folder with one of these has a tokenizer of its own.
-VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
 
 
 def merge_adapter(folder: Path, base: Path) -> None:
@@ -39,15 +46,19 @@ def merge_adapter(folder: Path, base: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tied embeddings, whose other end is not loaded
             adapted = peft.get_peft_model(model, peft.PeftConfig.from_pretrained(folder))
-        missing, unknown = peft.set_peft_model_state_dict(adapted, _named(load_file(folder / WEIGHTS), model.base_model_prefix))
+        missing, unknown = peft.set_peft_model_state_dict(
+            adapted, _named(load_file(folder / WEIGHTS), model.base_model_prefix)
+        )
     except (ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise AscentError(f"{folder}: the adapter does not fit {base} ({reason}); name what it adapts in adapter_of.") from None
+        raise AscentError(
+            f"{folder}: the adapter does not fit {base} ({reason}); name what it adapts in adapter_of."
+        ) from None
     odd = [*unknown, *(name for name in missing if ".default" in name)]
     if odd:
         raise AscentError(
-            f"{folder}: {odd[0]} is a weight of the adapter or of {base} adapted by it, but not of both; name what it adapts in "
-            "adapter_of."
+            f"{folder}: {odd[0]} is a weight of the adapter or of {base} adapted by it, but not of both; name what it"
+            " adapts in adapter_of."
         )
     merged = adapted.merge_and_unload()
     if not any((folder / name).exists() for name in VOCABULARIES):
@@ -61,4 +72,6 @@ def _named(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tenso
     """Return an adapter's weights by the names in the backbone alone: trained with a head for another task, they begin
     with the backbone's name there."""
     outer, inner = "base_model.model.", f"base_model.model.{prefix}."
-    return {outer + name.removeprefix(inner) if name.startswith(inner) else name: tensor for name, tensor in state.items()}
+    return {
+        outer + name.removeprefix(inner) if name.startswith(inner) else name: tensor for name, tensor in state.items()
+    }

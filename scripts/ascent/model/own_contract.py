@@ -1,8 +1,7 @@
 """The contract of a model that is an embedding model already, as its folder says, and as the catalogue must.
 
-Recipes are read before a model is retrieved, so `contract: own` takes the contract of the catalogue, and each step that reads
-the retrieved folder compares. Nothing here imports torch.
-"""
+Recipes are read before a model is retrieved, so `contract: own` takes the contract of the catalogue, and each step that
+reads the retrieved folder compares. Nothing here imports torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,8 +93,8 @@ def own_contract(folder: str | Path) -> dict[str, Any]:
 def refuse_others(folder: str | Path, own: Contract) -> None:
     """Raise AscentError if a folder says otherwise than the contract that the catalogue gives its model.
 
-    What it does not say is the catalogue's: prompts that only a model's card names, an end token that only its code appends.
-    """
+    What it does not say is the catalogue's: prompts that only a model's card names, an end token that only its code
+    appends."""
     folder = Path(folder)
     values = own.model_dump(mode="json")
     for stated in statements(folder):
@@ -125,9 +124,8 @@ def overrides(model: str, own: Contract, contract: Contract) -> list[str]:
 def told(folder: str | Path, backbone: Backbone | Adoption, tokenizer: Tokenizer) -> list[str]:
     """Return what a user should know of a folder that a recipe uses: where the two differ, each with both values.
 
-    tokenizer: the folder's, as the recipe has it. Raises AscentError if the folder differs from the contract that the catalogue
-    says is its own.
-    """
+    tokenizer: the folder's, as the recipe has it. Raises AscentError if the folder differs from the contract that the
+    catalogue says is its own."""
     if backbone.contract is None:
         found = differences(folder, backbone)
     else:
@@ -138,8 +136,8 @@ def told(folder: str | Path, backbone: Backbone | Adoption, tokenizer: Tokenizer
 
 def _refuse(folder: Path, file: str, key: str, value: Any, wanted: Any) -> None:
     raise AscentError(
-        f"{folder / file}: says {key}: {shown(value)}, but its contract in the catalogue has {shown(wanted)}; write what the "
-        f"folder says, models.{folder.name}.contract: {as_written(own_contract(folder))}"
+        f"{folder / file}: says {key}: {shown(value)}, but its contract in the catalogue has {shown(wanted)}; write"
+        f" what the folder says, models.{folder.name}.contract: {as_written(own_contract(folder))}"
     )
 
 
@@ -166,8 +164,8 @@ def _place(name: str) -> tuple[str, str] | None:
 
 
 def _prompts(folder: Path) -> dict[str, dict[str, str]]:
-    """Return a folder's prompts by side and task; those of names that mteb does not look up are left out, and told where the
-    folder is adopted."""
+    """Return a folder's prompts by side and task; those of names that mteb does not look up are left out, and told
+    where the folder is adopted."""
     prompts: dict[str, dict[str, str]] = {}
     given = _given_prompts(folder)
     default = given.get(read_optional(folder, "config_sentence_transformers.json").get("default_prompt_name") or "")

@@ -120,12 +120,21 @@ def flash_attention(
     left, right = (side if side >= 0 else None for side in sides)
     ends = (cumulative, cumulative, longest, longest)
     windows = {"window_size_left": left, "window_size_right": right}
-    out = torch.ops.aten._flash_attention_forward(query, key, value, *ends, dropout, right == 0, False, scale=scale, **windows)[0]
+    out = torch.ops.aten._flash_attention_forward(
+        query, key, value, *ends, dropout, right == 0, False, scale=scale, **windows
+    )[0]
     return out[..., :width]
 
 
 def attend_by_length(
-    query, key, value, lengths: list[int], sides: tuple[int, int], scale: float, dropout: float, bias: torch.Tensor | None
+    query,
+    key,
+    value,
+    lengths: list[int],
+    sides: tuple[int, int],
+    scale: float,
+    dropout: float,
+    bias: torch.Tensor | None,
 ) -> torch.Tensor:
     """The same on any device and in any dtype, of tensors (tokens, heads, dimension): neighbours of one length at a
     time.

@@ -11,9 +11,8 @@ from ..settings.training import Training
 def prepare_backbone(backbone: torch.nn.Module, stage: Training) -> None:
     """Apply a stage's activation checkpointing, FP8 and compilation to a backbone.
 
-    On a GPU FP8 implies compilation: without it, scaling costs more than FP8 brings. On a CPU FP8 is emulated, for tests.
-    Raises AscentError if the GPU does not support FP8.
-    """
+    On a GPU FP8 implies compilation: without it, scaling costs more than FP8 brings. On a CPU FP8 is emulated, for
+    tests. Raises AscentError if the GPU does not support FP8."""
     if stage.activation_checkpointing:
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
     if stage.precision == "float8":
@@ -36,18 +35,22 @@ def _use_float8(backbone: torch.nn.Module) -> None:
     try:
         from torchao.float8 import Float8LinearConfig, convert_to_float8_training
     except ImportError:
-        raise AscentError("precision: float8 needs torchao, which envs/gpu.txt has; install it, or use bfloat16.") from None
+        raise AscentError(
+            "precision: float8 needs torchao, which envs/gpu.txt has; install it, or use bfloat16."
+        ) from None
     gpu = torch.cuda.is_available()  # the weights may still be on the CPU
     if gpu and torch.cuda.get_device_capability() < (8, 9):
-        raise AscentError(f"precision: float8 needs a GPU with FP8, which {torch.cuda.get_device_name()} lacks; use bfloat16.")
+        raise AscentError(
+            f"precision: float8 needs a GPU with FP8, which {torch.cuda.get_device_name()} lacks; use bfloat16."
+        )
 
     config = replace(Float8LinearConfig.from_recipe_name("rowwise"), emulate=not gpu)
     convert_to_float8_training(backbone, module_filter_fn=fits_float8, config=config)
 
 
 def fits_float8(module: torch.nn.Linear, name: str) -> bool:
-    """Return whether a layer computes in FP8, whose products need sizes that are multiples of 16. LoRA's own matrices stay
-    in bfloat16: they are too thin to gain."""
+    """Return whether a layer computes in FP8, whose products need sizes that are multiples of 16. LoRA's own matrices
+    stay in bfloat16: they are too thin to gain."""
     return module.in_features % 16 == 0 and module.out_features % 16 == 0 and "lora_" not in name
 
 

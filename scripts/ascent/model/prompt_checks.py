@@ -23,8 +23,9 @@ def refuse_long_prompts(prompts: Iterable[str], tokenizer: Tokenizer, max_tokens
     """Raise AscentError if a prompt fills most of `max_tokens`, special tokens included."""
     for prompt, tokens in _long(prompts, tokenizer, max_tokens):
         raise AscentError(
-            f"{where}: the prompt {_shown(prompt)!r} alone has {tokens} tokens, {tokens / max_tokens:.0%} of max_tokens: "
-            f"{max_tokens}, so that little or nothing of each text would be read; shorten it in `prompts`, or raise max_tokens."
+            f"{where}: the prompt {_shown(prompt)!r} alone has {tokens} tokens, {tokens / max_tokens:.0%} of"
+            f" max_tokens: {max_tokens}, so that little or nothing of each text would be read; shorten it in `prompts`,"
+            " or raise max_tokens."
         )
 
 
@@ -42,8 +43,9 @@ def long_task_prompts(contract: Contract, tokenizer: Tokenizer, where: str | Pat
     found = {prompt for prompt, _ in _long(dict.fromkeys(of_tasks.values()), tokenizer, longest)}
     if names := [name for name, prompt in of_tasks.items() if prompt in found]:
         yield (
-            f"{where}: mteb's own prompts of {len(names)} tasks leave less than half of max_tokens: {longest} to the texts, "
-            f"first {names[0]}: {_shown(of_tasks[names[0]])!r}; name those that you evaluate in `prompts`, or raise max_tokens."
+            f"{where}: mteb's own prompts of {len(names)} tasks leave less than half of max_tokens: {longest} to the"
+            f" texts, first {names[0]}: {_shown(of_tasks[names[0]])!r}; name those that you evaluate in `prompts`, or"
+            " raise max_tokens."
         )
 
 
@@ -60,8 +62,8 @@ def _shown(prompt: str) -> str:
 
 
 def with_prompt(texts: pl.DataFrame) -> int:
-    """Return how many texts begin with their prompt already, in any case of its letters. texts: with the columns text and
-    prompt."""
+    """Return how many texts begin with their prompt already, in any case of its letters. texts: with the columns text
+    and prompt."""
     wanted = pl.col("prompt").cast(pl.String).str.strip_chars().str.to_lowercase()
     begin = pl.col("text").str.strip_chars_start().str.to_lowercase()
     return int(texts.select((begin.str.starts_with(wanted) & (wanted != "")).sum()).item())

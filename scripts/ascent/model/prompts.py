@@ -1,9 +1,9 @@
 """Prompts by the names under which mteb and sentence-transformers look them up in a model folder.
 
 mteb gives a text the first prompt that it finds of `<task>-<side>`, `<task>`, `<type>-<side>`, `<type>` and `<side>`
-(`AbsEncoder.get_prompt_name`) and ignores other names. Only texts of retrieval and reranking, and of a few asymmetric tasks
-of other types, have a side. `encode_query` and `encode_document` of sentence-transformers use `query` and `document`.
-"""
+(`AbsEncoder.get_prompt_name`) and ignores other names. Only texts of retrieval and reranking, and of a few asymmetric
+tasks of other types, have a side. `encode_query` and `encode_document` of sentence-transformers use `query` and
+`document`."""
 
 from ..settings.evaluation import MTEB_TYPES, SEARCHED
 from ..settings.model import Contract
@@ -11,8 +11,8 @@ from ..settings.mteb_tasks import task_type, tasks_with_prompts
 
 
 def named_prompts(contract: Contract) -> dict[str, str]:
-    """Return a contract's prompts by name: of both sides, of every type of mteb's text tasks that needs its own, and of its
-    tasks that do.
+    """Return a contract's prompts by name: of both sides, of every type of mteb's text tasks that needs its own, and of
+    its tasks that do.
 
     A type without a prompt has an empty one, where another would be found in its place.
     """

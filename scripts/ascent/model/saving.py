@@ -67,4 +67,6 @@ def save_like(parent: Path, state: dict[str, torch.Tensor], contract: Contract, 
 def check_tokenizer(tokenizer, expected_digest: str, folder: str | Path) -> None:
     """Raise AscentError if a tokenizer is not the one that a model was trained with."""
     if tokenizer_digest(tokenizer) != expected_digest:
-        raise AscentError(f"{folder}: the tokenizer is not the one that ascent.json was written for; rebuild the model.")
+        raise AscentError(
+            f"{folder}: the tokenizer is not the one that ascent.json was written for; rebuild the model."
+        )

@@ -37,7 +37,8 @@ class Shape:
     """Whether queries and keys have norms of their own."""
 
 
-# Architectures whose feed-forward part multiplies two projections, whose norms are RMSNorm, whose queries and keys have norms.
+# Architectures whose feed-forward part multiplies two projections, whose norms are RMSNorm, whose queries and keys have
+# norms.
 _RMS = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text"}
 _GATED = _RMS | {"modernbert"}
 _NORMED_HEADS = {"qwen3", "gemma3_text"}
@@ -62,7 +63,9 @@ def read_shape(folder: Path) -> Shape:
         for key in _KEYS[name]:
             if config.get(key):
                 return config[key]
-        raise AscentError(f"{folder / 'config.json'}: has none of {', '.join(_KEYS[name])}, so it cannot be planned; add it.")
+        raise AscentError(
+            f"{folder / 'config.json'}: has none of {', '.join(_KEYS[name])}, so it cannot be planned; add it."
+        )
 
     layers, width, heads, inner = (dimension(name) for name in ("layers", "width", "heads", "inner"))
     of_head = config.get("head_dim") or config.get("d_kv") or width // heads
@@ -93,7 +96,8 @@ def read_shape(folder: Path) -> Shape:
 
 
 def described_shape(described: BackboneShape) -> Shape:
-    """Return the shape that the catalogue gives of a model: that of its files but for biases, norms and tables of positions."""
+    """Return the shape that the catalogue gives of a model: that of its files but for biases, norms and tables of
+    positions."""
     tensors = _described(described)
     total, kind = sum(map(_size, tensors.values())), described.architecture
     head = described.head_dimension or described.width // described.heads
@@ -124,8 +128,8 @@ def _described(described: BackboneShape) -> dict[str, list[int]]:
 
 
 def trained_weights(model: Path | BackboneShape, adapter: Adapter, soft_tokens: int) -> int:
-    """Return how many weights an adapter of a model trains: of its folder, or as the catalogue describes it. soft_tokens: those
-    of the recipe's base."""
+    """Return how many weights an adapter of a model trains: of its folder, or as the catalogue describes it.
+    soft_tokens: those of the recipe's base."""
     tensors = _described(model) if isinstance(model, BackboneShape) else _backbone(_tensors(model))
     width = next(shape[1] for name, shape in tensors.items() if name.endswith((*_TABLES, "shared.weight")))
     return adapter.trained(tensors, width, soft_tokens)

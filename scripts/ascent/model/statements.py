@@ -14,7 +14,12 @@ from .prompts import every_prompt
 
 # Names of poolings in sentence-transformers and here, and in its older folders.
 _POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}
-OLDER_POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "weightedmean_tokens": "weighted_mean"}
+OLDER_POOLINGS = {
+    "mean_tokens": "mean",
+    "cls_token": "cls",
+    "lasttoken": "last",
+    "weightedmean_tokens": "weighted_mean",
+}
 OLDER_POOLINGS |= {"max_tokens": "max", "mean_sqrt_len_tokens": "mean_sqrt_len_tokens"}
 # The side of a prompt by its name: encode_query and encode_document look for these.
 SIDES = {"query": "query", "document": "document", "passage": "document", "corpus": "document"}
@@ -34,21 +39,22 @@ def differences(folder: str | Path, contract: Contract) -> list[str]:
 
 
 def oddities(folder: str | Path, contract: Contract, tokenizer: Tokenizer) -> list[str]:
-    """Return a sentence for an end token that pooling lacks, for capitals that sentence-transformers would lower, and for a
-    side of the padding that is changed. tokenizer: the folder's, as the contract has it."""
+    """Return a sentence for an end token that pooling lacks, for capitals that sentence-transformers would lower, and
+    for a side of the padding that is changed. tokenizer: the folder's, as the contract has it."""
     where, told = f"model '{Path(folder).name}'", []
     if contract.pooling == "last" and not contract.append_eos and not added_tokens(tokenizer)[1]:
         told.append(
-            f"{where}: pooling: last takes the state of a text's last token, and its tokenizer appends no end token; set "
-            "append_eos: true, unless the model was trained without."
+            f"{where}: pooling: last takes the state of a text's last token, and its tokenizer appends no end token;"
+            " set append_eos: true, unless the model was trained without."
         )
     if read_optional(Path(folder), "sentence_bert_config.json").get("do_lower_case"):
         with unlimited(tokenizer):
             capitals, small = (tokenizer.encode(text).ids for text in ("An Old Word", "an old word"))
         if capitals != small:
             told.append(
-                f"{where}: sentence_bert_config.json says do_lower_case: true, but its tokenizer tells capitals apart, and texts "
-                "are read as they are; lower them in the tokenizer's normalizer if the model learned from lower case."
+                f"{where}: sentence_bert_config.json says do_lower_case: true, but its tokenizer tells capitals apart,"
+                " and texts are read as they are; lower them in the tokenizer's normalizer if the model learned from"
+                " lower case."
             )
     return [*told, *_padding(Path(folder), contract, where)]
 
@@ -57,7 +63,9 @@ def own_pooling(folder: str | Path) -> str | None:
     """Return the pooling that a folder in sentence-transformers' layout was made with, under the contract's name if it
     has one; None if the folder does not say."""
     settings, _ = pooling_settings(Path(folder))
-    names = settings.get("pooling_mode") or [name for key, name in OLDER_POOLINGS.items() if settings.get(f"pooling_mode_{key}")]
+    names = settings.get("pooling_mode") or [
+        name for key, name in OLDER_POOLINGS.items() if settings.get(f"pooling_mode_{key}")
+    ]
     return " and ".join(_POOLINGS.get(name, name) for name in ([names] if isinstance(names, str) else names)) or None
 
 
@@ -81,8 +89,8 @@ def _statements(folder: Path, contract: Contract) -> Iterator[tuple[str, Any, An
 
 
 def _length(folder: Path, contract: Contract) -> Iterator[tuple[str, Any, Any, str]]:
-    """Yield what a folder says of the maximum length. A tokenizer alone says what the backbone can take, not how long the
-    texts were that it learned from, so only more than that is a difference."""
+    """Yield what a folder says of the maximum length. A tokenizer alone says what the backbone can take, not how long
+    the texts were that it learned from, so only more than that is a difference."""
     own = read_optional(folder, "sentence_bert_config.json").get("max_seq_length")
     if own:
         yield "max_tokens", own, contract.max_tokens.longest, "sentence_bert_config.json"
@@ -98,8 +106,8 @@ def _padding(folder: Path, contract: Contract, where: str) -> Iterator[str]:
     names = (name for file in weight_files(folder) for name in tensor_shapes(file))
     if any(name.endswith(_POSITIONS) for name in names):
         yield (
-            f"{where}: tokenizer_config.json says padding_side: 'left', but is saved with 'right', because its positions are "
-            "learned and padding on the left would shift them."
+            f"{where}: tokenizer_config.json says padding_side: 'left', but is saved with 'right', because its"
+            " positions are learned and padding on the left would shift them."
         )
 
 

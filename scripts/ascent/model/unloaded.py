@@ -21,7 +21,8 @@ def stored_dtype(folder: Path) -> torch.dtype:
 
 
 def without_weights(automatic: Any, folder: Path, **options: Any) -> torch.nn.Module:
-    """Return a folder's backbone with weights whose memory is only reserved: what another process will send takes its place.
+    """Return a folder's backbone with weights whose memory is only reserved: what another process will send takes its
+    place.
 
     automatic, options: transformers' automatic class, and what its from_pretrained is given.
     """

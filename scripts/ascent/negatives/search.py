@@ -48,11 +48,11 @@ def _best(scores: np.ndarray, indexes: np.ndarray, depth: int) -> tuple[np.ndarr
 
 
 def rankings(queries: np.ndarray, documents: list[np.ndarray], depths: np.ndarray) -> Callable[[int], tuple]:
-    """Return a function from a query's row to the scores and indexes of its nearest documents, as many as `depths` says.
+    """Return a function from a query's row to the scores and indexes of its nearest documents, as many as `depths`
+    says.
 
-    depths: int (queries,). Queries of similar depth are searched together, so that one with very many answers costs the others
-    nothing.
-    """
+    depths: int (queries,). Queries of similar depth are searched together, so that one with very many answers costs the
+    others nothing."""
     group_of = np.ceil(np.log2(depths)).astype(int)
     place_of, results = np.empty(len(queries), dtype=int), {}
     for group in np.unique(group_of):

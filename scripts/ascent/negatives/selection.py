@@ -1,8 +1,7 @@
 """Hard negatives: each query's nearest documents that are no answers and not itself, with a count of every choice.
 
-The selection is positive-aware (NV-Retriever, arXiv 2407.15831, section 3.2, TopK-PercPos): a candidate that scores close to
-the positive is probably an unlabelled positive, and is dropped.
-"""
+The selection is positive-aware (NV-Retriever, arXiv 2407.15831, section 3.2, TopK-PercPos): a candidate that scores
+close to the positive is probably an unlabelled positive, and is dropped."""
 
 import json
 from collections import Counter
@@ -30,10 +29,9 @@ CHECKED = ("judged", "replaced", "exhausted")
 def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.DataFrame, dict]:
     """Choose negatives for each pair; return the table of negatives and its audit.
 
-    Table: query_id, positive_id, positive_score, negative_ids, negatives (texts), scores; one row per pair, in the pairs'
-    order. A pair may get fewer than `per_query` negatives, or none: the audit counts them. With a reserve also reserve_ids,
-    reserve (texts) and reserve_scores: the next candidates after these, best first.
-    """
+    Table: query_id, positive_id, positive_score, negative_ids, negatives (texts), scores; one row per pair, in the
+    pairs' order. A pair may get fewer than `per_query` negatives, or none: the audit counts them. With a reserve also
+    reserve_ids, reserve (texts) and reserve_scores: the next candidates after these, best first."""
     ranking, draw = _Ranking(shards, pairs, mining.ranks[1]), np.random.default_rng(mining.seed)
     record = _Record(mining, ranking.document_ids, dict(pairs.select("positive_id", "positive").iter_rows()))
     for pair in pairs.select("query_id", "positive_id", "query").iter_rows(named=True):
@@ -44,15 +42,17 @@ def mine(shards: Shards, pairs: pl.DataFrame, mining: Selection) -> tuple[pl.Dat
         why = f"ranks {ranks} hold no document that is no answer, of {len(ranking.document_ids)} in all; lower them"
         if within:
             why = f"all {within} candidates of ranks {ranks} score too high; raise max_share_of_positive"
-        raise AscentError(f"{shards.folder}: mining found no negative for any pair: {why}, or set the data set's mine: false.")
+        raise AscentError(
+            f"{shards.folder}: mining found no negative for any pair: {why}, or set the data set's mine: false."
+        )
     table = record.table()
     return table, record.audit(table)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """A query's nearest documents: the positive's score, how many are ranked, how many of these are answers, whether one is the
-    query itself, and those that are neither, best first."""
+    """A query's nearest documents: the positive's score, how many are ranked, how many of these are answers, whether
+    one is the query itself, and those that are neither, best first."""
 
     positive_score: float
     ranked: int
@@ -77,7 +77,8 @@ class _Ranking:
         missing = set(pairs["query_id"]) - self.row_of.keys() | set(pairs["positive_id"]) - self.place_of.keys()
         if missing:
             raise AscentError(
-                f"{shards.folder}: {len(missing)} texts of the pairs are not in the shards; delete the folder and re-run."
+                f"{shards.folder}: {len(missing)} texts of the pairs are not in the shards; delete the folder and"
+                " re-run."
             )
         self.answers: dict[str, set[int]] = {}
         for query_id, positive_id in pairs.select("query_id", "positive_id").iter_rows():
@@ -98,7 +99,9 @@ class _Ranking:
         others = [each for each in ranked if each[1] not in self.answers[query_id]]
         itself = self._itself(query_id)
         candidates = [each for each in others if each[1] not in itself]
-        return _Ranked(positive_score, len(ranked), len(ranked) - len(others), len(others) - len(candidates), candidates)
+        return _Ranked(
+            positive_score, len(ranked), len(ranked) - len(others), len(others) - len(candidates), candidates
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,9 @@ class _Record:
         return {
             "settings": self.mining.model_dump(mode="json"),
             "counts": {name: counts[name] for name in names},
-            "margin_of_positive_over_negative": {f"p{q}": round(float(np.percentile(margin, q)), 4) for q in (5, 25, 50, 75, 95)},
+            "margin_of_positive_over_negative": {
+                f"p{q}": round(float(np.percentile(margin, q)), 4) for q in (5, 25, 50, 75, 95)
+            },
             "distinct_negatives": flat["negative_ids"].n_unique(),
             "examples": {reason: examples for reason, examples in self.examples.items() if examples},
         }

@@ -24,9 +24,8 @@ def shard_name(side: str, index: int, count: int) -> str:
 def encode_shard(encoder, pairs: Table, settings: Tokenising, index: int, count: int, folder: Path) -> dict[str, int]:
     """Embed shard `index` of `count` of a data set, and write its arrays, their ids and its fingerprint into `folder`.
 
-    A shard holds the index-th of `count` equal parts of the texts, sorted by id. A text is embedded once, with the prompt of
-    the first row that has it. Return how many texts of each side have several prompts.
-    """
+    A shard holds the index-th of `count` equal parts of the texts, sorted by id. A text is embedded once, with the
+    prompt of the first row that has it. Return how many texts of each side have several prompts."""
     table, several = with_prompts(read_pairs(pairs), settings), {}
     fingerprint = {
         "weights_digest": encoder.digest,
@@ -88,8 +87,8 @@ def open_shards(folder: Path, count: int) -> Shards:
                 raise AscentError(f"{file}: the shard is missing, truncated or changed; delete {folder} and re-run.")
     if len(kinds) > 1:
         raise AscentError(
-            f"{folder}: shards of {len(kinds)} kinds lie here ({', '.join(str(path.name) for path in kinds.values())} differ in "
-            "model, prompts or lengths); delete the folder and re-run."
+            f"{folder}: shards of {len(kinds)} kinds lie here ({', '.join(str(path.name) for path in kinds.values())}"
+            " differ in model, prompts or lengths); delete the folder and re-run."
         )
     ((weights, _, _),) = kinds
     return Shards(folder=folder, count=count, weights_digest=weights)

@@ -18,7 +18,8 @@ def write_negatives(table: pl.DataFrame, audit: dict, table_path: Path, audit_pa
 
 
 def read_negatives(path: Path) -> pl.DataFrame:
-    """Return the texts of the negatives, and of the reserve if there is one, with their pair's query_id and positive_id."""
+    """Return the texts of the negatives, and of the reserve if there is one, with their pair's query_id and
+    positive_id."""
     texts = [name for name in ("negatives", "reserve") if name in pl.read_parquet_schema(path)]
     return pl.read_parquet(path, columns=["query_id", "positive_id", *texts])
 

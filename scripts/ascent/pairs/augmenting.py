@@ -1,7 +1,7 @@
 """A data set's augmentations: rows with altered texts, added or in place of the rows that they are made of.
 
-What becomes of a row depends on its texts and the seed only, so parts of a data set and the order of its rows change nothing.
-"""
+What becomes of a row depends on its texts and the seed only, so parts of a data set and the order of its rows change
+nothing."""
 
 import polars as pl
 
@@ -16,11 +16,11 @@ _EXAMPLE_CHARACTERS = 200
 
 
 def augment(pairs: pl.DataFrame, augmentations: list[OneAugmentation]) -> tuple[pl.DataFrame, list[dict]]:
-    """Return the pairs of any batch with altered ones, each behind the row it is made of, and an audit entry per augmentation.
+    """Return the pairs of any batch with altered ones, each behind the row it is made of, and an audit entry per
+    augmentation.
 
-    Each augmentation alters the data set's rows, not those that another added. A row whose altered text is empty or what it was
-    is neither added nor replaced. Labels, negatives and scores stay as they are.
-    """
+    Each augmentation alters the data set's rows, not those that another added. A row whose altered text is empty or
+    what it was is neither added nor replaced. Labels, negatives and scores stay as they are."""
     own, added, audit = pairs.with_row_index("place"), [], []
     for each in augmentations:
         settings = each.settings
@@ -49,7 +49,10 @@ def _altered(pairs: pl.DataFrame, settings: Augmentation) -> pl.DataFrame:
     """Return the rows that an augmentation alters, altered."""
     alter = module_of(settings).alter
     sides = ("query", "positive") if settings.side == "both" else (settings.side,)
-    draws = [generator(settings.seed, settings.component(), *ids) for ids in pairs.select("query_id", "positive_id").iter_rows()]
+    draws = [
+        generator(settings.seed, settings.component(), *ids)
+        for ids in pairs.select("query_id", "positive_id").iter_rows()
+    ]
     drawn = pl.Series([random.random() < settings.rows for random in draws], dtype=pl.Boolean)
     chosen = pairs.filter(drawn)
     draws = [random for random, is_drawn in zip(draws, drawn, strict=True) if is_drawn]

@@ -1,4 +1,5 @@
-"""Draws that follow from a seed and the texts themselves, so that neither the order of rows nor their parts change them."""
+"""Draws that follow from a seed and the texts themselves, so that neither the order of rows nor their parts change
+them."""
 
 import hashlib
 import random

@@ -1,8 +1,8 @@
 """Rows that are compared with all rows before them, out of memory: DuckDB keeps on disk what does not fit.
 
-The order of a data set's rows is that of its parts, and within a part that of its file. What is said of a row depends on the
-rows before it only, so each part is judged by a job of its own, and into how many parts the rows are divided changes nothing.
-"""
+The order of a data set's rows is that of its parts, and within a part that of its file. What is said of a row depends
+on the rows before it only, so each part is judged by a job of its own, and into how many parts the rows are divided
+changes nothing."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,8 @@ MEMORY = "1500MB"
 
 
 def repeated_rows(part: Path, earlier: Sequence[Path], columns: Iterable[str]) -> np.ndarray:
-    """Return the numbers, from 0, of the rows of a file that are equal in these columns to a row before: int64, ascending.
+    """Return the numbers, from 0, of the rows of a file that are equal in these columns to a row before: int64,
+    ascending.
 
     earlier: files whose rows are all before. Null equals null.
     """

@@ -1,9 +1,8 @@
 """A data set's filters, applied in the order of its list, and the audit, which counts every row.
 
-Filters run in passes over the rows (recipes/dataset_steps.py), each part of the data set by itself, a batch at a time. A
-part's audit has one entry per filter so far, the selection of rows first: how many rows came in, were changed, dropped (why,
-with examples) and kept.
-"""
+Filters run in passes over the rows (recipes/dataset_steps.py), each part of the data set by itself, a batch at a time.
+A part's audit has one entry per filter so far, the selection of rows first: how many rows came in, were changed,
+dropped (why, with examples) and kept."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -48,16 +47,15 @@ def filter_pairs(
     against: Sequence[Path] = (),
     models: Sequence[Path] = (),
 ) -> dict:
-    """Write the rows of a part of a data set that pass a pass's filters, with augmentations, and some of those that do not pass;
-    return the audit.
+    """Write the rows of a part of a data set that pass a pass's filters, with augmentations, and some of those that do
+    not pass; return the audit.
 
-    rows: the part's file before this pass, behind those of the parts before it. audit: the part's from the pass before; None in
-    the first pass. scores: of the part's rows, in their order (columns query_id, positive_id and score), if a filter needs them.
-    models: the folders, called by the models' names, of those whose tokenizers filters need.
+    rows: the part's file before this pass, behind those of the parts before it. audit: the part's from the pass before;
+    None in the first pass. scores: of the part's rows, in their order (columns query_id, positive_id and score), if a
+    filter needs them. models: the folders, called by the models' names, of those whose tokenizers filters need.
 
-    Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, or no row of a data set in
-    one part is left.
-    """
+    Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, or no row of a data
+    set in one part is left."""
     *earlier, part = rows
     audit = audit or {"kind": "pairs", "dataset": name, "corpus": settings.select.corpus, "filters": []}
     if (scores is None) == any(each.settings.needs == "scores" for each in settings.filters):
@@ -93,7 +91,9 @@ def filter_pairs(
                 keep(frame.with_columns(filter=pl.lit(entry.name), reason=pl.lit(reason)))
     found = [entry.audit() for entry in entries]
     if quantiles:  # the pass begins with the first filter that needs scores
-        found[0]["score_quantiles"] = {str(share): round(pl.concat(quantiles).quantile(share), 4) for share in _QUANTILES}
+        found[0]["score_quantiles"] = {
+            str(share): round(pl.concat(quantiles).quantile(share), 4) for share in _QUANTILES
+        }
     return audit | {"filters": audit["filters"] + found} | ({"augmentations": summed(altered)} if altered else {})
 
 
@@ -149,7 +149,9 @@ def _with_scores(name: str, pairs: pl.DataFrame, of_part: pl.DataFrame, start: i
     """Return the rows of a batch with their scores in a column `score`. start: the number of the first row."""
     ids = ("query_id", "positive_id")
     scores = of_part[start : start + len(pairs)]
-    unscored = pairs.filter(scores["score"].is_null() | scores["score"].is_nan()) if len(scores) == len(pairs) else pairs
+    unscored = (
+        pairs.filter(scores["score"].is_null() | scores["score"].is_nan()) if len(scores) == len(pairs) else pairs
+    )
     if len(unscored) or not scores.select(ids).equals(pairs.select(ids)):
         first = (unscored if len(unscored) else pairs)["query"][0]
         raise AscentError(
@@ -185,13 +187,18 @@ class Entry:
         """Return the entry as the audit has it."""
         shown = {reason: _examples(rows) for reason, rows in sorted(self.dropped_rows.items())}
         shown |= {"changed": _examples(self._changed)} if self.changed else {}
-        counts = {"in": self.rows, "changed": self.changed, "dropped": dict(sorted(self.dropped.items())), "kept": self.kept}
+        counts = {
+            "in": self.rows,
+            "changed": self.changed,
+            "dropped": dict(sorted(self.dropped.items())),
+            "kept": self.kept,
+        }
         return {"filter": self.name} | counts | {"examples": shown}
 
 
 def check_audit(audit: dict, rows: int) -> None:
-    """Reject an audit that loses a row: in = kept + dropped at each filter, and the kept rows enter the next. rows: how many came
-    out, with those that augmentations added."""
+    """Reject an audit that loses a row: in = kept + dropped at each filter, and the kept rows enter the next. rows: how
+    many came out, with those that augmentations added."""
     steps = audit["filters"]
     rows -= sum(each["added"] for each in audit.get("augmentations", ()))
     after = [step["in"] for step in steps[1:]] + [rows]
@@ -211,12 +218,12 @@ def check_rows_are_left(audit: dict) -> None:
         return
     if entry["filter"] == "select":  # no list of filters names it
         raise AscentError(
-            f"data set {audit['dataset']}: its corpus has no pair of its split and task type ({entry['dropped']}); take "
-            "others in `data`, or fix the corpus."
+            f"data set {audit['dataset']}: its corpus has no pair of its split and task type ({entry['dropped']}); take"
+            " others in `data`, or fix the corpus."
         )
     raise AscentError(
-        f"data set {audit['dataset']}: no pair is left after filter '{entry['filter']}' ({entry['dropped']}); loosen the "
-        "data set's filters or fix the corpus."
+        f"data set {audit['dataset']}: no pair is left after filter '{entry['filter']}' ({entry['dropped']}); loosen"
+        " the data set's filters or fix the corpus."
     )
 
 

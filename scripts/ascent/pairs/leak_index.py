@@ -45,8 +45,8 @@ class LeakIndex:
         self._key, self._owner = key[kept], owner[kept]
 
     def matches(self, texts: pl.Series) -> pl.DataFrame:
-        """Return the pairs of a text and a tested text that match: `training` (place in `texts`), `number` (of the tested text)
-        and `score`, sorted."""
+        """Return the pairs of a text and a tested text that match: `training` (place in `texts`), `number` (of the
+        tested text) and `score`, sorted."""
         keys = self._method.keys(texts, self._settings)
         of_text = np.bincount(keys["text"].to_numpy(), minlength=len(texts))
         found = [self._judged(pairs, texts, of_text) for pairs in self._sharing(keys).iter_slices(_PAIRS)]

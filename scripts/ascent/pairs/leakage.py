@@ -1,9 +1,8 @@
 """Leakage: no text that a model is tested with may be among its training texts.
 
-Texts are compared by a key that ignores markup, case, width, white space and punctuation, so that `What is term
-life insurance?` equals `what is Term-Life insurance`; but not `C#` and `C`, or `What is <b>?` and `What is <i>?`. Equal text
-ids imply equal keys.
-"""
+Texts are compared by a key that ignores markup, case, width, white space and punctuation, so that `What is term life
+insurance?` equals `what is Term-Life insurance`; but not `C#` and `C`, or `What is <b>?` and `What is <i>?`. Equal text
+ids imply equal keys."""
 
 import re
 import unicodedata
@@ -13,8 +12,9 @@ import polars as pl
 from ..settings.evaluation import TWO_SIDED
 from .text import plain_text
 
-# Punctuation that belongs to a word or number: C#, #tag, @name, 50 %, .NET, 1.5, 1/2. It is kept in place of a private character.
-# Each branch begins with its mark, so that re looks for marks only: ten times faster than with what is before them in front.
+# Punctuation that belongs to a word or number: C#, #tag, @name, 50 %, .NET, 1.5, 1/2. It is kept in place of a private
+# character. Each branch begins with its mark, so that re looks for marks only: ten times faster than with what is
+# before them in front.
 _KEPT = re.compile(r"#(?:(?<=\w#)|(?=\w))|@|%|\.(?:(?=\w)(?<![\w.]\.)|(?<=\d\.)(?=\d))|/(?<=\d/)(?=\d)")
 _PRIVATE = 0xF0000
 
@@ -40,7 +40,8 @@ def leakage_key(text: str) -> str:
 
 
 def evaluation_texts(pairs: pl.DataFrame, split: str) -> pl.Series:
-    """Return the distinct texts that a split of a pair table tests with: queries, and positives where both sides are tested."""
+    """Return the distinct texts that a split of a pair table tests with: queries, and positives where both sides are
+    tested."""
     rows = pairs.filter(pl.col("split") == split)
     both = rows.filter(pl.col("task").is_in(TWO_SIDED))["positive"]
     return pl.concat([rows["query"], both.alias("query")]).unique(maintain_order=True).alias("text")

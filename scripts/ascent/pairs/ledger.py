@@ -1,8 +1,7 @@
 """The ledger: which rows of each data set have a text of which evaluated task, by each method.
 
-Of the evaluated tasks, hashes are in memory; training pairs are read in batches, once per method, or more often where the tasks'
-hashes do not fit. Of what matched, row numbers are kept.
-"""
+Of the evaluated tasks, hashes are in memory; training pairs are read in batches, once per method, or more often where
+the tasks' hashes do not fit. Of what matched, row numbers are kept."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -40,7 +39,8 @@ class Example(NamedTuple):
 
 @dataclass
 class Entry:
-    """How many rows of a data set match texts of a kind of an evaluated task by a method, and what is done about them."""
+    """How many rows of a data set match texts of a kind of an evaluated task by a method, and what is done about
+    them."""
 
     dataset: str
     task: str
@@ -92,8 +92,9 @@ def _stream(table: Files, schema: pa.Schema, columns: list[str], rows: int) -> I
 
 
 def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
-    """Return pair tables by the name of their data set, corpus or task: files of one name that follow each other are the parts of
-    one table, and so is a part without rows behind them. Raises AscentError if the first file has no rows."""
+    """Return pair tables by the name of their data set, corpus or task: files of one name that follow each other are
+    the parts of one table, and so is a part without rows behind them. Raises AscentError if the first file has no
+    rows."""
     tables: list[tuple[str, list[Path]]] = []
     for file in files:
         first = next((frame for frame in _stream(file, SCHEMA, ["dataset"], 1)), None)
@@ -157,7 +158,8 @@ def report(entries: Sequence[Entry], path: Path) -> None:
         first = [f"{entry.rows} of {entry.dataset} with {entry.task} ({entry.method})" for entry in found[:_TOLD]]
         more = f", and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         warn(
-            f"training rows share test texts: {'; '.join(first)}{more}; {path} has examples, and leaks of the recipe drops them."
+            f"training rows share test texts: {'; '.join(first)}{more}; {path} has examples, and leaks of the recipe"
+            " drops them."
         )
 
 
@@ -177,7 +179,12 @@ def _by_method(settings: Leak, pairs: Sequence[Path], tested: TestedTexts, most:
                     continue
                 table = of_batch[np.searchsorted(tested.starts, found["number"].to_numpy(), side="right") - 1]
                 places = pl.DataFrame({"text": texts}).with_row_index("training")
-                found = found.with_columns(table=table).join(places, "training").join(frame, "text").sort("row", "number", "text")
+                found = (
+                    found.with_columns(table=table)
+                    .join(places, "training")
+                    .join(frame, "text")
+                    .sort("row", "number", "text")
+                )
                 for (table,), rows in found.group_by("table"):
                     _keep(matched.setdefault((dataset, table), _Matched()), rows, tested)
     sizes = np.zeros(len(tables), dtype=int)
@@ -201,9 +208,13 @@ def _by_method(settings: Leak, pairs: Sequence[Path], tested: TestedTexts, most:
 def _keep(matched: _Matched, rows: pl.DataFrame, tested: TestedTexts) -> None:
     matched.rows.append(rows["row"].unique().to_numpy())
     matched.numbers.append(rows["number"].unique().to_numpy())
-    best = rows.sort("row", "score", "number", descending=[False, True, False]).unique("text", keep="first", maintain_order=True)
+    best = rows.sort("row", "score", "number", descending=[False, True, False]).unique(
+        "text", keep="first", maintain_order=True
+    )
     best = best.head(EXAMPLES - len(matched.examples))
-    for text, test, score in zip(best["text"], tested.of(best["number"].to_numpy().astype(np.int64)), best["score"], strict=True):
+    for text, test, score in zip(
+        best["text"], tested.of(best["number"].to_numpy().astype(np.int64)), best["score"], strict=True
+    ):
         matched.examples.append(Example(text[:_EXAMPLE_CHARACTERS], test[:_EXAMPLE_CHARACTERS], round(score, 4)))
 
 

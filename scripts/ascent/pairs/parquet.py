@@ -40,7 +40,8 @@ def digest_of_table(table: Table) -> str:
 
 @contextmanager
 def writing(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """Yield a function that adds a frame's rows to a new file, which is written whole or not at all. Same frames, same bytes."""
+    """Yield a function that adds a frame's rows to a new file, which is written whole or not at all. Same frames, same
+    bytes."""
 
     def add(frame: pl.DataFrame) -> None:
         writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH)
@@ -97,7 +98,9 @@ def _in_form(path: str | Path, table: pa.Table, schema: pa.Schema, may_be_missin
         if field.name in may_be_missing and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(len(table), field.type))
         if field.name not in table.column_names:
-            raise AscentError(f"{path}: column '{field.name}' is missing (there are: {', '.join(table.column_names)}); add it.")
+            raise AscentError(
+                f"{path}: column '{field.name}' is missing (there are: {', '.join(table.column_names)}); add it."
+            )
         kind = table.schema.field(field.name).type
         if _plain(kind) != field.type:
             raise AscentError(f"{path}: column '{field.name}' is {kind}, but must be {field.type}; convert it.")

@@ -14,9 +14,8 @@ def with_prompts(rows: pl.DataFrame, settings: Tokenising) -> pl.DataFrame:
     """Return rows of a data set with what stands before their query, and before their documents, in query_prompt and
     document_prompt.
 
-    A row's own prompt stands in its side's template. Of several prompts of the data set each row draws one, by the seed and
-    its place, and the same of both sides where these have as many.
-    """
+    A row's own prompt stands in its side's template. Of several prompts of the data set each row draws one, by the seed
+    and its place, and the same of both sides where these have as many."""
     draws = np.random.default_rng(settings.seed).random(len(rows)) if settings.seed is not None else np.zeros(len(rows))
     columns = {}
     for side, name in COLUMNS.items():

@@ -6,7 +6,8 @@ from ..settings.pairs import CorpusRows
 
 
 def select(pairs: pl.DataFrame, dataset: CorpusRows, before: int = 0) -> pl.DataFrame:
-    """Return all rows with the data set's positives and a column `reason`: null for the first `rows` of its split and task.
+    """Return all rows with the data set's positives and a column `reason`: null for the first `rows` of its split and
+    task.
 
     before: how many rows of the split and task come before these.
     """
@@ -19,13 +20,15 @@ def select(pairs: pl.DataFrame, dataset: CorpusRows, before: int = 0) -> pl.Data
     if dataset.rows is None:
         return judged
     chosen = pl.col("reason").is_null()
-    behind = pl.when(chosen & (chosen.cum_sum() + before > dataset.rows)).then(pl.lit(f"behind the first {dataset.rows} rows"))
+    behind = pl.when(chosen & (chosen.cum_sum() + before > dataset.rows)).then(
+        pl.lit(f"behind the first {dataset.rows} rows")
+    )
     return judged.with_columns(reason=behind.otherwise("reason"))
 
 
 def with_positives(pairs: pl.DataFrame, dataset: CorpusRows) -> pl.DataFrame:
-    """Return the rows with the data set's positives: the given ones, or the queries with their prompts, without negatives,
-    label and scores."""
+    """Return the rows with the data set's positives: the given ones, or the queries with their prompts, without
+    negatives, label and scores."""
     if dataset.positive == "given":
         return pairs
     return pairs.with_columns(

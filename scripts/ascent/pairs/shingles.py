@@ -1,8 +1,8 @@
 """Texts as sets of 64-bit hashes of what they consist of: n-grams of words, or runs of characters.
 
-Scripts that put no spaces between words (Chinese, Japanese, Thai, ...) count by characters. Case, width and punctuation are
-ignored. The hashes are equal within one process only, and nothing is stored. Texts go through polars and numpy in batches.
-"""
+Scripts that put no spaces between words (Chinese, Japanese, Thai, ...) count by characters. Case, width and punctuation
+are ignored. The hashes are equal within one process only, and nothing is stored. Texts go through polars and numpy in
+batches."""
 
 import numpy as np
 import polars as pl
@@ -25,8 +25,8 @@ def word_ngrams(texts: pl.Series, size: int) -> pl.DataFrame:
 
 
 def character_shingles(texts: pl.Series) -> pl.DataFrame:
-    """Return the runs of five letters and digits of each text, of two in a script without spaces, as word_ngrams does. A
-    shorter text is one run."""
+    """Return the runs of five letters and digits of each text, of two in a script without spaces, as word_ngrams does.
+    A shorter text is one run."""
     letters = _folded(texts).str.replace_all(_NO_LETTER, "")
     lengths = letters.str.len_chars().to_numpy()
     unspaced = letters.str.count_matches(f"[{_UNSPACED}]").to_numpy() * 2 > lengths
@@ -36,7 +36,8 @@ def character_shingles(texts: pl.Series) -> pl.DataFrame:
 
 
 def distinct(shingles: pl.DataFrame) -> pl.DataFrame:
-    """Return each shingle of a text once. (Ten times faster than `unique`, because each text's shingles lie together.)"""
+    """Return each shingle of a text once. (Ten times faster than `unique`, because each text's shingles lie
+    together.)"""
     grouped = shingles.group_by("text", maintain_order=True).agg(pl.col("key").unique())
     return grouped.explode("key", empty_as_null=False, keep_nulls=False)
 

@@ -30,7 +30,9 @@ SCHEMA = pa.schema(
         "query_id": pa.string(),
         "positive_id": pa.string(),
         "label": pa.float64(),  # the human score of a graded pair; null elsewhere
-        "scores": pa.list_(pa.float64()),  # a teacher's, of the positive and of each negative; null if the corpus has none
+        "scores": pa.list_(
+            pa.float64()
+        ),  # a teacher's, of the positive and of each negative; null if the corpus has none
         "query_prompt": pa.string(),  # the row's own prompts, without a template; null where it has none
         "document_prompt": pa.string(),
         "task": pa.string(),
@@ -44,9 +46,11 @@ OPTIONAL = ("scores", "query_prompt", "document_prompt")
 # What may be null, and what may be missing.
 _MAY_BE = ({"label", *OPTIONAL}, OPTIONAL)
 SCORE_SCHEMA = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
-# `origin` leads back to where a document was read, or was cut out: `<url, id or file:row>#char=<first>,<behind last>`, counted in
-# characters of the document as it was read (RFC 5147). Null where there is none.
-DOCUMENT_SCHEMA = pa.schema({"document_id": pa.string(), "text": pa.string(), "split": pa.string(), "origin": pa.string()})
+# `origin` leads back to where a document was read, or was cut out: `<url, id or file:row>#char=<first>,<behind last>`,
+# counted in characters of the document as it was read (RFC 5147). Null where there is none.
+DOCUMENT_SCHEMA = pa.schema(
+    {"document_id": pa.string(), "text": pa.string(), "split": pa.string(), "origin": pa.string()}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +123,8 @@ def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
 def read_pairs(table: Table) -> pl.DataFrame:
     """Read a pair table.
 
-    Raises AscentError if a file is missing or there are no rows, a column is missing or of another type, a text is empty, a
-    label is NaN, scores are not one finite number per document, or a task or split is unknown.
-    """
+    Raises AscentError if a file is missing or there are no rows, a column is missing or of another type, a text is
+    empty, a label is NaN, scores are not one finite number per document, or a task or split is unknown."""
     parts = [_checked(path, read_frame(path, SCHEMA, *_MAY_BE), 0) for path in files_of(table)]
     pairs = pl.concat(parts)
     if pairs.is_empty():
@@ -151,7 +154,9 @@ def _checked(path: Path, pairs: pl.DataFrame, start: int) -> pl.DataFrame:
     _check_rows(path, pairs, pl.col("positive").str.len_bytes() == 0, "an empty positive", start)
     _check_rows(path, pairs, pl.col("label").is_nan(), "a label that is NaN", start)
     counted = pl.col("scores").list.len() == pl.col("negatives").list.len() + 1
-    _check_rows(path, pairs, ~counted, "too few or too many scores, which are one for the positive and one per negative", start)
+    _check_rows(
+        path, pairs, ~counted, "too few or too many scores, which are one for the positive and one per negative", start
+    )
     finite = pl.col("scores").list.eval(pl.element().is_finite().fill_null(False)).list.all()
     _check_rows(path, pairs, ~finite, "a score that is missing or not finite", start)
     _check_rows(path, pairs, ~pl.col("task").is_in(TASKS), f"a task that is none of {', '.join(TASKS)}", start)
@@ -165,8 +170,8 @@ def count_pairs(table: Table) -> int:
 
 
 def read_tested(tables: Iterable[str | Path]) -> pl.DataFrame:
-    """Return the rows of all these files that are not for training; of no files an empty table. Raises AscentError as read_pairs
-    does."""
+    """Return the rows of all these files that are not for training; of no files an empty table. Raises AscentError as
+    read_pairs does."""
     found = [pair_frame([], "", "")]
     for path in tables:
         found += [batch.filter(pl.col("split") != "train") for _, batch in pair_batches(path)]

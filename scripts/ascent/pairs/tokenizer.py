@@ -17,7 +17,9 @@ def load_tokenizer(path: Path | None, where: str) -> Tokenizer:
     """
     file = path / "tokenizer.json" if path and path.is_dir() else path
     if file is None or not file.is_file():
-        raise AscentError(f"{where}: there is no tokenizer at {file}; name a model with a tokenizer.json, or the file itself.")
+        raise AscentError(
+            f"{where}: there is no tokenizer at {file}; name a model with a tokenizer.json, or the file itself."
+        )
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower

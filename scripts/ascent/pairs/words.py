@@ -1,8 +1,8 @@
-"""What a word is: a run of letters and digits, or one character of a script that writes words without spaces between them.
+"""What a word is: a run of letters and digits, or one character of a script that writes words without spaces between
+them.
 
-Chinese and Japanese are written so: each of their characters is a word here. (So are Thai, Lao, Khmer and Burmese, but one letter
-of theirs is too little: a run is a word here.)
-"""
+Chinese and Japanese are written so: each of their characters is a word here. (So are Thai, Lao, Khmer and Burmese, but
+one letter of theirs is too little: a run is a word here.)"""
 
 from collections.abc import Iterator
 
@@ -26,8 +26,8 @@ def words(texts: pl.Series) -> pl.Series:
 
 
 def parts(texts: pl.Series) -> Iterator[list[str]]:
-    """Yield what each text is made of: gaps and words in turn, a gap first and last. Gaps are spaces and punctuation, and may be
-    empty. A text without words is one gap."""
+    """Yield what each text is made of: gaps and words in turn, a gap first and last. Gaps are spaces and punctuation,
+    and may be empty. A text without words is one gap."""
     for begin in range(0, len(texts), SLICE):
         some = texts[begin : begin + SLICE]
         words, units = (some.str.extract_all(pattern).to_list() for pattern in (WORD, rf"(?:{WORD})[^\w{_APART}]*"))

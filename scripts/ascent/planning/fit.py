@@ -13,7 +13,9 @@ LARGE_CHECKPOINT = 10e9
 LARGE_LOAD = 50e9
 
 
-def stage_warning(name: str, stage: Training, machine: Machine, max_tokens: int, memory: Callable[..., Memory]) -> str | None:
+def stage_warning(
+    name: str, stage: Training, machine: Machine, max_tokens: int, memory: Callable[..., Memory]
+) -> str | None:
     """Return a warning with the cheapest remedy if a stage does not fit the GPU; None if it fits.
 
     `memory(stage, **changes)`: the stage's memory with some of its settings changed.
@@ -22,7 +24,8 @@ def stage_warning(name: str, stage: Training, machine: Machine, max_tokens: int,
     if needed <= limit:
         return None
     problem = (
-        f"stage '{name}' needs {amount(needed, 'B')} per GPU at zero: {stage.zero}, the {machine.name} has {amount(limit, 'B')}; "
+        f"stage '{name}' needs {amount(needed, 'B')} per GPU at zero: {stage.zero}, the {machine.name} has"
+        f" {amount(limit, 'B')}; "
     )
     for changes in remedies(stage, max_tokens):
         needed = memory(stage, **changes).total
@@ -47,12 +50,15 @@ def remedies(stage: Training, max_tokens: int) -> list[dict]:
     for key, value in (("mini_batch_tokens", tokens), ("offload_optimizer", "cpu"), *last):
         together[key] = value
         combined.append(dict(together))
-    changes = [{key: value for key, value in change.items() if getattr(stage, key) != value} for change in single + combined]
+    changes = [
+        {key: value for key, value in change.items() if getattr(stage, key) != value} for change in single + combined
+    ]
     return [change for change in changes if change]
 
 
 def batch_warning(name: str, stage: Training, uses: list[int], processes: int) -> str | None:
-    """Return a warning if the last batch has fewer rows than there are processes. `uses`: rows per data set, with repeats."""
+    """Return a warning if the last batch has fewer rows than there are processes. `uses`: rows per data set, with
+    repeats."""
     if stage.batch_tokens is not None:  # its batches are known once the texts are tokenised
         return None
     parts = uses if stage.batching == "by_dataset" else [sum(uses)]
@@ -60,8 +66,8 @@ def batch_warning(name: str, stage: Training, uses: list[int], processes: int) -
     if last >= processes:
         return None
     return (
-        f"stage '{name}' ends with a batch of {last} rows ({rows:,} in batches of {stage.batch_size}), which {processes} "
-        "processes cannot share; change batch_size or use fewer GPUs."
+        f"stage '{name}' ends with a batch of {last} rows ({rows:,} in batches of {stage.batch_size}), which"
+        f" {processes} processes cannot share; change batch_size or use fewer GPUs."
     )
 
 
@@ -80,8 +86,8 @@ def checkpoint_note(name: str, size: float) -> str | None:
     if size < LARGE_CHECKPOINT:
         return None
     return (
-        f"Stage {name} writes checkpoints of {amount(size, 'B')}; {amount(3 * size, 'B')} of disk hold two and the one that is "
-        f"being written, and {amount(size, 'B')} more a conversion for another number of GPUs."
+        f"Stage {name} writes checkpoints of {amount(size, 'B')}; {amount(3 * size, 'B')} of disk hold two and the one"
+        f" that is being written, and {amount(size, 'B')} more a conversion for another number of GPUs."
     )
 
 
@@ -90,8 +96,8 @@ def reduction_note(name: str, stage: Training, machine: Machine, memory: Memory)
     if stage.zero < 2 or memory.total > machine.gpu.memory:
         return None
     return (
-        f"Stage {name} fits at zero: 1, too, where gradients are reduced once a step; at zero: {stage.zero}, where no process "
-        "holds them whole, once a mini-batch."
+        f"Stage {name} fits at zero: 1, too, where gradients are reduced once a step; at zero: {stage.zero}, where no"
+        " process holds them whole, once a mini-batch."
     )
 
 
@@ -101,6 +107,6 @@ def loading_note(name: str, stage: Training, machine: Machine, parameters: int) 
     if stage.zero == 3 or size < LARGE_LOAD:
         return None
     return (
-        f"Stage {name} needs {amount(size, 'B')} of a node's memory to start, as each of its {machine.gpus} processes loads the "
-        "model in float32; at zero: 3 one process loads it for all."
+        f"Stage {name} needs {amount(size, 'B')} of a node's memory to start, as each of its {machine.gpus} processes"
+        " loads the model in float32; at zero: 3 one process loads it for all."
     )

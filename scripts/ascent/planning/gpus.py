@@ -7,15 +7,16 @@ from ..errors import AscentError, did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU by its data sheet: dense peaks in FLOP/s (tensor cores in bfloat16; float32 without TF32), memory in bytes."""
+    """A GPU by its data sheet: dense peaks in FLOP/s (tensor cores in bfloat16; float32 without TF32), memory in
+    bytes."""
 
     bfloat16: float
     float32: float
     memory: float
 
 
-# From NVIDIA's data sheets: A100 (SXM), H100 (SXM5), H200 (SXM), HGX B200, L40S, A10G. Peaks that a sheet gives with sparsity
-# are halved. Memory is nominal, in GB of 10^9 bytes.
+# From NVIDIA's data sheets: A100 (SXM), H100 (SXM5), H200 (SXM), HGX B200, L40S, A10G. Peaks that a sheet gives with
+# sparsity are halved. Memory is nominal, in GB of 10^9 bytes.
 GPUS = {
     "a100-40": Gpu(bfloat16=312e12, float32=19.5e12, memory=40e9),
     "a100-80": Gpu(bfloat16=312e12, float32=19.5e12, memory=80e9),
@@ -42,7 +43,9 @@ class Machine:
         if self.name not in GPUS:
             raise AscentError(f"--gpu: unknown GPU '{self.name}'; {did_you_mean(self.name, list(GPUS))}")
         if self.gpus < 1 or self.nodes < 1:
-            raise AscentError(f"--gpus {self.gpus} --nodes {self.nodes}: there is no GPU to plan for; set both to 1 or more.")
+            raise AscentError(
+                f"--gpus {self.gpus} --nodes {self.nodes}: there is no GPU to plan for; set both to 1 or more."
+            )
         if not 0 < self.utilisation <= 1:
             raise AscentError(f"--utilisation is {self.utilisation}; set it above 0 and at most 1.")
 

@@ -46,7 +46,11 @@ class Inputs:
     def backbones(self) -> list[Backbone]:
         """The base and all teachers that embed, as the recipe uses them."""
         stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        used = [self.recipe.base, *self.teachers.values(), *(stage.teacher_used for stage in stages if stage.teacher_model)]
+        used = [
+            self.recipe.base,
+            *self.teachers.values(),
+            *(stage.teacher_used for stage in stages if stage.teacher_model),
+        ]
         return [model for model in used if isinstance(model, Backbone)]
 
     @staticmethod
@@ -63,7 +67,9 @@ class Inputs:
         model = self.model(name)
         if isinstance(model, Path):
             return read_shape(model)
-        self.notes.append(f"Model {name}: is not retrieved; its shape is the catalogue's, and four characters are a token.")
+        self.notes.append(
+            f"Model {name}: is not retrieved; its shape is the catalogue's, and four characters are a token."
+        )
         return described_shape(model)
 
     def _make_counter(self, name: str, most: int) -> TokenCounter | EstimatedCounter:
@@ -76,14 +82,19 @@ class Inputs:
         """The files of each table that may hold a data set's rows, the closest to training first."""
         steps = self.recipes.steps(self.name, dataset)
         parts = self.recipes.parts(steps.dataset.corpus)
-        filtered = [layout.parts_of(layout.FILTERED, parts, folder=step.folder, key=step.key) for step in reversed(steps.passes)]
+        filtered = [
+            layout.parts_of(layout.FILTERED, parts, folder=step.folder, key=step.key) for step in reversed(steps.passes)
+        ]
         return [*filtered, self.recipes.corpus_files(layout.CORPUS_PAIRS, steps.dataset.corpus)]
 
     def check(self) -> None:
         """Raise AscentError that names all missing models and corpora, and the command that makes them."""
         missing = [str(self.model_folder(model)) for model in sorted(self.models) if self.model(model) is None]
         for dataset in self.recipes.training_data(self.name):
-            tables, known = self._tables(dataset), self.recipes.config.corpora[self.recipe.data[dataset].corpus].planned_size
+            tables, known = (
+                self._tables(dataset),
+                self.recipes.config.corpora[self.recipe.data[dataset].corpus].planned_size,
+            )
             unscored = len(self.recipes.steps(self.name, dataset).behind_scores)
             missing += [] if known or any(map(_is_here, tables)) else tables[unscored]
         for corpus in self.recipes.evaluation_corpora(self.name):
@@ -96,8 +107,8 @@ class Inputs:
             )
 
     def rows(self, dataset: str) -> pl.DataFrame:
-        """Return a data set's rows, from the file closest to training; before there is one, a sample of rows as long as the
-        catalogue says, each of which stands for `times` rows."""
+        """Return a data set's rows, from the file closest to training; before there is one, a sample of rows as long as
+        the catalogue says, each of which stands for `times` rows."""
         return self._rows(dataset)[0]
 
     def times(self, dataset: str) -> float:
@@ -136,7 +147,9 @@ class Inputs:
             for row in range(min(total, SAMPLE))
         ]
         rows = with_positives(pair_frame(sample, dataset, "eng-Latn"), settings)
-        self.notes.append(f"Data set {dataset}: {total:,} rows, as the catalogue says of {settings.corpus}, unfiltered.")
+        self.notes.append(
+            f"Data set {dataset}: {total:,} rows, as the catalogue says of {settings.corpus}, unfiltered."
+        )
         return rows, total / len(rows) * settings.growth
 
 

@@ -1,8 +1,7 @@
 """What a recipe will cost on a kind of GPU, before any job is submitted: tokens, FLOPs, memory and GPU-hours per job.
 
-A plan reads the recipe, the shapes and tokenizers of the retrieved models, and the texts as far as CPU steps have processed
-them. Nothing here imports torch.
-"""
+A plan reads the recipe, the shapes and tokenizers of the retrieved models, and the texts as far as CPU steps have
+processed them. Nothing here imports torch."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -99,7 +98,9 @@ class _Planner:
             made_for = stage.data_name(name)
             for dataset in stage.data if made_for not in taught else ():  # the stages of several seeds share it
                 needed = set(stage.teacher_needs(dataset).values()) if stage.teacher_model else set()
-                jobs += [self.teaching(rule, made_for, stage, dataset) for need, rule in TEACHING.items() if need in needed]
+                jobs += [
+                    self.teaching(rule, made_for, stage, dataset) for need, rule in TEACHING.items() if need in needed
+                ]
             taught.add(made_for)
             jobs.append(self.training(name, stage, memory[name][stage.zero]))
             self.warn(stage_warning(name, stage, self.machine, self.recipe.base.max_tokens.longest, self.memory))
@@ -129,7 +130,9 @@ class _Planner:
                 chosen = f"{stage.token_budget:,}, chosen for the {self.machine.name}"
                 self.notes.append(f"Stage {name}: mini_batch_tokens is {chosen}.")
         if mining := [name for name, stage in stages.items() if stage.mining_used]:
-            self.notes.append(f"Negatives of {', '.join(mining)}: assumed as many as requested and as long as the positives.")
+            self.notes.append(
+                f"Negatives of {', '.join(mining)}: assumed as many as requested and as long as the positives."
+            )
         if pretrained := [name for name, stage in stages.items() if stage.unit == "texts"]:
             self.notes.append(f"Pre-training of {', '.join(pretrained)}: heads that predict tokens are not counted.")
         if token_level := [name for name, stage in stages.items() if stage.token_level_losses]:
@@ -203,7 +206,9 @@ class _Planner:
     def encoding(self, stage: str, dataset: str) -> Job:
         contract, data = self.recipes.contract(self.name, stage), self.recipe.data[dataset]
         tokenising = contract.tokenising(data.task, data.prompts)
-        count = self.count(self.recipe.base.model, tokenising, **self.distinct(dataset, tokenising)) * self.times(dataset)
+        count = self.count(self.recipe.base.model, tokenising, **self.distinct(dataset, tokenising)) * self.times(
+            dataset
+        )
         return self.embedding("encode_shard", f"{stage}, {dataset}", self.recipe.base.model, count, self.recipe.shards)
 
     def training(self, name: str, stage: Training, memory: Memory) -> Job:
@@ -240,7 +245,9 @@ class _Planner:
 
     def size(self, stage: Training, dataset: str) -> int:
         """The number of rows, or texts, that a stage's batches are made of."""
-        return round(len(self.documents(dataset) if stage.unit == "texts" else self.rows(dataset)) * self.times(dataset))
+        return round(
+            len(self.documents(dataset) if stage.unit == "texts" else self.rows(dataset)) * self.times(dataset)
+        )
 
     def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
         """Count the texts of one pass over a data set's `rows`."""
@@ -257,7 +264,9 @@ class _Planner:
     def memory(self, stage: Training, **changes) -> Memory:
         """A stage's memory with some of its settings changed."""
         negatives = [
-            stage.mining_used.per_query if stage.mines_for(dataset) else self.rows(dataset)["negatives"].list.len().max()
+            stage.mining_used.per_query
+            if stage.mines_for(dataset)
+            else self.rows(dataset)["negatives"].list.len().max()
             for dataset in stage.data
         ]
         texts = 1 if stage.unit == "texts" else 2 + max(negatives)
@@ -269,27 +278,35 @@ class _Planner:
     def trained_weights(self, stage: Training) -> int | None:
         """The number of a stage's weights that train; None for all."""
         base = self.recipe.base
-        return trained_weights(self.inputs.model(base.model), stage.adapter, base.soft_tokens) if stage.adapter else None
+        return (
+            trained_weights(self.inputs.model(base.model), stage.adapter, base.soft_tokens) if stage.adapter else None
+        )
 
     def choosing(self, name: str) -> Job:
         """The job that scores a merge's mixtures on its development set."""
         stage, base = self.recipe.stages[name], self.recipe.base.model
         dataset = stage.held_out.data
         tokenising = self.tokenising(stage, self.recipes.contract(self.name, name), dataset)
-        count = self.count(base, tokenising, **self.distinct(dataset, tokenising)) * (self.times(dataset) * stage.mixtures)
+        count = self.count(base, tokenising, **self.distinct(dataset, tokenising)) * (
+            self.times(dataset) * stage.mixtures
+        )
         job = self.embedding("choose_weights", name, base, count, stage.mixtures, "float32")
         return replace(job, runs=1)
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
-        tables = [self.recipes.corpus_files(table, task.corpus) for table in (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)]
+        tables = [
+            self.recipes.corpus_files(table, task.corpus) for table in (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)
+        ]
         parts = module_of(task).texts(task, *tables)
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
             for side, texts in parts:
                 distinct = texts.unique(maintain_order=True).to_frame("text")
                 distinct = distinct.with_columns(prompt=pl.lit(contract.prompt(side, task.type)))
-                total += self.inputs.counter(model, contract.max_tokens.longest).count(distinct["text"], distinct["prompt"])
+                total += self.inputs.counter(model, contract.max_tokens.longest).count(
+                    distinct["text"], distinct["prompt"]
+                )
                 self.warn(*prompts_twice(f"task {name}", {side: distinct}))
         return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages), "float32")
 

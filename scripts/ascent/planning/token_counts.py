@@ -20,21 +20,25 @@ CHARACTERS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """A number of texts, their tokens, and the sum of their squared lengths, which attention's cost is proportional to."""
+    """A number of texts, their tokens, and the sum of their squared lengths, which attention's cost is proportional
+    to."""
 
     texts: float = 0.0
     tokens: float = 0.0
     squares: float = 0.0
 
     def __add__(self, other: "Count") -> "Count":
-        return Count(texts=self.texts + other.texts, tokens=self.tokens + other.tokens, squares=self.squares + other.squares)
+        return Count(
+            texts=self.texts + other.texts, tokens=self.tokens + other.tokens, squares=self.squares + other.squares
+        )
 
     def __mul__(self, times: float) -> "Count":
         return Count(texts=self.texts * times, tokens=self.tokens * times, squares=self.squares * times)
 
 
 class EstimatedCounter:
-    """Counts tokens of a model whose tokenizer is not here: four characters are one, and each text has two special tokens."""
+    """Counts tokens of a model whose tokenizer is not here: four characters are one, and each text has two special
+    tokens."""
 
     def __init__(self, max_tokens: int):
         self._max_tokens = max_tokens
@@ -64,7 +68,8 @@ class TokenCounter:
             self.tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises no narrower one
             raise AscentError(
-                f"{path}: cannot be read ({error}); save the tokenizer with transformers (AutoTokenizer) beside the weights."
+                f"{path}: cannot be read ({error}); save the tokenizer with transformers (AutoTokenizer) beside the"
+                " weights."
             ) from None
         self.tokenizer.no_padding()
         if append_eos:
@@ -73,8 +78,8 @@ class TokenCounter:
         self.tokenizer.enable_truncation(max_tokens)
 
     def count(self, texts: pl.Series, prompt: str | pl.Series) -> Count:
-        """Return the count of `prompt + text` over all texts, which have one prompt or one each: exact for at most SAMPLE
-        texts, else scaled from a sample.
+        """Return the count of `prompt + text` over all texts, which have one prompt or one each: exact for at most
+        SAMPLE texts, else scaled from a sample.
 
         Raises AscentError for a prompt that fills most of the tokens.
         """
@@ -84,7 +89,9 @@ class TokenCounter:
 
     def count_pairs(self, queries: pl.Series, documents: pl.Series) -> Count:
         """Return the count of (query, document) inputs, exact or scaled like `count`."""
-        return self._count(len(queries), lambda sample: list(zip(queries.gather(sample), documents.gather(sample), strict=True)))
+        return self._count(
+            len(queries), lambda sample: list(zip(queries.gather(sample), documents.gather(sample), strict=True))
+        )
 
     def _count(self, total: int, inputs: Callable[[np.ndarray], list]) -> Count:
         if not total:

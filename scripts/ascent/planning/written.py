@@ -55,12 +55,18 @@ def _written(recipes: Recipes, corpus: str, source: Synthesis) -> Written:
     total = (known * price.input + answers * price.output) / 1e6 if price and known is not None else None
     requests = source.rows * sum(step.rounds for step in prompt.steps)
     return Written(
-        corpus=corpus, generator=source.generator, requests=requests, input_tokens=known, output_tokens=answers, price=total
+        corpus=corpus,
+        generator=source.generator,
+        requests=requests,
+        input_tokens=known,
+        output_tokens=answers,
+        price=total,
     )
 
 
 def _input_tokens(templates: Templates, lengths: dict[str, float]) -> float:
-    """Return the tokens of the requests for one row: of the conversation itself, with texts and answers of the mean lengths."""
+    """Return the tokens of the requests for one row: of the conversation itself, with texts and answers of the mean
+    lengths."""
     values: dict[str, Any] = {name: _text(tokens) for name, tokens in lengths.items()}
     values |= {"negatives": [values["negatives"]]} if "negatives" in values else {}
     steps = [step for step in templates.prompt.steps for _ in range(step.rounds)]
@@ -99,7 +105,8 @@ def _text(tokens: float) -> str:
 
 
 def _lengths(recipes: Recipes, source: Synthesis, prompt: Prompt) -> dict[str, float] | None:
-    """Return the mean tokens of the prompt's inputs: of the first rows of the corpus, or by the catalogue's size of it."""
+    """Return the mean tokens of the prompt's inputs: of the first rows of the corpus, or by the catalogue's size of
+    it."""
     table = layout.CORPUS_DOCUMENTS if prompt.of_documents else layout.CORPUS_PAIRS
     paths = recipes.corpus_files(table, source.documents)
     if not all(Path(path).exists() for path in paths):
@@ -115,6 +122,8 @@ def _lengths(recipes: Recipes, source: Synthesis, prompt: Prompt) -> dict[str, f
     if prompt.of_documents:
         rows = rows.select(document="text")
     else:
-        rows = rows.filter(task=prompt.of_task).with_columns(negatives=pl.col("negatives").list.join(" "), other_label="positive")
+        rows = rows.filter(task=prompt.of_task).with_columns(
+            negatives=pl.col("negatives").list.join(" "), other_label="positive"
+        )
     means = rows.select(pl.col(name).str.len_bytes() for name in prompt.inputs).head(SAMPLE).collect().mean()
     return {name: (means[name][0] or 0) / BYTES for name in prompt.inputs}

@@ -77,7 +77,9 @@ class Checks:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
             circle = " <- ".join(error.args[1])
-            raise AscentError(f"{self.path}: the stages go in a circle ({circle}); change a 'from' or 'mining.model'.") from None
+            raise AscentError(
+                f"{self.path}: the stages go in a circle ({circle}); change a 'from' or 'mining.model'."
+            ) from None
 
     def evaluation(self) -> None:
         """Check the evaluated stages, and the corpora, scores and names of tasks."""
@@ -99,17 +101,21 @@ class Checks:
             raise AscentError(f"{self.path}: 'evaluate' names no task; add tasks, mteb_tasks or benchmarks.")
 
     def release(self) -> None:
-        """Check that the released stage is evaluated, and that its licence allows no more than those of what it is made of."""
+        """Check that the released stage is evaluated, and that its licence allows no more than those of what it is made
+        of."""
         release = self.recipe.release
         if release.stage in self.recipe.stages and release.stage not in self.recipe.evaluate.stages:
             raise AscentError(
-                f"{self.path}: 'release.stage' names '{release.stage}', which is not evaluated; add it to evaluate.stages."
+                f"{self.path}: 'release.stage' names '{release.stage}', which is not evaluated; add it to"
+                " evaluate.stages."
             )
         self._known(release.stage, self.recipe.evaluate.stages, "the evaluated stage", "release.stage")
         corpora, models = self.recipe.made_of
         corpora, writers = self.config.made_from(corpora)
         models = list(dict.fromkeys([*models, *writers]))
-        sources = [(name, self.config.corpora[name]) for name in corpora] + [(name, self.config.models[name]) for name in models]
+        sources = [(name, self.config.corpora[name]) for name in corpora] + [
+            (name, self.config.models[name]) for name in models
+        ]
         wider = [
             f"{name} ({source.licence}) {' and '.join(reasons)}"
             for name, source in sources
@@ -117,8 +123,8 @@ class Checks:
         ]
         if wider and not release.licence_reason:
             raise AscentError(
-                f"{self.path}: 'release.licence' is {release.licence}, but {', '.join(dict.fromkeys(wider))}; choose a licence "
-                "that allows no more, or say in release.licence_reason why it may."
+                f"{self.path}: 'release.licence' is {release.licence}, but {', '.join(dict.fromkeys(wider))}; choose a"
+                " licence that allows no more, or say in release.licence_reason why it may."
             )
 
     def _teacher_s_prompts(self, teacher: Settings, key: str) -> None:
@@ -127,17 +133,21 @@ class Checks:
             named = [task for tasks in teacher.prompts.values() for task in tasks if task in mteb_tasks()["tasks"]]
             if unused := ["task_prompts"] * bool(teacher.task_prompts) + [f"a prompt for {task}" for task in named]:
                 raise AscentError(
-                    f"{self.path}: '{key}' gives the teacher {unused[0]}, but a teacher embeds no texts of mteb's tasks; give it "
-                    "prompts by task type."
+                    f"{self.path}: '{key}' gives the teacher {unused[0]}, but a teacher embeds no texts of mteb's"
+                    " tasks; give it prompts by task type."
                 )
 
     def _runnable(self, name: str, key: str) -> None:
         """Reject a task of mteb that cannot be run here, and a benchmark of such tasks only."""
         if name in mteb_tasks()["benchmarks"]:
             if not benchmark_tasks(name):
-                raise AscentError(f"{self.path}: '{key}' names the benchmark '{name}', which has no public text task; remove it.")
+                raise AscentError(
+                    f"{self.path}: '{key}' names the benchmark '{name}', which has no public text task; remove it."
+                )
         elif reason := not_runnable(name):
-            why = "so its data cannot be loaded" if reason == "private" else "and a text model is evaluated on text alone"
+            why = (
+                "so its data cannot be loaded" if reason == "private" else "and a text model is evaluated on text alone"
+            )
             raise AscentError(f"{self.path}: '{key}' names the task '{name}', which is {reason}, {why}; remove it.")
 
     def _held_out(self, name: str, stage: Stage) -> None:
@@ -146,8 +156,8 @@ class Checks:
         for ancestor, settings in ancestors.items():
             if settings.trains and stage.held_out.data in settings.data:
                 raise AscentError(
-                    f"{self.path}: 'stages.{name}.development.data' is '{stage.held_out.data}', which stage '{ancestor}' trains "
-                    "on; name another data set."
+                    f"{self.path}: 'stages.{name}.development.data' is '{stage.held_out.data}', which stage"
+                    f" '{ancestor}' trains on; name another data set."
                 )
 
     @property

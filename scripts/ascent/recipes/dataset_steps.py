@@ -1,10 +1,9 @@
 """The steps of a data set, and the folders of their results.
 
-A data set's filters run in passes over its rows (settings/pairs.py). What a pass makes lies in `prepared`, and what the last one
-makes, which is what stages train on, in `pairs`. A folder is called by the data set's name and a digest of the settings that
-its content depends on, so that data sets of two recipes may have one name, equal ones share their work, and another threshold
-scores no pair again.
-"""
+A data set's filters run in passes over its rows (settings/pairs.py). What a pass makes lies in `prepared`, and what the
+last one makes, which is what stages train on, in `pairs`. A folder is called by the data set's name and a digest of the
+settings that its content depends on, so that data sets of two recipes may have one name, equal ones share their work,
+and another threshold scores no pair again."""
 
 from dataclasses import dataclass
 
@@ -67,7 +66,9 @@ def dataset_steps(name: str, dataset: Dataset) -> DatasetSteps:
         scored = key_of("scored", scoring) if needs_scores else None
         select = None if steps else part(CorpusRows, dataset)
         last = number == len(dataset.passes)
-        settings = Filtering(select=select, positive=dataset.positive, filters=filters, augment=dataset.augment if last else [])
+        settings = Filtering(
+            select=select, positive=dataset.positive, filters=filters, augment=dataset.augment if last else []
+        )
         folder = "pairs" if last else "prepared"
         before = steps[-1].key if steps else None
         key = key_of(folder, settings)

@@ -50,9 +50,9 @@ def _merged(below: Any, above: Any) -> Any:
 def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
     """Load and check the configuration and every recipe that it names.
 
-    files: those that the configuration was merged from, the one laid over all others last. Errors name the file of a wrong value;
-    and a value is refused that Snakemake, which reads YAML 1.1, takes for something else than it looks like.
-    """
+    files: those that the configuration was merged from, the one laid over all others last. Errors name the file of a
+    wrong value; and a value is refused that Snakemake, which reads YAML 1.1, takes for something else than it looks
+    like."""
     parts = [(path, read_yaml(path)) for path in files]
 
     def where(keys: Sequence[str] = ()) -> str | Path:
@@ -66,12 +66,15 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
     for name in checked.recipes:
         if name in SHARED_FOLDERS:
             raise AscentError(
-                f"{where(['recipes'])}: a recipe cannot be called '{name}', the name of another folder of results; rename it."
+                f"{where(['recipes'])}: a recipe cannot be called '{name}', the name of another folder of results;"
+                " rename it."
             )
         path = of_workflow(checked.recipe_folder) / f"{name}.yaml"
         if not path.exists():
             known = sorted(file.stem for file in path.parent.glob("*.yaml"))
-            raise AscentError(f"{where(['recipes'])}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}")
+            raise AscentError(
+                f"{where(['recipes'])}: there is no recipe '{name}' ({path}); {did_you_mean(name, known)}"
+            )
         recipe = with_seeds(read_recipe(path, checked.models), path)
         Checks(checked, recipe, path).run()
         if checked.trial:
@@ -105,8 +108,8 @@ def _check_adapters(config: Config, where: Callable[[Sequence[str]], str | Path]
     for name, model in config.models.items():
         if model.adapter_of is not None and model.adapter_of not in whole:
             raise AscentError(
-                f"{where(['models', name, 'adapter_of'])}: 'models.{name}.adapter_of' names '{model.adapter_of}', which is no "
-                f"whole model; {did_you_mean(model.adapter_of, whole)}"
+                f"{where(['models', name, 'adapter_of'])}: 'models.{name}.adapter_of' names '{model.adapter_of}', which"
+                f" is no whole model; {did_you_mean(model.adapter_of, whole)}"
             )
 
 
@@ -117,8 +120,8 @@ def _check_mteb_tasks(config: Config, where: Callable[[Sequence[str]], str | Pat
         for task in corpus.mteb_tasks:
             if task not in known:
                 raise AscentError(
-                    f"{where(['corpora', name, 'mteb_tasks'])}: 'corpora.{name}.mteb_tasks' names '{task}', which is no task of "
-                    f"mteb; {did_you_mean(task, list(known))}"
+                    f"{where(['corpora', name, 'mteb_tasks'])}: 'corpora.{name}.mteb_tasks' names '{task}', which is no"
+                    f" task of mteb; {did_you_mean(task, list(known))}"
                 )
 
 

@@ -1,8 +1,7 @@
 """What the files of this machine show before the first job: missing files and columns, and splits that no task can use.
 
-Only the first row of each text file is read, and only of the corpora that a recipe uses. Nothing here imports torch or uses a
-network: every cluster job parses the workflow again.
-"""
+Only the first row of each text file is read, and only of the corpora that a recipe uses. Nothing here imports torch or
+uses a network: every cluster job parses the workflow again."""
 
 import csv
 import gzip
@@ -17,8 +16,8 @@ from .recipes import Recipes
 
 
 def check_local_files(recipes: Recipes) -> None:
-    """Raise AscentError for a local file that is missing, empty or of another form than its corpus says, and for a split that a
-    recipe uses and its corpus lacks."""
+    """Raise AscentError for a local file that is missing, empty or of another form than its corpus says, and for a
+    split that a recipe uses and its corpus lacks."""
     for name in sorted({corpus for corpus, *_ in _uses(recipes)}):
         corpus = recipes.config.corpora[name]
         if corpus.source.type == "files":
@@ -49,7 +48,8 @@ def _files(recipes: Recipes, name: str) -> dict[str, Path]:
         if not given.exists():
             known = [str(path) for path in given.parent.glob("*")]
             raise AscentError(
-                f"the catalogue of corpora: {where} names '{given}', which does not exist; {did_you_mean(str(given), known)}"
+                f"the catalogue of corpora: {where} names '{given}', which does not exist;"
+                f" {did_you_mean(str(given), known)}"
             )
         inside = [path for path in given.rglob("*") if path.is_file()] if given.is_dir() else []
         files |= {path.relative_to(given).as_posix(): path for path in inside} or {given.name: given}
@@ -108,8 +108,9 @@ def _check_use(reader: Reader, name: str, split: str, task: str, where: str) -> 
     splits, kind = reader.splits(), reader.task_type()
     if splits == []:
         raise AscentError(
-            f"{where} needs rows of the task type '{task}' of the split '{split}' of the corpus '{name}', which has documents "
-            "only; make pairs of them by its key `extract`, such as [whole_text], for this split and task type."
+            f"{where} needs rows of the task type '{task}' of the split '{split}' of the corpus '{name}', which has"
+            " documents only; make pairs of them by its key `extract`, such as [whole_text], for this split and task"
+            " type."
         )
     if splits is not None and split not in splits:
         raise AscentError(

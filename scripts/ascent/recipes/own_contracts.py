@@ -11,8 +11,8 @@ from ..settings.validation import check
 
 
 def read_recipe(path: Path, models: dict[str, Model]) -> Recipe:
-    """Read a recipe's file. Where it says `contract: own`, the keys of the model's contract in the catalogue are filled in, and
-    those beside it override them.
+    """Read a recipe's file. Where it says `contract: own`, the keys of the model's contract in the catalogue are filled
+    in, and those beside it override them.
 
     Raises AscentError for a model whose contract the catalogue lacks, and as `check`.
     """

@@ -1,8 +1,7 @@
 """The words of a Snakemake profile: those that YAML or Snakemake would take for something else are refused.
 
-Snakemake evaluates a resource as a Python expression, and keeps it as it is only where that fails: a partition `all` becomes
-Python's function. YAML 1.1 reads 24:00:00 as 86400 and 012345 as 5349.
-"""
+Snakemake evaluates a resource as a Python expression, and keeps it as it is only where that fails: a partition `all`
+becomes Python's function. YAML 1.1 reads 24:00:00 as 86400 and 012345 as 5349."""
 
 import argparse
 import builtins
@@ -41,8 +40,8 @@ MODEL = re.compile(r"[A-Za-z0-9_.]+")
 
 
 def check_profiles(command: Sequence[str]) -> None:
-    """Raise AscentError, with file and line, if a profile that this command line of Snakemake (or SNAKEMAKE_PROFILE) names
-    has a word in it that would be misread."""
+    """Raise AscentError, with file and line, if a profile that this command line of Snakemake (or SNAKEMAKE_PROFILE)
+    names has a word in it that would be misread."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for option in ("--profile", "--workflow-profile"):
         parser.add_argument(option, action="append", default=[])
@@ -83,7 +82,7 @@ def _misread(name: str, node: yaml.ScalarNode) -> str | None:
         return f"would be Python's or Snakemake's own {text}; write it in two kinds of quotes: \"'{text}'\""
     if name == "gpu_model" and not MODEL.fullmatch(text.strip("'\"")):
         return (
-            "is refused by Snakemake's SLURM executor, which takes letters, digits, _ and . only; remove the line, and choose "
-            'the nodes by a feature of theirs (`sinfo -o "%P %f"`): `constraint: <feature>`'
+            "is refused by Snakemake's SLURM executor, which takes letters, digits, _ and . only; remove the line, and"
+            ' choose the nodes by a feature of theirs (`sinfo -o "%P %f"`): `constraint: <feature>`'
         )
     return None

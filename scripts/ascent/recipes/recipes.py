@@ -27,7 +27,8 @@ from .trial import SUFFIX
 
 
 def not_runnable(task: str) -> str | None:
-    """Return why a task that mteb knows cannot be run, in words after 'is': private, or about other things than text."""
+    """Return why a task that mteb knows cannot be run, in words after 'is': private, or about other things than
+    text."""
     kind = mteb_tasks()["tasks"][task]
     if not kind.get("is_public", True):
         return "private"
@@ -97,8 +98,8 @@ class Recipes:
         }
 
     def _without_leaks(self, recipe: str, dataset: Dataset) -> Dataset:
-        """Return the data set with a filter, its last, that drops what the recipe's leak check would find by the methods that
-        drop."""
+        """Return the data set with a filter, its last, that drops what the recipe's leak check would find by the
+        methods that drop."""
         leaks = self.recipes[recipe].leaks
         methods = {name: method.compared() for name, method in leaks if method.test == "drop"}
         against = [*self.evaluation_corpora(recipe), *self.registered_tasks(recipe)]
@@ -128,7 +129,9 @@ class Recipes:
         source = getattr(self.config, kind)[name].source
         files = []
         for path in source.paths if source.type == "files" else []:
-            inside = sorted(str(file) for file in Path(path).rglob("*") if file.is_file()) if Path(path).is_dir() else []
+            inside = (
+                sorted(str(file) for file in Path(path).rglob("*") if file.is_file()) if Path(path).is_dir() else []
+            )
             files += inside or [path]
         return files
 
@@ -145,17 +148,20 @@ class Recipes:
             used["models"] |= {recipe.base.model} | teachers | of_stages | counting
         corpora, models = self.config.made_from(sorted(used["corpora"]))
         used = {"corpora": {*corpora}, "models": used["models"] | {*models}}
-        found = [(kind, name) for kind, names in used.items() for name in sorted(names) if name in getattr(self.config, kind)]
+        found = [
+            (kind, name) for kind, names in used.items() for name in sorted(names) if name in getattr(self.config, kind)
+        ]
         return [(kind, name) for kind, name in found if getattr(self.config, kind)[name].source.type == "files"]
 
     def stages(self, rule: str | None = None) -> list[tuple[str, str]]:
-        """Return recipe and name of the stages that a rule makes (pretrain, contrastive, finetune or merge), or of all stages."""
+        """Return recipe and name of the stages that a rule makes (pretrain, contrastive, finetune or merge), or of all
+        stages."""
         stages = [(recipe, *item) for recipe, settings in self.recipes.items() for item in settings.stages.items()]
         return [(recipe, name) for recipe, name, stage in stages if rule in (None, stage.rule)]
 
     def stages_by_path(self, recipe: str) -> dict[str, Stage]:
-        """Return a recipe's stages by the names in the paths of what is made for them: their own, and for several seeds the
-        name that stands for all in the paths of their data (any of them, since they differ in the seed)."""
+        """Return a recipe's stages by the names in the paths of what is made for them: their own, and for several seeds
+        the name that stands for all in the paths of their data (any of them, since they differ in the seed)."""
         stages = self.recipes[recipe].stages
         return {stage.data_name(name): stage for name, stage in stages.items()} | stages
 
@@ -238,7 +244,10 @@ class Recipes:
 
     def leak_check(self, recipe: str) -> LeakCheck:
         """Return leakage.yaml's settings. The texts of tasks that mteb knows are listed as `test`."""
-        local, registered = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}, self.registered_tasks(recipe)
+        local, registered = (
+            {task.split for task in self.recipes[recipe].evaluate.tasks.values()},
+            self.registered_tasks(recipe),
+        )
         return LeakCheck(
             splits=sorted(local | ({"test"} if registered else set())),
             training=[self.steps(recipe, name).key for name in self.training_data(recipe)],
@@ -270,8 +279,8 @@ class Recipes:
         return [name for name, stage in self.recipes[recipe].stages.items() if stage.held_out and not stage.trains]
 
     def parents_compared(self, recipe: str) -> dict[str, list[str]]:
-        """Return the evaluated parents of each evaluated stage that does not train; not the base, with which every stage is
-        compared."""
+        """Return the evaluated parents of each evaluated stage that does not train; not the base, with which every
+        stage is compared."""
         evaluated, stages = self.recipes[recipe].evaluate.stages, self.recipes[recipe].stages
         parents = set(evaluated) - {"base"}
         merged = [name for name in evaluated if name in stages and not stages[name].trains]
@@ -281,7 +290,9 @@ class Recipes:
         """Return a sentence for each benchmark of a recipe, evaluated or compared with, whose tasks are not all run."""
         sentences = []
         compared = {name for dataset in self.recipes[recipe].data.values() for name in compared_with(dataset.filters)}
-        named = dict.fromkeys([*self.recipes[recipe].evaluate.benchmarks, *sorted(compared - self.config.corpora.keys())])
+        named = dict.fromkeys(
+            [*self.recipes[recipe].evaluate.benchmarks, *sorted(compared - self.config.corpora.keys())]
+        )
         for benchmark in (name for name in named if name in mteb_tasks()["benchmarks"]):
             reasons: dict[str, list[str]] = {}
             for task in mteb_tasks()["benchmarks"][benchmark]:
@@ -299,8 +310,8 @@ class Recipes:
         return [page.format(recipe=recipe) for page in pages]
 
     def audits(self, recipe: str) -> list[str]:
-        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives', what replaced them, and
-        chosen weights."""
+        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives', what replaced
+        them, and chosen weights."""
         stages = self.recipes[recipe].stages
         trained = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}
         corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
@@ -327,4 +338,7 @@ class Recipes:
 
     def path(self, recipe: str) -> Path:
         """Return a recipe's file."""
-        return of_workflow(self.config.recipe_folder) / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"
+        return (
+            of_workflow(self.config.recipe_folder)
+            / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"
+        )

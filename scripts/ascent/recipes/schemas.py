@@ -14,7 +14,8 @@ from ..errors import AscentError
 from ..settings.base import Settings
 from ..settings.recipe import Config, Recipe
 
-# Sections of the reference: the modules of settings/ in the order of the data. A module that is missing here comes last.
+# Sections of the reference: the modules of settings/ in the order of the data. A module that is missing here comes
+# last.
 SECTIONS = {
     "recipe": "Configuration and recipe",
     "trial": "Trials",
@@ -45,8 +46,8 @@ SECTIONS = {
 _HEADER = "# Written by `make schemas` from the docstrings in scripts/ascent: edit those instead.\n"
 REFERENCE = """# Reference
 
-Every key of `config/config.yaml` and of recipes: its type, default and meaning. `config/README.md` explains how they fit
-together. Written by `make schemas` from the docstrings in scripts/ascent/settings: edit those instead.
+Every key of `config/config.yaml` and of recipes: its type, default and meaning. `config/README.md` explains how they
+fit together. Written by `make schemas` from the docstrings in scripts/ascent/settings: edit those instead.
 """
 
 
@@ -200,7 +201,9 @@ def _type(node: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in node["enum"])
     match node.get("type"):
         case "array" if "prefixItems" in node:
-            return f"list of {len(node['prefixItems'])} ({' and '.join(dict.fromkeys(map(_type, node['prefixItems'])))})"
+            return (
+                f"list of {len(node['prefixItems'])} ({' and '.join(dict.fromkeys(map(_type, node['prefixItems'])))})"
+            )
         case "array":
             return f"list of {_type(node['items'])}" + (", not empty" if node.get("minItems") else "")
         case "object" if isinstance(node.get("additionalProperties"), dict):
@@ -212,7 +215,12 @@ def _type(node: dict[str, Any]) -> str:
         case "object":
             return "map"
         case "integer" | "number" as kind:
-            limits = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+            limits = {
+                "minimum": "at least",
+                "exclusiveMinimum": "above",
+                "maximum": "at most",
+                "exclusiveMaximum": "below",
+            }
             return ", ".join([kind, *(f"{words} {node[key]:g}" for key, words in limits.items() if key in node)])
         case "boolean":
             return "`true` or `false`"
@@ -227,4 +235,6 @@ def _target(node: dict[str, Any]) -> str:
 
 def _words(name: str) -> str:
     """Return a class's name in words: Contrastive is 'Train stage'."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name[0].lower() + name[1:]).capitalize()
+    return "".join(
+        f" {letter.lower()}" if letter.isupper() else letter for letter in name[0].lower() + name[1:]
+    ).capitalize()

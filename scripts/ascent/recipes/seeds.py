@@ -8,8 +8,9 @@ from ..settings.training import listed
 
 
 def with_seeds(recipe: Recipe, path: Path) -> Recipe:
-    """Return a recipe in which a stage of several seeds is a stage for each: `finetune` with seeds [0, 1] is replaced by
-    `finetune-seed0` and `finetune-seed1`. Where parents of a merge or evaluated stages name `finetune`, all are meant.
+    """Return a recipe in which a stage of several seeds is a stage for each: `finetune` with seeds [0, 1] is replaced
+    by `finetune-seed0` and `finetune-seed1`. Where parents of a merge or evaluated stages name `finetune`, all are
+    meant.
 
     path: the recipe's file. Raises AscentError if another stage has such a name, or if `finetune` is named where one
     model is needed.
@@ -21,7 +22,9 @@ def with_seeds(recipe: Recipe, path: Path) -> Recipe:
         if stage.trains and stage.seeds:
             groups[name] = list(members)
         if taken := [member for member in members if member != name and member in recipe.stages]:
-            raise AscentError(f"{path}: 'stages.{taken[0]}' is the name of stage '{name}' with one of its seeds; rename it.")
+            raise AscentError(
+                f"{path}: 'stages.{taken[0]}' is the name of stage '{name}' with one of its seeds; rename it."
+            )
         stages |= members
 
     def every(names: list[str]) -> list[str]:
@@ -41,4 +44,6 @@ def with_seeds(recipe: Recipe, path: Path) -> Recipe:
 
 def _name_one(path: Path, key: str, name: str, groups: dict[str, list[str]]) -> None:
     members = listed(groups[name], "or")
-    raise AscentError(f"{path}: '{key}' needs one model, but stage '{name}' is one for each of its seeds; name {members}.")
+    raise AscentError(
+        f"{path}: '{key}' needs one model, but stage '{name}' is one for each of its seeds; name {members}."
+    )

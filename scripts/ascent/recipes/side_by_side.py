@@ -12,9 +12,9 @@ from .own_contracts import read_recipe
 
 HEAD = """# Which recipes are there?
 
-Each recipe of `config/recipes`, side by side. Its file says in its opening comment which numbers are published and which are our
-choice. Written by `make schemas` from these files: edit them instead. [The plan](planning.md) tells what one costs, and
-[a trial](../config/README.md#try-a-recipe-first) runs any of them in minutes, without a hub.
+Each recipe of `config/recipes`, side by side. Its file says in its opening comment which numbers are published
+and which are our choice. Written by `make schemas` from these files: edit them instead. [The plan](planning.md) tells
+what one costs, and [a trial](../config/README.md#try-a-recipe-first) runs any of them in minutes, without a hub.
 
 No recipe of the field was run at its published scale yet: the scores below are their papers', not ours.
 """
@@ -80,7 +80,15 @@ def stage_rows(name: str, recipe: Recipe) -> Iterator[list[str]]:
             settings = settings.with_defaults(recipe.data)
             corpora = list(dict.fromkeys(recipe.data[data].corpus for data in settings.data))
             rate = f"{settings.learning_rate:.0e}".replace("e-0", "e-")
-            yield [name, stage, objective(settings), f"{settings.batch_size:,}", rate, negatives(settings, recipe), some(corpora)]
+            yield [
+                name,
+                stage,
+                objective(settings),
+                f"{settings.batch_size:,}",
+                rate,
+                negatives(settings, recipe),
+                some(corpora),
+            ]
         else:
             yield [name, stage, merged(settings), "-", "-", "-", "-"]
 
@@ -110,7 +118,9 @@ def negatives(stage: Training, recipe: Recipe) -> str:
     words = [] if not in_batch else ["batch"] if len(in_batch) == len(compared) else [f"batch ({some(in_batch)})"]
     if stage.mining:
         share = stage.mining.max_share_of_positive
-        words.append(f"{stage.mining.per_query} mined by {stage.mining.model}" + (f", below {share:.0%}" if share < 1 else ""))
+        words.append(
+            f"{stage.mining.per_query} mined by {stage.mining.model}" + (f", below {share:.0%}" if share < 1 else "")
+        )
         words[-1] += ", replaced" if stage.mining.dynamic else ""
     elif any({"own negatives", "teacher scores"} & each for each in needs.values()):
         words.append("the corpus's")

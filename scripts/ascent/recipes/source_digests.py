@@ -1,8 +1,9 @@
 """The digests of the local files that sources name: these decide whether a source has changed, not the files' times.
 
-Snakemake compares the checksums of input files, too, but only of those below --max-checksum-file-size (1 MB): of a larger
-file the time alone decides, and a higher limit would read every large input of every step again, on the machine that plans.
-Here each file is read once, and again only when its size or the time of its last change of any kind is another.
+Snakemake compares the checksums of input files, too, but only of those below --max-checksum-file-size (1 MB): of a
+larger file the time alone decides, and a higher limit would read every large input of every step again, on the machine
+that plans. Here each file is read once, and again only when its size or the time of its last change of any kind is
+another.
 
 Nothing here imports torch or uses a network: every cluster job parses the workflow again.
 """
@@ -15,7 +16,8 @@ from .recipes import Recipes
 
 
 def update_digests(recipes: Recipes) -> None:
-    """Write the digests of the local files of each source that recipes use: one file per resource, left alone while they hold.
+    """Write the digests of the local files of each source that recipes use: one file per resource, left alone while
+    they hold.
 
     A file that is missing is left out; Snakemake names it.
     """

@@ -52,7 +52,9 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                     teaching = Teaching(teacher=settings.teacher_used, task=data.task)
                     files[layout.TEACHING.format(recipe=name, stage=made_for, dataset=dataset)] = dump(teaching)
             if settings.mining_used:
-                files[layout.SELECTION.format(recipe=name, stage=made_for)] = dump(part(Selection, settings.mining_used))
+                files[layout.SELECTION.format(recipe=name, stage=made_for)] = dump(
+                    part(Selection, settings.mining_used)
+                )
                 miner = settings.mining_used.model
                 for dataset in filter(settings.mines_for, settings.datasets_read):
                     data = recipe.data[dataset]
@@ -68,7 +70,9 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
 
 
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
-    corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(recipes.evaluation_corpora(name))
+    corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(
+        recipes.evaluation_corpora(name)
+    )
     models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
     models |= {model for stage in recipes.trained(name) if (model := recipe.stages[stage].teacher_model)}
     return ReleaseSettings(

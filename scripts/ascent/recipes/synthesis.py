@@ -17,7 +17,8 @@ PROMPTS = "config/prompts"
 
 
 def check_synthesis(config: Config, where: Callable[[Sequence[str]], str | Path]) -> None:
-    """Reject a source that names what does not exist, and corpora that are made of each other. where: the file of a key."""
+    """Reject a source that names what does not exist, and corpora that are made of each other. where: the file of a
+    key."""
     sources = config.synthesised
     for corpus, source in sources.items():
         known = {"documents": config.corpora, "generator": config.generators, "prompt": _prompts()}
@@ -25,24 +26,27 @@ def check_synthesis(config: Config, where: Callable[[Sequence[str]], str | Path]
             if (name := getattr(source, key)) not in names:
                 keys = ["corpora", corpus, "source", key]
                 raise AscentError(
-                    f"{where(keys)}: '{'.'.join(keys)}' names '{name}', which does not exist; {did_you_mean(name, list(names))}"
+                    f"{where(keys)}: '{'.'.join(keys)}' names '{name}', which does not exist;"
+                    f" {did_you_mean(name, list(names))}"
                 )
         if config.corpora[corpus].reader.type != "synthesised":
             raise AscentError(
-                f"{where(['corpora', corpus, 'reader'])}: 'corpora.{corpus}.reader' cannot read what a language model writes; "
-                "write reader: {type: synthesised}."
+                f"{where(['corpora', corpus, 'reader'])}: 'corpora.{corpus}.reader' cannot read what a language model"
+                " writes; write reader: {type: synthesised}."
             )
     for name, generator in config.generators.items():
         if generator.is_local and generator.model not in config.models:
             raise AscentError(
-                f"{where(['generators', name, 'model'])}: 'generators.{name}.model' names '{generator.model}', which does not "
-                f"exist; {did_you_mean(generator.model, list(config.models))}"
+                f"{where(['generators', name, 'model'])}: 'generators.{name}.model' names '{generator.model}', which"
+                f" does not exist; {did_you_mean(generator.model, list(config.models))}"
             )
     try:
         TopologicalSorter({name: [source.documents] for name, source in sources.items()}).prepare()
     except CycleError as error:
         circle = " <- ".join(error.args[1])
-        raise AscentError(f"{where(['corpora'])}: corpora are made of each other ({circle}); change a `documents`.") from None
+        raise AscentError(
+            f"{where(['corpora'])}: corpora are made of each other ({circle}); change a `documents`."
+        ) from None
 
 
 def _prompts() -> list[str]:

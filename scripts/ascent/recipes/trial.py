@@ -43,10 +43,14 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
             dataset["split"] = "validation"
         # Rows of another split than train are themselves among what a trial's corpora are compared with.
         kept = not trial.corpus or dataset["split"] == "train"
-        dataset["filters"] = [each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]]
+        dataset["filters"] = [
+            each for each in dataset["filters"] if each.get("contamination", {"against": 1})["against"]
+        ]
         dataset["filters"] = [each for each in dataset["filters"] if kept or "contamination" not in each]
         dataset["filters"] = [
-            each for each in dataset["filters"] if not (trial.corpus and any(components(Filter)[key].fits_texts for key in each))
+            each
+            for each in dataset["filters"]
+            if not (trial.corpus and any(components(Filter)[key].fits_texts for key in each))
         ]
     for stage in values["stages"].values():
         if "max_steps" in stage:
@@ -54,20 +58,28 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
             stage |= PLAIN
         if trial.model and (sizes := stage.get("matryoshka")):
             largest = max(*map(int, sizes), trial.dimensions)
-            stage["matryoshka"] = {max(1, int(size) * trial.dimensions // largest): weight for size, weight in sizes.items()}
+            stage["matryoshka"] = {
+                max(1, int(size) * trial.dimensions // largest): weight for size, weight in sizes.items()
+            }
     evaluate = values["evaluate"]
     evaluate |= {"mteb_tasks": [], "benchmarks": []}
     if trial.tasks:
         evaluate["tasks"] = {name: task.model_dump(mode="json") for name, task in trial.tasks.items()}
     elif trial.corpus:
         kinds = [kind for kind in trial.corpus if kind in components(LocalTask)]
-        evaluate["tasks"] = {kind.capitalize(): {"type": kind, "corpus": trial.corpus[kind], "queries": None} for kind in kinds}
+        evaluate["tasks"] = {
+            kind.capitalize(): {"type": kind, "corpus": trial.corpus[kind], "queries": None} for kind in kinds
+        }
     if not evaluate["tasks"]:
-        raise AscentError(f"{path}: a trial leaves out tasks of mteb and the recipe has no others; give `corpus` or `tasks`.")
+        raise AscentError(
+            f"{path}: a trial leaves out tasks of mteb and the recipe has no others; give `corpus` or `tasks`."
+        )
     for task in evaluate["tasks"].values():
         task["queries"] = min(trial.queries, task["queries"] or trial.queries)
     if trial.model:
-        values["base"] |= {"model": trial.model, "contract": None} | ({"attention": trial.attention} if trial.attention else {})
+        values["base"] |= {"model": trial.model, "contract": None} | (
+            {"attention": trial.attention} if trial.attention else {}
+        )
     values["shards"] = 1
     values["release"]["name"] += SUFFIX
     values["release"]["licence"] = "internal"  # its corpora and models may be others, and nobody is given it

@@ -15,7 +15,9 @@ from .card import make_card
 from .provenance import ship_sources
 
 
-def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar: Path, results: list[Path], **files) -> None:
+def release_model(
+    settings: ReleaseSettings, model: Path, output: Path, *, radar: Path, results: list[Path], **files
+) -> None:
     """Write the release: the model, README.md, the radar, and mteb's results as its results repository lays them out.
 
     `results`: the released stage's <Task>.json; `files`: the other inputs of `make_card`. Raises AscentError if
@@ -55,13 +57,21 @@ def release_model(settings: ReleaseSettings, model: Path, output: Path, *, radar
         facts |= {"difference": difference, "tasks": len(tasks), "requirements": requirements(folder, encoder.contract)}
         places = ship_sources([files["scores"], files["significance"], files["leakage"], *files["audits"]], folder)
         card = make_card(
-            settings, model, results=results, facts=facts, places=places, zero=zero, radar=f"radar{radar.suffix}", **files
+            settings,
+            model,
+            results=results,
+            facts=facts,
+            places=places,
+            zero=zero,
+            radar=f"radar{radar.suffix}",
+            **files,
         )
         card.save(folder / "README.md")
 
 
 def mteb_licence(word: str) -> str | None:
-    """Return a licence as mteb's ModelMeta has it: mteb's word or the address of the licence's text; None if it has neither."""
+    """Return a licence as mteb's ModelMeta has it: mteb's word or the address of the licence's text; None if it has
+    neither."""
     from mteb.types import Licenses
 
     spdx = TERMS[word].spdx
@@ -93,5 +103,7 @@ def write_meta(path: Path, meta) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][:1])) or "model"
-        raise AscentError(f"{path}: mteb cannot read back {where} = {first['input']!r}; write it as mteb does.") from None
+        raise AscentError(
+            f"{path}: mteb cannot read back {where} = {first['input']!r}; write it as mteb does."
+        ) from None
     path.write_text(text)

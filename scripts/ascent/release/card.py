@@ -34,14 +34,17 @@ def make_card(
     places: dict[Path, str],
     radar: str | None = "radar.png",
 ) -> ModelCard:
-    """Return the card of a model folder. `zero`: what the model is zero-shot on; `facts`: dimension, parameters, revision, what
-    must be installed, the token that ends a text, the side of the padding, the largest difference to mteb's wrapper and over how
-    many tasks; `radar`: name of the image in the folder.
+    """Return the card of a model folder. `zero`: what the model is zero-shot on; `facts`: dimension, parameters,
+    revision, what must be installed, the token that ends a text, the side of the padding, the largest difference to
+    mteb's wrapper and over how many tasks; `radar`: name of the image in the folder.
 
-    Every number comes from one of these files, and the card links to its copy in the release, at `places`. Raises AscentError for
-    a file without the stage.
-    """
-    rows, trained, compared = score_facts(settings, scores, significance), training_facts(settings, audits), read_json(leakage)
+    Every number comes from one of these files, and the card links to its copy in the release, at `places`. Raises
+    AscentError for a file without the stage."""
+    rows, trained, compared = (
+        score_facts(settings, scores, significance),
+        training_facts(settings, audits),
+        read_json(leakage),
+    )
     text = (
         environment()
         .get_template("card.md.j2")
@@ -70,29 +73,36 @@ def make_card(
     return ModelCard(f"---\n{metadata(settings, results, rows).to_yaml()}\n---\n\n{text}")
 
 
-def score_facts(settings: ReleaseSettings, scores: Path, significance: Path) -> dict[str, tuple[dict, dict | None, dict | None]]:
-    """Return by task the row of the released stage in scores.tsv, the base's, and the released stage's in significance.tsv."""
+def score_facts(
+    settings: ReleaseSettings, scores: Path, significance: Path
+) -> dict[str, tuple[dict, dict | None, dict | None]]:
+    """Return by task the row of the released stage in scores.tsv, the base's, and the released stage's in
+    significance.tsv."""
     stage, table = settings.recipe.release.stage, read_table(scores)
     bases = {row["task"]: row for row in table if row["stage"] == BASE}
     tests = {row["task"]: row for row in read_table(significance) if (row["stage"], row["baseline"]) == (stage, BASE)}
-    rows = {row["task"]: (row, bases.get(row["task"]), tests.get(row["task"])) for row in table if row["stage"] == stage}
+    rows = {
+        row["task"]: (row, bases.get(row["task"]), tests.get(row["task"])) for row in table if row["stage"] == stage
+    }
     if not rows:
         raise AscentError(f"{scores}: has no row of the stage '{stage}'; evaluate it, or release another stage.")
     return rows
 
 
 def merged_stages(settings: ReleaseSettings, significance: Path) -> dict[tuple[str, str], list[dict]]:
-    """Return the rows of significance.tsv that compare the released stage, or an ancestor, with its parents, by both names;
-    the last stage first."""
+    """Return the rows of significance.tsv that compare the released stage, or an ancestor, with its parents, by both
+    names; the last stage first."""
     tests = read_table(significance)
     return {
-        (stage, parent): rows for stage in reversed(settings.recipe.lineage) for parent, rows in by_baseline(tests, stage).items()
+        (stage, parent): rows
+        for stage in reversed(settings.recipe.lineage)
+        for parent, rows in by_baseline(tests, stage).items()
     }
 
 
 def prompt_facts(contract: Contract, evaluated: list[str]) -> dict:
-    """Return what the card says of prompts: their names by text, of sides, of types, of the evaluated tasks and of those that
-    the recipe names (nothing for a model without prompts); and how many others of mteb's own there are."""
+    """Return what the card says of prompts: their names by text, of sides, of types, of the evaluated tasks and of
+    those that the recipe names (nothing for a model without prompts); and how many others of mteb's own there are."""
     of_tasks, by_text = prompts_of_tasks(contract), {}
     shown = {*evaluated, *(task for tasks in contract.prompts.values() for task in tasks)}
     others = {name for name in of_tasks if not {name, name.rsplit("-", 1)[0]} & shown}
@@ -172,7 +182,8 @@ def _eval_results(path: Path, settings: ReleaseSettings, rows: dict[str, tuple])
 
 
 def _dataset_path(name: str, settings: ReleaseSettings) -> str:
-    """Return the data set of a task by its id on the hub. Local tasks and aggregates have none, and are called by name."""
+    """Return the data set of a task by its id on the hub. Local tasks and aggregates have none, and are called by
+    name."""
     import mteb
 
     if name in settings.recipe.evaluate.tasks:

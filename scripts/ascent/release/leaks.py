@@ -9,10 +9,12 @@ from ..settings.recipe import ReleaseSettings
 _SHOWN = 10
 
 
-def leak_facts(settings: ReleaseSettings, leakage: dict, datasets: Collection[str], learnt: Collection[str]) -> dict[str, Any]:
-    """Return `by_method`, for each method in words the matches of test texts that are left and how many are not shown; `pools`,
-    by data set the tasks whose documents or labels it has; and `unnamed`, by data set mteb's tasks of which it has texts, though
-    they are not among those that mteb takes for `learnt`.
+def leak_facts(
+    settings: ReleaseSettings, leakage: dict, datasets: Collection[str], learnt: Collection[str]
+) -> dict[str, Any]:
+    """Return `by_method`, for each method in words the matches of test texts that are left and how many are not shown;
+    `pools`, by data set the tasks whose documents or labels it has; and `unnamed`, by data set mteb's tasks of which it
+    has texts, though they are not among those that mteb takes for `learnt`.
 
     `datasets`: those that the released model was trained on.
     """

@@ -1,4 +1,5 @@
-"""What others compute with the released folder, compared with what was evaluated: sentence-transformers, and mteb's wrapper."""
+"""What others compute with the released folder, compared with what was evaluated: sentence-transformers, and mteb's
+wrapper."""
 
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from ..model.encoder import Encoder
 from ..model.prompts import named_prompts, prompts_of_tasks
 from ..settings.evaluation import Evaluate, TaskSettings
 
-# Largest difference between the released folder's outputs and the evaluated ones, relative to the largest number or to 1.
+# Largest difference between the released folder's outputs and the evaluated ones, relative to the largest number or to
+# 1.
 TOLERANCE = 1e-5
 PROBES = (
     "short",
@@ -50,8 +52,8 @@ def descriptions(evaluated: Evaluate, names: list[str]) -> list[TaskMetadata]:
 def largest_difference(
     folder: Path, encoder: Encoder, wrapper: SentenceTransformerEncoderWrapper, tasks: list[TaskMetadata]
 ) -> float:
-    """Return the largest difference between the embeddings that mteb's wrapper gives and those that were evaluated, over
-    probes, every task and every side that mteb may give a text.
+    """Return the largest difference between the embeddings that mteb's wrapper gives and those that were evaluated,
+    over probes, every task and every side that mteb may give a text.
 
     Raises AscentError if one is above the tolerance.
     """
@@ -72,13 +74,15 @@ def largest_difference(
 
 
 def check_outputs(folder: Path, encoder: Encoder, plain) -> None:
-    """Raise AscentError unless SentenceTransformer(folder) has every prompt by name, and gives the encoder's outputs by each
-    of a side or a task type, token-level ones included."""
+    """Raise AscentError unless SentenceTransformer(folder) has every prompt by name, and gives the encoder's outputs by
+    each of a side or a task type, token-level ones included."""
     heads, special = encoder.contract.heads.per_token, torch.tensor(encoder.tokenizer.all_special_ids)
     # Of some hundred prompts by task, those of evaluated tasks are embedded by mteb's wrapper.
     of_tasks = prompts_of_tasks(encoder.contract)
     if different := [name for name, prompt in of_tasks.items() if plain.prompts.get(name) != prompt]:
-        raise AscentError(f"{folder}: the prompt '{different[0]}' is not the one that ascent.json says; build the model again.")
+        raise AscentError(
+            f"{folder}: the prompt '{different[0]}' is not the one that ascent.json says; build the model again."
+        )
     named = {name: prompt for name, prompt in sorted(named_prompts(encoder.contract).items()) if name not in of_tasks}
     names = {(prompt, plain.prompts.get(name)): name for name, prompt in named.items()}
     for (prompt, _), name in names.items():
@@ -99,7 +103,7 @@ def _difference(folder: Path, what: str, mine: np.ndarray, other: np.ndarray) ->
     difference = float(np.abs(mine - other).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(mine).max())):
         raise AscentError(
-            f"{folder}: sentence-transformers' {what} differ by {difference:.1e} from the evaluated ones, because its modules, "
-            "prompts or precision disagree with ascent.json; build the model again."
+            f"{folder}: sentence-transformers' {what} differ by {difference:.1e} from the evaluated ones, because its"
+            " modules, prompts or precision disagree with ascent.json; build the model again."
         )
     return difference

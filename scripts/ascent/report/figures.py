@@ -102,9 +102,8 @@ def draw_curves(metrics: dict[str, Path], outputs: list[Path]) -> None:
 def draw_radar(rows: list[dict], outputs: list[Path]) -> None:
     """Draw the scores of each stage by task type: the mean over a type's tasks, of those that all stages have.
 
-    Where the tasks are of one or two types, each task is drawn, if these are few. Bars are drawn for what a radar cannot show.
-    `rows`: those of scores.tsv.
-    """
+    Where the tasks are of one or two types, each task is drawn, if these are few. Bars are drawn for what a radar
+    cannot show. `rows`: those of scores.tsv."""
     spokes = spokes_of(rows)
     scores = {stage: [spoke.scores[stage] for spoke in spokes] for stage in dict.fromkeys(row["stage"] for row in rows)}
     labels = [f"{spoke.name}\n{spoke.what}" for spoke in spokes]
@@ -122,7 +121,8 @@ class Spoke:
 
 
 def spokes_of(rows: list[dict]) -> list[Spoke]:
-    """Return at most SPOKES spokes: task types, the rarest together if there are more; tasks where types are one or two."""
+    """Return at most SPOKES spokes: task types, the rarest together if there are more; tasks where types are one or
+    two."""
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     tasks: dict[str, dict[str, dict]] = defaultdict(dict)
     for row in rows:
@@ -186,7 +186,9 @@ def _draw_spokes(labels: list[str], scores: dict[str, list[float]]):
         upright = "bottom" if up > 0.85 else ("top" if up < -0.85 else "center")
         style = {"fontsize": 9, "linespacing": 1.4, "color": "#333333"}
         axis.text(angle, low + (high - low) * 1.06, label, ha=side, va=upright, **style)
-    figure.legend(*axis.get_legend_handles_labels(), loc="lower center", ncols=min(6, len(scores)), bbox_to_anchor=(0.5, 0.03))
+    figure.legend(
+        *axis.get_legend_handles_labels(), loc="lower center", ncols=min(6, len(scores)), bbox_to_anchor=(0.5, 0.03)
+    )
     scale = f"The centre is {low + 0.0:.1f}, the rings are {step:.1f} apart, the outermost is {high:.1f}."
     figure.text(0.5, 0.02, scale, ha="center", fontsize=8.5, color="#555555")
     return figure
@@ -220,5 +222,7 @@ def _save(figure, outputs: list[Path]) -> None:
     for output in outputs:
         dateless = {"Date": None} if output.suffix == ".svg" else {"Software": None}
         with write_atomically(output) as temporary:
-            figure.savefig(temporary, metadata=dateless, dpi=160, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+            figure.savefig(
+                temporary, metadata=dateless, dpi=160, facecolor="white", bbox_inches="tight", pad_inches=0.15
+            )
     plt.close(figure)

@@ -10,7 +10,11 @@ from .pages import ALPHA, Strip, pair_counts, read_audits, verdict, write_page
 # Pages of the report, in the order in which they are offered: what they are, path, and what one finds there.
 PAGES = (
     ("Scores", layout.SCORES_PAGE, "every stage on every task, with intervals"),
-    ("Significance", layout.SIGNIFICANCE_PAGE, "every stage against the base, merged ones against their parents, by query"),
+    (
+        "Significance",
+        layout.SIGNIFICANCE_PAGE,
+        "every stage against the base, merged ones against their parents, by query",
+    ),
     ("Radar", layout.RADAR, "the scores as a picture"),
     ("Curves", layout.CURVES, "loss and learning rate of each stage that trains"),
     ("Audits", layout.AUDITS_PAGE, "what each filter kept and dropped, with examples"),
@@ -40,18 +44,22 @@ def render_overview(
         strip=Strip.of_differences(rows, width=150),
         tested=sum(row["p_adjusted"] is not None for row in tests),
         alpha=ALPHA,
-        pages=[(what, path, text) for what, pattern, text in PAGES if (path := pattern.format(recipe=settings.name)) in pages],
+        pages=[
+            (what, path, text)
+            for what, pattern, text in PAGES
+            if (path := pattern.format(recipe=settings.name)) in pages
+        ],
         places={"release": layout.RELEASE.format(recipe=settings.name), "scores": scores, "significance": significance},
     )
 
 
 def compared(scores: list[dict], tests: list[dict], stage: str) -> list[dict]:
-    """Return a row for each task that a stage was evaluated on: its score, the base's and, where it was tested, the difference.
+    """Return a row for each task that a stage was evaluated on: its score, the base's and, where it was tested, the
+    difference.
 
     Keys: task, type, metric, score, base (None where the base was not evaluated), difference, low, high, low_adjusted,
-    high_adjusted, p_adjusted, units (None where nothing was tested), verdict (empty likewise), reason (why there is no interval
-    or no test, else None).
-    """
+    high_adjusted, p_adjusted, units (None where nothing was tested), verdict (empty likewise), reason (why there is no
+    interval or no test, else None)."""
     bases = {row["task"]: row["score"] for row in scores if row["stage"] == BASE}
     tested = {row["task"]: row for row in tests if (row["stage"], row["baseline"]) == (stage, BASE)}
     rows = []
@@ -70,12 +78,16 @@ def compared(scores: list[dict], tests: list[dict], stage: str) -> list[dict]:
 def by_baseline(tests: list[dict], stage: str) -> dict[str, list[dict]]:
     """Return a stage's rows of significance.tsv by what it is compared with besides the base: its parents."""
     rows = [row for row in tests if row["stage"] == stage and row["baseline"] != BASE]
-    return {name: [row for row in rows if row["baseline"] == name] for name in dict.fromkeys(row["baseline"] for row in rows)}
+    return {
+        name: [row for row in rows if row["baseline"] == name]
+        for name in dict.fromkeys(row["baseline"] for row in rows)
+    }
 
 
 def headline(rows: list[dict]) -> dict | None:
-    """Return the row that the page opens with: the first retrieval task that was tested against the base, else the first task
-    that was, else the first retrieval task, else the first task; none where there are no rows. The scores do not matter."""
+    """Return the row that the page opens with: the first retrieval task that was tested against the base, else the
+    first task that was, else the first retrieval task, else the first task; none where there are no rows. The scores do
+    not matter."""
     order = [
         lambda row: row["type"] == "Retrieval" and row["difference"] is not None,
         lambda row: row["difference"] is not None,

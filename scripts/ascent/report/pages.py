@@ -16,7 +16,8 @@ from .figures import stage_colours
 from .provenance import sentence
 
 TEMPLATES = Path(__file__).with_name("templates")
-# Kinds of audit: rows set aside, pairs filtered, negatives mined, negatives replaced in training, a merge's weights chosen.
+# Kinds of audit: rows set aside, pairs filtered, negatives mined, negatives replaced in training, a merge's weights
+# chosen.
 AUDITS = ("corpus", "pairs", "negatives", "replacements", "weights")
 # Width in pixels of the strip on which an interval is drawn.
 STRIP = 220
@@ -57,8 +58,8 @@ def p_text(value: float | None) -> str:
 
 
 def score_table(rows: list[dict]) -> dict:
-    """Return the rows of scores.tsv as a table: stages, one line per task with a cell per stage and the reasons why cells have no
-    interval, and means over tasks."""
+    """Return the rows of scores.tsv as a table: stages, one line per task with a cell per stage and the reasons why
+    cells have no interval, and means over tasks."""
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     cells = {(row["task"], row["stage"]): row for row in rows}
     lines = []
@@ -68,19 +69,24 @@ def score_table(rows: list[dict]) -> dict:
         best = max(cell["score"] for cell in line if cell)
         reasons = list(dict.fromkeys(cell["reason"] for cell in line if cell and cell["reason"]))
         lines.append(
-            {"task": task, "type": first["type"], "metric": first["metric"], "cells": line, "best": best} | {"reasons": reasons}
+            {"task": task, "type": first["type"], "metric": first["metric"], "cells": line, "best": best}
+            | {"reasons": reasons}
         )
     complete = [line["cells"] for line in lines if all(line["cells"])]
-    means = [sum(cells[i]["score"] for cells in complete) / len(complete) for i in range(len(stages))] if complete else []
+    means = (
+        [sum(cells[i]["score"] for cells in complete) / len(complete) for i in range(len(stages))] if complete else []
+    )
     return {"stages": stages, "lines": lines, "means": means}
 
 
 def pair_counts(audit: dict) -> dict:
-    """Return the counts of a data set's audit: `rows` of its corpus, of which `others` are not its own, by reason (of another
-    split or task); `own`, of which `kept` passed the filters and others were `dropped`, by reason."""
+    """Return the counts of a data set's audit: `rows` of its corpus, of which `others` are not its own, by reason (of
+    another split or task); `own`, of which `kept` passed the filters and others were `dropped`, by reason."""
     selection, dropped = audit["filters"][0], Counter()
     if selection["filter"] != "select":
-        raise AscentError(f"the audit of the data set {audit['dataset']}: lacks the selection of rows; re-run filter_pairs.")
+        raise AscentError(
+            f"the audit of the data set {audit['dataset']}: lacks the selection of rows; re-run filter_pairs."
+        )
     for step in audit["filters"][1:]:
         dropped.update(step["dropped"])
     counts = {"rows": selection["in"], "others": selection["dropped"], "own": selection["kept"]}
@@ -88,8 +94,8 @@ def pair_counts(audit: dict) -> dict:
 
 
 def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
-    """Return audits by kind, each with its file, those of the parts of a corpus or data set as one. Raises AscentError for a file
-    that is no audit."""
+    """Return audits by kind, each with its file, those of the parts of a corpus or data set as one. Raises AscentError
+    for a file that is no audit."""
     audits = {kind: [] for kind in AUDITS}
     for path in paths:
         audit = read_json(path)

@@ -11,7 +11,8 @@ PACKAGES = ("torch", "transformers", "sentence-transformers", "mteb")
 
 
 def made() -> dict[str, str]:
-    """Return today's date, Ascent's version with its commit where the code is in a repository, and the packages' versions."""
+    """Return today's date, Ascent's version with its commit where the code is in a repository, and the packages'
+    versions."""
     found = {}
     for package in PACKAGES:
         try:

@@ -11,7 +11,9 @@ class Screen:
         from rich.console import Console
 
         colours = {"no_color": True} if getattr(default, "nocolor", False) else {}
-        self.console = Console(file=default.stream, force_terminal=True, highlight=False, markup=False, emoji=False, **colours)
+        self.console = Console(
+            file=default.stream, force_terminal=True, highlight=False, markup=False, emoji=False, **colours
+        )
 
     def print(self, text: str, style: str) -> None:
         self.console.print(text, style=style or None, soft_wrap=True)
@@ -20,7 +22,9 @@ class Screen:
         """Start to draw what `now` returns, until `stop` is called on what is returned."""
         from rich.live import Live
 
-        live = Live(get_renderable=lambda: self._draw(*now()), console=self.console, transient=True, refresh_per_second=2)
+        live = Live(
+            get_renderable=lambda: self._draw(*now()), console=self.console, transient=True, refresh_per_second=2
+        )
         live.start()
         # A run that is killed must not leave a terminal without a cursor.
         self.console.show_cursor(True)

@@ -1,12 +1,12 @@
 """What a run tells while it runs: Snakemake's log records as a few lines, and in a terminal the jobs that run just now.
 
-It stands where Snakemake's own handler stood, and takes the filter of that one, so `--quiet` keeps its meaning. What it has no
-words for, Snakemake's own formatter puts into words: no warning and no error is lost.
+It stands where Snakemake's own handler stood, and takes the filter of that one, so `--quiet` keeps its meaning. What it
+has no words for, Snakemake's own formatter puts into words: no warning and no error is lost.
 
-The published loggers were tried in November 2026: snakemake-logger-plugin-rich 0.5.1 is silent in a file until the end, lists
-nothing in a dry run and hides the cluster's log of a failed job; rich-loguru 0.3.0 writes 351 lines for the demo; pypsa is
-Snakemake's own output. A plugin of our own would have to be installed before `snakemake` finds it; a handler need not.
-"""
+The published loggers were tried in November 2026: snakemake-logger-plugin-rich 0.5.1 is silent in a file until the end,
+lists nothing in a dry run and hides the cluster's log of a failed job; rich-loguru 0.3.0 writes 351 lines for the demo;
+pypsa is Snakemake's own output. A plugin of our own would have to be installed before `snakemake` finds it; a handler
+need not."""
 
 import logging
 import re
@@ -33,8 +33,10 @@ WIDTH = 120
 TARGET = "all"
 # What Snakemake says of itself; it stands in its own log, too.
 NOISE = re.compile(
-    r"Select jobs to execute|Execute \d+ jobs|Using shell:|Building DAG of jobs|Assuming unrestricted shared filesystem|"
-    r"Conda environments: ignored|Singularity containers: ignored|Shutting down, this might take|Elapsed time:|SLURM run ID:|"
+    r"Select jobs to execute|Execute \d+ jobs|Using shell:|Building DAG of jobs|Assuming unrestricted shared"
+    r" filesystem|"
+    r"Conda environments: ignored|Singularity containers: ignored|Shutting down, this might take|Elapsed time:|SLURM"
+    r" run ID:|"
     # In a dry run the reason stands beside each job.
     r"Reasons:\n"
 )
@@ -71,7 +73,8 @@ class Rule:
 
 
 class RunDisplay(logging.Handler):
-    """Shows a run in few lines. In a terminal: one line per finished rule, and below them what runs now; else lines per job.
+    """Shows a run in few lines. In a terminal: one line per finished rule, and below them what runs now; else lines per
+    job.
 
     default: Snakemake's handler; its stream, filters and formatter are used.
     heading, ending: lines for the beginning and for the end of a run that built everything.
@@ -213,7 +216,9 @@ class RunDisplay(logging.Handler):
             call = [f"  sbatch call: {refused['call'].strip()}"] if refused["call"] else []
             self._print(*call, "  It did not run; correct the words of the profile.", style="red")
             return
-        how = COMMAND.search(cause.getMessage())[1].replace("returned non-zero ", "") if cause else record.rule_msg or ""
+        how = (
+            COMMAND.search(cause.getMessage())[1].replace("returned non-zero ", "") if cause else record.rule_msg or ""
+        )
         self._line(record, "error", f"{name}" + (f": {how}" if how else ""), style="bold red")
         lines = [f"  command: {command}"] if command else []
         lines += [f"  {key}: {value}" for key, value in (record.aux or {}).items() if value]
@@ -233,7 +238,9 @@ class RunDisplay(logging.Handler):
         elif text.startswith("Complete log(s):"):
             if self.total and self.done >= self.total and not self.failed:
                 self._stop()
-                self._print(f"all done ({_jobs(self.total)}), after {_clock(record.created - self.begun)}", style="bold green")
+                self._print(
+                    f"all done ({_jobs(self.total)}), after {_clock(record.created - self.begun)}", style="bold green"
+                )
                 self._print(*(self.ending if TARGET in self.rules else []))
             self._stop()
             if self.cancelled:
@@ -260,7 +267,8 @@ class RunDisplay(logging.Handler):
     # ------------------------------------------------------------ how it is written
 
     def _now(self) -> tuple[list[tuple[str, str, str]], int, int, int, str]:
-        """Return what the live display shows: name, time and last words of jobs; how many more run; done, total and time."""
+        """Return what the live display shows: name, time and last words of jobs; how many more run; done, total and
+        time."""
         jobs = sorted(self.running.copy().values(), key=lambda job: job.begun)
         rows = [(job.name, _clock(time.time() - job.begun), _last_line(job.logs)) for job in jobs[:LISTED]]
         return rows, len(jobs) - len(rows), self.done, self.total, _clock(time.time() - self.begun)
@@ -276,7 +284,9 @@ class RunDisplay(logging.Handler):
         text = self.default.format(record)
         if text and text != "None":
             level = record.levelno
-            self._print(text.strip("\n"), style="red" if level >= logging.ERROR else "yellow" * (level >= logging.WARNING))
+            self._print(
+                text.strip("\n"), style="red" if level >= logging.ERROR else "yellow" * (level >= logging.WARNING)
+            )
 
     def _release(self) -> None:
         for record in self.held:
@@ -367,7 +377,9 @@ def _last_line(logs: list[str]) -> str:
     return ""
 
 
-def show_run(logger: logging.Logger, heading: list[str], ending: list[str], folded: tuple[str, ...], dry_run: bool) -> None:
+def show_run(
+    logger: logging.Logger, heading: list[str], ending: list[str], folded: tuple[str, ...], dry_run: bool
+) -> None:
     """Put the display where Snakemake's handler of the terminal stands; where another logger stands, leave it."""
     for handler in list(logger.handlers):
         if handler.name == "DefaultStreamHandler":

@@ -19,7 +19,8 @@ class Augmentation(Component):
     replace: bool = False
     """Whether the altered rows replace the rows that they were made of. Default: they are added."""
     seed: Seed = 0
-    """What the draws depend on, besides a row's texts. Two augmentations of one name in a list need two seeds to differ."""
+    """What the draws depend on, besides a row's texts. Two augmentations of one name in a list need two seeds to
+    differ."""
 
 
 class Crop(Augmentation):
@@ -52,8 +53,8 @@ class WordSwap(Augmentation):
 
 
 class CharacterNoise(Augmentation):
-    """Typing errors: characters of words are left out, doubled, or exchanged with the next one. `side: positive` alters the
-    texts of classes."""
+    """Typing errors: characters of words are left out, doubled, or exchanged with the next one. `side: positive` alters
+    the texts of classes."""
 
     share: Share = 0.05
     """Probability of an error at a character."""

@@ -1,7 +1,7 @@
 """The base classes of settings, the types that they share, and components that a recipe chooses by name.
 
-A component (a loss, a filter, a source, ...) is one class here in settings/, its settings, and one file of the same name with its
-code: the class `MarginMse(Loss)` belongs to losses/margin_mse.py. No list names them. A recipe chooses
+A component (a loss, a filter, a source, ...) is one class here in settings/, its settings, and one file of the same
+name with its code: the class `MarginMse(Loss)` belongs to losses/margin_mse.py. No list names them. A recipe chooses
 
     one of several by `type:`             one_of(Adapter)
     several, a map from name to settings  some_of(Loss)
@@ -32,13 +32,15 @@ Split = Literal["train", "validation", "test"]
 
 
 class Settings(BaseModel):
-    """Frozen settings: unknown keys are errors, nothing is converted, and a docstring under a field is its description."""
+    """Frozen settings: unknown keys are errors, nothing is converted, and a docstring under a field is its
+    description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Component(Settings):
-    """Settings of something that a recipe chooses by name. Each kind of component is a subclass that names its folder."""
+    """Settings of something that a recipe chooses by name. Each kind of component is a subclass that names its
+    folder."""
 
     folder: ClassVar[str]
     """The library's package with one module per component of this kind, such as `losses`."""
@@ -85,7 +87,8 @@ _Quoting.add_representer(str, _text)
 
 
 def as_written(values: Any, *, flow: bool = True) -> str:
-    """Return values as one line of YAML, for a message that shows how to write them. flow: else in as many as it takes."""
+    """Return values as one line of YAML, for a message that shows how to write them. flow: else in as many as it
+    takes."""
     options = {"sort_keys": False, "allow_unicode": True, "width": 10_000}
     return yaml.dump(values, Dumper=_Quoting, default_flow_style=flow, **options).strip()
 
@@ -112,7 +115,9 @@ class One(Choice):
         if len(self.chosen) != 1:
             named = ", ".join(self.chosen) or "none"
             kind = type(self).__name__.removeprefix("One").lower()
-            raise ValueError(f"an item of the list is one {kind}, and this one names {named}; write each behind its own dash")
+            raise ValueError(
+                f"an item of the list is one {kind}, and this one names {named}; write each behind its own dash"
+            )
         return self
 
     @property

@@ -31,8 +31,8 @@ class DataUse(DataShare):
     loss_weight: Positive = 1
     """Factor on the rows' losses."""
     mine: bool | None = None
-    """Replace these rows' own negatives by mined ones. Default: yes if one of their losses uses negatives and their positives are
-    texts, no labels of classes."""
+    """Replace these rows' own negatives by mined ones. Default: yes if one of their losses uses negatives and their
+    positives are texts, no labels of classes."""
 
     def uses_in_batch_negatives(self, task: str) -> bool:
         """Return `in_batch`, or its default for the data set's task type."""
@@ -179,11 +179,16 @@ class Contrastive(Training):
         if self.token_level_losses and not base.heads.per_token:
             yield (
                 "objective",
-                f"names '{self.token_level_losses[0]}', but the base has no token-level head for it; give base.heads lexical, "
-                "multi_vector or both",
+                (
+                    f"names '{self.token_level_losses[0]}', but the base has no token-level head for it; give"
+                    " base.heads lexical, multi_vector or both"
+                ),
             )
         if self.mining and not any(self.mines_for(name) for name in self.data):
-            yield "mining", "finds negatives among texts, but all positives are labels of classes; set mine: true for a data set"
+            yield (
+                "mining",
+                "finds negatives among texts, but all positives are labels of classes; set mine: true for a data set",
+            )
         yield from self._useless_losses(base)
         yield from self._useless_own_positives(data, contract)
         tokens = [self.tokenising(contract, name, data[name].task, data[name].prompts) for name in self.data]
@@ -192,8 +197,10 @@ class Contrastive(Training):
         if self.adapter and self.adapter.trains_soft_tokens and unused:
             yield (
                 "adapter",
-                "trains soft tokens, but no prompt of its data sets' task types contains any; set base.soft_tokens and put "
-                f"{SOFT_TOKEN.format(0)} and so on into these prompts",
+                (
+                    "trains soft tokens, but no prompt of its data sets' task types contains any; set base.soft_tokens"
+                    f" and put {SOFT_TOKEN.format(0)} and so on into these prompts"
+                ),
             )
 
     def _useless_losses(self, base: Base) -> Iterator[tuple[str, str]]:
@@ -207,7 +214,10 @@ class Contrastive(Training):
             if not base.normalise and any(getattr(loss, "tau_plus", 0) for loss in chosen.values()):
                 yield (
                     "objective",
-                    "sets tau_plus, which needs unit-length embeddings, but base.normalise is false; remove one of them",
+                    (
+                        "sets tau_plus, which needs unit-length embeddings, but base.normalise is false; remove one of"
+                        " them"
+                    ),
                 )
 
     def _useless_own_positives(self, data: dict[str, Dataset], contract: Contract) -> Iterator[tuple[str, str]]:
@@ -228,7 +238,9 @@ class Contrastive(Training):
     @model_validator(mode="after")
     def _queue_is_of_use(self):
         if self.queue and self.zero == 3:
-            raise ValueError("queue copies whole weights, which zero: 3 partitions over the processes: set zero: 2 at most")
+            raise ValueError(
+                "queue copies whole weights, which zero: 3 partitions over the processes: set zero: 2 at most"
+            )
         if self.queue and not any("infonce" in self.objective_of(name).chosen for name in self.data):
             raise ValueError("queue has candidates for infonce, which no data set's objective names: remove it")
         return self
@@ -237,17 +249,25 @@ class Contrastive(Training):
     def _mining_is_of_use(self):
         for name, use in self.data.items():
             if use.mine is not None and not self.mining:
-                raise ValueError(f"data.{name}.mine is about mined negatives, but the stage mines none: remove it, or set mining")
+                raise ValueError(
+                    f"data.{name}.mine is about mined negatives, but the stage mines none: remove it, or set mining"
+                )
         if self.mining and not any(self.mines_for(name) for name in self.data):
-            raise ValueError("mining finds negatives, but no data set's objective uses any: remove it, or set mine: true")
+            raise ValueError(
+                "mining finds negatives, but no data set's objective uses any: remove it, or set mine: true"
+            )
         plain = self.sampling_temperature == 1 and all(use.weight is None for use in self.data.values())
         if self.mining and self.mining.dynamic and plain and self.epochs <= 1 and self.batching != "balanced":
-            raise ValueError("mining.dynamic replaces negatives of rows that come again, but in one pass none does: raise epochs")
+            raise ValueError(
+                "mining.dynamic replaces negatives of rows that come again, but in one pass none does: raise epochs"
+            )
         return self
 
     @model_validator(mode="after")
     def _mixing_has_two_negatives(self):
-        losses = [loss for name in self.data if self.mines_for(name) for loss in self.objective_of(name).chosen.values()]
+        losses = [
+            loss for name in self.data if self.mines_for(name) for loss in self.objective_of(name).chosen.values()
+        ]
         if losses and self.mining.per_query == 1 and any(getattr(loss, "mixing", None) for loss in losses):
             raise ValueError("mixing combines two negatives of a row, but mining.per_query is 1: raise it")
         return self
@@ -255,7 +275,9 @@ class Contrastive(Training):
     @model_validator(mode="after")
     def _input_embeddings_are_plain(self):
         if self.adversarial and self.adapter and self.adapter.trains_soft_tokens:
-            raise ValueError("adversarial perturbs input embeddings, which adapter: soft_prompt replaces: remove one of them")
+            raise ValueError(
+                "adversarial perturbs input embeddings, which adapter: soft_prompt replaces: remove one of them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -280,9 +302,13 @@ class Contrastive(Training):
                 raise ValueError(f"the objective '{loss}' learns embeddings, which {why}: use a bi-encoder")
         mined = any(self.mines_for(name) and self.teacher_needs(name) for name in self.data)
         if mined and self.teacher.type == "stored":
-            raise ValueError("mining finds negatives without a stored score: set mine: false, or name a model as teacher")
+            raise ValueError(
+                "mining finds negatives without a stored score: set mine: false, or name a model as teacher"
+            )
         if mined and self.mining.dynamic is not None:
-            raise ValueError("mining.dynamic brings negatives that the teacher has not scored: remove it, or set mine: false")
+            raise ValueError(
+                "mining.dynamic brings negatives that the teacher has not scored: remove it, or set mine: false"
+            )
         if self.teacher is not None and not any(self.teacher_needs(name) for name in self.data):
             raise ValueError("no objective learns from the teacher: remove it, or name an objective such as margin_mse")
         return self

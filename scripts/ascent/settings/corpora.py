@@ -33,7 +33,9 @@ class Passages(Settings):
         if (self.tokens is None) == (self.characters is None):
             raise ValueError("passages are measured in tokens or in characters; give one of the two")
         if bool(self.tokens) != ((self.model is None) != (self.tokenizer is None)):
-            raise ValueError("tokens are those of a tokenizer, and characters need none; give tokens with a model or a tokenizer")
+            raise ValueError(
+                "tokens are those of a tokenizer, and characters need none; give tokens with a model or a tokenizer"
+            )
         if self.overlap >= self.longest:
             raise ValueError(f"overlap {self.overlap} is a whole passage of {self.longest}; choose less")
         return self
@@ -56,15 +58,17 @@ class Reading(Settings):
     passages: Passages | None = None
     """How documents are cut into passages. Default: they stay whole."""
     extract: list[AnyExtractor] = []
-    """Extractors, in order, which make pairs of documents, or of other rows in their place. An item is an extractor's name, or a
-    map from its name to its settings. Default: the rows stay as they were read."""
+    """Extractors, in order, which make pairs of documents, or of other rows in their place. An item is an extractor's
+    name, or a map from its name to its settings. Default: the rows stay as they were read."""
     max_rejected: Share = 0.1
-    """Largest share of rows that may be set aside, of each split and of its documents; above it the run stops. Ten rows or
-    fewer stop nothing, unless they are all."""
+    """Largest share of rows that may be set aside, of each split and of its documents; above it the run stops. Ten rows
+    or fewer stop nothing, unless they are all."""
 
     def makes(self, split: str, task: str) -> bool:
         """Whether its extractors make rows of this split and task type."""
-        return any(split in each.settings.splits and getattr(each.settings, "task", None) == task for each in self.extract)
+        return any(
+            split in each.settings.splits and getattr(each.settings, "task", None) == task for each in self.extract
+        )
 
     @model_validator(mode="after")
     def _passages_are_there(self):
@@ -84,7 +88,9 @@ class Reading(Settings):
         reader, options = given.get("reader", {}), given.get("options", {})
         if "options" in given or isinstance(reader, str):
             reader = {"type": reader} if isinstance(reader, str) else reader
-            both = {part: values for each in (reader, options) if isinstance(each, dict) for part, values in each.items()}
+            both = {
+                part: values for each in (reader, options) if isinstance(each, dict) for part, values in each.items()
+            }
             raise ValueError(f"a reader and its options are one map now; write reader: {as_written(both)}")
         return given
 
@@ -112,19 +118,19 @@ class Corpus(Reading, Licensed):
     size: Size | None = None
     """About how large it is."""
     parts: Count = 1
-    """In how many parts its files are read, and its rows filtered and scored, each by a job of its own. At most as many as it has
-    files, or with relevance judgements queries."""
+    """In how many parts its files are read, and its rows filtered and scored, each by a job of its own. At most as many
+    as it has files, or with relevance judgements queries."""
     mteb_tasks: list[str] = []
-    """mteb's tasks of the same data set. A model that learns from it is not zero-shot on them; the plan and the model card name
-    them."""
+    """mteb's tasks of the same data set. A model that learns from it is not zero-shot on them; the plan and the model
+    card name them."""
 
     @model_validator(mode="after")
     def _rows_that_belong_together_are_in_one_part(self):
         names = [each.settings.component() for each in self.extract if each.settings.needs_others]
         if names and self.parts > 1:
             raise ValueError(
-                f"extract: {names[0]} makes pairs of rows from anywhere in the corpus, which is read in {self.parts} parts; "
-                "remove `parts`"
+                f"extract: {names[0]} makes pairs of rows from anywhere in the corpus, which is read in {self.parts}"
+                " parts; remove `parts`"
             )
         return self
 

@@ -42,8 +42,8 @@ class Retrieval(LocalTask):
     type: Literal["retrieval"]
     """The task type. Metrics and protocol are mteb's."""
     rank_by: dict[ScoreKind, Positive] = {}
-    """Rank documents by a weighted sum of scores: one weight per score, `dense` (the embedding's) or a token-level head's.
-    Default: the embedding's score alone."""
+    """Rank documents by a weighted sum of scores: one weight per score, `dense` (the embedding's) or a token-level
+    head's. Default: the embedding's score alone."""
 
 
 class Reranking(Retrieval):
@@ -108,8 +108,8 @@ class Evaluate(Settings):
     mteb_tasks: list[str] = []
     """Tasks that mteb knows by name. Their data come from a hub."""
     benchmarks: list[str] = []
-    """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their public tasks of text. Others are left out, by name
-    in the run's first lines and in the plan."""
+    """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their public tasks of text. Others are left out,
+    by name in the run's first lines and in the plan."""
 
 
 class LeakCheck(Settings):

@@ -38,13 +38,13 @@ class DocumentExtractor(Extractor):
 
 
 class WholeText(DocumentExtractor):
-    """Each document, or each of its passages, paired with itself: for pre-training, and for data sets whose `positive` is
-    `query`."""
+    """Each document, or each of its passages, paired with itself: for pre-training, and for data sets whose `positive`
+    is `query`."""
 
 
 class TitleBody(DocumentExtractor):
-    """The title as query, the body as positive (E5, arXiv 2212.03533, section 3.1). Without a column of titles it is the heading
-    that the document begins with."""
+    """The title as query, the body as positive (E5, arXiv 2212.03533, section 3.1). Without a column of titles it is
+    the heading that the document begins with."""
 
 
 class HeadingSection(DocumentExtractor):
@@ -55,14 +55,16 @@ class HeadingSection(DocumentExtractor):
 
 
 class QuestionAnswer(DocumentExtractor):
-    """A heading or line that ends in a question mark as query, what follows as positive: pages of frequent questions."""
+    """A heading or line that ends in a question mark as query, what follows as positive: pages of frequent
+    questions."""
 
     longest: Count = 200
     """Longest question, in characters."""
 
 
 class QueryContext(DocumentExtractor):
-    """A drawn sentence of each passage as query, the rest of the passage as positive (inverse cloze task, arXiv 1906.00300)."""
+    """A drawn sentence of each passage as query, the rest of the passage as positive (inverse cloze task, arXiv
+    1906.00300)."""
 
     kept: Share = 0.1
     """Share of the pairs whose positive keeps the sentence, so that matching words is learnt, too. The paper's."""
@@ -89,12 +91,13 @@ class SentenceEdit(Extractor):
     task: TaskType = "sts"
     """The task type of the pairs."""
     similarity: Share = 0.5
-    """Least share of characters that two sentences have in common, in order, to be versions of one (difflib's ratio)."""
+    """Least share of characters that two sentences have in common, in order, to be versions of one (difflib's
+    ratio)."""
 
 
 class NliTriples(Extractor):
-    """Of premise, hypothesis and label the entailed hypothesis as positive of its premise, the contradictory ones as negatives
-    (SimCSE, arXiv 2104.08821). Premises that lack either make no row."""
+    """Of premise, hypothesis and label the entailed hypothesis as positive of its premise, the contradictory ones as
+    negatives (SimCSE, arXiv 2104.08821). Premises that lack either make no row."""
 
     rows = ("pair-classification", "sts")
     needs_others = True
@@ -153,8 +156,8 @@ class LabelAsPositive(Extractor):
     def _enough_classes(self):
         if self.negatives and self.negatives >= len(self.names):
             raise ValueError(
-                f"negatives {self.negatives} are other classes of names, which has {len(self.names)}; name all classes, or ask "
-                "for fewer"
+                f"negatives {self.negatives} are other classes of names, which has {len(self.names)}; name all classes,"
+                " or ask for fewer"
             )
         return self
 
@@ -170,8 +173,8 @@ class SameClassPairs(Extractor):
     negatives: Annotated[int, Field(ge=0)] = 1
     """Negatives of a row, each of another class."""
     pool: Count = 64
-    """Texts of each class that positives and negatives are drawn from: those whose hashes are least, so that order changes
-    nothing. They are held in memory."""
+    """Texts of each class that positives and negatives are drawn from: those whose hashes are least, so that order
+    changes nothing. They are held in memory."""
     classes: Count = 10_000
     """Most classes; more stop the run, since memory grows with them."""
     seed: Seed = 0

@@ -15,9 +15,9 @@ class Filter(Component):
 
     folder = "pairs.filters"
     needs: ClassVar[Literal["", "rows", "scores", "earlier rows", "tokenizer"]] = ""
-    """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, `scores` of the pairs by
-    the model in its setting `teacher`, all `earlier rows` of the data set, or the `tokenizer` of the model in its setting
-    `model`."""
+    """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, `scores` of the
+    pairs by the model in its setting `teacher`, all `earlier rows` of the data set, or the `tokenizer` of the model in
+    its setting `model`."""
     fits_texts: ClassVar[bool] = False
     """Whether its settings fit the texts of one corpus, so that a trial with another one leaves it out."""
 
@@ -26,8 +26,8 @@ class Clean(Filter):
     """Removes uneven white space and decomposed Unicode from all texts, and HTML if asked. Drops nothing."""
 
     html: bool = False
-    """Whether to remove HTML tags and resolve entities, too. Evaluation does not see this; a corpus that is HTML says so itself,
-    by `html: true`, and is then clean for both."""
+    """Whether to remove HTML tags and resolve entities, too. Evaluation does not see this; a corpus that is HTML says
+    so itself, by `html: true`, and is then clean for both."""
 
 
 class Empty(Filter):
@@ -88,22 +88,24 @@ class Tokens(Bounds):
 
 
 class Language(Filter):
-    """Drops rows with a text in another language, as fastText's small model (lid.176.ftz, arXiv 1607.01759) tells languages."""
+    """Drops rows with a text in another language, as fastText's small model (lid.176.ftz, arXiv 1607.01759) tells
+    languages."""
 
     fits_texts = True
 
     languages: list[KnownLanguage] | None = Field(None, min_length=1)
-    """The languages to keep, ISO 639-3 codes with script, such as [eng-Latn, zho-Hans]. Scripts are not told apart; the filter
-    `symbols` does that. Default: the row's own language, which is its corpus's."""
+    """The languages to keep, ISO 639-3 codes with script, such as [eng-Latn, zho-Hans]. Scripts are not told apart; the
+    filter `symbols` does that. Default: the row's own language, which is its corpus's."""
     min_confidence: Share = 0.1
-    """Lowest probability that a text is in one of these languages, for it to be kept. Short texts are rarely certain: .5 drops a
-    tenth of real questions."""
+    """Lowest probability that a text is in one of these languages, for it to be kept. Short texts are rarely certain:
+    .5 drops a tenth of real questions."""
     min_letters: Count = 20
     """Texts with fewer letters are not judged."""
 
 
 class Symbols(Filter):
-    """Drops rows with a text that is not what people write: few letters, many symbols, broken characters, another script."""
+    """Drops rows with a text that is not what people write: few letters, many symbols, broken characters, another
+    script."""
 
     fits_texts = True
 
@@ -118,7 +120,8 @@ class Symbols(Filter):
     broken: Share = 0
     """Highest share of broken characters: control characters, private and unassigned ones, and `�`."""
     mojibake: bool = False
-    """Whether to keep texts that were read in the wrong encoding, `donâ€™t` for `don’t`, as ftfy's heuristic tells them."""
+    """Whether to keep texts that were read in the wrong encoding, `donâ€™t` for `don’t`, as ftfy's heuristic tells
+    them."""
     scripts: list[Script] = []
     """The scripts to keep, by their names in Unicode: [Latin, Han]. Default: all."""
     script_share: Share = 0.5
@@ -146,8 +149,8 @@ class Overlap(Filter):
     verbatim: bool = False
     """Whether to keep pairs whose positive contains the query, whatever its case."""
     words: tuple[Share, Share] = Field((0, 1), strict=False)
-    """Lowest and highest share of the query's distinct words that the positive has. A character of Chinese or Japanese is a
-    word."""
+    """Lowest and highest share of the query's distinct words that the positive has. A character of Chinese or Japanese
+    is a word."""
 
     @model_validator(mode="after")
     def _some_shares(self):
@@ -168,8 +171,8 @@ class Contamination(Filter):
     needs = "rows"
 
     against: list[str] = Field(min_length=1)
-    """Corpora: their validation and test queries. Also mteb's tasks and benchmarks, such as `MTEB(eng, v2)`: all their texts
-    except documents."""
+    """Corpora: their validation and test queries. Also mteb's tasks and benchmarks, such as `MTEB(eng, v2)`: all their
+    texts except documents."""
     methods: Methods = Field({"hash": {}}, validate_default=True)
     """How texts are compared, as in a recipe's `leaks`, without `test` and `documents`. Default: `{hash: {}}`."""
 
@@ -177,7 +180,9 @@ class Contamination(Filter):
     def _only_drops(self):
         for name, method in self.methods.chosen.items():
             if method != method.compared():
-                raise ValueError(f"methods.{name} says what is done, but this filter only drops; say it in the recipe's leaks")
+                raise ValueError(
+                    f"methods.{name} says what is done, but this filter only drops; say it in the recipe's leaks"
+                )
         if not self.methods.chosen:
             raise ValueError("methods names none, so nothing is compared; write methods: {hash: {}}")
         return self

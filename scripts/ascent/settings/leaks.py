@@ -19,12 +19,12 @@ class Leak(Component):
     """Which texts match, behind `texts`, with the settings' names in braces."""
 
     test: Literal["drop", "report", "stop", "ignore"] = "report"
-    """What is done about training rows with a text that a task tests with: a query, or a text of classification, clustering, STS
-    and the like. `drop` removes them from every data set, as the filter contamination does, `stop` ends the run before anything
-    is trained, `report` lists them in the ledger, and `ignore` does not compare."""
+    """What is done about training rows with a text that a task tests with: a query, or a text of classification,
+    clustering, STS and the like. `drop` removes them from every data set, as the filter contamination does, `stop` ends
+    the run before anything is trained, `report` lists them in the ledger, and `ignore` does not compare."""
     documents: Literal["report", "stop", "ignore"] = "report"
-    """The same about documents that queries search in, and texts of labels: models are commonly trained on Wikipedia, which is
-    the pool of many tasks."""
+    """The same about documents that queries search in, and texts of labels: models are commonly trained on Wikipedia,
+    which is the pool of many tasks."""
 
     def compared(self) -> "Leak":
         """Return how texts are compared, without what is done about them: that is the default."""
@@ -42,8 +42,8 @@ class Hash(Leak):
 
 
 class Ngram(Leak):
-    """Texts that share a large part of their n-grams: of the words, or of the characters where a script has no spaces (LightOn
-    and others decontaminate by 13-grams). A text with fewer words has no n-gram."""
+    """Texts that share a large part of their n-grams: of the words, or of the characters where a script has no spaces
+    (LightOn and others decontaminate by 13-grams). A text with fewer words has no n-gram."""
 
     says = "shares n-grams with"
     words = "that share at least {containment:.0%} of their {size}-grams"
@@ -51,12 +51,14 @@ class Ngram(Leak):
     size: Count = 13
     """Words, or characters of Chinese, Japanese, Thai and the like, of an n-gram."""
     containment: AboveZero = 0.5
-    """Smallest share that matches: of the test text's distinct n-grams that are in the training text, or the other way round."""
+    """Smallest share that matches: of the test text's distinct n-grams that are in the training text, or the other way
+    round."""
 
 
 class NearDuplicate(Leak):
-    """Texts that are nearly equal, of any length: by the Jaccard similarity of their runs of five characters, of two in scripts
-    without spaces. MinHash (Broder 1997) finds the candidates: at least 99 % of those at a similarity of 0.7 or more."""
+    """Texts that are nearly equal, of any length: by the Jaccard similarity of their runs of five characters, of two in
+    scripts without spaces. MinHash (Broder 1997) finds the candidates: at least 99 % of those at a similarity of 0.7 or
+    more."""
 
     says = "nearly repeats"
     words = "with a similarity of at least {similarity:g}"
@@ -74,6 +76,8 @@ Leaks = create_model(
     "Leaks",
     __base__=Settings,
     __module__=__name__,
-    __doc__="How training texts are compared with those of evaluated tasks. A method that is not named has its defaults.",
+    __doc__=(
+        "How training texts are compared with those of evaluated tasks. A method that is not named has its defaults."
+    ),
     **{name: (method, Field(method(), description=method.__doc__)) for name, method in components(Leak).items()},
 )

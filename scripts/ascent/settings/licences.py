@@ -29,7 +29,10 @@ class Terms(Settings):
     """Whether the hub knows the word."""
 
 
-TERMS = {word: Terms(**terms) for word, terms in yaml.safe_load(Path(__file__).with_name("licences.yaml").read_text()).items()}
+TERMS = {
+    word: Terms(**terms)
+    for word, terms in yaml.safe_load(Path(__file__).with_name("licences.yaml").read_text()).items()
+}
 
 
 def _known(word: str) -> str:
@@ -38,8 +41,8 @@ def _known(word: str) -> str:
         return word.lower()
     near = get_close_matches(word.lower(), TERMS, n=1)
     raise ValueError(
-        f"'{word}' is no licence of SPDX or the hub that Ascent knows: write {f'{near[0]}, or ' if near else ''}other, with its "
-        "terms in licence_note"
+        f"'{word}' is no licence of SPDX or the hub that Ascent knows: write {f'{near[0]}, or ' if near else ''}other,"
+        " with its terms in licence_note"
     )
 
 
@@ -50,8 +53,8 @@ class Licensed(Settings):
     """What has a licence."""
 
     licence: Licence
-    """The licence, by its word on the hub or SPDX's id: apache-2.0, cc-by-nc-4.0. Also `internal` (your own, for yourselves),
-    `research-only`, and `other`."""
+    """The licence, by its word on the hub or SPDX's id: apache-2.0, cc-by-nc-4.0. Also `internal` (your own, for
+    yourselves), `research-only`, and `other`."""
     licence_note: str = ""
     """What the word does not say, printed on the model card. `other` needs it."""
 

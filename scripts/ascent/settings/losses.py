@@ -62,7 +62,9 @@ class Infonce(Loss):
     """Similarities are divided by it before the softmax."""
     symmetric: bool = False
     """Also rank the batch's queries per positive, and average the two losses."""
-    terms: Annotated[tuple[Literal["query-query", "document-query", "document-document"], ...], Field(strict=False)] = ()
+    terms: Annotated[
+        tuple[Literal["query-query", "document-query", "document-document"], ...], Field(strict=False)
+    ] = ()
     """Further scores in the softmax's sum: of the query with other queries, of the positive with other queries, of the
     positive with other rows' documents. GTE uses all (arXiv 2308.03281), Qwen3-Embedding the first and the last (arXiv
     2506.05176)."""
@@ -96,7 +98,9 @@ def _weights(name: str, meaning: str, default: str) -> type[Settings]:
     return create_model(name, __base__=Settings, __module__=__name__, __doc__=meaning, **fields)
 
 
-ScoreWeights = _weights("ScoreWeights", "One weight per score. Weights of heads that the base lacks are ignored.", "score_weight")
+ScoreWeights = _weights(
+    "ScoreWeights", "One weight per score. Weights of heads that the base lacks are ignored.", "score_weight"
+)
 LossWeights = _weights(
     "LossWeights", "One factor per score's loss. Factors of heads that the base lacks are ignored.", "loss_weight"
 )

@@ -51,12 +51,12 @@ class Mixture(Merge):
 
     weights: Literal["uniform", "greedy", "grid"] | Annotated[list[Positive], Field(min_length=1)] = "uniform"
     """One weight per parent, scaled to sum to 1; or how they are found. `uniform`: all equal. `greedy`: the best parent
-    on the development set is kept, and then, best first, each one whose equal share does not lower the score (the greedy
-    soup of arXiv 2203.05482). `grid`: the best on the development set of all weights that are multiples of
-    1 / divisions."""
+    on the development set is kept, and then, best first, each one whose equal share does not lower the score (the
+    greedy soup of arXiv 2203.05482). `grid`: the best on the development set of all weights that are multiples of 1 /
+    divisions."""
     development: MergeDevelopment | None = None
-    """The development set that `greedy` and `grid` choose by. With it, the stage is compared with the parent that scores
-    best there. Default: none; then it is compared with each of its parents."""
+    """The development set that `greedy` and `grid` choose by. With it, the stage is compared with the parent that
+    scores best there. Default: none; then it is compared with each of its parents."""
 
     @property
     def shares(self) -> list[float]:
@@ -105,12 +105,17 @@ class Mixture(Merge):
         if isinstance(self.weights, list) and len(self.weights) != len(self.parents):
             yield "weights", f"has {len(self.weights)} numbers for {len(self.parents)} parents; give one per parent"
         if self.weights == "grid" and self.mixtures > MOST:
-            yield "weights", f"is grid, which would score {self.mixtures:,} mixtures; lower development.divisions, or use greedy"
+            yield (
+                "weights",
+                f"is grid, which would score {self.mixtures:,} mixtures; lower development.divisions, or use greedy",
+            )
 
     @model_validator(mode="after")
     def _what_is_chosen_is_chosen_by_something(self):
         if self.weights in ("greedy", "grid") and not self.development:
-            raise ValueError(f"weights: {self.weights} chooses by a development set: set development: {{data: <data set>}}")
+            raise ValueError(
+                f"weights: {self.weights} chooses by a development set: set development: {{data: <data set>}}"
+            )
         default = MergeDevelopment.model_fields["divisions"].default
         if self.development and self.weights != "grid" and self.development.divisions != default:
             raise ValueError("development.divisions is about weights: grid: remove it, or set weights: grid")
@@ -159,8 +164,8 @@ class Mergekit(Merge):
     """The parent that the method takes as the models' common base, for methods that ask for one, such as ties and
     model_stock."""
     parameters: dict[str, bool | int | float | list[float]] = {}
-    """The method's parameters by mergekit's names; of one with a value for each model, one value for all or a list in the
-    order of `from`, without `base`. A weight is 1 unless it is given."""
+    """The method's parameters by mergekit's names; of one with a value for each model, one value for all or a list in
+    the order of `from`, without `base`. A weight is 1 unless it is given."""
 
     @property
     def summary(self) -> str:

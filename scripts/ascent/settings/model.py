@@ -37,7 +37,9 @@ def _both_sides(given: Any) -> Any:
     if isinstance(given, int) and not isinstance(given, bool) and given > 0:
         return {"query": given, "document": given}
     if not isinstance(given, dict | Lengths):
-        raise ValueError(f"{given!r} is neither a number of tokens, at least 1, nor {{query: 64, document: 512}}: write one")
+        raise ValueError(
+            f"{given!r} is neither a number of tokens, at least 1, nor {{query: 64, document: 512}}: write one"
+        )
     return given
 
 
@@ -45,8 +47,8 @@ MaxTokens = Annotated[Lengths, BeforeValidator(_both_sides, json_schema_input_ty
 
 
 class Tokenising(Settings):
-    """tokens/<dataset>.yaml and shards/<dataset>.yaml: what the tokens of a data set's texts depend on in training and in
-    mining, besides the tokenizer."""
+    """tokens/<dataset>.yaml and shards/<dataset>.yaml: what the tokens of a data set's texts depend on in training and
+    in mining, besides the tokenizer."""
 
     query_prompts: list[str]
     """Texts put before a query: of several, each row draws one."""
@@ -95,16 +97,17 @@ class Contract(Settings):
     similarity: Literal["cosine", "dot"] = "cosine"
     """The score of two embeddings."""
     max_tokens: MaxTokens = Lengths(query=512, document=512)
-    """Texts are truncated to this many tokens, prompt and special tokens included. `{query: 64, document: 512}`: training,
-    mining and teachers truncate queries and documents to lengths of their own; both texts of a row of sts or
-    pair-classification, which have no side, to the larger. Evaluation and the released folder use the larger one for all
-    texts, because sentence-transformers has only one."""
+    """Texts are truncated to this many tokens, prompt and special tokens included. `{query: 64, document: 512}`:
+    training, mining and teachers truncate queries and documents to lengths of their own; both texts of a row of sts or
+    pair-classification, which have no side, to the larger. Evaluation and the released folder use the larger one for
+    all texts, because sentence-transformers has only one."""
     append_eos: bool = False
-    """Whether every text ends with the tokenizer's end token (`eos_token`), a truncated one, too: it is appended unless the
-    tokenizer ends texts with a special token already. `pooling: last` then pools its state (Qwen3-Embedding, E5-mistral)."""
+    """Whether every text ends with the tokenizer's end token (`eos_token`), a truncated one, too: it is appended unless
+    the tokenizer ends texts with a special token already. `pooling: last` then pools its state (Qwen3-Embedding,
+    E5-mistral)."""
     padding: Literal["left", "right"] | None = None
-    """The side on which shorter texts of a batch are padded, stored in the folder's tokenizer. No embedding depends on it.
-    Default: the base's own side, or right where its positions are learned."""
+    """The side on which shorter texts of a batch are padded, stored in the folder's tokenizer. No embedding depends on
+    it. Default: the base's own side, or right where its positions are learned."""
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether a token sees the tokens after it. Llama, Mistral, Qwen 2 and 3 and Gemma 3 can be made bidirectional."""
     prompts: Prompts = {}
@@ -112,11 +115,11 @@ class Contract(Settings):
     `default` is for types that are not named. A list holds paraphrases: training draws one per row, all else uses the
     first. Both texts of a row of sts or pair-classification get the query's: mteb gives them no side."""
     templates: dict[Side, Template] = {}
-    """What the prompts of a side stand in, with which they are instructions: `"Instruct: {instruction}\\nQuery: {text}"`. A
-    text without an instruction gets nothing. Default: the prompt as it is."""
+    """What the prompts of a side stand in, with which they are instructions: `"Instruct: {instruction}\\nQuery:
+    {text}"`. A text without an instruction gets nothing. Default: the prompt as it is."""
     task_prompts: Literal["mteb"] | None = None
-    """`mteb`: each of mteb's tasks that `prompts` does not name has mteb's own instruction, if mteb has one, in the query's
-    template. Default: its type's."""
+    """`mteb`: each of mteb's tasks that `prompts` does not name has mteb's own instruction, if mteb has one, in the
+    query's template. Default: its type's."""
 
     @model_validator(mode="after")
     def _cosine_is_of_unit_length(self):
@@ -142,14 +145,14 @@ class Contract(Settings):
     def _instructions_of_mteb_have_a_template(self):
         if self.task_prompts and "query" not in self.templates:
             raise ValueError(
-                "task_prompts: mteb needs templates.query, because mteb's prompts are instructions without what separates them "
-                "from a text"
+                "task_prompts: mteb needs templates.query, because mteb's prompts are instructions without what"
+                " separates them from a text"
             )
         return self
 
     def prompt(self, side: Side, task: str, name: str | None = None) -> str:
-        """Return what stands before a text, by side and task type, and by the name of a task of mteb; the empty string if
-        nothing is set. Of several paraphrases it is the first."""
+        """Return what stands before a text, by side and task type, and by the name of a task of mteb; the empty string
+        if nothing is set. Of several paraphrases it is the first."""
         return render(self.template(side, task), self._given(side_of(side, task), task, name)[0])
 
     def template(self, side: Side, task: str) -> str:
@@ -198,7 +201,9 @@ def _of_the_catalogue(given: Any) -> Any:
     return given
 
 
-OwnContract = Annotated[Contract | None, BeforeValidator(_of_the_catalogue, json_schema_input_type=Literal["own"] | None)]
+OwnContract = Annotated[
+    Contract | None, BeforeValidator(_of_the_catalogue, json_schema_input_type=Literal["own"] | None)
+]
 
 
 class Backbone(Contract):
@@ -207,8 +212,8 @@ class Backbone(Contract):
     model: str
     """Name of a model in config/models.yaml."""
     contract: OwnContract = None
-    """`own`: the contract is the one that config/models.yaml gives the model, which its folder must confirm. Other keys that
-    are set here override it, and each that does is told. Default: the keys here, and their defaults."""
+    """`own`: the contract is the one that config/models.yaml gives the model, which its folder must confirm. Other keys
+    that are set here override it, and each that does is told. Default: the keys here, and their defaults."""
 
 
 class Base(Backbone):

@@ -1,4 +1,5 @@
-"""The tasks and benchmarks that mteb knows, from a file that scripts/list_mteb_tasks.py writes: importing mteb takes seconds."""
+"""The tasks and benchmarks that mteb knows, from a file that scripts/list_mteb_tasks.py writes: importing mteb takes
+seconds."""
 
 from difflib import get_close_matches
 from functools import cache

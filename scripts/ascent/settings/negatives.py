@@ -33,14 +33,15 @@ class Selection(Settings):
         if self.per_query + self.reserve > self.ranks[1] - self.ranks[0]:
             kept = "per_query and reserve" if self.reserve else "per_query"
             raise ValueError(
-                f"ranks {list(self.ranks)} hold fewer documents than {kept}, {self.per_query + self.reserve}; widen them"
+                f"ranks {list(self.ranks)} hold fewer documents than {kept}, {self.per_query + self.reserve}; widen"
+                " them"
             )
         return self
 
 
 class Dynamic(Settings):
-    """Replaces negatives that have become easy while a stage trains by the next of their query's reserve (Conan-embedding,
-    arXiv 2408.15710)."""
+    """Replaces negatives that have become easy while a stage trains by the next of their query's reserve
+    (Conan-embedding, arXiv 2408.15710)."""
 
     every_steps: Count = 100
     """Steps between two checks. A check judges the negatives of these steps by the cosines that training computed."""
@@ -54,8 +55,8 @@ class Mining(Selection):
     """How hard negatives are chosen from each query's nearest documents."""
 
     dynamic: Dynamic | None = None
-    """Replace easy negatives from `reserve` while the stage trains. Each batch is then read when its step begins, not ahead.
-    If omitted, negatives stay."""
+    """Replace easy negatives from `reserve` while the stage trains. Each batch is then read when its step begins, not
+    ahead. If omitted, negatives stay."""
 
     @model_validator(mode="after")
     def _the_reserve_serves_dynamic(self):

@@ -24,8 +24,8 @@ class CorpusRows(Settings):
     task: TaskType = "retrieval"
     """Which of the corpus's rows. This task type also chooses the prompts."""
     positive: Literal["given", "query"] = "given"
-    """`query`: each query is its own positive, without negatives and label, and only dropout makes their embeddings differ
-    (SimCSE, arXiv 2104.08821)."""
+    """`query`: each query is its own positive, without negatives and label, and only dropout makes their embeddings
+    differ (SimCSE, arXiv 2104.08821)."""
 
 
 class Filtering(Settings):
@@ -60,11 +60,12 @@ class Dataset(CorpusRows):
     """Training pairs: the rows of a corpus that pass the filters."""
 
     filters: list[AnyFilter] = Field(["clean", "empty", "length", "duplicate"], validate_default=True)
-    """The filters, in order. An item is a filter's name, or a map from its name to its settings; a filter may come twice."""
+    """The filters, in order. An item is a filter's name, or a map from its name to its settings; a filter may come
+    twice."""
     augment: list[AnyAugmentation] = []
-    """Rows with altered texts, made of those that passed the filters. An item is an augmentation's name, or a map from its name
-    to its settings. Each alters the data set's rows, not those that another added. Labels, negatives and scores stay as they
-    are."""
+    """Rows with altered texts, made of those that passed the filters. An item is an augmentation's name, or a map from
+    its name to its settings. Each alters the data set's rows, not those that another added. Labels, negatives and
+    scores stay as they are."""
     prompts: DatasetPrompts = DatasetPrompts()
     """Text put before its queries and its documents when a stage trains on it and mines for it, in place of the model's
     `prompts`; with a template, instructions. A list holds paraphrases. Teachers have prompts of their own."""
@@ -81,8 +82,8 @@ class Dataset(CorpusRows):
 
     @property
     def passes(self) -> list[list[OneFilter]]:
-        """The filters by pass over the rows. A filter that needs earlier rows, or the first that needs scores, begins a pass; all
-        filters that need scores are in one."""
+        """The filters by pass over the rows. A filter that needs earlier rows, or the first that needs scores, begins a
+        pass; all filters that need scores are in one."""
         passes: list[list[OneFilter]] = [[]]
         scored = False
         for each in self.filters:
@@ -119,12 +120,16 @@ class Dataset(CorpusRows):
     def _one_teacher(self):
         teachers = [each.settings.teacher for each in self.filters if each.settings.needs == "scores"]
         if any(teacher != teachers[0] for teacher in teachers):
-            raise ValueError("its filters name different teachers, but pairs are scored once; name the same teacher in all")
+            raise ValueError(
+                "its filters name different teachers, but pairs are scored once; name the same teacher in all"
+            )
         if sum(any(each.settings.needs == "scores" for each in filters) for filters in self.passes) > 1:
             raise ValueError(
-                "a filter that needs all earlier rows stands between two that need scores, which are those of unfiltered rows; "
-                "put it before or behind both"
+                "a filter that needs all earlier rows stands between two that need scores, which are those of"
+                " unfiltered rows; put it before or behind both"
             )
         if teachers and self.positive == "query":
-            raise ValueError("positive: query leaves a teacher nothing to score, since both texts are one; remove the filter")
+            raise ValueError(
+                "positive: query leaves a teacher nothing to score, since both texts are one; remove the filter"
+            )
         return self

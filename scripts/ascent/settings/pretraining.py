@@ -63,7 +63,8 @@ def _spelled_out(value: Any) -> Any:
 ChosenObjective = Annotated[
     one_of(PretrainingObjective),
     BeforeValidator(
-        _spelled_out, json_schema_input_type=Literal[tuple(components(PretrainingObjective))] | one_of(PretrainingObjective)
+        _spelled_out,
+        json_schema_input_type=Literal[tuple(components(PretrainingObjective))] | one_of(PretrainingObjective),
     ),
 ]
 
@@ -83,7 +84,9 @@ class Pretraining(Training):
     @model_validator(mode="after")
     def _there_are_no_prompts(self):
         if self.adapter and self.adapter.trains_soft_tokens:
-            raise ValueError("adapter: soft_prompt trains tokens of prompts, and pre-training uses no prompts: use lora")
+            raise ValueError(
+                "adapter: soft_prompt trains tokens of prompts, and pre-training uses no prompts: use lora"
+            )
         return self
 
     @property

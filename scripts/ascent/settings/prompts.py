@@ -55,8 +55,8 @@ def render(template: str, instruction: str) -> str:
 
 
 def side_of(side: Side, task: str) -> Side:
-    """Return the side whose prompts a text gets: the query's on both sides of sts and pair-classification, as mteb gives
-    these no side."""
+    """Return the side whose prompts a text gets: the query's on both sides of sts and pair-classification, as mteb
+    gives these no side."""
     return "query" if task in TWO_SIDED else side
 
 
@@ -76,4 +76,6 @@ class DatasetPrompts(Settings):
     def refuse_unused(self, task: str) -> None:
         """Raise ValueError if a prompt is never used for rows of a task type."""
         if self.document is not None and task in TWO_SIDED:
-            raise ValueError(f"prompts.document is never used, as both texts of a row of {task} get prompts.query: remove it")
+            raise ValueError(
+                f"prompts.document is never used, as both texts of a row of {task} get prompts.query: remove it"
+            )

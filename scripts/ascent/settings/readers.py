@@ -23,12 +23,14 @@ class TextColumns(Settings):
 
 
 class Text(Reader):
-    """Documents without queries: tables (as `table` reads them), and plain text, Markdown, reStructuredText and the like."""
+    """Documents without queries: tables (as `table` reads them), and plain text, Markdown, reStructuredText and the
+    like."""
 
     type: Literal["text"]
     """The reader."""
     documents: dict[Split, list[str]] = Field(min_length=1)
-    """Files of documents per split: glob patterns within the resource. Those without a table's suffix are plain text."""
+    """Files of documents per split: glob patterns within the resource. Those without a table's suffix are plain
+    text."""
     columns: TextColumns = TextColumns()
     """Which column of a table holds what."""
     document: Literal["file", "paragraph", "line"] = "file"
@@ -41,7 +43,9 @@ class Text(Reader):
     def reads(self) -> Iterator[Reads]:
         """Yield the files of documents."""
         columns = {column: f"columns.{key}" for key, column in self.columns.model_dump().items() if column}
-        yield from (Reads(f"documents.{split}", patterns, columns, plain=True) for split, patterns in self.documents.items())
+        yield from (
+            Reads(f"documents.{split}", patterns, columns, plain=True) for split, patterns in self.documents.items()
+        )
 
 
 # The columns of BEIR's judgements, and what they are.
@@ -58,14 +62,15 @@ class Judged(Reader):
     min_grade: Count = 1
     """The grade from which a judged document is a positive of its query. One judged lower is a negative of it."""
     graded: list[Split] = ["test"]
-    """Splits whose pairs keep their grade as label: local retrieval and reranking weigh answers by it (nDCG). In training each
-    positive counts the same, and losses that read no labels refuse rows with different ones."""
+    """Splits whose pairs keep their grade as label: local retrieval and reranking weigh answers by it (nDCG). In
+    training each positive counts the same, and losses that read no labels refuse rows with different ones."""
     negatives: Annotated[int, Field(ge=0)] = 15
     """Most negatives of a pair: first documents judged below `min_grade`, then those of `runs` by rank."""
     _part: tuple[int, int] = PrivateAttr((0, 1))
 
     def of_part(self, part: int, parts: int) -> Self:
-        """Return the settings that read one of several parts: its queries' pairs, and in the first part all documents."""
+        """Return the settings that read one of several parts: its queries' pairs, and in the first part all
+        documents."""
         copy = self.model_copy()
         copy._part = part, parts
         return copy
@@ -84,25 +89,30 @@ class JudgedFiles(Judged):
     qrels: dict[Split, list[str]] = {}
     """Files of relevance judgements per split."""
     runs: dict[Split, list[str]] = {}
-    """Run files per split (query Q0 document rank score tag, or query document rank), whose documents are negatives of their
-    query unless they are judged."""
+    """Run files per split (query Q0 document rank score tag, or query document rank), whose documents are negatives of
+    their query unless they are judged."""
 
     @model_validator(mode="after")
     def _runs_are_judged(self):
         if missing := [split for split in self.runs if split not in self.qrels]:
-            raise ValueError(f"runs.{missing[0]} has no judgements, which say what is relevant; name files in qrels.{missing[0]}")
+            raise ValueError(
+                f"runs.{missing[0]} has no judgements, which say what is relevant; name files in qrels.{missing[0]}"
+            )
         return self
 
 
 class Beir(JudgedFiles):
-    """BEIR's form: documents and queries by id, and relevance judgements. All documents are in the pool of each split."""
+    """BEIR's form: documents and queries by id, and relevance judgements. All documents are in the pool of each
+    split."""
 
     type: Literal["beir"]
     """The reader."""
     qrels: dict[Split, list[str]] = Field(min_length=1)
-    """Files of relevance judgements per split, with the columns `query-id`, `corpus-id`, `score`: `{test: [qrels/test.tsv]}`."""
+    """Files of relevance judgements per split, with the columns `query-id`, `corpus-id`, `score`: `{test:
+    [qrels/test.tsv]}`."""
     corpus: list[str] = ["corpus.jsonl"]
-    """Files of documents, with the columns `_id` (or `id`), `text`, and optionally `title`, which comes before the text."""
+    """Files of documents, with the columns `_id` (or `id`), `text`, and optionally `title`, which comes before the
+    text."""
     queries: list[str] = ["queries.jsonl"]
     """Files of queries, of all splits, with the columns `_id` (or `id`) and `text`."""
 
@@ -110,7 +120,9 @@ class Beir(JudgedFiles):
         """Yield the files of documents, queries, judgements and runs."""
         yield Reads("corpus", self.corpus, {"text": ""})
         yield Reads("queries", self.queries, {"text": ""})
-        yield from (Reads(f"qrels.{split}", patterns, dict.fromkeys(QRELS, "")) for split, patterns in self.qrels.items())
+        yield from (
+            Reads(f"qrels.{split}", patterns, dict.fromkeys(QRELS, "")) for split, patterns in self.qrels.items()
+        )
         yield from (Reads(f"runs.{split}", patterns, plain=True) for split, patterns in self.runs.items())
 
     def splits(self) -> list[str]:
@@ -130,21 +142,24 @@ class Trec(JudgedFiles):
     collection: list[str] = []
     """Files of documents: id and text, separated by a tab."""
     cells: list[str] = ["id", "text"]
-    """What the cells of a document's line are: `id`, `text` and `title` (comes before the text); others are left out. MS MARCO's
-    documents are `[id, url, title, text]`."""
+    """What the cells of a document's line are: `id`, `text` and `title` (comes before the text); others are left out.
+    MS MARCO's documents are `[id, url, title, text]`."""
     queries: list[str] = []
     """Files of queries, of all splits: id and text, separated by a tab."""
     qrels: dict[Split, list[str]] = {}
     """Files of relevance judgements per split: query, 0, document and grade, separated by white space."""
     triples: dict[Split, list[str]] = {}
-    """Files of a query, a positive and a negative per split, separated by tabs: ids if there is a `collection`, else texts."""
+    """Files of a query, a positive and a negative per split, separated by tabs: ids if there is a `collection`, else
+    texts."""
 
     @model_validator(mode="after")
     def _ids_are_found(self):
         if not self.qrels and not self.triples:
             raise ValueError("no file has pairs; name `qrels` or `triples`")
         if (self.qrels or self.collection or self.queries) and not (self.collection and self.queries):
-            raise ValueError("judgements, and triples of ids, are of documents and queries; name both `collection` and `queries`")
+            raise ValueError(
+                "judgements, and triples of ids, are of documents and queries; name both `collection` and `queries`"
+            )
         if not {"id", "text"} <= set(self.cells):
             raise ValueError("a document has an id and a text; name both in `cells`")
         return self
@@ -165,8 +180,8 @@ class Trec(JudgedFiles):
 
 
 class Mteb(Judged):
-    """A task that mteb knows, loaded by mteb itself from the files of its data set: `source: {type: mteb_task, ...}`, or a folder
-    of the same form. `min_grade`, `graded` and `negatives` are of retrieval and reranking."""
+    """A task that mteb knows, loaded by mteb itself from the files of its data set: `source: {type: mteb_task, ...}`,
+    or a folder of the same form. `min_grade`, `graded` and `negatives` are of retrieval and reranking."""
 
     type: Literal["mteb"]
     """The reader."""
@@ -216,7 +231,8 @@ class Insuranceqa(Reader):
 
 
 class Similarity(Reader):
-    """Pairs of texts with a human score: SimLex-999, WordSim-353, or a matrix of scores such as that of Lee et al. (2005)."""
+    """Pairs of texts with a human score: SimLex-999, WordSim-353, or a matrix of scores such as that of Lee et al.
+    (2005)."""
 
     type: Literal["similarity"]
     """The reader."""

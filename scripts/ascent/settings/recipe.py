@@ -65,8 +65,8 @@ class Release(Licensed):
     name: str = Field(pattern=ORGANISATION_AND_NAME)
     """The model's id on a hub, `organisation/name`."""
     licence_reason: str | None = None
-    """Why the licence may allow more than those of the data, the teachers and the base, printed on the model card. Without
-    it, such a release is refused."""
+    """Why the licence may allow more than those of the data, the teachers and the base, printed on the model card.
+    Without it, such a release is refused."""
     languages: list[HubLanguage]
     """Languages, spelled as on the hub: en."""
     summary: str
@@ -129,7 +129,10 @@ class Recipe(Settings):
         """The corpora that the released model learnt from, and the models: the base and all teachers."""
         trained = [stage for stage in self.lineage.values() if stage.trains]
         datasets = [self.data[name] for stage in trained for name in stage.data]
-        teachers = [*(data.teacher.model for data in datasets if data.teacher), *(stage.teacher_model for stage in trained)]
+        teachers = [
+            *(data.teacher.model for data in datasets if data.teacher),
+            *(stage.teacher_model for stage in trained),
+        ]
         models = [self.base.model, *(model for model in teachers if model)]
         return list(dict.fromkeys(data.corpus for data in datasets)), list(dict.fromkeys(models))
 

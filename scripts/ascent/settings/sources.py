@@ -50,14 +50,15 @@ class Hub(Source):
     id: str
     """The repository's id, `organisation/name`."""
     revision: Annotated[str, Field(pattern=COMMIT)] | None = None
-    """The commit, 40 hex digits. (A branch's name would move.) Nothing is retrieved without it: the run stops, and its message
-    says by which command to look it up."""
+    """The commit, 40 hex digits. (A branch's name would move.) Nothing is retrieved without it: the run stops, and its
+    message says by which command to look it up."""
     files: list[str] = ["*"]
     """Glob patterns of the files to keep."""
 
 
 class MtebTask(Source):
-    """The data set of a task that mteb knows, from the hub, at the revision that mteb pins. `reader: {type: mteb}` reads it."""
+    """The data set of a task that mteb knows, from the hub, at the revision that mteb pins. `reader: {type: mteb}`
+    reads it."""
 
     type: Literal["mteb_task"]
     """The source."""

@@ -19,7 +19,9 @@ def _with_type(stage: Any) -> Any:
     if not isinstance(stage, dict) or "type" in stage:
         return stage
     if "method" in stage:
-        raise ValueError(f"method: {stage['method']} is no longer how a stage says its kind: write type: {stage['method']}")
+        raise ValueError(
+            f"method: {stage['method']} is no longer how a stage says its kind: write type: {stage['method']}"
+        )
     objective = stage.get("objective")
     for name in objective if isinstance(objective, dict) else [objective]:
         if isinstance(name, str) and name in components(PretrainingObjective):

@@ -34,7 +34,8 @@ class Generator(Component):
     max_tokens: Count = 1024
     """Tokens of an answer. One that is cut off here is a fault."""
     attempts: Count = 3
-    """How many times an answer is asked for, each time with what was wrong with the last one, before the row is set aside."""
+    """How many times an answer is asked for, each time with what was wrong with the last one, before the row is set
+    aside."""
     price: Price | None = None
     """What its tokens cost, for the plan. Default: unknown."""
 
@@ -47,7 +48,15 @@ class Generator(Component):
 class Openai(Generator):
     """A server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, or a provider's."""
 
-    running = Generator.running | {"address", "key", "concurrency", "requests_per_minute", "timeout_s", "retries", "backoff_s"}
+    running = Generator.running | {
+        "address",
+        "key",
+        "concurrency",
+        "requests_per_minute",
+        "timeout_s",
+        "retries",
+        "backoff_s",
+    }
     is_local = False
 
     type: Literal["openai"]
@@ -59,8 +68,8 @@ class Openai(Generator):
     key: str | None = None
     """Name of the environment variable that holds the key. The key itself is written nowhere. Default: none is sent."""
     answer_format: Literal["json_schema", "json_object", "text"] = "json_schema"
-    """`response_format` of a request: with a JSON schema, which vLLM, SGLang, llama.cpp and most providers hold answers to; any
-    JSON object; or none. Answers are checked either way."""
+    """`response_format` of a request: with a JSON schema, which vLLM, SGLang, llama.cpp and most providers hold answers
+    to; any JSON object; or none. Answers are checked either way."""
     extra: dict[str, Any] = {}
     """Further keys of a request's body, such as `{chat_template_kwargs: {enable_thinking: false}}`."""
     concurrency: Count = 16
@@ -70,11 +79,11 @@ class Openai(Generator):
     timeout_s: Positive = 600.0
     """Seconds without a byte from the server after which a request has failed."""
     retries: Annotated[int, Field(ge=0)] = 6
-    """How many times a request that failed (time-out, lost connection, 408, 409, 429, 5xx) is sent again. Then its row is set
-    aside."""
+    """How many times a request that failed (time-out, lost connection, 408, 409, 429, 5xx) is sent again. Then its row
+    is set aside."""
     backoff_s: Positive = 1.0
-    """Seconds before it is sent again the first time; doubled each further time, up to a minute. Where the server says by
-    Retry-After how long, it is that."""
+    """Seconds before it is sent again the first time; doubled each further time, up to a minute. Where the server says
+    by Retry-After how long, it is that."""
 
     # Messages of these two never show the value, which may hold a secret.
     @field_validator("address")
@@ -90,21 +99,33 @@ class Openai(Generator):
     @classmethod
     def _is_a_variable(cls, given: str | None) -> str | None:
         if given is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", given):
-            raise ValueError("this is no name of an environment variable, such as OPENAI_API_KEY; export the key under a name")
+            raise ValueError(
+                "this is no name of an environment variable, such as OPENAI_API_KEY; export the key under a name"
+            )
         return given
 
     @field_validator("extra")
     @classmethod
     def _extra_replaces_nothing(cls, given: dict[str, Any]) -> dict[str, Any]:
-        own = {"model", "messages", "temperature", "top_p", "max_tokens", "seed", "response_format", "stream", "n"} & given.keys()
+        own = {
+            "model",
+            "messages",
+            "temperature",
+            "top_p",
+            "max_tokens",
+            "seed",
+            "response_format",
+            "stream",
+            "n",
+        } & given.keys()
         if own:
             raise ValueError(f"{sorted(own)[0]} is a key of the request already; remove it here")
         return given
 
 
 class Transformers(Generator):
-    """A causal language model that runs in the job itself: bfloat16 on a GPU, float32 on a CPU. Answers follow their JSON schema
-    token by token."""
+    """A causal language model that runs in the job itself: bfloat16 on a GPU, float32 on a CPU. Answers follow their
+    JSON schema token by token."""
 
     running = Generator.running | {"batch_size"}
     is_local = True
@@ -157,16 +178,16 @@ Input = Literal["document", "query", "positive", "negatives", "other_label"]
 
 
 class Prompt(Settings):
-    """config/prompts/<prompt>.yaml: how rows are asked for. Templates are Jinja's, and see `inputs`, `choices` and the answers of
-    earlier steps by name."""
+    """config/prompts/<prompt>.yaml: how rows are asked for. Templates are Jinja's, and see `inputs`, `choices` and the
+    answers of earlier steps by name."""
 
     summary: str
     """What its rows are."""
     task: TaskType
     """The task type of the rows."""
     inputs: Annotated[list[Input], Field(min_length=1)]
-    """What it takes from the corpus: `document` alone, or columns of its pairs. `other_label` is another positive of the corpus,
-    of classification rows."""
+    """What it takes from the corpus: `document` alone, or columns of its pairs. `other_label` is another positive of
+    the corpus, of classification rows."""
     of_task: TaskType = "retrieval"
     """Which of the corpus's pairs it is asked about. Documents have no task type."""
     choices: dict[str, Annotated[list[str | dict[str, Any]], Field(min_length=1)]] = {}
@@ -176,7 +197,8 @@ class Prompt(Settings):
     steps: Annotated[list[Step], Field(min_length=1)]
     """The questions, in order, each a new chat."""
     row: dict[Literal["query", "positive", "negatives", "label", "scores"], str]
-    """The row's columns, each a Jinja expression: `draft.query` is the field `query` of the answer to the step `draft`."""
+    """The row's columns, each a Jinja expression: `draft.query` is the field `query` of the answer to the step
+    `draft`."""
 
     @property
     def of_documents(self) -> bool:
@@ -208,8 +230,8 @@ class Synthesis(Settings):
     generator: Name
     """What answers: the name of one of `generators`."""
     rows: Count
-    """How many rows are asked for, each about a text drawn by the seed. If there are fewer texts, each is asked about several
-    times. A larger number keeps the rows of a smaller one."""
+    """How many rows are asked for, each about a text drawn by the seed. If there are fewer texts, each is asked about
+    several times. A larger number keeps the rows of a smaller one."""
     split: Split = "train"
     """The split of the texts, and of the rows."""
     seed: Seed = 0

@@ -17,7 +17,8 @@ COMPRESSED = {"gzip": ".gz", "zstd": ".zst", "bzip2": ".bz2", "lz4": ".lz4"}
 
 
 def format_of(path: PurePath) -> str:
-    """Return what a file's name says of its format: the last suffix that is none of compression, or the empty string."""
+    """Return what a file's name says of its format: the last suffix that is none of compression, or the empty
+    string."""
     return next((suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSED.values()), "")
 
 
@@ -35,7 +36,8 @@ class Reads:
     patterns: list[str]
     """Glob patterns within the resource."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Columns that the first row must have, each with the reader's setting that names it, or nothing if its form fixes it."""
+    """Columns that the first row must have, each with the reader's setting that names it, or nothing if its form fixes
+    it."""
     plain: bool = False
     """Whether files without a table's suffix are plain text, and not of an unknown format."""
 
@@ -88,7 +90,8 @@ class Columns(Settings):
     """A teacher's score of the positive, or a list with one score per positive, for stages with
     `teacher: {type: stored}`."""
     negative_scores: list[str] = []
-    """Columns of the teacher's scores of the negatives, one per column of `negatives`. A cell has one number per text."""
+    """Columns of the teacher's scores of the negatives, one per column of `negatives`. A cell has one number per
+    text."""
     query_prompt: str | None = None
     """The column of each query's own prompt, or instruction, in place of the data set's; a cell may be empty."""
     document_prompt: str | None = None
@@ -99,15 +102,15 @@ class Columns(Settings):
         wanted = len(self.negatives) if self.positive_scores else 0
         if (self.positive_scores and not wanted) or len(self.negative_scores) != wanted:
             raise ValueError(
-                "a teacher's scores are those of the positive and of all negatives; name positive_scores, and one column in "
-                "negative_scores per column of negatives"
+                "a teacher's scores are those of the positive and of all negatives; name positive_scores, and one"
+                " column in negative_scores per column of negatives"
             )
         return self
 
 
 class Table(PairTables):
-    """Tables: jsonl, json, csv, tsv, parquet and arrow, each optionally gz or zst, and tars of these. The reader if `type` is
-    omitted."""
+    """Tables: jsonl, json, csv, tsv, parquet and arrow, each optionally gz or zst, and tars of these. The reader if
+    `type` is omitted."""
 
     type: Literal["table"] = "table"
     """The reader."""
@@ -151,12 +154,14 @@ class FlagEmbedding(PairTables):
 
     def reads(self) -> Iterator[Reads]:
         """Yield the files of pairs."""
-        yield from (Reads(f"pairs.{split}", patterns, {"query": "", "pos": ""}) for split, patterns in self.pairs.items())
+        yield from (
+            Reads(f"pairs.{split}", patterns, {"query": "", "pos": ""}) for split, patterns in self.pairs.items()
+        )
 
 
 class SentenceTransformers(PairTables):
-    """Data sets of sentence-transformers' trainer, of which the order of the columns says what they are: query (anchor),
-    positive, negatives. A column called label, labels, score or scores is the label."""
+    """Data sets of sentence-transformers' trainer, of which the order of the columns says what they are: query
+    (anchor), positive, negatives. A column called label, labels, score or scores is the label."""
 
     type: Literal["sentence_transformers"]
     """The reader."""
@@ -178,7 +183,8 @@ class SentenceTransformers(PairTables):
 
 
 class Medi(PairTables):
-    """MEDI's form (INSTRUCTOR, arXiv 2212.09741): `query`, `pos` and `neg`, each an instruction and a text, and `task_name`."""
+    """MEDI's form (INSTRUCTOR, arXiv 2212.09741): `query`, `pos` and `neg`, each an instruction and a text, and
+    `task_name`."""
 
     type: Literal["medi"]
     """The reader."""
@@ -189,7 +195,9 @@ class Medi(PairTables):
 
     def reads(self) -> Iterator[Reads]:
         """Yield the files of rows."""
-        yield from (Reads(f"pairs.{split}", patterns, {"query": "", "pos": ""}) for split, patterns in self.pairs.items())
+        yield from (
+            Reads(f"pairs.{split}", patterns, {"query": "", "pos": ""}) for split, patterns in self.pairs.items()
+        )
 
     def task_type(self) -> str:
         """Return `task`."""

@@ -24,11 +24,13 @@ class CrossEncoderTeacher(Settings):
     model: str
     """Name of a model in config/models.yaml: one for sequence classification, with one label."""
     max_tokens: Count = 512
-    """A query and a document that have more tokens together are truncated, the longer one first. Special tokens count."""
+    """A query and a document that have more tokens together are truncated, the longer one first. Special tokens
+    count."""
 
 
 class StoredTeacher(Settings):
-    """Scores that come with the corpus, from the columns `positive_scores` and `negative_scores` of the reader `table`."""
+    """Scores that come with the corpus, from the columns `positive_scores` and `negative_scores` of the reader
+    `table`."""
 
     type: Literal["stored"]
     """The kind of teacher."""

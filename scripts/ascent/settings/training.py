@@ -73,8 +73,8 @@ class Stage(Component):
         return {name: self}
 
     def data_name(self, name: str) -> str:
-        """Return the stage's name in the paths of its tokens, mined negatives and teacher's outputs. They do not depend on
-        the seed, so the stages of several seeds have one in common: the name in the recipe."""
+        """Return the stage's name in the paths of its tokens, mined negatives and teacher's outputs. They do not depend
+        on the seed, so the stages of several seeds have one in common: the name in the recipe."""
         return name
 
     def with_defaults(self, data: dict[str, Dataset]) -> Self:
@@ -118,7 +118,9 @@ def datasets_by_name(data: Any) -> Any:
         raise ValueError(f"is a list of names: write [{data}]")
     if isinstance(data, list) and all(isinstance(name, str) for name in data):
         if repeated := [name for name in data if data.count(name) > 1]:
-            raise ValueError(f"names '{repeated[0]}' more than once: name it once, and set weight to take more of its rows")
+            raise ValueError(
+                f"names '{repeated[0]}' more than once: name it once, and set weight to take more of its rows"
+            )
         data = {name: {} for name in data}
     if isinstance(data, dict):
         data = {name: {} if use is None else use for name, use in data.items()}  # `questions:` with nothing after it
@@ -215,7 +217,8 @@ class Training(Optimisation, Stage):
         return name.removesuffix(f"-seed{self.seed}") if self.seeds else name
 
     def tokenising(self, contract: Contract, name: str, task: str, own: DatasetPrompts | None = None) -> Tokenising:
-        """See Stage. Paraphrases are drawn in what it trains on; stages of several seeds have their tokens in common."""
+        """See Stage. Paraphrases are drawn in what it trains on; stages of several seeds have their tokens in
+        common."""
         seed = 0 if self.seeds else self.seed
         return contract.tokenising(task, own, seed if name in self.data else None)
 
@@ -252,7 +255,9 @@ class Training(Optimisation, Stage):
     def _all_shares_have_weights_or_none(self):
         without = [name for name, use in self.data.items() if use.weight is None]
         if without and len(without) < len(self.data):
-            raise ValueError(f"data.{without[0]} has no weight, but others have: set weight for all data sets, or for none")
+            raise ValueError(
+                f"data.{without[0]} has no weight, but others have: set weight for all data sets, or for none"
+            )
         if not without and self.sampling_temperature != 1:
             raise ValueError("sampling_temperature is for data sets without weights: remove it or the weights")
         return self
@@ -266,8 +271,8 @@ class Running(Settings):
     there is a GPU, else 0."""
 
     checkpoint_minutes: Positive = 10
-    """Minutes between checkpoints; more if writing one takes over a thirtieth of that, so that at most a thirtieth of the
-    time goes into writing."""
+    """Minutes between checkpoints; more if writing one takes over a thirtieth of that, so that at most a thirtieth of
+    the time goes into writing."""
     checkpoint_steps: Count | None = None
     """A checkpoint is also written every this many steps. Default: only by minutes."""
     trackers: list[Literal["tensorboard", "wandb"]] = []

@@ -14,12 +14,12 @@ def _for_pairs(corpus: Any) -> Any:
 
 
 class Trial(Settings):
-    """Shrinks every recipe of a run, so that all its steps run in a minute or so: `--config 'trial={rows: 200, steps: 10}'`.
+    """Shrinks every recipe of a run, so that all its steps run in a minute or so: `--config 'trial={rows: 200, steps:
+    10}'`.
 
-    Results lie in results/<recipe>-trial and never touch real ones. Tasks and benchmarks of mteb are left out, since their
-    texts come from a hub; training is plain (no ZeRO, offload, compilation, FP8 or 4-bit weights), and shards are one.
-    Numbers that are smaller already stay.
-    """
+    Results lie in results/<recipe>-trial and never touch real ones. Tasks and benchmarks of mteb are left out, since
+    their texts come from a hub; training is plain (no ZeRO, offload, compilation, FP8 or 4-bit weights), and shards are
+    one. Numbers that are smaller already stay."""
 
     # Snakemake reads values of --config as text.
     model_config = ConfigDict(strict=False)
@@ -43,12 +43,14 @@ class Trial(Settings):
     """Attention of the replaced model, as base and as teacher. Default: that of the recipe's base."""
     cross_encoder: str | None = None
     """A model that replaces teachers that are cross-encoders. Default: the recipe's."""
-    corpus: Annotated[dict[TaskType, Name], BeforeValidator(_for_pairs, json_schema_input_type=Name | dict[TaskType, Name])] = {}
-    """Corpora that replace all others, by the task type of the rows: `{retrieval: tickets, sts: graded}`; `tickets` stands for
-    `{retrieval: tickets}`. Types that are not named keep their corpora. The recipe is then evaluated on one local task of
-    each type, so that a recipe whose data and tasks are all on a hub runs without it. Filters of length let everything
-    pass, since other texts have other lengths; negatives are mined from rank 0 on; and data sets by which weights are
-    chosen are of the split `validation`."""
+    corpus: Annotated[
+        dict[TaskType, Name], BeforeValidator(_for_pairs, json_schema_input_type=Name | dict[TaskType, Name])
+    ] = {}
+    """Corpora that replace all others, by the task type of the rows: `{retrieval: tickets, sts: graded}`; `tickets`
+    stands for `{retrieval: tickets}`. Types that are not named keep their corpora. The recipe is then evaluated on one
+    local task of each type, so that a recipe whose data and tasks are all on a hub runs without it. Filters of length
+    let everything pass, since other texts have other lengths; negatives are mined from rank 0 on; and data sets by
+    which weights are chosen are of the split `validation`."""
     corpora: dict[Name, Name] = {}
     """Corpora that replace others, by the replaced ones' names: `{msmarco: tickets}`."""
     tasks: dict[Name, AnyLocalTask] = {}

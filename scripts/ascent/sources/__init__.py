@@ -37,7 +37,9 @@ def retrieve(
         module_of(source).fetch(source, temporary, kind, Path(cache))
         packed = sorted(temporary.glob("*.gguf")) if kind == "models" else []
         if len(packed) > 1:
-            raise AscentError(f"{folder}: the source gives {len(packed)} GGUF files; keep one by `members`, `files` or `paths`.")
+            raise AscentError(
+                f"{folder}: the source gives {len(packed)} GGUF files; keep one by `members`, `files` or `paths`."
+            )
         for file in packed:
             unpack_gguf(file, temporary)
             file.unlink()

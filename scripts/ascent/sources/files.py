@@ -25,7 +25,9 @@ def fetch(source: Files, folder: Path, kind: str, cache: Path) -> None:
             raise AscentError(f"sha256: there is no file '{name}' in `paths`; {did_you_mean(name, names)}")
         digest = sha256_file(folder / name)
         if digest != pinned:
-            raise AscentError(f"{name}: its SHA-256 is {digest}, but {pinned} is pinned; restore the file or pin this digest.")
+            raise AscentError(
+                f"{name}: its SHA-256 is {digest}, but {pinned} is pinned; restore the file or pin this digest."
+            )
 
 
 def _copy(file: Path, target: Path) -> None:

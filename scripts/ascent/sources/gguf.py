@@ -1,4 +1,5 @@
-"""A GGUF file, llama.cpp's form of a model, unpacked into a folder that everything else loads. None of its code is run."""
+"""A GGUF file, llama.cpp's form of a model, unpacked into a folder that everything else loads. None of its code is
+run."""
 
 from pathlib import Path
 
@@ -17,15 +18,23 @@ def unpack_gguf(file: Path, folder: Path) -> None:
 
     logging.disable_progress_bar()
     try:
-        model = AutoModel.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False)
+        model = AutoModel.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
+        )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
     except ImportError as error:
-        raise AscentError(f"{file.name}: a GGUF file needs the packages gguf and accelerate ({error}); install them.") from None
+        raise AscentError(
+            f"{file.name}: a GGUF file needs the packages gguf and accelerate ({error}); install them."
+        ) from None
     except Exception as error:  # a damaged file fails anywhere
         reason = " ".join(str(error).split())
-        raise AscentError(f"{file.name}: transformers cannot read this GGUF file ({reason}); use another model.") from None
+        raise AscentError(
+            f"{file.name}: transformers cannot read this GGUF file ({reason}); use another model."
+        ) from None
     # transformers does not save a model loaded from GGUF; an equal one with a plain configuration it does.
-    config = type(model.config)(**{key: value for key, value in model.config.to_dict().items() if key != "quantization_config"})
+    config = type(model.config)(
+        **{key: value for key, value in model.config.to_dict().items() if key != "quantization_config"}
+    )
     plain = AutoModel.from_config(config)
     plain.load_state_dict(model.state_dict(), assign=True)
     plain.save_pretrained(folder)

@@ -16,7 +16,8 @@ def fetch(source: Hub, folder: Path, kind: str, cache: Path) -> None:
     if source.revision is None:
         look_up = f"huggingface_hub.{'dataset' if kind == 'corpora' else 'model'}_info('{source.id}').sha"
         raise AscentError(
-            f"{source.id}: the catalogue pins no `revision`, since it could not be read where the entry was written; write there "
+            f"{source.id}: the catalogue pins no `revision`, since it could not be read where the entry was written;"
+            " write there "
             f'what this command prints: python -c "import huggingface_hub; print({look_up})"'
         )
     where = f"{source.id}@{source.revision[:8]}"
@@ -32,7 +33,8 @@ def fetch(source: Hub, folder: Path, kind: str, cache: Path) -> None:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise AscentError(
-            f"{where}: could not be retrieved ({type(error).__name__}: {reason}); check `id`, `revision` and the network."
+            f"{where}: could not be retrieved ({type(error).__name__}: {reason}); check `id`, `revision` and the"
+            " network."
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub library's own notes, with times in them
     if not any(path.is_file() for path in folder.rglob("*")):

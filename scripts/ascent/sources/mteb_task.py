@@ -14,4 +14,6 @@ def fetch(source: MtebTask, folder: Path, kind: str, cache: Path) -> None:
     data = mteb.get_task(source.task).metadata.dataset
     if kind != "corpora":
         raise AscentError(f"{source.task}: is a data set, and no model; use another source.")
-    hub.fetch(Hub.model_validate({"type": "hub", "id": data["path"], "revision": data["revision"]}), folder, kind, cache)
+    hub.fetch(
+        Hub.model_validate({"type": "hub", "id": data["path"], "revision": data["revision"]}), folder, kind, cache
+    )

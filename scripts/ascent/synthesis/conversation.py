@@ -1,4 +1,5 @@
-"""From a text and a prompt to a row: questions, answers that are checked, and questions again that say what was wrong."""
+"""From a text and a prompt to a row: questions, answers that are checked, and questions again that say what was
+wrong."""
 
 import json
 import re
@@ -16,7 +17,9 @@ from .prompts import Templates
 # Characters of a wrong answer, and of what is wrong with it, that the model is shown.
 _SHOWN, _TOLD = 2000, 300
 FORM = "Answer with one JSON object that matches this JSON schema, and with nothing else:\n"
-AGAIN = "This answer cannot be used: {fault}. Answer the same request again, with one JSON object that matches the schema."
+AGAIN = (
+    "This answer cannot be used: {fault}. Answer the same request again, with one JSON object that matches the schema."
+)
 # What a reasoning model may write before its answer, and the fence that others put around it.
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
@@ -43,8 +46,8 @@ def converse(
 ) -> Generator[Request, Answer | Failure, dict[str, Any] | SetAside]:
     """Yield requests and take their answers; return the row, or why there is none.
 
-    values: what the prompt is asked about, by the names of its inputs. seed: draws the prompt's choices, and the answers.
-    """
+    values: what the prompt is asked about, by the names of its inputs. seed: draws the prompt's choices, and the
+    answers."""
     scope = values | templates.choose(seed)
     asked = [step for step in templates.prompt.steps for _ in range(step.rounds)]
     row: dict[str, Any] = {}

@@ -11,7 +11,9 @@ from ..errors import AscentError, did_you_mean
 from ..settings.synthesis import Prompt, Step
 
 # Templates and expressions see the row's values and earlier answers, and nothing of Python.
-_JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+_JINJA = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+)
 
 
 class Templates:
@@ -28,12 +30,17 @@ class Templates:
             seen |= {step.name}
         for column, expression in prompt.row.items():
             self._compiled(f"row.{column}", f"{{{{ {expression} }}}}", seen)
-        self._row = {column: _JINJA.compile_expression(text, undefined_to_none=False) for column, text in prompt.row.items()}
+        self._row = {
+            column: _JINJA.compile_expression(text, undefined_to_none=False) for column, text in prompt.row.items()
+        }
 
     def messages(self, step: Step, values: dict[str, Any]) -> list[tuple[str, str]]:
         """Return a step's messages (role, text), without what is said of the answer's form."""
         try:
-            return [("system", self._system.render(values).strip()), ("user", self._users[step.name].render(values).strip())]
+            return [
+                ("system", self._system.render(values).strip()),
+                ("user", self._users[step.name].render(values).strip()),
+            ]
         except TemplateError as error:
             raise AscentError(
                 f"prompt {self.name}: step '{step.name}' cannot be filled in ({error}); fix its templates."

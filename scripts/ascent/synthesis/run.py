@@ -37,11 +37,12 @@ def synthesise(
     output: str | Path,
     model: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Ask for the rows of the corpus `name`, and write them and those set aside to the folder `output`; return the counts.
+    """Ask for the rows of the corpus `name`, and write them and those set aside to the folder `output`; return the
+    counts.
 
-    table: the documents or pairs that are asked about. answers: the file that keeps every answer, and outlives the run. model:
-    the folder of a local generator's model. Raises AscentError if the generator cannot be used, or gives hardly any row.
-    """
+    table: the documents or pairs that are asked about. answers: the file that keeps every answer, and outlives the run.
+    model: the folder of a local generator's model. Raises AscentError if the generator cannot be used, or gives hardly
+    any row."""
     texts = Texts(settings.source, settings.prompt, table)
     templates = Templates(settings.source.prompt, settings.prompt)
     with Answers(answers) as kept:
@@ -113,8 +114,8 @@ class _Run:
         if total >= FEW and aside > MOST_SET_ASIDE * total:
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self.outcomes.most_common(4) if reason)
             raise AscentError(
-                f"corpus {self.name}: {aside} of the first {total} rows were set aside ({reasons}); fix the prompt, the settings "
-                "of the generator or its server; the answers so far are kept."
+                f"corpus {self.name}: {aside} of the first {total} rows were set aside ({reasons}); fix the prompt, the"
+                " settings of the generator or its server; the answers so far are kept."
             )
 
     def _count_failures(self, answer: Answer | Failure) -> None:
@@ -122,8 +123,8 @@ class _Run:
         if self.unanswered >= UNANSWERED:
             said = f"{answer.reason}: {answer.said}" if answer.said else answer.reason
             raise AscentError(
-                f"corpus {self.name}: {UNANSWERED} requests in a row failed ({said}); check that the generator's server runs and "
-                "takes such requests, then re-run; the answers so far are kept."
+                f"corpus {self.name}: {UNANSWERED} requests in a row failed ({said}); check that the generator's server"
+                " runs and takes such requests, then re-run; the answers so far are kept."
             )
 
     def write(self, texts: Texts, output: str | Path) -> dict[str, Any]:
@@ -131,12 +132,20 @@ class _Run:
         source, prompt = self.settings.source, self.settings.prompt
         tokens, reasons = Counter(input_tokens=0, output_tokens=0), Counter()
         with folder_atomically(output) as folder:
-            with (folder / ROWS).open("w", encoding="utf-8") as rows, (folder / SET_ASIDE).open("w", encoding="utf-8") as aside:
+            with (
+                (folder / ROWS).open("w", encoding="utf-8") as rows,
+                (folder / SET_ASIDE).open("w", encoding="utf-8") as aside,
+            ):
                 for asked in texts:
                     outcome = self._replay(self._converse(asked), tokens)
                     if isinstance(outcome, SetAside):
                         reasons[outcome.reason] += 1
-                        value = {"about": asked.about, "reason": outcome.reason, "said": outcome.said, "split": source.split}
+                        value = {
+                            "about": asked.about,
+                            "reason": outcome.reason,
+                            "said": outcome.said,
+                            "split": source.split,
+                        }
                         aside.write(json.dumps(value) + "\n")
                     else:
                         value = outcome | {"task": prompt.task, "split": source.split}

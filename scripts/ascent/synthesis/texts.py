@@ -31,9 +31,8 @@ class Asked:
 class Texts:
     """The rows that a source asks for, in the order of its corpus; each pass reads the table batch by batch.
 
-    Which texts are drawn depends on the seed and their ids alone, so that more rows, or a text more, keep the others. In memory
-    are 8 bytes for each text of the corpus, and the labels of classification rows.
-    """
+    Which texts are drawn depends on the seed and their ids alone, so that more rows, or a text more, keep the others.
+    In memory are 8 bytes for each text of the corpus, and the labels of classification rows."""
 
     def __init__(self, source: Synthesis, prompt: Prompt, table: Table):
         self.source, self.prompt, self.table = source, prompt, table
@@ -47,11 +46,15 @@ class Texts:
                 )
         if not ranks:
             what = "documents" if prompt.of_documents else f"pairs of {prompt.of_task}"
-            raise AscentError(f"{named(table)}: has no {what} in the split '{source.split}'; change `split` or `prompt`.")
+            raise AscentError(
+                f"{named(table)}: has no {what} in the split '{source.split}'; change `split` or `prompt`."
+            )
         if labels == {None}:
             labels = set()
         if "other_label" in prompt.inputs and len(labels) < 2:
-            raise AscentError(f"{named(table)}: has one class only, but the prompt contrasts classes; use another prompt.")
+            raise AscentError(
+                f"{named(table)}: has one class only, but the prompt contrasts classes; use another prompt."
+            )
         self.texts, self._labels = len(ranks), sorted(labels)
         self._times, self._more = divmod(source.rows, len(ranks))
         drawn = np.partition(np.frombuffer(ranks, np.uint64), self._more - 1)[self._more - 1] if self._more else -1

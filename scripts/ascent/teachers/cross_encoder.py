@@ -24,9 +24,8 @@ CHUNK = 100_000
 class CrossEncoder:
     """A model for sequence classification with one label, which reads a query and a document together.
 
-    Only safetensors are read, and no code of the folder is run. precision: see Contrastive.precision. tokens_per_batch: padded
-    tokens per forward pass. Raises AscentError if the folder holds another kind of model.
-    """
+    Only safetensors are read, and no code of the folder is run. precision: see Contrastive.precision. tokens_per_batch:
+    padded tokens per forward pass. Raises AscentError if the folder holds another kind of model."""
 
     def __init__(self, folder: Path, *, max_tokens: int, precision: str = "auto", tokens_per_batch: int | None = None):
         config = check_files(folder)
@@ -37,7 +36,9 @@ class CrossEncoder:
         model = load_weights(AutoModelForSequenceClassification, folder, config, pooler=True, dtype=torch.float32)
         self.tokenizer = load_tokenizer(folder, model.get_input_embeddings().num_embeddings)
         if model.config.num_labels != 1:
-            raise AscentError(f"{folder}: gives {model.config.num_labels} logits, but a score is one; use another teacher.")
+            raise AscentError(
+                f"{folder}: gives {model.config.num_labels} logits, but a score is one; use another teacher."
+            )
         longest = longest_input(model)
         if longest is not None and max_tokens > longest:
             raise AscentError(
@@ -67,5 +68,7 @@ class CrossEncoder:
                     bar.advance(len(batch))
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores))[0])
-            raise AscentError(f"{self.folder}: the score of {documents[row][:60]!r} is not finite; use another teacher.")
+            raise AscentError(
+                f"{self.folder}: the score of {documents[row][:60]!r} is not finite; use another teacher."
+            )
         return scores

@@ -1,9 +1,9 @@
 """A teacher's scores and embeddings of the rows that a stage trains on.
 
-Scores are a table: query_id, positive_id, negative_ids and scores, which are those of the positive and of each negative; one
-row per row of the data set, in the same order. Embeddings are a folder: embeddings.npy, float16 (texts, dimension), the distinct
-queries and then the distinct documents, in order of first occurrence; and meta.json, with the digests of their pairs.
-"""
+Scores are a table: query_id, positive_id, negative_ids and scores, which are those of the positive and of each
+negative; one row per row of the data set, in the same order. Embeddings are a folder: embeddings.npy, float16 (texts,
+dimension), the distinct queries and then the distinct documents, in order of first occurrence; and meta.json, with the
+digests of their pairs."""
 
 from pathlib import Path
 
@@ -18,7 +18,12 @@ from ..pairs.text import text_id
 
 _IDS = ("query_id", "positive_id", "negative_ids")
 _SCHEMA = pa.schema(
-    {"query_id": pa.string(), "positive_id": pa.string(), "negative_ids": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}
+    {
+        "query_id": pa.string(),
+        "positive_id": pa.string(),
+        "negative_ids": pa.list_(pa.string()),
+        "scores": pa.list_(pa.float64()),
+    }
 )
 
 
@@ -52,11 +57,13 @@ def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
 
 
 def stored_scores(table: Table, rows: pl.DataFrame) -> np.ndarray:
-    """Return the scores that came with a pair table's rows: float32 (candidates,). Raises AscentError if a row has none."""
+    """Return the scores that came with a pair table's rows: float32 (candidates,). Raises AscentError if a row has
+    none."""
     if missing := rows["scores"].null_count():
         raise AscentError(
-            f"{named(table)}: {missing} of {len(rows)} rows have no stored scores for the stage to learn from; name their "
-            "columns in the corpus's `reader` (positive_scores, negative_scores), or use a model as the teacher."
+            f"{named(table)}: {missing} of {len(rows)} rows have no stored scores for the stage to learn from; name"
+            " their columns in the corpus's `reader` (positive_scores, negative_scores), or use a model as the"
+            " teacher."
         )
     return rows["scores"].explode().cast(pl.Float32).to_numpy()
 

@@ -52,7 +52,9 @@ def embed_with_teacher(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> 
             chunk = distinct[start : start + CHUNK].to_list()
             embeddings = encoder.encode(chunk, side=side, task=teaching.task, progress=WORDS[side])
             if np.abs(embeddings).max() > np.finfo(np.float16).max:
-                raise AscentError(f"{folder}: an embedding has a number above 65,504; set the teacher's normalise: true.")
+                raise AscentError(
+                    f"{folder}: an embedding has a number above 65,504; set the teacher's normalise: true."
+                )
             parts.append(embeddings.astype(np.float16))
     return np.concatenate(parts)
 

@@ -30,7 +30,9 @@ class TokenisedPairs:
         self.document_offsets, self.row_tokens = arrays["document_offsets.npy"], arrays["row_tokens.npy"]
         self.labels, self.asked = arrays["labels.npy"], arrays["asked.npy"]
         self.answers, self.answer_offsets = arrays["answers.npy"], arrays["answer_offsets.npy"]
-        self.teacher_scores, self.teacher_embeddings = (arrays.get(f"teacher_{name}.npy") for name in ("scores", "embeddings"))
+        self.teacher_scores, self.teacher_embeddings = (
+            arrays.get(f"teacher_{name}.npy") for name in ("scores", "embeddings")
+        )
         self._prompt_lengths = arrays.get("prompt_lengths.npy")
         self.reserve, self.reserve_offsets = arrays.get("reserve.npy"), arrays.get("reserve_offsets.npy")
 
@@ -60,14 +62,21 @@ class TokenisedPairs:
     def teacher_scores_of(self, row: int) -> np.ndarray:
         """Return the teacher's scores of a row's positive and negatives: float32, NaN where there are none."""
         begin, end = self.document_offsets[row : row + 2]
-        return np.full(end - begin, np.nan, np.float32) if self.teacher_scores is None else self.teacher_scores[begin:end]
+        return (
+            np.full(end - begin, np.nan, np.float32) if self.teacher_scores is None else self.teacher_scores[begin:end]
+        )
 
     def reserve_of(self, row: int) -> list[int]:
         """Return the texts of a row's reserve."""
-        return [] if self.reserve is None else self.reserve[self.reserve_offsets[row] : self.reserve_offsets[row + 1]].tolist()
+        return (
+            []
+            if self.reserve is None
+            else self.reserve[self.reserve_offsets[row] : self.reserve_offsets[row + 1]].tolist()
+        )
 
     def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts' ids."""
+        """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts'
+        ids."""
         nearest = np.minimum(np.searchsorted(self.asked, queries), len(self.asked) - 1)
         places = np.flatnonzero(self.asked[nearest] == queries)
         begin, end = self.answer_offsets[nearest[places]], self.answer_offsets[nearest[places] + 1]

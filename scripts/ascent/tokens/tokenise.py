@@ -1,12 +1,13 @@
-"""A data set's texts as tokens, in plain arrays that are mapped into memory: made once on a CPU, read by all training processes.
+"""A data set's texts as tokens, in plain arrays that are mapped into memory: made once on a CPU, read by all training
+processes.
 
-A folder of .npy files and meta.json. There are T texts, the distinct queries and then the distinct documents, each with its
-prompt, and twice if it has two; R rows, each with a query, a positive and its negatives; Q distinct queries.
+A folder of .npy files and meta.json. There are T texts, the distinct queries and then the distinct documents, each with
+its prompt, and twice if it has two; R rows, each with a query, a positive and its negatives; Q distinct queries.
 
     tokens            int32 (all tokens)         the texts' tokens, one text after another
     offsets           int64 (T + 1)              text t has tokens[offsets[t]:offsets[t + 1]]
     text_ids          int64 (T)                  equal where the texts are equal, whatever their prompts
-    prompt_lengths    int32 (T)                  tokens at the text's beginning that pooling leaves out, if prompts are not pooled
+    prompt_lengths    int32 (T)                  the text's first tokens that pooling leaves out, or absent
     queries           int64 (R)                  the text of each row's query
     documents         int64 (all documents)      the texts of each row's positive and negatives, one row after another
     document_offsets  int64 (R + 1)              row r has documents[document_offsets[r]:document_offsets[r + 1]]
@@ -18,7 +19,7 @@ prompt, and twice if it has two; R rows, each with a query, a positive and its n
     asked             int64 (Q)                  the ids of the queries, ascending
     answers           int64 (all answers)        ids of the positives of each of these queries, one query after another
     answer_offsets    int64 (Q + 1)              query q has answers[answer_offsets[q]:answer_offsets[q + 1]]
-    reserve           int64 (whole reserve)      the texts of each row's reserve, one row after another, if mining keeps one
+    reserve           int64 (whole reserve)      the texts of each row's reserve, row after row, if mining keeps one
     reserve_offsets   int64 (R + 1)              row r has reserve[reserve_offsets[r]:reserve_offsets[r + 1]]
 
 Nothing here imports torch: that would take longer than tokenising a small data set.
@@ -66,17 +67,18 @@ def tokenise_pairs(
 ) -> dict:
     """Write a data set's tokens; return the contents of meta.json.
 
-    model: a model folder with the tokenizer.
-    negatives: mined ones, which replace the rows' own.
-    scores, embeddings: a teacher's, by score_with_teacher and embed_with_teacher; `pairs` again for scores that came with them.
+    model: a model folder with the tokenizer. negatives: mined ones, which replace the rows' own. scores, embeddings: a
+    teacher's, by score_with_teacher and embed_with_teacher; `pairs` again for scores that came with them.
 
-    Raises AscentError if any of these was made for other pairs, if a prompt fills most of the tokens, if one that pooling
-    leaves out leaves nothing of a text, and as read_pairs does.
-    """
+    Raises AscentError if any of these was made for other pairs, if a prompt fills most of the tokens, if one that
+    pooling leaves out leaves nothing of a text, and as read_pairs does."""
     tokenizer, digest = load_tokenizer(model, settings.max_tokens.longest)
     rows = with_prompts(training_rows(pairs, negatives), settings)
     texts, places = _distinct(rows)
-    prompts = {side: distinct["prompt"].unique(maintain_order=True).cast(pl.String).to_list() for side, distinct in texts.items()}
+    prompts = {
+        side: distinct["prompt"].unique(maintain_order=True).cast(pl.String).to_list()
+        for side, distinct in texts.items()
+    }
     for side, of_side in prompts.items():
         refuse_long_prompts(of_side, tokenizer, getattr(settings.max_tokens, side), model)
     left_out = {side: _prompt_lengths(model, settings, side, of_side) for side, of_side in prompts.items()}
@@ -108,7 +110,8 @@ def tokenise_pairs(
             "texts_with_prompt": {side: with_prompt(distinct) for side, distinct in texts.items()},
             "tokens": int(lengths.sum()),
             "files": {
-                file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in sorted(folder.iterdir())
+                file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+                for file in sorted(folder.iterdir())
             },
         }
         write_json(folder / META, meta)
@@ -116,8 +119,8 @@ def tokenise_pairs(
 
 
 def _distinct(rows: pl.DataFrame) -> tuple[dict[str, pl.DataFrame], dict[str, np.ndarray]]:
-    """Return the distinct texts of each side with their prompts (the columns text and prompt), and the arrays that say where
-    they occur: queries, documents, reserve."""
+    """Return the distinct texts of each side with their prompts (the columns text and prompt), and the arrays that say
+    where they occur: queries, documents, reserve."""
     # Numbers in place of prompts, of which there is one for each negative.
     prompts = {name: rows[name].cast(pl.Enum(rows[name].unique())) for name in ("query_prompt", "document_prompt")}
     queries, query_places = distinct_rows(pl.DataFrame({"text": rows["query"], "prompt": prompts["query_prompt"]}))
@@ -145,8 +148,8 @@ def _write_tokens(
     prompt_lengths: dict,
     pairs: Table,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, int], dict[str, int]]:
-    """Write the texts' tokens; return each text's number of tokens, and of those that pooling leaves out, and how many texts
-    of each side were truncated, and have the tokens of an earlier one. prompt_lengths: by side and prompt."""
+    """Write the texts' tokens; return each text's number of tokens, and of those that pooling leaves out, and how many
+    texts of each side were truncated, and have the tokens of an earlier one. prompt_lengths: by side and prompt."""
     lengths, left_out, truncated, alike = [], [], dict.fromkeys(texts, 0), {}
     _write_header(file, 0)
     for side, distinct in texts.items():
@@ -185,7 +188,9 @@ def _copy_embeddings(source: Path, texts: dict[str, pl.DataFrame], target: Path)
         np.save(target, np.load(source, mmap_mode="r")[np.concatenate(parts)])
 
 
-def _arrays(rows: pl.DataFrame, texts: dict[str, pl.DataFrame], places: dict, lengths: np.ndarray) -> dict[str, np.ndarray]:
+def _arrays(
+    rows: pl.DataFrame, texts: dict[str, pl.DataFrame], places: dict, lengths: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the arrays that follow from the rows, the places of their texts and each text's number of tokens."""
     queries, documents, offsets = places["queries"], places["documents"], places["document_offsets"]
     text_ids = np.fromiter(
@@ -221,7 +226,9 @@ def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
 
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False).backend_tokenizer
     if tokenizer_digest(tokenizer) != expected:
-        raise AscentError(f"{folder}: the tokenizer is not the one that ascent.json was written for; rebuild the model.")
+        raise AscentError(
+            f"{folder}: the tokenizer is not the one that ascent.json was written for; rebuild the model."
+        )
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens, direction=side)
     return tokenizer, expected
@@ -252,7 +259,8 @@ def _chunks(texts: pl.Series) -> Iterator[slice]:
 
 
 def _tokenise(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the texts' tokens in one row (int32), each text's number of tokens (int64), and how many texts were truncated."""
+    """Return the texts' tokens in one row (int32), each text's number of tokens (int64), and how many texts were
+    truncated."""
     encoded = tokenizer.encode_batch_fast(texts)
     lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
     longest = tokenizer.truncation["max_length"]

@@ -8,10 +8,9 @@ r, a step descends L(0) + L(r) for
 
 and r is held constant. (The paper first scales embeddings to variance 1 over the vocabulary; here they are not scaled.)
 
-Why this equals the step of one process: each text is embedded by one process, where the gradient at its embedding is complete
-(engine.py); so g is complete, up to the factors that scale the loss, and g / ||g|| has no scale. L(r) is then a loss like L(0),
-with its own gradients at the embeddings.
-"""
+Why this equals the step of one process: each text is embedded by one process, where the gradient at its embedding is
+complete (engine.py); so g is complete, up to the factors that scale the loss, and g / ||g|| has no scale. L(r) is then
+a loss like L(0), with its own gradients at the embeddings."""
 
 from typing import Any
 
@@ -45,7 +44,9 @@ class Perturbation:
 
     def ascend(self) -> None:
         """Replace the zeros by r, after the backward passes of L(0)."""
-        self._added = {index: steepest(zeros.grad, self._starts[index], self._epsilon) for index, zeros in self._added.items()}
+        self._added = {
+            index: steepest(zeros.grad, self._starts[index], self._epsilon) for index, zeros in self._added.items()
+        }
         self._ascended = True
 
 
@@ -55,7 +56,9 @@ def steepest(gradient: torch.Tensor, cumulative: torch.Tensor | None, epsilon: f
     cumulative: where each text of a packed row begins and the last one ends; without it each row is one text, whose
     padding has no gradient. Overwrites `gradient`.
     """
-    squares = torch.linalg.vector_norm(gradient, dim=2, dtype=torch.float64).pow(2)  # in float32 those of 1e-23 would vanish
+    squares = torch.linalg.vector_norm(gradient, dim=2, dtype=torch.float64).pow(
+        2
+    )  # in float32 those of 1e-23 would vanish
     if cumulative is None:
         lengths = squares.sum(1, keepdim=True).sqrt()
     else:

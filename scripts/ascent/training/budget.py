@@ -18,7 +18,8 @@ from ..tokens.table import TokenisedPairs
 def with_token_budget(
     settings: StageSettings, parent: Path, tables: list[TokenisedPairs], device: torch.device, processes: int
 ) -> StageSettings:
-    """Return the settings of a stage with a number of mini_batch_tokens, the same on all processes: the least of theirs.
+    """Return the settings of a stage with a number of mini_batch_tokens, the same on all processes: the least of
+    theirs.
 
     parent: the model to train. tables: the data sets that the stage trains on. See model.costs.with_budget.
     """

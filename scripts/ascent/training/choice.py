@@ -36,7 +36,9 @@ def choose_weights(settings: StageSettings, folders: list[Path], split: Split) -
         if known is None:
             known = score(weights)
             tried.append({"weights": list(weights), "score": known})
-            print(f"{' + '.join(f'{w:.3g} {n}' for n, w in zip(stage.parents, weights, strict=True) if w)}: {known:.4f}")
+            print(
+                f"{' + '.join(f'{w:.3g} {n}' for n, w in zip(stage.parents, weights, strict=True) if w)}: {known:.4f}"
+            )
         return known
 
     count = len(folders)
@@ -76,14 +78,16 @@ def _equal(models: Sequence[int], count: int) -> list[float]:
 
 
 def grid(count: int, divisions: int) -> list[list[float]]:
-    """Return all weights of `count` models that are multiples of 1 / divisions and sum to 1, the most even first, so that of
-    equally good ones the most even is chosen."""
+    """Return all weights of `count` models that are multiples of 1 / divisions and sum to 1, the most even first, so
+    that of equally good ones the most even is chosen."""
     places = range(divisions + count - 1)
     parts = []
     for bars in combinations(places, count - 1):
         ends = [-1, *bars, len(places)]
         parts.append([after - before - 1 for before, after in pairwise(ends)])
-    return [[part / divisions for part in some] for some in sorted(parts, key=lambda some: sum(part**2 for part in some))]
+    return [
+        [part / divisions for part in some] for some in sorted(parts, key=lambda some: sum(part**2 for part in some))
+    ]
 
 
 def _scorer(settings: StageSettings, parents: Parents, split: Split) -> Score:
@@ -95,8 +99,8 @@ def _scorer(settings: StageSettings, parents: Parents, split: Split) -> Score:
     places = backbone.state_dict() | {f"{PREFIX}{name}": tensor for name, tensor in heads.state_dict().items()}
     if lost := [name for name in parents.names if name not in places]:
         raise AscentError(
-            f"{folder}: its weight '{lost[0]}' has no place in the loaded model, so mixtures cannot be scored; give weights as "
-            "numbers."
+            f"{folder}: its weight '{lost[0]}' has no place in the loaded model, so mixtures cannot be scored; give"
+            " weights as numbers."
         )
 
     tokens = tokens_at_once(folder, device, "float32")

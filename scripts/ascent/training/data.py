@@ -88,7 +88,9 @@ class TrainingData:
         numbers = dealt(self._row_tokens(rows.astype(np.int64)), rank, world)
         own = rows[numbers].astype(np.int64)
         sources = np.searchsorted(self._starts, own, side="right") - 1
-        places = list(zip([self.tables[source] for source in sources], (own - self._starts[sources]).tolist(), strict=True))
+        places = list(
+            zip([self.tables[source] for source in sources], (own - self._starts[sources]).tolist(), strict=True)
+        )
         queries = [(table, int(table.queries[row])) for table, row in places]
         positives, negatives, owners = [], [], []
         for number, (table, row) in enumerate(places):
@@ -135,7 +137,9 @@ class TrainingData:
 
     def _teacher_embeddings(self, texts: list[tuple[TokenisedPairs, int]]) -> torch.Tensor | None:
         """Return the teacher's embeddings of texts, NaN in data sets without a teacher."""
-        width = next((table.teacher_embeddings.shape[1] for table in self.tables if table.teacher_embeddings is not None), None)
+        width = next(
+            (table.teacher_embeddings.shape[1] for table in self.tables if table.teacher_embeddings is not None), None
+        )
         if width is None:
             return None
         none = np.full(width, np.nan)
@@ -165,7 +169,8 @@ class TrainingData:
         return [table.text(text) for table in self.tables for text in (table.queries[0], table.documents_of(0)[0])]
 
     def _answers(self, rows: np.ndarray) -> np.ndarray:
-        """Return the ids of the queries of rows and of the known answers to them: int64 (rows, most), padded with -1."""
+        """Return the ids of the queries of rows and of the known answers to them: int64 (rows, most), padded with
+        -1."""
         sources = np.searchsorted(self._starts, rows, side="right") - 1
         queries = np.empty(len(rows), dtype=np.int64)
         for source in np.unique(sources):
@@ -203,30 +208,34 @@ def check_losses_can_learn(where: str, objective: Objectives, table: TokenisedPa
             )
         if settings.cosine_labels and len(outside := np.flatnonzero(np.abs(table.labels) > 1)):
             raise AscentError(
-                f"{where}: row {outside[0]} has the label {table.labels[outside[0]]:g}, but the objective '{loss}' expects "
-                "a cosine, from -1 to 1; divide the corpus's labels by the largest, or use cosent or angle, which rank them."
+                f"{where}: row {outside[0]} has the label {table.labels[outside[0]]:g}, but the objective '{loss}'"
+                " expects a cosine, from -1 to 1; divide the corpus's labels by the largest, or use cosent or angle,"
+                " which rank them."
             )
         if settings.needs in ("negatives", "own negatives") and graded:
             raise AscentError(
-                f"{where}: these rows have labels, but '{loss}' treats every pair as a positive; use a loss that reads labels, "
-                "such as cosent, or remove the labels."
+                f"{where}: these rows have labels, but '{loss}' treats every pair as a positive; use a loss that reads"
+                " labels, such as cosent, or remove the labels."
             )
         outputs = {"teacher scores": table.teacher_scores, "teacher embeddings": table.teacher_embeddings}
         if settings.needs in outputs and outputs[settings.needs] is None:
             raise AscentError(
-                f"{where}: {table.folder} has no {settings.needs}, which the objective '{loss}' needs; remove the folder and "
-                "re-run."
+                f"{where}: {table.folder} has no {settings.needs}, which the objective '{loss}' needs; remove the"
+                " folder and re-run."
             )
         if settings.needs in ("own negatives", "teacher scores") and alone:
             raise AscentError(
-                f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or use another objective."
+                f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or use another"
+                " objective."
             )
         if getattr(settings, "mixing", None) and np.diff(table.document_offsets).max() < 3:
-            raise AscentError(f"{where}: has no row with two negatives of its own, which mixing needs; mine more, or remove it.")
+            raise AscentError(
+                f"{where}: has no row with two negatives of its own, which mixing needs; mine more, or remove it."
+            )
         if settings.needs == "negatives" and not competes and alone:
             raise AscentError(
-                f"{where}: has no negatives, and in-batch negatives are off for it, so its rows train nothing; mine negatives, "
-                "or set in_batch: true."
+                f"{where}: has no negatives, and in-batch negatives are off for it, so its rows train nothing; mine"
+                " negatives, or set in_batch: true."
             )
 
 
@@ -235,7 +244,8 @@ def check_shares(schedule: Schedule, processes: int, settings: StageSettings) ->
     if schedule.smallest < processes:
         key = "batch_size" if settings.stage.batch_tokens is None else "batch_tokens"
         raise AscentError(
-            f"{settings.where}.{key}: a batch of {schedule.smallest} rows cannot be shared by {processes} processes; raise it."
+            f"{settings.where}.{key}: a batch of {schedule.smallest} rows cannot be shared by {processes} processes;"
+            " raise it."
         )
 
 
@@ -246,7 +256,9 @@ def open_table(folder: Path, settings: StageSettings, name: str, tokenizer_diges
     """
     table = TokenisedPairs(folder)
     if table.meta["tokenizer_digest"] != tokenizer_digest:
-        raise AscentError(f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and re-run.")
+        raise AscentError(
+            f"{table.folder}: tokens of another tokenizer than the model's; remove the folder and re-run."
+        )
     tokenising = settings.stage.tokenising(settings.contract, name, settings.tasks[name], settings.prompts.get(name))
     expected = tokenising.model_dump(mode="json")
     for key, value in expected.items():

@@ -25,19 +25,20 @@ SCORES = 2**26
 class Split:
     """A development split, which scores embeddings of its texts.
 
-    trained: the tables that were trained on. Raises AscentError if a query of the split is among them, or if all its rows
-    have the same label.
-    """
+    trained: the tables that were trained on. Raises AscentError if a query of the split is among them, or if all its
+    rows have the same label."""
 
     def __init__(self, table: TokenisedPairs, trained: list[TokenisedPairs]):
         shared = sum(len(np.intersect1d(table.asked, other.asked)) for other in trained)
         if shared:
             raise AscentError(
-                f"{table.folder}: {shared} of the development split's queries are trained on; use another split of the corpus."
+                f"{table.folder}: {shared} of the development split's queries are trained on; use another split of the"
+                " corpus."
             )
         if np.isfinite(table.labels).all() and np.ptp(table.labels) == 0:
             raise AscentError(
-                f"{table.folder}: the development split's labels are all equal, so there is nothing to rank; use another one."
+                f"{table.folder}: the development split's labels are all equal, so there is nothing to rank; use"
+                " another one."
             )
         self._table = table
 
@@ -47,9 +48,9 @@ class Split:
         return bool(np.isfinite(self._table.labels).all())
 
     def score(self, embeddings: torch.Tensor) -> float:
-        """Return the score of the texts' embeddings, (texts, dimension): Spearman's correlation of similarities and labels
-        for graded pairs; else nDCG@10 of each query among all documents of the split except itself, where known answers
-        are relevant (Järvelin and Kekäläinen 2002)."""
+        """Return the score of the texts' embeddings, (texts, dimension): Spearman's correlation of similarities and
+        labels for graded pairs; else nDCG@10 of each query among all documents of the split except itself, where known
+        answers are relevant (Järvelin and Kekäläinen 2002)."""
         table = self._table
         if self.graded:
             positives = table.documents[table.document_offsets[:-1]]
@@ -81,7 +82,8 @@ class Split:
         rank: int = 0,
         world: int = 1,
     ) -> torch.Tensor:
-        """Embed a process's share of all texts, `tokens` at a time; return (texts, dimension), zero for the others' texts.
+        """Embed a process's share of all texts, `tokens` at a time; return (texts, dimension), zero for the others'
+        texts.
 
         forward: the model itself, or the engine that holds it.
         """
@@ -106,8 +108,8 @@ class Development:
     """The development split of a stage that trains. Scores and the best weights are kept in `folder`, under the run's
     fingerprint, so that an interrupted run resumes with them.
 
-    trained: the tables that the stage trains on. tokens: how many are embedded at a time. Raises AscentError as Split does.
-    """
+    trained: the tables that the stage trains on. tokens: how many are embedded at a time. Raises AscentError as Split
+    does."""
 
     def __init__(
         self,
@@ -155,7 +157,9 @@ class Development:
     @property
     def best(self) -> tuple[int, float]:
         """The step and the score of the best weights."""
-        return max(((int(at), score) for at, score in self._content["scores"].items()), key=lambda item: (item[1], -item[0]))
+        return max(
+            ((int(at), score) for at, score in self._content["scores"].items()), key=lambda item: (item[1], -item[0])
+        )
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the best weights."""
@@ -180,14 +184,18 @@ class Development:
 
 
 def ndcg(
-    queries: torch.Tensor, documents: torch.Tensor, places: np.ndarray, columns: np.ndarray, hidden: np.ndarray | None = None
+    queries: torch.Tensor,
+    documents: torch.Tensor,
+    places: np.ndarray,
+    columns: np.ndarray,
+    hidden: np.ndarray | None = None,
 ) -> float:
     """Return the mean nDCG@10 of queries (queries, dimension) among documents (documents, dimension) by dot product, on
     their device and in blocks of queries.
 
-    places, columns: int64 (answers,), the query and the document of each relevant pair, once; every query has one. hidden:
-    int64, the other pairs that are not ranked: the query's number times the number of documents, plus the document's.
-    """
+    places, columns: int64 (answers,), the query and the document of each relevant pair, once; every query has one.
+    hidden: int64, the other pairs that are not ranked: the query's number times the number of documents, plus the
+    document's."""
     device, count = queries.device, len(documents)
     relevant = torch.from_numpy(places * count + columns).to(device)
     discounts = 1 / torch.arange(2, 2 + DEPTH, dtype=torch.float64, device=device).log2()

@@ -1,10 +1,9 @@
 """Dynamic hard negatives: while a stage trains, one that has become easy is replaced by the next of its row's list.
 
-The rule of Conan-embedding (arXiv 2408.15710): a negative whose score s, times 1.15, is below its first score s0, while |s| <
-0.8, is replaced; here each one separately, by the next candidate of the list that was mined for its row. Scores are the cosines
-that training steps compute; s0 is that of the step that first saw the negative. All processes know all of them, and so make the
-same choice of negatives.
-"""
+The rule of Conan-embedding (arXiv 2408.15710): a negative whose score s, times 1.15, is below its first score s0, while
+|s| < 0.8, is replaced; here each one separately, by the next candidate of the list that was mined for its row. Scores
+are the cosines that training steps compute; s0 is that of the step that first saw the negative. All processes know all
+of them, and so make the same choice of negatives."""
 
 from collections.abc import Callable, Sequence
 
@@ -36,7 +35,9 @@ class DynamicNegatives:
         by_table, reserves = [np.diff(table.document_offsets) - 1 for table in tables], []
         for table, replaced in zip(tables, mined, strict=True):
             if replaced and table.reserve is None:
-                raise AscentError(f"{table.folder}: has no reserve for mining.dynamic; mine its negatives with mining.reserve.")
+                raise AscentError(
+                    f"{table.folder}: has no reserve for mining.dynamic; mine its negatives with mining.reserve."
+                )
             reserves.append(np.diff(table.reserve_offsets) if replaced else np.zeros(len(table), dtype=int))
         self._settings, self._tables = settings, tables
         self._starts = np.cumsum([0, *(len(table) for table in tables)])

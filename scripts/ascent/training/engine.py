@@ -65,10 +65,16 @@ def start_engine(model: torch.nn.Module, stage: Training, steps: int, config: di
     if stage.offload_optimizer != "none" or stage.offload_weights != "none":
         await_compilers()
     # DeepSpeed's own AdamW updates on the CPU with vector instructions; it is compiled on first use.
-    adamw = partial(torch.optim.AdamW, fused=True) if stage.offload_optimizer == "none" else deepspeed.ops.adam.DeepSpeedCPUAdam
+    adamw = (
+        partial(torch.optim.AdamW, fused=True)
+        if stage.offload_optimizer == "none"
+        else deepspeed.ops.adam.DeepSpeedCPUAdam
+    )
     groups = [group for group in groups if group["params"]]
     optimizer = adamw(groups, lr=stage.learning_rate, betas=tuple(stage.betas), eps=stage.epsilon)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, stage.warmup, stage.schedule))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate(step, steps, stage.warmup, stage.schedule)
+    )
     with redirect_stdout(io.StringIO()):  # its optimizer for bfloat16 prints the memory a dozen times
         engine, *_ = deepspeed.initialize(
             model=model, optimizer=optimizer, lr_scheduler=scheduler, config=config, dist_init_required=False
@@ -89,7 +95,8 @@ def deepspeed_config(stage: Training, *, universal: bool = False) -> dict:
             # On a cluster, TMPDIR is the job's own fast disk.
             zero[key] |= {"nvme_path": tempfile.gettempdir()} if place == "nvme" else {}
     rounded = stage.weights == "bfloat16"
-    # Hundreds of mini-batches added up in bfloat16 would lose a quarter of the gradient, so sums and reductions are float32.
+    # Hundreds of mini-batches added up in bfloat16 would lose a quarter of the gradient, so sums and reductions are
+    # float32.
     sums = {"data_types": {"grad_accum_dtype": "fp32"}, "communication_data_type": "fp32"} if rounded else {}
     return sums | {
         "train_micro_batch_size_per_gpu": 1,

@@ -72,7 +72,9 @@ class MiniBatches:
         model, texts = engine.module, batch.tokens
         self.chunks = model.mini_batches(texts.lengths, forward_tokens(stage, engine.device))
         longest = sum(len(chunk) * texts.lengths[chunk[0]] for chunk in self.chunks)
-        tokens, count = largest(texts.lengths.sum() if model.packed else longest, len(self.chunks), device=engine.device)
+        tokens, count = largest(
+            texts.lengths.sum() if model.packed else longest, len(self.chunks), device=engine.device
+        )
         self.cached = tokens > stage.token_budget
         # Every process makes the same number of passes, otherwise ZeRO's collectives would wait for ever: the extra
         # ones embed one row whose gradient is zero.
@@ -100,7 +102,9 @@ class MiniBatches:
             outputs = zip(*(self.embed(index) for index in range(len(self.chunks))), strict=True)
             return [torch.cat(parts) for parts in outputs]
 
-    def backward(self, outputs: Sequence[torch.Tensor], gradients: list[tuple[torch.Tensor, ...]], *, last: bool) -> None:
+    def backward(
+        self, outputs: Sequence[torch.Tensor], gradients: list[tuple[torch.Tensor, ...]], *, last: bool
+    ) -> None:
         """Send the gradients at the outputs back. gradients: per mini-batch. last: as for accumulate_gradient."""
         if not self.cached:
             gradients = [tuple(torch.cat(parts) for parts in zip(*gradients, strict=True))]
@@ -117,7 +121,9 @@ class CachedOutputs:
     tokens that count, (tokens, its dimension), text by text.
     """
 
-    def __init__(self, outputs: Sequence[torch.Tensor], batch: Batch, chunks: Sequence[np.ndarray], model: EmbeddingModel):
+    def __init__(
+        self, outputs: Sequence[torch.Tensor], batch: Batch, chunks: Sequence[np.ndarray], model: EmbeddingModel
+    ):
         """outputs: what `forward` returns, of all mini-batches. chunks: the texts of each mini-batch; of a text that
         occurs in several, the first one counts."""
         device = outputs[0].device
@@ -128,14 +134,18 @@ class CachedOutputs:
         if self._names:
             counted = model.counted(batch.tokens, batch.prompt_lengths)
             starts = np.cumsum(lengths[order]) - lengths[order]
-            tokens = np.concatenate([start + np.flatnonzero(mask) for start, mask in zip(starts[first], counted, strict=True)])
+            tokens = np.concatenate(
+                [start + np.flatnonzero(mask) for start, mask in zip(starts[first], counted, strict=True)]
+            )
             places += [tokens] * len(self._names)
             self._sizes += [[lengths[chunk].sum() for chunk in chunks]] * len(self._names)
             self._counts = torch.tensor([int(mask.sum()) for mask in counted], device=device)
             ids = np.concatenate([text[mask] for text, mask in zip(batch.tokens, counted, strict=True)])
             self._ids = torch.from_numpy(ids).long().to(device)
         self._places = [torch.from_numpy(place).to(device) for place in places]
-        self.tensors = [part.detach()[place].requires_grad_() for part, place in zip(outputs, self._places, strict=True)]
+        self.tensors = [
+            part.detach()[place].requires_grad_() for part, place in zip(outputs, self._places, strict=True)
+        ]
 
     def per_token(self) -> dict[str, TokenOutputs]:
         """Return the tokens of queries and documents by the names of Embedded's fields; empty for a model without such
@@ -160,7 +170,9 @@ class CachedOutputs:
             parts.append(torch.zeros_like(output).index_copy_(0, places, gradient).split([int(size) for size in sizes]))
         return list(zip(*parts, strict=True))
 
-    def squares(self, grad_outputs: Sequence[torch.Tensor], dataset_of_text: torch.Tensor, datasets: int) -> torch.Tensor:
+    def squares(
+        self, grad_outputs: Sequence[torch.Tensor], dataset_of_text: torch.Tensor, datasets: int
+    ) -> torch.Tensor:
         """Return the sum of squares of the gradient at each data set's texts, (datasets,). dataset_of_text: int64
         (texts,)."""
         sums = grad_outputs[0].new_zeros(datasets)

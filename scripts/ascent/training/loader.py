@@ -24,7 +24,9 @@ class Loader:
     tensors where a GPU fetches them by itself. The order and what a batch holds depend on neither.
     """
 
-    def __init__(self, data: TrainingData, schedule: Schedule, *, start: int, rank: int, world: int, workers: int, pin: bool):
+    def __init__(
+        self, data: TrainingData, schedule: Schedule, *, start: int, rank: int, world: int, workers: int, pin: bool
+    ):
         loader = DataLoader(
             _Shares(data, rank, world),
             # Workers receive the rows of a batch, so that they need not hold the schedule.

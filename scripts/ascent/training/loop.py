@@ -80,7 +80,8 @@ class Method(Protocol):
         """Take optimizer step `step`, counted from 0, on a share of a batch of `Data`."""
 
     def chance(self, engine, batch: Any, step: int) -> float | None:
-        """Return the whole batch's loss if the model told nothing apart; None if that is unknown. Every process calls it."""
+        """Return the whole batch's loss if the model told nothing apart; None if that is unknown. Every process calls
+        it."""
 
     def save(self, folder: Path) -> None:
         """Write what this process keeps from step to step, besides the engine's state, into a checkpoint's folder."""
@@ -90,8 +91,8 @@ class Method(Protocol):
 
 
 def train(task: Task, stop: StopRequest) -> None:
-    """Train a stage until `stop` says otherwise. An interrupted run resumes from its newest checkpoint; a finished one is
-    restored."""
+    """Train a stage until `stop` says otherwise. An interrupted run resumes from its newest checkpoint; a finished one
+    is restored."""
     lease = Lease(task.checkpoints) if os.environ.get("RANK", "0") == "0" else None
     if lease:
         lease.take(stop.reason)
@@ -275,7 +276,9 @@ class _Run:
             raise SystemExit(1)  # the first process says why
         if stopping:
             why = reason or "because another of its processes was asked to"
-            raise AscentError(f"{self.task.model}: stopped after step {step} of {len(self.schedule)}, {why}; re-run to resume.")
+            raise AscentError(
+                f"{self.task.model}: stopped after step {step} of {len(self.schedule)}, {why}; re-run to resume."
+            )
 
     def finish(self) -> None:
         """Write the model folder, the metrics and DeepSpeed's configuration."""

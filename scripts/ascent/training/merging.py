@@ -35,12 +35,14 @@ class Parents:
         self.names = [name for name, shape in self.models[0].shapes.items() if (name, shape) in common]
         for folder, document, model in zip(folders, documents, self.models, strict=True):
             if document["tokenizer_digest"] != documents[0]["tokenizer_digest"]:
-                raise AscentError(f"{folders[0]} and {folder} have different tokenizers; merge stages of one base model.")
+                raise AscentError(
+                    f"{folders[0]} and {folder} have different tokenizers; merge stages of one base model."
+                )
             for name, shape in model.shapes.items():
                 if (name, shape) not in common and not self._is_tied(model, name):
                     raise AscentError(
-                        f"{' and '.join(map(str, folders))} differ in '{name}', of which one has none or another shape; merge "
-                        "stages of one base model."
+                        f"{' and '.join(map(str, folders))} differ in '{name}', of which one has none or another shape;"
+                        " merge stages of one base model."
                     )
 
     def _is_tied(self, model: StoredWeights, name: str) -> bool:

@@ -98,7 +98,9 @@ class GpuMonitor:
 
         count = len(self._handles)
         while not self._over.wait(SAMPLE_SECONDS):
-            utilisation = sum(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in self._handles) / (100 * count)
+            utilisation = sum(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in self._handles) / (
+                100 * count
+            )
             memory = max(pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in self._handles)
             power = sum(pynvml.nvmlDeviceGetPowerUsage(handle) for handle in self._handles) / 1000
             with self._lock:

@@ -20,15 +20,21 @@ def load_objectives(stage: Contrastive, contract: Contract) -> Objective:
     """Return the loss of a stage: each row has the one of its data set."""
     chosen = [stage.objective_of(name) for name in stage.data]
     if stage.batching == "balanced":  # rows of different data sets do not interact
-        return mixed([_summed(objective, stage.matryoshka, contract.normalise) for objective in chosen], range(len(chosen)))
+        return mixed(
+            [_summed(objective, stage.matryoshka, contract.normalise) for objective in chosen], range(len(chosen))
+        )
     distinct = list(dict.fromkeys(chosen))
     objectives = [_summed(objective, stage.matryoshka, contract.normalise) for objective in distinct]
-    return objectives[0] if len(objectives) == 1 else mixed(objectives, [distinct.index(objective) for objective in chosen])
+    return (
+        objectives[0]
+        if len(objectives) == 1
+        else mixed(objectives, [distinct.index(objective) for objective in chosen])
+    )
 
 
 def chance_level(objective: Objective, batch: Batch, queue: Queue | None, like: torch.Tensor, step: int) -> float:
-    """Return the whole batch's mean loss if all its embeddings were equal, which for infonce is the logarithm of the number
-    of candidates. like: a vector of the embeddings' dimension, on their device. Called by every process."""
+    """Return the whole batch's mean loss if all its embeddings were equal, which for infonce is the logarithm of the
+    number of candidates. like: a vector of the embeddings' dimension, on their device. Called by every process."""
     rows, queued = batch.to(like.device), queue.candidates(batch) if queue else None
     if queued is not None:
         queued = replace(queued, embeddings=like.expand(len(queued.ids), -1))

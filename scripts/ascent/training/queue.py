@@ -62,7 +62,9 @@ class Queue:
                 "dataset_index": sources[rows],
                 "places": self._rows + numbers[rows],
             }
-            self._entries = {name: torch.cat([self._entries.get(name, tensor[:0]), tensor]) for name, tensor in new.items()}
+            self._entries = {
+                name: torch.cat([self._entries.get(name, tensor[:0]), tensor]) for name, tensor in new.items()
+            }
         for (name, mine), theirs in zip(self._copy.named_parameters(), model.parameters(), strict=True):
             if name in self._trained:  # weights held in 4 bits have no mean
                 mine.lerp_(theirs.to(mine.dtype), 1 - self._settings.momentum)
@@ -75,7 +77,9 @@ class Queue:
         """Return the copy's embeddings of these texts of a batch."""
         chunks, parts = self._copy.mini_batches(batch.tokens.lengths[texts], tokens), []
         for chunk in chunks:
-            rows, prompt_lengths = ([values[texts[row]] for row in chunk] for values in (batch.tokens, batch.prompt_lengths))
+            rows, prompt_lengths = (
+                [values[texts[row]] for row in chunk] for values in (batch.tokens, batch.prompt_lengths)
+            )
             parts.append(self._copy.embed(**self._copy.inputs(rows, pad_id, self._device, prompt_lengths)))
         order = torch.cat([torch.from_numpy(chunk) for chunk in chunks]).to(self._device)
         return torch.cat(parts)[order.argsort()]
@@ -95,7 +99,9 @@ class Queue:
         _, unknown = self._copy.load_state_dict(self._read(folder / "momentum.pt"), strict=False)
         assert not unknown
         rank, world = dist.get_rank(), dist.get_world_size()
-        saved = [self._read(folder / f"queue-{number}.pt") for number in ([rank] if processes == world else range(processes))]
+        saved = [
+            self._read(folder / f"queue-{number}.pt") for number in ([rank] if processes == world else range(processes))
+        ]
         self._rows = saved[0]["rows"]
         shares = [share["entries"] for share in saved if share["entries"]]
         entries = {name: torch.cat([share[name] for share in shares]) for name in shares[0]} if shares else {}

@@ -55,8 +55,8 @@ def shares(sizes: Sequence[int], stage: Training) -> list[int]:
     of_batch = _divided(min(stage.batch_size, total), weights)
     if of_batch.min() < 2:  # a single row has nothing to be compared with
         raise AscentError(
-            f"data.{list(stage.data)[int(of_batch.argmin())]}: its share of a balanced batch is less than two rows; raise its "
-            "weight or batch_size."
+            f"data.{list(stage.data)[int(of_batch.argmin())]}: its share of a balanced batch is less than two rows;"
+            " raise its weight or batch_size."
         )
     return (of_batch * math.ceil(total / of_batch.sum())).tolist()
 
@@ -82,8 +82,8 @@ def few_steps(stage: Training, rows: int) -> str | None:
     if stage.batch_size <= rows:
         return None
     return (
-        f"batch_size: {stage.batch_size:,} is more than the {rows:,} {stage.unit} of its data, so each pass over them is one "
-        "step or less; lower it."
+        f"batch_size: {stage.batch_size:,} is more than the {rows:,} {stage.unit} of its data, so each pass over them"
+        " is one step or less; lower it."
     )
 
 
@@ -182,8 +182,8 @@ def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None) ->
 def _cut(rows: np.ndarray, stage: Training, lengths: np.ndarray | None) -> Iterator[int]:
     """Yield the numbers of rows of the batches that rows, in their order, are cut into: as many as fit, at least one.
 
-    The last two share their rows as evenly as the budget of tokens lets them: a tiny batch has few negatives, so its loss
-    and gradient are near 0 and its step is one of momentum alone; or it has fewer rows than there are processes.
+    The last two share their rows as evenly as the budget of tokens lets them: a tiny batch has few negatives, so its
+    loss and gradient are near 0 and its step is one of momentum alone; or it has fewer rows than there are processes.
     """
     most, budget = stage.batch_size, stage.batch_tokens
     tokens = None if budget is None else np.concatenate([[0], np.cumsum(lengths[rows], dtype=np.int64)])

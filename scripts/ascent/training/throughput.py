@@ -18,7 +18,9 @@ REPEATS = 5
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Return the FLOP/s of the fastest of a few products of square matrices on this device under its present load."""
     size = GPU_SIZE if device.type == "cuda" else CPU_SIZE
-    draw = torch.Generator(device).manual_seed(0)  # a product of constants takes less power, and so less time, than a model's
+    draw = torch.Generator(device).manual_seed(
+        0
+    )  # a product of constants takes less power, and so less time, than a model's
     a, b = (torch.randn((size, size), generator=draw, device=device).to(dtype) for _ in range(2))
     seconds = []
     for _ in range(REPEATS):

@@ -24,9 +24,10 @@ class Watch:
         self._empty = self._empty and result.loss == 0 and result.gradient_norm == 0
         if self._empty and step >= min(EMPTY_STEPS, self._steps):
             raise AscentError(
-                f"{self._where}: the loss and its gradient were 0 in each of the first {step} steps, so nothing is learned: the "
-                "rows have no negatives (in_batch: false, and none of their own; or all texts equal), or nothing to predict, or "
-                "the loss's margin is kept from the start; give the rows negatives, or use another objective."
+                f"{self._where}: the loss and its gradient were 0 in each of the first {step} steps, so nothing is"
+                " learned: the rows have no negatives (in_batch: false, and none of their own; or all texts equal), or"
+                " nothing to predict, or the loss's margin is kept from the start; give the rows negatives, or use"
+                " another objective."
             )
 
     def due(self, step: int) -> bool:
@@ -44,6 +45,7 @@ class Watch:
             return None
         steps = f"{', '.join(map(str, self._at_chance[:-1]))} and {step}"
         return (
-            f"warning: {self._where}: the loss of steps {steps} was at chance, {chance:.2f}, the logarithm of the number of "
-            "candidates: the model does not tell answers from other texts; check the pairs, learning rate and temperature."
+            f"warning: {self._where}: the loss of steps {steps} was at chance, {chance:.2f}, the logarithm of the"
+            " number of candidates: the model does not tell answers from other texts; check the pairs, learning rate"
+            " and temperature."
         )

@@ -1,9 +1,8 @@
 """The weights of what trains: loaded, sharded over the processes (ZeRO 3), and gathered.
 
-With ZeRO 3 no process holds a second copy of the model, and only the first one a first: it reads the file in the file's own
-precision, and each weight is sent, converted and cut into shares by itself. When weights are gathered, the first process
-keeps them.
-"""
+With ZeRO 3 no process holds a second copy of the model, and only the first one a first: it reads the file in the file's
+own precision, and each weight is sent, converted and cut into shares by itself. When weights are gathered, the first
+process keeps them."""
 
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,9 @@ def shard(module: torch.nn.Module, stage: Training, config: dict, device: torch.
 
 
 def whole_state(engine) -> dict[str, torch.Tensor]:
-    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them: on the first process;
-    the others, which take part, keep nothing. Of a part with frozen weights, which bfloat16 would have rounded, return only
-    those that train."""
+    """Return the model's weights by name (see heads), float32 on the CPU, as the optimizer holds them: on the first
+    process; the others, which take part, keep nothing. Of a part with frozen weights, which bfloat16 would have
+    rounded, return only those that train."""
     state: dict[str, torch.Tensor] = {}
 
     def keep(name: str, tensor: torch.Tensor) -> None:

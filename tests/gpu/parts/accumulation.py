@@ -1,4 +1,5 @@
-"""Weights in bfloat16: the same mini-batch n times, its loss divided by n, has the gradient of one. 16 bits lose some of it."""
+"""Weights in bfloat16: the same mini-batch n times, its loss divided by n, has the gradient of one. 16 bits lose some
+of it."""
 
 import deepspeed
 import torch
@@ -24,4 +25,6 @@ def accumulation(rig: Rig) -> None:
                 engine.backward((engine(states).float() ** 2).sum() / times)
             norms.append(float(deepspeed.utils.safe_get_full_grad(layer.weight).float().norm()))
         kept = norms[1] / norms[0]
-        rig.tell(f"ZeRO {zero}: norm of {TIMES} mini-batches' gradient over that of one", f"{kept:.3f}", abs(kept - 1) < 0.01)
+        rig.tell(
+            f"ZeRO {zero}: norm of {TIMES} mini-batches' gradient over that of one", f"{kept:.3f}", abs(kept - 1) < 0.01
+        )

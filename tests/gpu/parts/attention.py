@@ -1,4 +1,5 @@
-"""Packed bfloat16 on this device against transformers' own padded attention in float32 on the CPU: embeddings and gradients."""
+"""Packed bfloat16 on this device against transformers' own padded attention in float32 on the CPU: embeddings and
+gradients."""
 
 import torch
 
@@ -15,8 +16,14 @@ def attention(rig: Rig) -> None:
             out = model.embed(**model.inputs(batch.tokens, 0, device))
             weights = torch.linspace(-1, 1, out.numel()).sin().view_as(out).to(device)
             (out * weights).sum().backward()
-            parts = {key: weight.grad.float().cpu() for key, weight in model.named_parameters() if weight.grad is not None}
+            parts = {
+                key: weight.grad.float().cpu() for key, weight in model.named_parameters() if weight.grad is not None
+            }
             found.append((out.detach().float().cpu(), parts))
         (embeddings, gradients), (right, right_gradients) = found
         error, of_gradient = float((embeddings - right).norm() / right.norm()), apart(gradients, right_gradients)
-        rig.tell(f"{name}: error of embeddings, of gradients", f"{error:.4f}, {of_gradient:.4f}", max(error, of_gradient) < 0.05)
+        rig.tell(
+            f"{name}: error of embeddings, of gradients",
+            f"{error:.4f}, {of_gradient:.4f}",
+            max(error, of_gradient) < 0.05,
+        )

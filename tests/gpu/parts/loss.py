@@ -11,7 +11,9 @@ from rig import Rig
 
 def loss(rig: Rig) -> None:
     rows, width = (2048, 32) if rig.tiny else (131_072, 1024)
-    queries, documents = (torch.nn.functional.normalize(torch.randn(rows, width, device=rig.device), dim=1) for _ in range(2))
+    queries, documents = (
+        torch.nn.functional.normalize(torch.randn(rows, width, device=rig.device), dim=1) for _ in range(2)
+    )
     ids, zeros = torch.arange(rows, device=rig.device), torch.zeros(rows, dtype=torch.long, device=rig.device)
     batch = Embedded(
         queries=queries.requires_grad_(),

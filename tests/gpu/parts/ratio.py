@@ -50,13 +50,17 @@ def other_step(rig: Rig, name: str, batch, folder: str, rows_at_once: int):
     from transformers import PreTrainedTokenizerFast
 
     rig.backbone(name, attention="sdpa").save_pretrained(folder)
-    words = Tokenizer(models.WordLevel({str(index): index for index in range(SHAPES[name]["vocab_size"])}, unk_token="0"))
+    words = Tokenizer(
+        models.WordLevel({str(index): index for index in range(SHAPES[name]["vocab_size"])}, unk_token="0")
+    )
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="0", unk_token="0").save_pretrained(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names that the next version changes
         body = Transformer(folder)
-        model = SentenceTransformer(modules=[body, Pooling(body.get_word_embedding_dimension())], device=rig.device.type)
+        model = SentenceTransformer(
+            modules=[body, Pooling(body.get_word_embedding_dimension())], device=rig.device.type
+        )
         loss = CachedMultipleNegativesRankingLoss(model, scale=20, mini_batch_size=rows_at_once)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5, fused=True)
     sides = [pad(part, 0, rig.device) for part in (batch.tokens[: batch.rows], batch.tokens[batch.rows :])]

@@ -39,7 +39,10 @@ CASES = (
     Case("qwen3-8b", settings=EIGHT | LORA | {"zero": 1}, rows=64),
     Case("qwen3-8b", settings=EIGHT | {"zero": 3}, rows=64),
 )
-TINY = (Case("toy-bert", dropout=0.1, rows=16, negatives=1), Case("toy-qwen3", settings=LORA | {"zero": 1}, rows=16, negatives=1))
+TINY = (
+    Case("toy-bert", dropout=0.1, rows=16, negatives=1),
+    Case("toy-qwen3", settings=LORA | {"zero": 1}, rows=16, negatives=1),
+)
 # Of the whole time, what is kept for the part after this one.
 KEPT = 0.25
 
@@ -73,7 +76,10 @@ def measure(rig: Rig, case: Case, peak: float) -> Iterator[tuple[str, str]]:
         seconds.append(time.perf_counter() - began)
     best = min(seconds)
     yield "tokens/s", f"{result.tokens / best:,.0f}"
-    yield "MFU", f"{step_flops(shape_of(engine.module.backbone), stage, result.tokens, result.squares) / best / peak:.2f}"
+    yield (
+        "MFU",
+        f"{step_flops(shape_of(engine.module.backbone), stage, result.tokens, result.squares) / best / peak:.2f}",
+    )
     yield "peak GB", f"{rig.peak_gb():.1f}"
     if rig.gpu:
         yield from profiled(lambda: train_step(engine, batch, objective, stage, 9, 0), best)
@@ -96,6 +102,8 @@ def shape_of(backbone: torch.nn.Module) -> SimpleNamespace:
     of_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     # ZeRO 3 keeps a weight's shape elsewhere.
     named = ((name, getattr(weight, "ds_shape", weight.shape)) for name, weight in backbone.named_parameters())
-    matrices = [shape.numel() for name, shape in named if ".layer" in f".{name}" and "lora_" not in name and len(shape) == 2]
+    matrices = [
+        shape.numel() for name, shape in named if ".layer" in f".{name}" and "lora_" not in name and len(shape) == 2
+    ]
     queries = config.num_attention_heads * of_head
     return SimpleNamespace(matrices=sum(matrices), layers=config.num_hidden_layers, queries=queries)

@@ -1,4 +1,5 @@
-"""The gradient cache: one gradient in one pass and in many; dropout's masks alike in both, also checkpointed and compiled."""
+"""The gradient cache: one gradient in one pass and in many; dropout's masks alike in both, also checkpointed and
+compiled."""
 
 import torch
 

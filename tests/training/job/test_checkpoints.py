@@ -1,4 +1,5 @@
-"""Checkpoints: found again, complete or ignored, and no more of them than needed; and what a finished stage has made."""
+"""Checkpoints: found again, complete or ignored, and no more of them than needed; and what a finished stage has
+made."""
 
 import shutil
 from pathlib import Path
@@ -54,7 +55,9 @@ def test_the_newest_checkpoint_is_taken_and_old_ones_go(store):
 def test_a_checkpoint_that_does_not_count_is_ignored(store):
     engine = FakeEngine()
     store.save(engine, 5)
-    engine.save_checkpoint(store.folder, tag="step-00000008", save_latest=False)  # cut short: its marker was never written
+    engine.save_checkpoint(
+        store.folder, tag="step-00000008", save_latest=False
+    )  # cut short: its marker was never written
     assert store.newest() == found(5)
     assert Checkpoints(store.folder, "other settings").newest() is None
 

@@ -124,7 +124,9 @@ def test_gpus_that_torch_does_not_see_are_refused(monkeypatch, blind, given, sho
     assert "NVIDIA driver" in text and "set CUDA_VISIBLE_DEVICES= to compute on the CPU." in text
 
 
-@pytest.mark.parametrize("given", [{}, {"CUDA_VISIBLE_DEVICES": ""}, {"CUDA_VISIBLE_DEVICES": "-1", "SLURM_JOB_GPUS": "3"}])
+@pytest.mark.parametrize(
+    "given", [{}, {"CUDA_VISIBLE_DEVICES": ""}, {"CUDA_VISIBLE_DEVICES": "-1", "SLURM_JOB_GPUS": "3"}]
+)
 def test_no_gpus_are_no_error(monkeypatch, blind, given):
     for name, value in given.items():
         monkeypatch.setenv(name, value)

@@ -62,7 +62,9 @@ def owner(folder: Path) -> dict:
 def test_a_newcomer_goes_on_when_the_living_run_has_stopped(other, tmp_path, capsys):
     mine = Lease(tmp_path)
     mine.take()
-    assert (tmp_path / "stopped").read_text() == f"process {os.getpid()} on {owner(tmp_path)['host']} is taking over this stage"
+    assert (
+        tmp_path / "stopped"
+    ).read_text() == f"process {os.getpid()} on {owner(tmp_path)['host']} is taking over this stage"
     assert f"process {other.pid} on" in capsys.readouterr().out
     assert owner(tmp_path)["pid"] == os.getpid()
     assert mine.wanted() is None
@@ -73,7 +75,9 @@ def test_a_newcomer_goes_on_when_the_living_run_has_stopped(other, tmp_path, cap
 def test_a_run_that_is_to_stop_while_it_waits_takes_its_request_back(tmp_path):
     Lease(tmp_path).take()
     reasons = iter([None, "by SIGINT"])
-    with pytest.raises(AscentError, match=r"stopped by SIGINT, while process \d+ on .* trained; re-run to take over\.$"):
+    with pytest.raises(
+        AscentError, match=r"stopped by SIGINT, while process \d+ on .* trained; re-run to take over\.$"
+    ):
         Lease(tmp_path).take(lambda: next(reasons))
     assert [file.name for file in tmp_path.glob("*.json")] == ["owner.json"]
 
@@ -225,12 +229,16 @@ def test_a_lock_that_another_machine_left_is_named(no_flock, tmp_path, monkeypat
     """Where there is no flock, nothing tells whether its holder lives."""
     (tmp_path / "owner.held").write_text(f"{os.getpid()}\nelsewhere\n")
     monkeypatch.setattr(leases, "LOCK_SECONDS", 0.2)
-    with pytest.raises(AscentError, match=r"owner\.held: has been held for 0 s; if no run of this stage is alive, remove it\."):
+    with pytest.raises(
+        AscentError, match=r"owner\.held: has been held for 0 s; if no run of this stage is alive, remove it\."
+    ):
         Lease(tmp_path).take()
 
 
 def test_a_lock_that_a_killed_process_left_is_broken(no_flock, tmp_path):
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True).stdout
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    ).stdout
     (tmp_path / "owner.held").write_text(f"{gone.strip()}\n{socket.gethostname()}\n")
     mine = Lease(tmp_path)
     mine.take()

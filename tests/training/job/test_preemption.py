@@ -20,7 +20,15 @@ def handlers_restored():
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("05:00", 300), ("1:00:00", 3600), ("2-03:04:05", 183845), ("0:07", 7), ("UNLIMITED", None), ("INVALID", None), ("", None)],
+    [
+        ("05:00", 300),
+        ("1:00:00", 3600),
+        ("2-03:04:05", 183845),
+        ("0:07", 7),
+        ("UNLIMITED", None),
+        ("INVALID", None),
+        ("", None),
+    ],
 )
 def test_times_as_slurm_writes_them(text, seconds):
     assert seconds_of(text) == seconds

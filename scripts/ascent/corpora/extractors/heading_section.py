@@ -12,7 +12,8 @@ from .title_body import titled
 
 
 def heading_section(document: Document, settings: HeadingSection, cut: Cut) -> Iterator[tuple[str, str]]:
-    """Yield each heading with its section, or the section's first passage; no heading without text before the next one."""
+    """Yield each heading with its section, or the section's first passage; no heading without text before the next
+    one."""
     title = titled(document)[0] if settings.with_title else ""
     below = [section for section in sections(document.text) if section.heading]
     if not below:

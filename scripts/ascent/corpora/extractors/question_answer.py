@@ -48,7 +48,8 @@ def _pairs(text: str, longest: int) -> Iterator[tuple[str, str]]:
 
 
 def _paragraphs(text: str) -> Iterator[list[str]]:
-    """Yield the lines of each paragraph; one ends before an empty line, and before a line that says it is a question."""
+    """Yield the lines of each paragraph; one ends before an empty line, and before a line that says it is a
+    question."""
     lines: list[str] = []
     for line in text.splitlines(keepends=True):
         if lines and (not line.strip() or _ASKED.match(line)):

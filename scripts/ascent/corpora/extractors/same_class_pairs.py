@@ -19,7 +19,8 @@ class SameClassPairs:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.spill = Spill("split", "place", "text", "name")
-        # By split and class: a heap of the least hashes, negative so that the largest of them is first, with their texts.
+        # By split and class: a heap of the least hashes, negative so that the largest of them is first, with their
+        # texts.
         self.heaps: dict[str, dict[str, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
 
     def add(self, row: Pair) -> None:
@@ -27,8 +28,8 @@ class SameClassPairs:
         heaps = self.heaps[row.split]
         if len(heaps) == self.settings.classes and row.positive not in heaps:
             raise AscentError(
-                f"same_class_pairs: more than {self.settings.classes} classes, such as '{row.positive[:60]}'; name a column of "
-                "classes and not of ids, or raise `classes`."
+                f"same_class_pairs: more than {self.settings.classes} classes, such as '{row.positive[:60]}'; name a"
+                " column of classes and not of ids, or raise `classes`."
             )
         self._hold(heaps[row.positive], row.query)
         self.spill.add(row.split, digest(self.settings.seed, row.query), row.query, row.positive)
@@ -56,11 +57,14 @@ class SameClassPairs:
                 draw = generator(self.settings.seed, text, name)
                 positive = draw.choice(alike)
                 others = self._others(own, names[split], draw)
-                negatives = tuple(found for other in others if (found := draw.choice(pool[other])) not in (text, positive))
+                negatives = tuple(
+                    found for other in others if (found := draw.choice(pool[other])) not in (text, positive)
+                )
                 yield Pair(text, positive, negatives, task=self.settings.task, split=split)
 
     def _others(self, own: set[str], names: list[str], draw: Random) -> list[str]:
-        """Return drawn classes that the text is not of, as many as there are to be negatives, or fewer if there are fewer."""
+        """Return drawn classes that the text is not of, as many as there are to be negatives, or fewer if there are
+        fewer."""
         chosen: list[str] = []
         while len(chosen) < min(self.settings.negatives, len(names) - len(own)):
             name = draw.choice(names)

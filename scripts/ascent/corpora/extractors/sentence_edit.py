@@ -28,10 +28,13 @@ def sentence_edit(row: Pair, settings: SentenceEdit) -> Iterator[Pair]:
 
 
 def _edits(old: list[str], new: list[str], least: float) -> Iterator[tuple[str, str]]:
-    """Yield the versions of a sentence among those that replaced each other: each takes the one most like it that is left."""
+    """Yield the versions of a sentence among those that replaced each other: each takes the one most like it that is
+    left."""
     place = 0
     for sentence in old:
-        ratios = [SequenceMatcher(None, sentence, other, autojunk=False).ratio() for other in new[place : place + _AHEAD]]
+        ratios = [
+            SequenceMatcher(None, sentence, other, autojunk=False).ratio() for other in new[place : place + _AHEAD]
+        ]
         if ratios and (best := max(ratios)) >= least:
             place += ratios.index(best) + 1
             yield sentence, new[place - 1]

@@ -1,11 +1,12 @@
-"""Files of rows: jsonl, json, csv, tsv, parquet and arrow, each optionally compressed, and tars of these, by their names.
+"""Files of rows: jsonl, json, csv, tsv, parquet and arrow, each optionally compressed, and tars of these, by their
+names.
 
 Each format is one module with the function
 
     read(path)    yield (row number from 1, its cells by column, or why the row cannot be read)
 
-and raises AscentError for what makes the whole file useless. In files of lines the number is that of the row's first line.
-"""
+and raises AscentError for what makes the whole file useless. In files of lines the number is that of the row's first
+line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,8 @@ def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, text) of a file's lines that are not blank. Raises AscentError if it cannot be read to its end."""
+    """Yield (number from 1, text) of a file's lines that are not blank. Raises AscentError if it cannot be read to its
+    end."""
     with _read_to_its_end(path), open_text(path) as text:
         yield from ((number, line.rstrip("\r\n")) for number, line in enumerate(text, 1) if line.strip())
 

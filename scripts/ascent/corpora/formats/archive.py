@@ -14,7 +14,8 @@ Rows = Iterator[tuple[int, dict[str, Any] | str]]
 
 
 def read(path: Path, read_member: Callable[[Path], Rows], is_table: Callable[[Path], bool]) -> Rows:
-    """Yield the rows of a tar's members in their order, numbered through. A member that is no table is one row that has none."""
+    """Yield the rows of a tar's members in their order, numbered through. A member that is no table is one row that has
+    none."""
     count = 0
     try:
         with open_bytes(path) as file, tarfile.open(fileobj=file, mode="r|") as tar, TemporaryDirectory() as folder:

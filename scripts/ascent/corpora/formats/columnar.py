@@ -1,5 +1,5 @@
-"""Parquet, and Arrow's own files, as which `datasets` saves to disk, read in batches. A compressed parquet file is decompressed
-into memory."""
+"""Parquet, and Arrow's own files, as which `datasets` saves to disk, read in batches. A compressed parquet file is
+decompressed into memory."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""csv and tsv, with a header. csv is quoted by RFC 4180; tsv is not quoted, as in MS MARCO: a quotation mark is text."""
+"""csv and tsv, with a header. csv is quoted by RFC 4180; tsv is not quoted, as in MS MARCO: a quotation mark is
+text."""
 
 import csv
 import sys
@@ -29,7 +30,8 @@ def _read(path: Path, **dialect) -> Rows:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
         raise AscentError(
-            f"{path}: its first line, the header, names the column '{twice[0][:60]}' twice; rename one, or add a header."
+            f"{path}: its first line, the header, names the column '{twice[0][:60]}' twice; rename one, or add a"
+            " header."
         )
     beside = False
     for (number, cells), below in pairwise(chain(lines, [(0, [])])):
@@ -56,6 +58,6 @@ def _lines(path: Path, dialect: dict) -> Iterator[tuple[int, list[str]]]:
                 first = rows.line_num + 1
         except csv.Error as error:
             raise AscentError(
-                f"{path}: line {first}: a quotation mark opens a cell here, and none closes it as csv should ({error}); "
-                'write each quotation mark within a cell twice (""), or close the cell.'
+                f"{path}: line {first}: a quotation mark opens a cell here, and none closes it as csv should ({error});"
+                ' write each quotation mark within a cell twice (""), or close the cell.'
             ) from None

@@ -1,4 +1,5 @@
-"""JSON: one object a line, or one array of objects, whichever of .jsonl and .json the name says. No file is held whole."""
+"""JSON: one object a line, or one array of objects, whichever of .jsonl and .json the name says. No file is held
+whole."""
 
 import io
 import json
@@ -111,8 +112,8 @@ class _Unread:
 
 def _broken(path: Path, why: str) -> AscentError:
     return AscentError(
-        f"{path}: is one JSON array, but not a complete one ({why}); write it again, or as JSON lines, one object a line "
-        "(`jq -c '.[]'`)."
+        f"{path}: is one JSON array, but not a complete one ({why}); write it again, or as JSON lines, one object a"
+        " line (`jq -c '.[]'`)."
     )
 
 
@@ -120,8 +121,8 @@ def _refuse_one_object(path: Path, text: str) -> None:
     value = _parsed(text)
     if isinstance(value, dict):
         raise AscentError(
-            f"{path}: is one JSON object, with {', '.join(list(value)[:5])[:100]}, and not rows; write one object a line, "
-            'such as {"query": "...", "positive": "..."}.'
+            f"{path}: is one JSON object, with {', '.join(list(value)[:5])[:100]}, and not rows; write one object a"
+            ' line, such as {"query": "...", "positive": "..."}.'
         )
 
 

@@ -53,5 +53,7 @@ def open_text(path: Path) -> io.TextIOWrapper:
     file = open_bytes(path)
     head = file.peek(_HEAD)[:_HEAD]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
-        raise AscentError(f"{path}: is UTF-16 or no text, but must be UTF-8; convert it, such as by `iconv -f UTF-16 -t UTF-8`.")
+        raise AscentError(
+            f"{path}: is UTF-16 or no text, but must be UTF-8; convert it, such as by `iconv -f UTF-16 -t UTF-8`."
+        )
     return io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")

@@ -4,11 +4,10 @@
 
 and, if the corpus may be read in parts, with the function
 
-    share(folder, settings, part, parts)    return the settings of one part; all parts in order read what `settings` reads
+    share(folder, settings, part, parts)    return the settings of one part; all parts in order read what `settings` do
 
-`settings` are those of settings/tables.py or settings/readers.py. Yield a row that cannot be used as Rejected, so that it is
-counted. Raise AscentError for what makes the whole corpus useless: a missing file, a missing column.
-"""
+`settings` are those of settings/tables.py or settings/readers.py. Yield a row that cannot be used as Rejected, so that
+it is counted. Raise AscentError for what makes the whole corpus useless: a missing file, a missing column."""
 
 import glob
 from bisect import bisect_left
@@ -44,7 +43,8 @@ def matching_files(folder: Path, pattern: str) -> list[Path]:
 
 
 def share_of_files(folder: Path, settings: R, part: int, parts: int, *names: str) -> R:
-    """Return the settings with one part's files. names: the fields that have them, in order, each a map from splits to patterns.
+    """Return the settings with one part's files. names: the fields that have them, in order, each a map from splits to
+    patterns.
 
     Raises AscentError if there are fewer files than parts.
     """
@@ -62,12 +62,15 @@ def share_of_files(folder: Path, settings: R, part: int, parts: int, *names: str
 
 
 def shared_files(files: Sequence[Path], part: int, parts: int) -> slice:
-    """Return which files a part has, of files in order: parts are runs of files of about as many bytes, one file or more.
+    """Return which files a part has, of files in order: parts are runs of files of about as many bytes, one file or
+    more.
 
     Raises AscentError if there are fewer files than parts.
     """
     if len(files) < parts:
-        raise AscentError(f"{files[0].parent}: has {len(files)} files, but `parts` is {parts}; lower it, or split the files.")
+        raise AscentError(
+            f"{files[0].parent}: has {len(files)} files, but `parts` is {parts}; lower it, or split the files."
+        )
     ends = list(accumulate(file.stat().st_size for file in files))
     bounds = [0]
     for number in range(1, parts):

@@ -26,7 +26,10 @@ def share(folder: Path, settings: Beir, part: int, parts: int) -> Beir:
 def _rows(folder: Path, patterns: list[str], columns: dict[str, str]) -> Rows:
     """Yield rows with the cells of these columns under names of our own, and all others under theirs."""
     for where, cells in table_rows(folder, patterns, list(columns), "use another reader, such as trec"):
-        yield where, {columns.get(name, name): cell for name, cell in cells.items()} if isinstance(cells, dict) else cells
+        yield (
+            where,
+            {columns.get(name, name): cell for name, cell in cells.items()} if isinstance(cells, dict) else cells,
+        )
 
 
 def _with_ids(rows: Rows) -> Rows:

@@ -3,9 +3,8 @@
     {"query": text, "pos": [texts], "neg": [texts], "pos_scores": [numbers], "neg_scores": [numbers],
      "prompt": text, "type": word}
 
-The last four may be missing. As in FlagEmbedding, a row's prompt stands before its query, and before all its texts where its type
-is symmetric_sts or symmetric_clustering.
-"""
+The last four may be missing. As in FlagEmbedding, a row's prompt stands before its query, and before all its texts
+where its type is symmetric_sts or symmetric_clustering."""
 
 from collections.abc import Iterator
 from functools import cache

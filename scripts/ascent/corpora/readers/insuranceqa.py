@@ -41,7 +41,9 @@ def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Reje
             except BadRow as reason:
                 yield Rejected(f"{split}:{id}", str(reason), split)
             except KeyError as error:
-                raise AscentError(f"{folder}: question {id} of {split} lacks {error}; retrieve the corpus again.") from None
+                raise AscentError(
+                    f"{folder}: question {id} of {split} lacks {error}; retrieve the corpus again."
+                ) from None
     for split, ids in pools.items():
         for id in ids:
             try:
@@ -77,9 +79,8 @@ def _rows(question: dict, answers: dict, split: str, language: str) -> list[Pair
 def _slice(questions: dict, answer_ids: list[str], slice: Slice, folder: Path) -> tuple[dict, dict]:
     """Draw the questions of each split and the two pools.
 
-    The order of the draws is part of the slice: first the test questions and their pool, then the training questions from the
-    same random state. The validation slice is drawn like the test slice, from its own state.
-    """
+    The order of the draws is part of the slice: first the test questions and their pool, then the training questions
+    from the same random state. The validation slice is drawn like the test slice, from its own state."""
     for split, rows in questions.items():
         if len(rows) < getattr(slice, split):
             raise AscentError(

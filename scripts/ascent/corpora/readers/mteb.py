@@ -1,4 +1,5 @@
-"""The train split of a task that mteb knows, or another of its splits, loaded by mteb's own code from files of this machine."""
+"""The train split of a task that mteb knows, or another of its splits, loaded by mteb's own code from files of this
+machine."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -53,8 +54,8 @@ def _loaded(folder: Path, settings: Mteb) -> "AbsTask":
     except Exception as error:  # whatever a task's own code may raise: the fix is the same
         reason = " ".join(str(error).split())[:200]
         raise AscentError(
-            f"{folder}: mteb cannot load {settings.task} from it ({type(error).__name__}: {reason}); give it the files of the "
-            "task's data set, with its README.md, by `source: {type: mteb_task}`."
+            f"{folder}: mteb cannot load {settings.task} from it ({type(error).__name__}: {reason}); give it the files"
+            " of the task's data set, with its README.md, by `source: {type: mteb_task}`."
         ) from error
     return task
 

@@ -34,7 +34,9 @@ def share(folder: Path, settings: SentenceTransformers, part: int, parts: int) -
     """
     found = {tuple(settings.columns or _first_columns(folder, patterns)) for patterns in settings.pairs.values()}
     if len(found) > 1:
-        raise AscentError(f"{folder}: its splits have different columns; name those to read in `columns`, or remove `parts`.")
+        raise AscentError(
+            f"{folder}: its splits have different columns; name those to read in `columns`, or remove `parts`."
+        )
     named = settings.model_copy(update={"columns": list(*found)})
     return share_of_files(folder, named, part, parts, "pairs")
 
@@ -49,12 +51,14 @@ def columns_of(names: list[str], task: str, where: str) -> Columns:
     texts, labels = [name for name in names if name not in LABELS], [name for name in names if name in LABELS]
     if task == "classification":
         if len(names) != 2 or not texts:
-            raise AscentError(f"{where}: columns {_named(names)}, but a text and its class are two; name them in `columns`.")
+            raise AscentError(
+                f"{where}: columns {_named(names)}, but a text and its class are two; name them in `columns`."
+            )
         return Columns(query=texts[0], positive=[*texts[1:], *labels][0])
     if len(texts) < 2 or len(labels) > 1:
         raise AscentError(
-            f"{where}: columns {_named(names)}, but a pair has two texts, negatives, and at most one label; name them in "
-            "`columns`, in this order."
+            f"{where}: columns {_named(names)}, but a pair has two texts, negatives, and at most one label; name them"
+            " in `columns`, in this order."
         )
     return Columns(query=texts[0], positive=texts[1], negatives=texts[2:], label=labels[0] if labels else None)
 

@@ -1,9 +1,8 @@
 """Pairs of texts with a human score: the classic similarity sets. All rows are sts rows of the split test.
 
-There are two forms: a tab-separated list (text, text, score; lines that begin with # are comments), as in SimLex-999 and
-WordSim-353; or, if `texts` is given, a square matrix of scores between the lines of that file, as in Lee, Pincombe and Welsh
-(2005). Only the part above the diagonal is read.
-"""
+There are two forms: a tab-separated list (text, text, score; lines that begin with # are comments), as in SimLex-999
+and WordSim-353; or, if `texts` is given, a square matrix of scores between the lines of that file, as in Lee, Pincombe
+and Welsh (2005). Only the part above the diagonal is read."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -18,4 +18,6 @@ def read(folder: Path, settings: Synthesised) -> Iterator[Pair | Document | Reje
                     if "reason" in row:
                         yield Rejected(f"{name}:{number}", row["reason"], row["split"])
                     else:
-                        yield Pair(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+                        yield Pair(
+                            **{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+                        )

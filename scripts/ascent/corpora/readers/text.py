@@ -1,4 +1,5 @@
-"""Documents without queries: rows of tables, or plain files. Their texts keep the lines, which extractors find headings by."""
+"""Documents without queries: rows of tables, or plain files. Their texts keep the lines, which extractors find headings
+by."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -33,13 +34,18 @@ def _document(cells: dict[str, Any], split: str) -> Document:
     usable_text(cells["text"], "document")
     title, id = cells.get("title"), cells.get("id")
     return Document(
-        cells["text"], split, "" if is_none(title) else usable_text(title, "title"), cells["where"] if is_none(id) else str(id)
+        cells["text"],
+        split,
+        "" if is_none(title) else usable_text(title, "title"),
+        cells["where"] if is_none(id) else str(id),
     )
 
 
 def _rows(path: Path, name: str, settings: Text) -> Rows:
     """Yield (where, the document's cells or why there are none) of a file, with `where` among the cells."""
-    found = _table(path, name, settings.columns) if format_of(path) in FORMATS else _plain(path, name, settings.document)
+    found = (
+        _table(path, name, settings.columns) if format_of(path) in FORMATS else _plain(path, name, settings.document)
+    )
     empty = True
     for where, cells in found:
         empty = False
@@ -60,11 +66,14 @@ def _table(path: Path, name: str, columns: TextColumns) -> Rows:
     missing = [column for column in named.values() if not {column, root_of(column)} & seen]
     if seen and missing:
         there = ", ".join(sorted(seen))
-        raise AscentError(f"{path}: column '{missing[0]}' is missing (there are: {there[:400]}); fix `columns` or the file.")
+        raise AscentError(
+            f"{path}: column '{missing[0]}' is missing (there are: {there[:400]}); fix `columns` or the file."
+        )
 
 
 def _plain(path: Path, name: str, unit: str) -> Rows:
-    """Yield (file:line, the document's cells) of a plain file: its documents are the file, its paragraphs or its lines."""
+    """Yield (file:line, the document's cells) of a plain file: its documents are the file, its paragraphs or its
+    lines."""
     with open_text(path) as file:
         if unit == "file":
             if (text := file.read()).strip():

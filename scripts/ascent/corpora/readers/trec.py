@@ -1,5 +1,5 @@
-"""The forms of MS MARCO and TREC, none of which has a header: a collection (id, text), queries (id, text), qrels (query, 0,
-document, grade), run files, and triples of a query, a positive and a negative."""
+"""The forms of MS MARCO and TREC, none of which has a header: a collection (id, text), queries (id, text), qrels
+(query, 0, document, grade), run files, and triples of a query, a positive and a negative."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,8 @@ def read(folder: Path, settings: Trec) -> Iterator[Pair | Document | Rejected]:
 
 
 def share(folder: Path, settings: Trec, part: int, parts: int) -> Trec:
-    """Return the settings of one part's files of triples of texts, or of its queries: the first part has all documents."""
+    """Return the settings of one part's files of triples of texts, or of its queries: the first part has all
+    documents."""
     if not settings.collection:
         return share_of_files(folder, settings, part, parts, "triples")
     if settings.triples:

@@ -9,12 +9,11 @@ Each file has
     texts(task, pairs, documents)            texts to embed by side, for the planner
     mteb_class()                             mteb's class
     fill(mteb_task, task, pairs, documents)  gives a task object of mteb its data
-    units(mteb_task, observed, split, subset)  these units: (name, score, reference, ids of its texts); `observed`: a Ranking,
-                                             or mteb's predictions
+    units(mteb_task, observed, split, subset)  units: (name, score, reference, ids of its texts); `observed`: a
+                                             Ranking, or mteb's predictions
 
-`task` is the type's settings; `pairs` and `documents` are the corpus's tables. The planner reads these files too, so mteb
-and datasets are imported inside functions only.
-"""
+`task` is the type's settings; `pairs` and `documents` are the corpus's tables. The planner reads these files too, so
+mteb and datasets are imported inside functions only."""
 
 import polars as pl
 
@@ -36,8 +35,8 @@ def rows_of(task: LocalTask, pairs: Table, *conditions: pl.Expr, split: str | No
         rows = rows.filter(pl.col("query_id").rank("dense") <= task.queries)
     if rows.is_empty():
         raise AscentError(
-            f"{named(pairs)}: has no rows for {task.type} in the split '{split or task.split}'; change the task's corpus "
-            "or split."
+            f"{named(pairs)}: has no rows for {task.type} in the split '{split or task.split}'; change the task's"
+            " corpus or split."
         )
     return rows.sort("query_id", "positive_id")
 
@@ -47,6 +46,8 @@ def check_labels(rows: pl.DataFrame, pairs: Table) -> None:
     labels = rows["positive"].n_unique()
     if labels == 1 or labels == len(rows):
         said = (
-            f"all {len(rows)} texts have the label {rows['positive'][0]!r}" if labels == 1 else "each text has a label of its own"
+            f"all {len(rows)} texts have the label {rows['positive'][0]!r}"
+            if labels == 1
+            else "each text has a label of its own"
         )
         raise AscentError(f"{named(pairs)}: {said}, so the score means nothing; change the task's corpus or split.")

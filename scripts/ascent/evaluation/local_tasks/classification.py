@@ -41,17 +41,21 @@ def fill(mteb_task, task: Classification, pairs: Table, documents: Table | None)
     numbers = {label: i for i, label in enumerate(sorted(set(train["positive"])))}
     unseen = set(evaluated["positive"]) - numbers.keys()
     if unseen:
-        raise AscentError(f"{named(pairs)}: no training row has the label {min(unseen)!r}; add one, or remove the label's rows.")
+        raise AscentError(
+            f"{named(pairs)}: no training row has the label {min(unseen)!r}; add one, or remove the label's rows."
+        )
     splits = {
-        name: Dataset.from_dict({"text": part["query"].to_list(), "label": [numbers[label] for label in part["positive"]]})
+        name: Dataset.from_dict(
+            {"text": part["query"].to_list(), "label": [numbers[label] for label in part["positive"]]}
+        )
         for name, part in {"train": train, task.split: evaluated}.items()
     }
     mteb_task.dataset = {"default": DatasetDict(splits)}
 
 
 def units(mteb_task, observed: list, split: str, subset: str) -> Iterator[tuple]:
-    """Yield the share of mteb's classifiers that label each text correctly, with all its labels where it has several; nothing
-    when the main score is not accuracy, and where mteb draws some of the texts."""
+    """Yield the share of mteb's classifiers that label each text correctly, with all its labels where it has several;
+    nothing when the main score is not accuracy, and where mteb draws some of the texts."""
     if mteb_task.metadata.main_score != "accuracy" or mteb_task.is_cross_validation:
         return
     data = mteb_task.dataset.get(subset, mteb_task.dataset)[split]

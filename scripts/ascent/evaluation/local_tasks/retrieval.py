@@ -26,8 +26,8 @@ _MERGED = "max_over_subqueries_"
 
 @dataclass(frozen=True)
 class Ranking:
-    """What mteb knows of a ranking task's queries: their scores by pytrec_eval, which documents answer them (`qrels`), and
-    the documents' scores (`results`)."""
+    """What mteb knows of a ranking task's queries: their scores by pytrec_eval, which documents answer them (`qrels`),
+    and the documents' scores (`results`)."""
 
     scores: dict[str, dict[str, float]]
     qrels: dict[str, dict[str, int]]
@@ -40,7 +40,8 @@ class Ranking:
         return dict(zip(self.results, mrr(self.qrels, self.results, [depth])[f"MRR@{depth}"], strict=True))
 
     def of_whole_queries(self, depth: int) -> "Ranking":
-        """Return the ranking of queries that were cut into `<query>_<number>`: a document has the best score of its parts'."""
+        """Return the ranking of queries that were cut into `<query>_<number>`: a document has the best score of its
+        parts'."""
         from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
 
         qrels, results = {}, defaultdict(dict)
@@ -80,11 +81,11 @@ def fill(mteb_task, task: Retrieval, pairs: Table, documents: Table | None) -> N
 
 
 def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked=None) -> None:
-    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted. Labels are grades.
+    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted. Labels are
+    grades.
 
-    A document that is the query itself is not ranked (`ignore_identical_ids`, as in BEIR's Quora and ArguAna), unless it is its
-    answer: such a query gets an id of its own.
-    """
+    A document that is the query itself is not ranked (`ignore_identical_ids`, as in BEIR's Quora and ArguAna), unless
+    it is its answer: such a query gets an id of its own."""
     from datasets import Dataset
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
 
@@ -101,8 +102,8 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
 
     if all(len(grades) >= ranked(query) for query, grades in relevant.items()):
         raise AscentError(
-            f"{task.corpus}: every document that a query ranks is an answer to it, so any model scores 1; give the split "
-            f"'{task.split}' other documents, or the rows negatives."
+            f"{task.corpus}: every document that a query ranks is an answer to it, so any model scores 1; give the"
+            f" split '{task.split}' other documents, or the rows negatives."
         )
     data = RetrievalSplitData(
         queries=Dataset.from_dict({"id": queries["query_id"].to_list(), "text": queries["query"].to_list()}),
@@ -119,8 +120,8 @@ def _grades(task, rows: pl.DataFrame) -> dict[str, dict[str, int]]:
     odd = graded.filter(pl.col("grade") % 1 != 0)
     if not odd.is_empty():
         raise AscentError(
-            f"{task.corpus}: a row of the split '{task.split}' has the label {odd['grade'][0]:g}, but a grade of relevance is a "
-            "whole number; change the labels, or read the rows without `columns.label`."
+            f"{task.corpus}: a row of the split '{task.split}' has the label {odd['grade'][0]:g}, but a grade of"
+            " relevance is a whole number; change the labels, or read the rows without `columns.label`."
         )
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for query, positive, grade in graded.iter_rows():

@@ -36,7 +36,8 @@ def fill(mteb_task, task: Sts, pairs: Table, documents: Table | None) -> None:
     unlabelled = rows.filter(pl.col("label").is_null() | pl.col("label").is_nan())
     if not unlabelled.is_empty():
         raise AscentError(
-            f"{named(pairs)}: the pair of the query {unlabelled['query'][0]!r} has no label; add one or remove the pair."
+            f"{named(pairs)}: the pair of the query {unlabelled['query'][0]!r} has no label; add one or remove the"
+            " pair."
         )
     # mteb scales the labels to 0..1 by these two.
     mteb_task.min_score, mteb_task.max_score = rows["label"].min(), rows["label"].max()

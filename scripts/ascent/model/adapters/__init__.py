@@ -37,8 +37,8 @@ class Adaptation:
         self.settings, self.tokenizer, self.where = settings, tokenizer, where
 
     def prepare(self, backbone: torch.nn.Module, dtype: torch.dtype | None) -> None:
-        """Change the weights of the backbone before training, if they are not trained as they are. dtype: of the backbone's
-        matrix products, None for that of its weights."""
+        """Change the weights of the backbone before training, if they are not trained as they are. dtype: of the
+        backbone's matrix products, None for that of its weights."""
 
     def round(self, backbone: torch.nn.Module) -> None:
         """Give the backbone the float32 weights that the adapter was trained with, if they are not its own."""
@@ -116,8 +116,10 @@ def save_merged(
     error, change = float((after - expected).abs().max()), float((after - before).abs().max())
     if not error <= TOLERANCE * scale:
         raise AscentError(
-            f"{where}: the merged weights' embeddings differ by {error:.1e} from the adapter's, whose weights are too large "
-            "to merge; lower the learning rate."
+            f"{where}: the merged weights' embeddings differ by {error:.1e} from the adapter's, whose weights are too"
+            " large to merge; lower the learning rate."
         )
     if not change > TOLERANCE * scale:
-        raise AscentError(f"{where}: training changed no embedding of its data; train longer, or raise the learning rate.")
+        raise AscentError(
+            f"{where}: training changed no embedding of its data; train longer, or raise the learning rate."
+        )

@@ -14,7 +14,9 @@ class Bitfit(Adaptation):
     def inject(self, backbone: torch.nn.Module) -> Callable[[], torch.nn.Module]:
         biases = {name for name, _ in backbone.named_parameters() if name.split(".")[-1] == "bias"}
         if not biases:
-            raise AscentError(f"{self.where}: a '{backbone.config.model_type}' backbone has no biases to train; use lora.")
+            raise AscentError(
+                f"{self.where}: a '{backbone.config.model_type}' backbone has no biases to train; use lora."
+            )
         for name, parameter in backbone.named_parameters():
             parameter.requires_grad_(name in biases)
         return lambda: backbone

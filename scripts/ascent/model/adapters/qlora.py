@@ -28,7 +28,9 @@ def to_four_bits(backbone: torch.nn.Module, where: str, dtype: torch.dtype | Non
     try:
         from bitsandbytes.nn import Linear4bit, Params4bit
     except ImportError:
-        raise AscentError(f"{where}: qlora needs bitsandbytes, which envs/gpu.txt has; install it, or use lora.") from None
+        raise AscentError(
+            f"{where}: qlora needs bitsandbytes, which envs/gpu.txt has; install it, or use lora."
+        ) from None
     for name, module in list(backbone.named_modules()):
         if type(module) is torch.nn.Linear:
             shape = {"bias": module.bias is not None, "compute_dtype": dtype, "quant_type": "nf4"}

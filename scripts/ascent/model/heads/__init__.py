@@ -53,7 +53,9 @@ def load_heads(folder: str | Path, contract: Contract, width: int) -> torch.nn.M
     heads, paths = new_heads(contract, width), module_paths(folder)
     for name, head in heads.items():
         if name not in paths:
-            raise AscentError(f"{folder}: has no head '{name}'; remove it from the recipe's heads, or rebuild the model.")
+            raise AscentError(
+                f"{folder}: has no head '{name}'; remove it from the recipe's heads, or rebuild the model."
+            )
         _load(head, Path(folder) / paths[name] / FILE)
     return heads
 
@@ -76,11 +78,16 @@ def refuse_others(resource: str | Path, contract: Contract) -> None:
     brings along, which would be lost."""
     for module in modules_of(resource):
         name, kind, path = module["name"], module["type"], module["path"]
-        kept = kind.startswith("sentence_transformers.") and kind.split(".")[-1] in ("Transformer", "Pooling", "Normalize")
+        kept = kind.startswith("sentence_transformers.") and kind.split(".")[-1] in (
+            "Transformer",
+            "Pooling",
+            "Normalize",
+        )
         if name not in contract.heads.chosen and not kept:
             raise AscentError(
-                f"{Path(resource) / 'modules.json'}: the model has a layer ({path or kind}) that the recipe's heads do not name, "
-                f"which would be lost; name it, heads.{name}, if Ascent made it, or remove it from modules.json."
+                f"{Path(resource) / 'modules.json'}: the model has a layer ({path or kind}) that the recipe's heads do"
+                f" not name, which would be lost; name it, heads.{name}, if Ascent made it, or remove it from"
+                " modules.json."
             )
 
 
@@ -90,7 +97,9 @@ def _load(head: torch.nn.Module, path: Path) -> None:
     state, wanted = load_file(path), head.state_dict()
     odd = sorted({(name, *tensor.shape) for name, tensor in state.items()} ^ {(n, *t.shape) for n, t in wanted.items()})
     if odd:
-        raise AscentError(f"{path}: '{odd[0][0]}' is missing, or its shape differs from the recipe's heads; fix the recipe.")
+        raise AscentError(
+            f"{path}: '{odd[0][0]}' is missing, or its shape differs from the recipe's heads; fix the recipe."
+        )
     head.load_state_dict(state)
 
 
@@ -114,7 +123,9 @@ class StoredWeights:
 
     def __init__(self, folder: Path, contract: Contract):
         paths = module_paths(folder)
-        files = {"": folder / FILE} | {f"{PREFIX}{name}.": folder / paths[name] / FILE for name in contract.heads.chosen}
+        files = {"": folder / FILE} | {
+            f"{PREFIX}{name}.": folder / paths[name] / FILE for name in contract.heads.chosen
+        }
         self._places = {}
         for prefix, file in files.items():
             opened = safe_open(file, "pt")

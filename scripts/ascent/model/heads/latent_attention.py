@@ -35,7 +35,10 @@ class LatentAttention(Module):
         self.key_value = torch.nn.Linear(width, 2 * width, bias=False)
         self.out = torch.nn.Linear(width, width, bias=False)
         self.mlp = torch.nn.Sequential(
-            torch.nn.LayerNorm(width), torch.nn.Linear(width, 4 * width), torch.nn.GELU(), torch.nn.Linear(4 * width, width)
+            torch.nn.LayerNorm(width),
+            torch.nn.Linear(width, 4 * width),
+            torch.nn.GELU(),
+            torch.nn.Linear(4 * width, width),
         )
         for tensor in (self.out.weight, self.mlp[-1].weight, self.mlp[-1].bias):
             torch.nn.init.zeros_(tensor)

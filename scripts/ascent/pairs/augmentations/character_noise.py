@@ -6,7 +6,8 @@ from ...settings.augmentations import CharacterNoise
 
 
 def alter(parts: list[str], settings: CharacterNoise, random: Random) -> list[str]:
-    """At each character of a word, with the given probability: leave it out, double it, or exchange it with the next."""
+    """At each character of a word, with the given probability: leave it out, double it, or exchange it with the
+    next."""
     parts = parts.copy()
     for place in range(1, len(parts), 2):
         characters = list(parts[place])

@@ -1,12 +1,11 @@
 """The filters between a corpus and a data set: one module per filter, with one of the functions
 
     judge(pairs, settings, context)         return `pairs` with a column `reason`: why a row is dropped, or null
-    find(part, earlier, settings, context)  return the rows of the file `part` that are dropped: `row`, from 0, and `reason`
+    find(part, earlier, settings, context)  return the dropped rows of the file `part`: `row`, from 0, and `reason`
 
-`settings` are those of settings/filters.py. `judge` sees each row alone: `pairs` is any batch of them. A filter that needs
-scores finds them in the column `score`. One that changes texts keeps their ids true. A filter that needs the rows before a row
-has `find`: `earlier` are the files of the data set's parts before `part`.
-"""
+`settings` are those of settings/filters.py. `judge` sees each row alone: `pairs` is any batch of them. A filter that
+needs scores finds them in the column `score`. One that changes texts keeps their ids true. A filter that needs the rows
+before a row has `find`: `earlier` are the files of the data set's parts before `part`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

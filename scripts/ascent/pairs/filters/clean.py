@@ -1,4 +1,5 @@
-"""Remove what is not text: uneven white space, decomposed Unicode and, if asked, HTML tags and entities. Drop nothing."""
+"""Remove what is not text: uneven white space, decomposed Unicode and, if asked, HTML tags and entities. Drop
+nothing."""
 
 import polars as pl
 

@@ -13,7 +13,8 @@ _SIDES = {"query": "the query", "positive": "the positive", "negatives": "a nega
 
 
 def judge(pairs: pl.DataFrame, settings: Contamination, context: Context) -> pl.DataFrame:
-    """Drop pairs with a text that matches a test or validation query of `against` by one of the methods, and say which."""
+    """Drop pairs with a text that matches a test or validation query of `against` by one of the methods, and say
+    which."""
     pairs = pairs.with_row_index("row")
     texts = texts_of_rows(pairs)
     distinct = texts["text"].unique(maintain_order=True)

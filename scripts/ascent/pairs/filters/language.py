@@ -49,7 +49,8 @@ def _model() -> fasttext.FastText._FastText:
 
 
 def _as_read(text: pl.Expr) -> pl.Expr:
-    """Return what the model reads of a text: one line, without the capitals that make a question look like another language."""
+    """Return what the model reads of a text: one line, without the capitals that make a question look like another
+    language."""
     return text.str.slice(0, _CHARACTERS).str.replace_all(r"\s+", " ").str.to_lowercase()
 
 
@@ -59,7 +60,7 @@ def _labels(languages: list[str]) -> set[str]:
     for language, known in labels.items():
         if not known:
             raise AscentError(
-                f"filter language: cannot tell {language}, the language of the rows, from others; name the languages to keep in "
-                "`languages`, or remove the filter."
+                f"filter language: cannot tell {language}, the language of the rows, from others; name the languages to"
+                " keep in `languages`, or remove the filter."
             )
     return {f"{_LABEL}{label}" for known in labels.values() for label in known}

@@ -12,7 +12,8 @@ def judge(pairs: pl.DataFrame, settings: Length, context: Context) -> pl.DataFra
 
 
 def outside(pairs: pl.DataFrame, bounds: Bounds, lengths: dict[str, pl.Series], unit: str) -> pl.DataFrame:
-    """Return the pairs with the reason of those whose query or positive, of these lengths in a unit, is outside its bounds."""
+    """Return the pairs with the reason of those whose query or positive, of these lengths in a unit, is outside its
+    bounds."""
     reasons = []
     for side, length in lengths.items():
         low, high = getattr(bounds, side)

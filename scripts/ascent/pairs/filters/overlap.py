@@ -8,7 +8,8 @@ from . import Context
 
 
 def judge(pairs: pl.DataFrame, settings: Overlap, context: Context) -> pl.DataFrame:
-    """Drop pairs whose positive contains the query, or has too many or too few of its words. A query without words is kept."""
+    """Drop pairs whose positive contains the query, or has too many or too few of its words. A query without words is
+    kept."""
     query = words(pairs["query"]).list.unique()
     shared = query.list.set_intersection(words(pairs["positive"])).list.len() / query.list.len()
     low, high = settings.words
@@ -20,5 +21,7 @@ def judge(pairs: pl.DataFrame, settings: Overlap, context: Context) -> pl.DataFr
     ]
     if not settings.verbatim:
         query, positive = (pl.col(side).str.to_lowercase() for side in ("query", "positive"))
-        reasons.insert(0, pl.when(positive.str.contains(query, literal=True)).then(pl.lit("the positive contains the query")))
+        reasons.insert(
+            0, pl.when(positive.str.contains(query, literal=True)).then(pl.lit("the positive contains the query"))
+        )
     return pairs.with_columns(reason=pl.coalesce(reasons))

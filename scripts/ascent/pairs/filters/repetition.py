@@ -1,7 +1,7 @@
 """Drop rows with a text that repeats itself: Gopher's rules of repeated n-grams (arXiv 2112.11446, table A1).
 
-Gopher's other rules are of lines and paragraphs, which normalised texts do not have. A line that recurs is an n-gram that does.
-"""
+Gopher's other rules are of lines and paragraphs, which normalised texts do not have. A line that recurs is an n-gram
+that does."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,8 @@ def _judge(pairs: pl.DataFrame, settings: Repetition) -> pl.DataFrame:
 
 
 def _judged(words: pl.Series, settings: Repetition) -> tuple[pl.Series, pl.Series]:
-    """Return of which texts, given as lists of words, one n-gram makes up too much, and of which all those that recur do."""
+    """Return of which texts, given as lists of words, one n-gram makes up too much, and of which all those that recur
+    do."""
     counts = words.list.len().to_numpy()
     words = words.filter(counts >= settings.min_words).explode()
     rows = np.repeat(np.arange(len(counts)), np.where(counts >= settings.min_words, counts, 0))
@@ -46,7 +47,9 @@ def _judged(words: pl.Series, settings: Repetition) -> tuple[pl.Series, pl.Serie
     often, again = np.zeros(len(counts), dtype=bool), np.zeros(len(counts), dtype=bool)
     most_frequent = dict(enumerate(settings.most_frequent, _MOST_FREQUENT))
     duplicated = dict(enumerate(settings.duplicated, _DUPLICATED))
-    for n, places, occurrences in _recurring(rows, words.hash().to_numpy(), max([*most_frequent, *duplicated], default=1)):
+    for n, places, occurrences in _recurring(
+        rows, words.hash().to_numpy(), max([*most_frequent, *duplicated], default=1)
+    ):
         if n in most_frequent:
             shares = np.zeros(len(counts))
             np.maximum.at(shares, rows[places], (begins[places + n] - begins[places]) * occurrences)
@@ -60,7 +63,8 @@ def _judged(words: pl.Series, settings: Repetition) -> tuple[pl.Series, pl.Serie
 
 
 def _recurring(rows: np.ndarray, words: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield for each n from 2 to `most` the places of the n-grams that occur more than once in their text, and how often they do.
+    """Yield for each n from 2 to `most` the places of the n-grams that occur more than once in their text, and how
+    often they do.
 
     rows: the text that each word is of, in order. words: each word's hash, uint64.
     """

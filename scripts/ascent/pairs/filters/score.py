@@ -8,4 +8,6 @@ from . import Context
 
 def judge(pairs: pl.DataFrame, settings: Score, context: Context) -> pl.DataFrame:
     """Drop pairs with a score below `min`."""
-    return pairs.with_columns(reason=pl.when(pl.col("score") < settings.min).then(pl.lit(f"score below {settings.min}")))
+    return pairs.with_columns(
+        reason=pl.when(pl.col("score") < settings.min).then(pl.lit(f"score below {settings.min}"))
+    )

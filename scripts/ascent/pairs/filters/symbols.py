@@ -9,9 +9,11 @@ from . import Context
 _LETTERS = r"[\p{L}\p{M}]"
 _DIGITS = r"\p{N}"
 _SYMBOLS = r"[\p{S}\p{P}]"
-# Control characters, the sign that replaces what could not be decoded, private and unassigned ones; not line breaks and tabs.
+# Control characters, the sign that replaces what could not be decoded, private and unassigned ones; not line breaks and
+# tabs.
 _BROKEN = r"[\p{Cc}\p{Co}\p{Cn}\x{FFFD}--[\t\n\r]]"
-# UTF-8 that was read as Windows-1252 and the like has characters of Latin, Greek or Cyrillic beyond ASCII; plain ASCII has none.
+# UTF-8 that was read as Windows-1252 and the like has characters of Latin, Greek or Cyrillic beyond ASCII; plain ASCII
+# has none.
 _MAY_BE_MISREAD = r"[\x{80}-\x{4FF}]"
 # What remains of replaced characters that were read as GBK, and of memory that was never written.
 _MISREAD_AS_GBK = "锟斤拷|烫烫烫|屯屯屯"
@@ -19,7 +21,9 @@ _MISREAD_AS_GBK = "锟斤拷|烫烫烫|屯屯屯"
 
 def judge(pairs: pl.DataFrame, settings: Symbols, context: Context) -> pl.DataFrame:
     """Drop rows with a text that was read in the wrong encoding, or in which a share is out of bounds."""
-    return pairs.with_columns(reason=pl.coalesce(*_reasons(pairs["query"], settings), *_reasons(pairs["positive"], settings)))
+    return pairs.with_columns(
+        reason=pl.coalesce(*_reasons(pairs["query"], settings), *_reasons(pairs["positive"], settings))
+    )
 
 
 def _reasons(text: pl.Series, settings: Symbols) -> list[pl.Expr]:

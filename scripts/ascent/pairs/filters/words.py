@@ -10,4 +10,6 @@ from .length import outside
 
 def judge(pairs: pl.DataFrame, settings: Words, context: Context) -> pl.DataFrame:
     """Drop rows with a text outside its bounds, which are inclusive."""
-    return outside(pairs, settings, {side: pairs[side].str.count_matches(words.WORD) for side in ("query", "positive")}, "words")
+    return outside(
+        pairs, settings, {side: pairs[side].str.count_matches(words.WORD) for side in ("query", "positive")}, "words"
+    )

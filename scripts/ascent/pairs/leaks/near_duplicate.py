@@ -7,7 +7,8 @@ from rensa import RMinHash
 from ...settings.leaks import NearDuplicate
 from ..shingles import character_shingles, distinct
 
-# Two texts are candidates if all rows of one band are equal: at a similarity of 0.8 with a chance of 1 - (1 - 0.8^5)^25 = 0.9999.
+# Two texts are candidates if all rows of one band are equal: at a similarity of 0.8 with a chance of 1 - (1 - 0.8^5)^25
+# = 0.9999.
 _BANDS, _ROWS = 25, 5
 
 

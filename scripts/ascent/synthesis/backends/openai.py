@@ -16,7 +16,8 @@ from ...errors import AscentError
 from ...settings.synthesis import Openai as Settings
 from ..answers import Answer, Failure, Request
 
-# What may be otherwise in a moment, besides every 5xx: a time-out of the server, a conflict, too early, too many requests.
+# What may be otherwise in a moment, besides every 5xx: a time-out of the server, a conflict, too early, too many
+# requests.
 PASSING = {408, 409, 425, 429}
 # Seconds: to connect, and the longest that a back-off grows to.
 CONNECT_S, LONGEST_S = 30.0, 60.0
@@ -52,7 +53,8 @@ class Openai:
         self._running[self._pool.submit(self._ask, request)] = key
 
     def finished(self) -> list[tuple[str, Answer | Failure]]:
-        """Wait for answers. Raises AscentError for what no other request would change: a wrong key, address or model."""
+        """Wait for answers. Raises AscentError for what no other request would change: a wrong key, address or
+        model."""
         done, _ = wait(self._running, return_when=FIRST_COMPLETED)
         return [(self._running.pop(future), future.result()) for future in done]
 
@@ -89,8 +91,8 @@ class Openai:
         return body | settings.extra
 
     def _send(self, body: dict[str, Any]) -> tuple[Answer | Failure, float | None]:
-        """Send a request once. Return the answer; or why there is none, with the seconds that the server says to wait, or None
-        if sending it again would change nothing."""
+        """Send a request once. Return the answer; or why there is none, with the seconds that the server says to wait,
+        or None if sending it again would change nothing."""
         timeouts = (min(CONNECT_S, self.settings.timeout_s), self.settings.timeout_s)
         try:
             response = self._session.post(self._url, json=body, timeout=timeouts, allow_redirects=False)
@@ -112,11 +114,13 @@ class Openai:
             return failure, seconds
         if status in (401, 402, 403):
             cause = f"the key in {self.settings.key}" if self.settings.key else "`key`, since none was sent"
-            raise AscentError(f"{self._url}: the server refuses access ({failure.reason}: {failure.said}); check {cause}.")
+            raise AscentError(
+                f"{self._url}: the server refuses access ({failure.reason}: {failure.said}); check {cause}."
+            )
         if status == 404 or status < 400:
             raise AscentError(
-                f"{self._url}: nothing answers there as '{self.settings.model}' ({failure.reason}: {failure.said}); check the "
-                "generator's `address`, which ends in the version (/v1), and `model`."
+                f"{self._url}: nothing answers there as '{self.settings.model}' ({failure.reason}: {failure.said});"
+                " check the generator's `address`, which ends in the version (/v1), and `model`."
             )
         return failure, None
 
@@ -187,7 +191,8 @@ def _key(settings: Settings) -> str | None:
     key = os.environ.get(settings.key, "").strip()
     if not key:
         raise AscentError(
-            f"{settings.key}: the generator's `key` names this environment variable, which is not set; export it before the run."
+            f"{settings.key}: the generator's `key` names this environment variable, which is not set; export it before"
+            " the run."
         )
     return key
 

@@ -59,7 +59,9 @@ class Transformers:
         batch, self._waiting = self._waiting[: self.settings.batch_size], self._waiting[self.settings.batch_size :]
         most = getattr(self.model.config, "max_position_embeddings", None)
         fits = [each for each in batch if most is None or each[0] + self.settings.max_tokens <= most]
-        failure = Failure("longer than the model reads", f"it reads {most} tokens, {self.settings.max_tokens} of them the answer")
+        failure = Failure(
+            "longer than the model reads", f"it reads {most} tokens, {self.settings.max_tokens} of them the answer"
+        )
         answered: list[tuple[str, Answer | Failure]] = [(each[1], failure) for each in batch if each not in fits]
         if fits:
             answers = self._generate([each[3] for each in fits], [each[2] for each in fits])
@@ -114,9 +116,8 @@ class Transformers:
 class Drawing(LogitsProcessor):
     """Leaves each row one token, drawn by the row's own seed from those that its schema allows.
 
-    The largest of scores / temperature + Gumbel noise is a draw from their softmax; so what a row gets does not depend on the
-    other rows of its batch. longest: tokens of the padded prompts.
-    """
+    The largest of scores / temperature + Gumbel noise is a draw from their softmax; so what a row gets does not depend
+    on the other rows of its batch. longest: tokens of the padded prompts."""
 
     def __init__(self, vocabulary: Any, requests: list[Request], longest: int, temperature: float, top_p: float):
         self._longest, self._temperature = longest, temperature
@@ -132,7 +133,8 @@ class Drawing(LogitsProcessor):
             fill_next_token_bitmask(matcher, self._allowed, row)
             if matcher.is_error():
                 raise AscentError(
-                    f"an answer cannot be held to its JSON schema ({matcher.get_error()}); simplify the prompt's answer."
+                    f"an answer cannot be held to its JSON schema ({matcher.get_error()}); simplify the prompt's"
+                    " answer."
                 )
         bits = torch.from_numpy(self._allowed).unsqueeze(-1) >> torch.arange(32, dtype=torch.int32)
         allowed = (bits & 1).bool().flatten(1)[:, : scores.shape[1]].to(scores.device)
@@ -168,8 +170,8 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
         ) from None
     if report["missing_keys"]:
         raise AscentError(
-            f"{folder}: has no weights for {sorted(report['missing_keys'])[0]}, so it would write at random; use a whole causal "
-            "language model."
+            f"{folder}: has no weights for {sorted(report['missing_keys'])[0]}, so it would write at random; use a"
+            " whole causal language model."
         )
     if tokenizer.eos_token_id is None:
         raise AscentError(f"{folder}: its tokenizer has no end token, so no answer would end; use another model.")

@@ -52,7 +52,9 @@ class Checkpoints:
         for marker in sorted(self.folder.glob("step-*.json"), reverse=True):
             content = read_json(marker)
             if content["fingerprint"] == self.fingerprint and content["files"] == _sizes(self.folder / marker.stem):
-                return Checkpoint(tag=marker.stem, step=int(marker.stem.removeprefix("step-")), processes=content["processes"])
+                return Checkpoint(
+                    tag=marker.stem, step=int(marker.stem.removeprefix("step-")), processes=content["processes"]
+                )
         return None
 
     def load(self, engine, checkpoint: Checkpoint, *, universal: bool) -> None:
@@ -81,7 +83,9 @@ class Checkpoints:
         # States that a ZeRO stage does not have (ZeRO 1 keeps none of its own) are filled in.
         command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"]
         command += ["--input_folder", str(self.folder / tag), "--output_folder", str(self.folder / target)]
-        environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        }
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode:
             raise AscentError(
@@ -149,9 +153,8 @@ class Checkpoints:
 def place_steps(optimizer: torch.optim.Optimizer) -> None:
     """Give each weight's state its own step counter, beside the weight, where the fused AdamW expects it.
 
-    DeepSpeed's universal form leaves counters on the CPU and, at stage 3, one that all weights share, which each of them
-    would then advance.
-    """
+    DeepSpeed's universal form leaves counters on the CPU and, at stage 3, one that all weights share, which each of
+    them would then advance."""
     for parameter, state in optimizer.state.items():
         if torch.is_tensor(state.get("step")):
             state["step"] = state["step"].to(parameter.device, copy=True)

@@ -50,7 +50,10 @@ def describe_processes(device: torch.device) -> str:
     """Return a line on the processes of this job, their device, and the processors that they share on this node."""
     world, local = dist.get_world_size(), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    line = f"{world} process{'es' * (world > 1)} on {name}; {local} of them on this node, with {processors()} of its processors"
+    line = (
+        f"{world} process{'es' * (world > 1)} on {name}; {local} of them on this node, with {processors()} of its"
+        " processors"
+    )
     return line + (": too few, see cpus_per_task in profiles/slurm/README.md" if processors() < local else "")
 
 
@@ -59,7 +62,9 @@ def start_deepspeed() -> None:
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # On a CPU DeepSpeed would compile a shared-memory extension (41 s the first time); gloo does its work.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # DeepSpeed's use of older names
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning, module="torch.distributed"
+    )  # DeepSpeed's use of older names
     deepspeed.init_distributed(dist_init_required=False, verbose=False)
 
 

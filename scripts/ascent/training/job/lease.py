@@ -56,9 +56,8 @@ class Lease:
     def take(self, stop: Callable[[], str | None] = lambda: None) -> None:
         """Become the owner, as soon as a run that is still alive has stopped.
 
-        stop: says why this run must end while it waits. Raises AscentError if it must, if a newer run wants the stage, or
-        if the running one does not stop.
-        """
+        stop: says why this run must end while it waits. Raises AscentError if it must, if a newer run wants the stage,
+        or if the running one does not stop."""
         self._folder.mkdir(parents=True, exist_ok=True)
         asked = None
         seen, seen_at = None, time.monotonic()
@@ -70,7 +69,9 @@ class Lease:
             if (reason := stop()) is not None:
                 if asked is not None:
                     self._request.unlink(missing_ok=True)
-                raise AscentError(f"{self._folder}: stopped {reason}, while {describe_run(other)} trained; re-run to take over.")
+                raise AscentError(
+                    f"{self._folder}: stopped {reason}, while {describe_run(other)} trained; re-run to take over."
+                )
             if _is_gone(other) or time.monotonic() - seen_at > DEAD_SECONDS:
                 dead = other
             elif _read(self._request) is None and asked is not None:
@@ -79,12 +80,14 @@ class Lease:
                 write_json(self._request, self._me)
                 asked = time.monotonic()
                 print(
-                    f"{describe_run(other)} is training this stage; asked it to stop, and will resume from its checkpoint",
+                    f"{describe_run(other)} is training this stage; asked it to stop, and will resume from its"
+                    " checkpoint",
                     flush=True,
                 )
             elif (newer := self._newer()) is not None:
                 raise AscentError(
-                    f"{self._folder}: {describe_run(newer)} is taking over this stage and will resume from its checkpoint."
+                    f"{self._folder}: {describe_run(newer)} is taking over this stage and will resume from its"
+                    " checkpoint."
                 )
             elif time.monotonic() - asked > PATIENCE_SECONDS:
                 raise AscentError(f"{self._folder}: {describe_run(other)} does not stop; end it and re-run.")
@@ -127,14 +130,14 @@ class Lease:
             self._lock.release()
 
     def _acquire(self) -> None:
-        """Take the lock. Without flock it is a file that exists while it is held: filelock removes one whose holder died on
-        this machine; one that a killed machine left is for the user to remove.
-        """
+        """Take the lock. Without flock it is a file that exists while it is held: filelock removes one whose holder
+        died on this machine; one that a killed machine left is for the user to remove."""
         try:
             self._lock.acquire()
         except Timeout:
             raise AscentError(
-                f"{self._lock.lock_file}: has been held for {LOCK_SECONDS:.0f} s; if no run of this stage is alive, remove it."
+                f"{self._lock.lock_file}: has been held for {LOCK_SECONDS:.0f} s; if no run of this stage is alive,"
+                " remove it."
             ) from None
         except OSError as error:
             if error.errno not in NO_FLOCK or isinstance(self._lock, SoftFileLock):

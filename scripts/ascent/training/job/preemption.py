@@ -45,7 +45,9 @@ def seconds_left() -> float | None:
     if job is None:
         return None
     try:
-        done = subprocess.run(["squeue", "-h", "-j", job, "-o", "%L"], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            ["squeue", "-h", "-j", job, "-o", "%L"], capture_output=True, text=True, timeout=60, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return seconds_of(done.stdout.strip())

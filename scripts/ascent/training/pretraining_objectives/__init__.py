@@ -36,8 +36,9 @@ class MaskedPrediction:
         )
         if words.embedding_dim != model.backbone.config.hidden_size:
             raise AscentError(
-                f"{where}: '{settings.type}' predicts by the input embeddings, which have {words.embedding_dim} dimensions, but "
-                f"the states have {model.backbone.config.hidden_size}; use a backbone whose dimensions agree."
+                f"{where}: '{settings.type}' predicts by the input embeddings, which have {words.embedding_dim}"
+                f" dimensions, but the states have {model.backbone.config.hidden_size}; use a backbone whose dimensions"
+                " agree."
             )
         self.check(model.backbone, where)
         head = self.make_head(model)
@@ -45,7 +46,9 @@ class MaskedPrediction:
 
     def choose_masking(self, *, mask_id: int, special: np.ndarray, vocabulary: int) -> Masking:
         """Return how tokens are chosen and hidden, given the tokenizer's tokens."""
-        return Masking(share=self.settings.mask, mask_id=mask_id, special=special, vocabulary=vocabulary, first=self.before)
+        return Masking(
+            share=self.settings.mask, mask_id=mask_id, special=special, vocabulary=vocabulary, first=self.before
+        )
 
     def check(self, backbone: torch.nn.Module, where: str) -> None:
         """Raise AscentError if the backbone cannot learn this."""
@@ -64,7 +67,9 @@ class MaskedPrediction:
         """Return the number of predictions of each part, in texts with these numbers of predictable tokens."""
         return [sum(map(self.masking.count, predictable))]
 
-    def decoder_inputs(self, texts: list[np.ndarray], draws: list[np.random.Generator]) -> tuple[torch.Tensor, ...] | None:
+    def decoder_inputs(
+        self, texts: list[np.ndarray], draws: list[np.random.Generator]
+    ) -> tuple[torch.Tensor, ...] | None:
         """Return what the decoder takes for some texts, see PretrainingModel.forward."""
         return None
 

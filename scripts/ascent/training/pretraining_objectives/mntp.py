@@ -20,9 +20,11 @@ class Mntp(MaskedPrediction):
         """Reject a backbone whose states were never trained to predict the next token, or not by its input
         embeddings."""
         if not any(getattr(module, "is_causal", False) for module in backbone.modules()):
-            raise AscentError(f"{where}: mntp is for a causal backbone made bidirectional, but this one is an encoder; use mlm.")
+            raise AscentError(
+                f"{where}: mntp is for a causal backbone made bidirectional, but this one is an encoder; use mlm."
+            )
         if not backbone.config.tie_word_embeddings:
             raise AscentError(
-                f"{where}: mntp predicts by the input embeddings, but this backbone has separate output embeddings, which a "
-                "stage's model does not hold; use a backbone with tie_word_embeddings."
+                f"{where}: mntp predicts by the input embeddings, but this backbone has separate output embeddings,"
+                " which a stage's model does not hold; use a backbone with tie_word_embeddings."
             )

@@ -31,7 +31,9 @@ class Contrastive:
 
     Data = TrainingData
 
-    def __init__(self, model: EmbeddingModel, tokenizer, settings: StageSettings, data: TrainingData, schedule: Schedule):
+    def __init__(
+        self, model: EmbeddingModel, tokenizer, settings: StageSettings, data: TrainingData, schedule: Schedule
+    ):
         self.module, self._stage, self._tokenizer, self._schedule = model, settings.stage, tokenizer, schedule
         check_model(model, settings, data)
         if not self._stage.token_level_losses:
@@ -83,20 +85,27 @@ def check_model(model: EmbeddingModel, settings: StageSettings, data: TrainingDa
         raise AscentError(f"{where}.matryoshka: {longest} is larger than the model's {whole} dimensions; lower it.")
     if (same := data.own_positives()) and not has_dropout(model.backbone):
         raise AscentError(
-            f"{where}.data.{same[0]}: query and positive are the same text and the model has no dropout, so their embeddings "
-            "would be identical; set dropout, for example 0.1."
+            f"{where}.data.{same[0]}: query and positive are the same text and the model has no dropout, so their"
+            " embeddings would be identical; set dropout, for example 0.1."
         )
     for name, table in zip(stage.data, data.tables, strict=True):
         width = None if table.teacher_embeddings is None else table.teacher_embeddings.shape[1]
         if width not in (None, whole):
             raise AscentError(
-                f"{where}.data.{name}: the teacher's embeddings have {width} dimensions, the model's {whole}, so the objective "
-                "'embedding_mse' cannot compare them; use a teacher of the same dimension, or another objective."
+                f"{where}.data.{name}: the teacher's embeddings have {width} dimensions, the model's {whole}, so the"
+                " objective 'embedding_mse' cannot compare them; use a teacher of the same dimension, or another"
+                " objective."
             )
 
 
 def train_step(
-    engine, batch: Batch, objective: Objective, stage: ContrastiveSettings, step: int, pad_id: int, queue: Queue | None = None
+    engine,
+    batch: Batch,
+    objective: Objective,
+    stage: ContrastiveSettings,
+    step: int,
+    pad_id: int,
+    queue: Queue | None = None,
 ) -> StepResult:
     """Take one optimizer step on a batch; this process holds a share of at least one row."""
     losses, gradients = backward(engine, batch, objective, stage, step, pad_id, queue)
@@ -114,12 +123,20 @@ def train_step(
         tokens=int(tokens),
         squares=int(squares),
         # Each data set's share of the squared gradient of the loss at the embeddings.
-        more={f"gradient_share/{name}": part / (sum(parts) or 1.0) for name, part in zip(stage.data, parts, strict=True)},
+        more={
+            f"gradient_share/{name}": part / (sum(parts) or 1.0) for name, part in zip(stage.data, parts, strict=True)
+        },
     )
 
 
 def backward(
-    engine, batch: Batch, objective: Objective, stage: ContrastiveSettings, step: int, pad_id: int, queue: Queue | None = None
+    engine,
+    batch: Batch,
+    objective: Objective,
+    stage: ContrastiveSettings,
+    step: int,
+    pad_id: int,
+    queue: Queue | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Leave the whole batch's gradient with the engine.
 

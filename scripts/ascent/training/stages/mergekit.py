@@ -19,8 +19,8 @@ def mergekit(tensors: list[torch.Tensor], weights: list[float], stage: Mergekit)
         from mergekit.merge_methods.api import merge_tensors
     except ImportError:
         raise AscentError(
-            "type: mergekit needs the package mergekit, which is not installed; run pip install 'mergekit>=0.1.5', or use "
-            "type: linear or slerp."
+            "type: mergekit needs the package mergekit, which is not installed; run pip install 'mergekit>=0.1.5', or"
+            " use type: linear or slerp."
         ) from None
     try:
         method = merge_methods.get(stage.method)
@@ -31,4 +31,6 @@ def mergekit(tensors: list[torch.Tensor], weights: list[float], stage: Mergekit)
         return merge_tensors(tensors, method, parameters=parameters, base_index=base)
     except (ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise AscentError(f"mergekit refuses method {stage.method} here ({reason}); fix the stage's settings.") from None
+        raise AscentError(
+            f"mergekit refuses method {stage.method} here ({reason}); fix the stage's settings."
+        ) from None

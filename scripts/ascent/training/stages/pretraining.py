@@ -77,7 +77,9 @@ class TextData:
         lengths = np.array([table.offsets[place + 1] - table.offsets[place] for table, place in texts])
         numbers = dealt(lengths, rank, world)
         own = [texts[number] for number in numbers]
-        return TextBatch(tokens=Texts.of([table.text(place) for table, place in own]), numbers=numbers, global_rows=len(rows))
+        return TextBatch(
+            tokens=Texts.of([table.text(place) for table, place in own]), numbers=numbers, global_rows=len(rows)
+        )
 
     def sample(self) -> list[np.ndarray]:
         """Return the token ids of one text per data set."""
@@ -154,7 +156,9 @@ class Pretraining:
         """Return the arguments of the module's forward for some texts of a batch, masked as this step masks them."""
         texts = [batch.tokens[index] for index in chunk]
         draws = [draw_of(self.stage.seed, step, int(batch.numbers[index])) for index in chunk]
-        masked, places = zip(*(self.objective.masking(text, draw) for text, draw in zip(texts, draws, strict=True)), strict=True)
+        masked, places = zip(
+            *(self.objective.masking(text, draw) for text, draw in zip(texts, draws, strict=True)), strict=True
+        )
         starts = np.cumsum([0, *(len(text) for text in texts[:-1])])
         labels = np.concatenate([text[at] for text, at in zip(texts, places, strict=True)]).astype(np.int64)
         at = np.concatenate([start + at - self.objective.before for start, at in zip(starts, places, strict=True)])
