@@ -463,7 +463,7 @@ def test_a_dump_is_complete():
     assert dumped["learning_rate"] == 2e-5
 
 
-def test_settings_are_frozen_and_every_field_is_described():
+def test_settings_are_frozen():
     modules = [import_module(f"{settings.__name__}.{module.name}") for module in iter_modules(settings.__path__)]
     assert len(modules) > 9
     found = {k for module in modules for k in vars(module).values() if isinstance(k, type) and issubclass(k, Settings)}
@@ -472,8 +472,6 @@ def test_settings_are_frozen_and_every_field_is_described():
     for kind in kinds:
         assert issubclass(kind, BaseModel)
         assert kind.model_config["frozen"]
-        for name, field in kind.model_fields.items():
-            assert field.description, f"{kind.__name__}.{name}"
 
 
 def test_a_data_set_with_nothing_behind_it_is_used_by_its_defaults():

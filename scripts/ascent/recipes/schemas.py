@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from ..errors import AscentError
 from ..settings.base import Settings
 from ..settings.recipe import Config, Recipe
+from .descriptions import descriptions
 
 # Sections of the reference: the modules of settings/ in the order of the data. A module that is missing here comes
 # last.
@@ -122,9 +123,14 @@ def _schema(model: type[Settings]) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True, schema_generator=_WithoutTitles)
     schema = json.loads(json.dumps(schema))  # no part is shared, so that YAML needs no anchors
     definitions = schema.pop("$defs", {})
-    for definition in (schema, *definitions.values()):
+    kinds = {kind.__name__: kind for kind in _subclasses(Settings)}
+    for name, definition in {model.__name__: schema, **definitions}.items():
         definition.pop("title", None)
-        for node in definition.get("properties", {}).values():
+        kind = kinds[name]
+        of_keys = {kind.model_fields[field].alias or field: text for field, text in descriptions(kind).items()}
+        for key, node in definition.get("properties", {}).items():
+            if key in of_keys and "description" not in node:
+                definition["properties"][key] = node = dict(sorted({**node, "description": of_keys[key]}.items()))
             # Pydantic leaves out a description that only repeats that of the model it refers to.
             if "description" not in node and "$ref" in node:
                 node["description"] = definitions[_target(node)]["description"]

@@ -32,10 +32,10 @@ Split = Literal["train", "validation", "test"]
 
 
 class Settings(BaseModel):
-    """Frozen settings: unknown keys are errors, nothing is converted, and a docstring under a field is its
-    description."""
+    """Frozen settings: unknown keys are errors, nothing is converted. A docstring under a field is its description,
+    which recipes/descriptions.py reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Component(Settings):
