@@ -8,6 +8,8 @@ import pytest
 
 # Two workers with a thread for each core would wait for each other in every operation. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Steps of the workflow have a thread for each core; waiting ones took nine tenths of a tiny training's CPU time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The files that take minutes, the longest first, so that no worker is left with one of them at the end.
 LONG = """
 test_workflow.py test_workflow_variants.py test_training.py test_gradients.py test_workflow_elsewhere.py
