@@ -9,6 +9,7 @@ from ascent.errors import AscentError
 from ascent.model.encoder import Encoder
 from ascent.negatives.shards import encode_shard, open_shards, shard_name
 from ascent.pairs.table import Pair, pair_frame, write_pairs
+from ascent.pairs.text import text_id
 from ascent.settings.model import Contract, Tokenising
 
 TOKENISING = Tokenising(query_prompts=["q: "], document_prompts=[""], max_tokens=32)
@@ -58,6 +59,45 @@ def test_every_text_is_embedded_once_whatever_the_cut(pairs, tmp_path, count):
         sizes = [len(ids) for ids, _ in shards.parts(side)]
         assert max(sizes) - min(sizes) <= 1
     assert shards.weights_digest == "weights"
+
+
+class PromptEncoder(LengthEncoder):
+    """Stands in for a model: an embedding tells the prompt and the text by their hashes."""
+
+    def encode_with(self, prompts, texts, *, longest, progress):
+        return np.array([[number_of(prompt), number_of(text)] for prompt, text in zip(prompts, texts, strict=True)])
+
+
+def number_of(text: str) -> np.float32:
+    return np.float32(int(text_id(text)[:5], 16))
+
+
+def test_parts_are_read_batch_by_batch_and_a_text_has_the_prompt_of_its_first_row(tmp_path):
+    """Rows draw prompts by their place in the whole table, or have their own; parts may be empty, or a text in many."""
+    draw, settings = np.random.default_rng(0), TOKENISING.model_copy(update={"query_prompts": ["a", "b"], "seed": 3})
+    files, rows = [], []
+    for part, size in enumerate((40, 0, 25)):
+        own = [
+            Pair(f"q {draw.integers(30)}", f"d {draw.integers(20)}", query_prompt=draw.choice([None, "own "]))
+            for _ in range(size)
+        ]
+        write_pairs(tmp_path / f"{part}.parquet", pair_frame(own, "x", "eng-Latn"))
+        files, rows = [*files, tmp_path / f"{part}.parquet"], rows + own
+    prompt = iter(np.random.default_rng(3).random(len(rows)))
+    first: dict[str, str] = {}
+    prompts: dict[str, set[str]] = {}
+    for row in rows:
+        drawn = ["a", "b"][int(next(prompt) * 2)]
+        prompts.setdefault(row.query, set()).add(row.query_prompt or drawn)
+        first.setdefault(row.query, row.query_prompt or drawn)
+    several = encode_shard(PromptEncoder(), files, settings, 0, 3, tmp_path / "shards")
+    assert several == {"query": sum(len(found) - 1 for found in prompts.values()), "document": 0}
+    assert several["query"] > 5
+    for index in (1, 2):
+        encode_shard(PromptEncoder(), files, settings, index, 3, tmp_path / "shards")
+    found = np.concatenate([vectors for _, vectors in open_shards(tmp_path / "shards", 3).parts("queries")])
+    ordered = sorted(first, key=text_id)
+    assert found.tolist() == [[number_of(first[text]), number_of(text)] for text in ordered]
 
 
 def test_shards_are_those_of_the_model(tiny_model, pairs, tmp_path):

@@ -1,19 +1,23 @@
-"""Embedding shards: a data set's distinct queries and documents, embedded in parts, each with a fingerprint."""
+"""Embedding shards: distinct texts, embedded in parts, each with a fingerprint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import polars as pl
 
 from ..errors import AscentError
 from ..files import digest_of, read_json, sha256_file, write_atomically, write_json
 from ..pairs.parquet import Table
-from ..pairs.prompts import COLUMNS, with_prompts
-from ..pairs.table import read_pairs
+from ..settings.base import Settings
 from ..settings.model import Tokenising
+from .shares import SIDES, write_shares
 
-SIDES = {"queries": ("query", "query_id", "query"), "documents": ("document", "positive_id", "positive")}
+# Texts in memory at a time, as many as an encoder tokenises together.
+TOGETHER = 100_000
 
 
 def shard_name(side: str, index: int, count: int) -> str:
@@ -22,37 +26,53 @@ def shard_name(side: str, index: int, count: int) -> str:
 
 
 def encode_shard(encoder, pairs: Table, settings: Tokenising, index: int, count: int, folder: Path) -> dict[str, int]:
-    """Embed shard `index` of `count` of a data set, and write its arrays, their ids and its fingerprint into `folder`.
+    """Embed shard `index` of `count` of a data set's queries and documents, and write its arrays, their ids and its
+    fingerprint into `folder`.
 
-    A shard holds the index-th of `count` equal parts of the texts, sorted by id. A text is embedded once, with the
-    prompt of the first row that has it. Return how many texts of each side have several prompts."""
-    table, several = with_prompts(read_pairs(pairs), settings), {}
-    fingerprint = {
-        "weights_digest": encoder.digest,
-        "contract_digest": digest_of(encoder.contract.model_dump(mode="json")),
-        "tokenising_digest": digest_of(settings.model_dump(mode="json")),
-    }
-    for name, (side, id_column, text_column) in SIDES.items():
-        prompted = table.select(id_column, text_column, COLUMNS[side])
-        texts = prompted.unique(id_column, keep="first", maintain_order=True).sort(id_column)
-        several[side] = prompted.n_unique([id_column, COLUMNS[side]]) - len(texts)
-        start, end = (len(texts) * i // count for i in (index, index + 1))
-        part = texts[start:end]
-        prompts, longest = part[COLUMNS[side]].to_list(), getattr(settings.max_tokens, side)
-        embeddings = encoder.encode_with(prompts, part[text_column].to_list(), longest=longest, progress=name)
-        ids = np.array(part[id_column].to_list(), dtype="S32")
-        stem = shard_name(name, index, count)
-        for suffix, array in ((".npy", embeddings), (".ids.npy", ids)):
-            with write_atomically(folder / f"{stem}{suffix}") as temporary:
-                np.save(temporary, array)
-            fingerprint[f"{stem}{suffix}"] = {"rows": len(array), "sha256": sha256_file(folder / f"{stem}{suffix}")}
+    See shares.py for what is in a shard. Return for the first one how many texts of each side have several prompts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fingerprint = _kind(encoder, settings)
+    with TemporaryDirectory(dir=folder, prefix=".texts-") as scratch:
+        shares, several = write_shares(pairs, settings, index, count, Path(scratch))
+        for name, (side, _, _) in SIDES.items():
+            longest = getattr(settings.max_tokens, side)
+            stem = folder / shard_name(name, index, count)
+            fingerprint |= _embed(encoder, shares[name].batches(TOGETHER), shares[name].rows, longest, stem, name)
     write_json(folder / f"{shard_name('fingerprint', index, count)}.json", fingerprint)
     return several
 
 
+def _kind(encoder, settings: Settings) -> dict[str, str]:
+    """Return what all shards must have in common."""
+    return {
+        "weights_digest": encoder.digest,
+        "contract_digest": digest_of(encoder.contract.model_dump(mode="json")),
+        "tokenising_digest": digest_of(settings.model_dump(mode="json")),
+    }
+
+
+def _embed(encoder, batches: Iterator[pl.DataFrame], rows: int, longest: int, stem: Path, name: str) -> dict[str, dict]:
+    """Write the embeddings and ids of `rows` texts in batches of id, text and prompt; return their fingerprints."""
+    embeddings, ids = stem.with_name(f"{stem.name}.npy"), stem.with_name(f"{stem.name}.ids.npy")
+    with ExitStack() as stack:
+        to_embeddings, to_ids = (
+            stack.enter_context(stack.enter_context(write_atomically(path)).open("wb")) for path in (embeddings, ids)
+        )
+        for number, batch in enumerate(batches):
+            texts = batch["text"].to_list()
+            vectors = encoder.encode_with(batch["prompt"].to_list(), texts, longest=longest, progress=name)
+            for file, array in ((to_embeddings, vectors), (to_ids, np.array(batch["id"].to_list(), dtype="S32"))):
+                if number == 0:
+                    header = np.lib.format.header_data_from_array_1_0(array)
+                    header["shape"] = (rows, *array.shape[1:])
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(np.ascontiguousarray(array).tobytes())
+    return {path.name: {"rows": rows, "sha256": sha256_file(path)} for path in (embeddings, ids)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shards:
-    """The shards of one data set by one model. Arrays are memory-mapped; embeddings are float32 (rows, dimension)."""
+    """The shards of one table by one model. Arrays are memory-mapped; embeddings are float32 (rows, dimension)."""
 
     folder: Path
     count: int

@@ -10,13 +10,15 @@ from ..settings.prompts import INSTRUCTION, TEXT, Side
 COLUMNS: dict[Side, str] = {"query": "query_prompt", "document": "document_prompt"}
 
 
-def with_prompts(rows: pl.DataFrame, settings: Tokenising) -> pl.DataFrame:
+def with_prompts(rows: pl.DataFrame, settings: Tokenising, draw: np.random.Generator | None = None) -> pl.DataFrame:
     """Return rows of a data set with what stands before their query, and before their documents, in query_prompt and
     document_prompt.
 
     A row's own prompt stands in its side's template. Of several prompts of the data set each row draws one, by the seed
-    and its place, and the same of both sides where these have as many."""
-    draws = np.random.default_rng(settings.seed).random(len(rows)) if settings.seed is not None else np.zeros(len(rows))
+    and its place, and the same of both sides where these have as many. draw: the generator of that seed, which a table
+    that is read in batches goes on with."""
+    draw = draw or np.random.default_rng(settings.seed)
+    draws = draw.random(len(rows)) if settings.seed is not None else np.zeros(len(rows))
     columns = {}
     for side, name in COLUMNS.items():
         prompts = settings.prompts[side]
