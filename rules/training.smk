@@ -56,7 +56,7 @@ rule train_contrastive:
         # Not longer by attempt: training goes on where it stopped.
         runtime=1440,
     params:
-        revision=4,
+        revision=5,
     # A signal that ends the job is for the training alone, which then writes a checkpoint and says so.
     shell:
         call_script(

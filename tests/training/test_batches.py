@@ -24,7 +24,7 @@ from ascent.pairs.text import text_id
 from ascent.settings.model import Contract
 from ascent.training.data import Batch, check_shares
 from ascent.training.loader import Loader
-from ascent.training.schedule import dealt
+from ascent.training.schedule import Schedule, dealt
 
 BATCH = 8
 # Three data sets of 44, 20 and 31 rows; the first two share queries, the last is of another type.
@@ -335,8 +335,7 @@ def test_signals_that_end_a_run_do_not_end_its_workers_and_a_lost_worker_is_one_
 @pytest.mark.usefixtures("warm_spawn")
 def test_an_error_in_a_worker_is_one_sentence(mixture):
     data = mixture()
-    schedule = data.schedule()
-    schedule.rows[:] = 200  # there are 95
+    schedule = Schedule(np.full(1, 8), lambda step: np.full(8, 200))  # there are 95
     loader = Loader(data, schedule, start=0, rank=0, world=1, workers=1, pin=False)
     with pytest.raises(AscentError, match=r"^a batch could not be read \(.*out of") as error:
         next(loader)

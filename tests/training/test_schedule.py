@@ -8,7 +8,9 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.settings.contrastive import Contrastive
+from ascent.training import schedule
 from ascent.training.schedule import dealt, make_schedule, shares, smallest_batch
+from ascent.training.streams import Permutation
 
 SIZES = [700, 90, 210]
 STARTS = [0, 700, 790, 1000]
@@ -21,11 +23,19 @@ def stage(weights=(None, None, None), **settings) -> Contrastive:
 
 
 def schedule_of(settings: Contrastive, sizes=SIZES):
-    return make_schedule(sizes, settings, LENGTHS)
+    return make_schedule(sizes, settings, LENGTHS.__getitem__)
 
 
 def batches(found) -> list[list[int]]:
     return [found[step].tolist() for step in range(len(found))]
+
+
+def rows_of(found) -> np.ndarray:
+    return np.concatenate([found[step] for step in range(len(found))])
+
+
+def order_of(size: int, *seed: int) -> list[int]:
+    return Permutation(size, np.random.default_rng(seed))(np.arange(size)).tolist()
 
 
 def sources(rows) -> Counter:
@@ -50,10 +60,9 @@ each = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("epochs", [1, 0.37, 2.5, 0.001])
 @pytest.mark.parametrize("seed", [0, 7])
 def test_the_plain_order_is_that_of_passes_over_all_rows(sizes, epochs, seed):
-    """Written out as the first releases had it, but for the last two batches, which had no equal shares."""
     expected, rows = [], math.ceil(round(1000 * epochs, 6))
     for number in range(math.ceil(epochs)):
-        expected += np.random.default_rng([seed, number]).permutation(1000).tolist()
+        expected += order_of(1000, seed, number)
     found = batches(schedule_of(stage([None] * len(sizes), epochs=epochs, seed=seed), sizes))
     assert [row for batch in found for row in batch] == expected[:rows]
     full = len(found) - 2 if rows > 32 else 0
@@ -64,7 +73,7 @@ def test_the_plain_order_is_that_of_passes_over_all_rows(sizes, epochs, seed):
 def test_a_limit_of_steps_leaves_the_first_as_they_are(settings):
     whole, limited = schedule_of(settings), schedule_of(settings.model_copy(update={"max_steps": 5}))
     assert batches(limited) == batches(whole)[:5]
-    assert len(limited.rows) == limited.bounds[-1]
+    assert limited.sizes.tolist() == [len(batch) for batch in batches(limited)]
     assert batches(schedule_of(settings.model_copy(update={"max_steps": 10**6}))) == batches(whole)
 
 
@@ -76,7 +85,7 @@ def test_a_single_data_set_has_the_same_order_whatever_its_weight():
 
 @each
 def test_the_totals_are_exact(settings):
-    found = sources(schedule_of(settings).rows)
+    found = sources(rows_of(schedule_of(settings)))
     total = math.ceil(1000 * settings.epochs)
     assert found.total() == total
     weights = [
@@ -99,7 +108,7 @@ def test_shares_are_rounded_by_the_largest_remainder():
 @each
 def test_within_a_data_set_no_row_comes_again_before_all_have_come(settings):
     found = schedule_of(settings)
-    counts = np.bincount(found.rows, minlength=1000)
+    counts = np.bincount(rows_of(found), minlength=1000)
     if settings.batching == "mixed" and all(use.weight is None for use in settings.data.values()):
         parts = [counts] if settings.sampling_temperature == 1 else np.split(counts, STARTS[1:-1])
     else:
@@ -109,22 +118,51 @@ def test_within_a_data_set_no_row_comes_again_before_all_have_come(settings):
 
 
 @each
-def test_bounds_cover_the_rows(settings):
+def test_the_sizes_are_those_of_the_batches(settings):
     found = schedule_of(settings)
-    assert found.bounds[0] == 0 and found.bounds[-1] == len(found.rows)
-    sizes = np.diff(found.bounds)
-    assert sizes.min() >= 1 and sizes.max() <= 32
-    assert found.smallest == sizes.min()
-    assert len(found) == len(sizes)
-    assert found.rows.dtype == np.uint16
+    assert found.sizes.tolist() == [len(batch) for batch in batches(found)]
+    assert found.sizes.min() >= 1 and found.sizes.max() <= 32
+    assert found.smallest == found.sizes.min()
+    assert len(found) == len(found.sizes)
+    assert {found[step].dtype for step in range(len(found))} == {np.dtype(np.int64)}
+    for step in (-1, len(found)):
+        with pytest.raises(IndexError):
+            found[step]
+
+
+@each
+def test_a_batch_is_the_same_whichever_are_asked_for_before(settings):
+    expected = batches(schedule_of(settings))
+    for start in (0, len(expected) // 2, len(expected) - 1):
+        found = schedule_of(settings)
+        assert [found[step].tolist() for step in range(start, len(expected))] == expected[start:]
+    found = schedule_of(settings)
+    assert [found[step].tolist() for step in range(len(expected))[::-1]] == expected[::-1]
+
+
+def test_blocks_change_no_batch_of_a_budget(monkeypatch):
+    expected = batches(schedule_of(SETTINGS["budget"]))
+    for block in (1, 200, 999, 1000):
+        monkeypatch.setattr(schedule, "BLOCK", block)
+        assert batches(schedule_of(SETTINGS["budget"])) == expected
+
+
+@each
+def test_only_a_budget_looks_at_all_rows_before_the_first_step(settings):
+    looked = []
+    make_schedule(SIZES, settings, lambda rows: looked.append(len(rows)) or LENGTHS[rows])
+    if settings.batch_tokens:
+        assert sum(looked) >= 1000
+    else:  # buckets at the last window, whose batches are uneven
+        assert sum(looked) <= (4 * 32 + 31 if settings.bucket_batches else 0)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS["weights"], SETTINGS["temperature"]])
 def test_every_stretch_has_nearly_the_same_mixture(settings):
-    found, quota = schedule_of(settings), shares(SIZES, settings)
+    rows, quota = rows_of(schedule_of(settings)), shares(SIZES, settings)
     total = sum(quota)
     for start in range(0, total - 100, 7):
-        here = sources(found.rows[start : start + 100])
+        here = sources(rows[start : start + 100])
         assert all(abs(here[index] - 100 * quota[index] / total) <= 2 for index in range(3)), (start, here)
 
 
@@ -142,13 +180,13 @@ def test_a_batch_by_data_set_has_one_and_the_data_sets_alternate():
 
 def test_the_last_two_batches_of_a_data_set_share_their_rows():
     found = schedule_of(stage(batching="by_dataset", batch_size=100), [700, 101, 199])
-    assert sorted(np.diff(found.bounds).tolist()) == [50, 51, 99, *[100] * 8]
+    assert sorted(found.sizes.tolist()) == [50, 51, 99, *[100] * 8]
 
 
 @pytest.mark.parametrize("rows", [65, 96, 97, 1000])
 def test_the_last_two_batches_share_their_rows(rows):
     """A last batch of one row would have no negatives: loss and gradient 0."""
-    sizes = np.diff(schedule_of(stage([None]), [rows]).bounds).tolist()
+    sizes = schedule_of(stage([None]), [rows]).sizes.tolist()
     *full, last, end = sizes
     assert full == [32] * (math.ceil(rows / 32) - 2)
     assert sum(sizes) == rows and 0 <= last - end <= 1
@@ -209,14 +247,14 @@ def test_rows_are_dealt_so_that_processes_have_as_many_tokens(rows, world):
 def test_balanced_each_data_set_goes_through_its_own_passes():
     found = schedule_of(stage(batching="balanced", epochs=3))
     for index, size in enumerate(SIZES):
-        own = [row for row in found.rows.tolist() if STARTS[index] <= row < STARTS[index + 1]]
+        own = [row for row in rows_of(found).tolist() if STARTS[index] <= row < STARTS[index + 1]]
         for number in range(len(own) // size):
-            order = np.random.default_rng([0, number, 1 + index]).permutation(size)
-            assert own[number * size : (number + 1) * size] == (STARTS[index] + order).tolist()
+            order = [STARTS[index] + row for row in order_of(size, 0, number, 1 + index)]
+            assert own[number * size : (number + 1) * size] == order
 
 
 def test_balanced_few_rows_are_one_batch():
-    assert sorted(schedule_of(stage((None,) * 2, batching="balanced"), [7, 3]).rows.tolist()) == list(range(10))
+    assert sorted(rows_of(schedule_of(stage((None,) * 2, batching="balanced"), [7, 3])).tolist()) == list(range(10))
 
 
 def test_a_data_set_without_a_row_in_a_balanced_batch_is_refused():
@@ -233,7 +271,7 @@ def padded(found) -> int:
 @pytest.mark.parametrize("batching", ["mixed", "by_dataset"])
 def test_buckets_hold_the_same_rows_and_pad_less(batching):
     plain, buckets = (schedule_of(stage(batching=batching, bucket_batches=count)) for count in (None, 8))
-    assert sorted(plain.rows.tolist()) == sorted(buckets.rows.tolist())
+    assert sorted(rows_of(plain)) == sorted(rows_of(buckets))
     assert len(plain) == len(buckets)
     real = int(LENGTHS.sum())
     assert padded(plain) - real > 3 * (padded(buckets) - real) > 0
@@ -243,9 +281,9 @@ def test_buckets_hold_the_same_rows_and_pad_less(batching):
 
 
 def test_buckets_take_each_window_s_rows():
-    plain, buckets = schedule_of(stage()), schedule_of(stage(bucket_batches=4))
+    plain, buckets = rows_of(schedule_of(stage())), rows_of(schedule_of(stage(bucket_batches=4)))
     for start in range(0, 1000, 128):
-        assert sorted(plain.rows[start : start + 128]) == sorted(buckets.rows[start : start + 128])
+        assert sorted(plain[start : start + 128]) == sorted(buckets[start : start + 128])
 
 
 @pytest.mark.parametrize("name", ["budget", "buckets and budget", "all"])
@@ -261,11 +299,11 @@ def test_no_batch_is_above_its_budget_and_none_could_take_the_next_row(name):
 
 
 def test_a_budget_keeps_the_order():
-    assert schedule_of(SETTINGS["budget"]).rows.tolist() == schedule_of(stage()).rows.tolist()
+    assert rows_of(schedule_of(SETTINGS["budget"])).tolist() == rows_of(schedule_of(stage())).tolist()
 
 
 def test_a_row_above_the_budget_is_a_batch_of_its_own():
-    found = make_schedule([4], stage([None], batch_tokens=100), np.array([500, 10, 10, 10]))
+    found = make_schedule([4], stage([None], batch_tokens=100), np.array([500, 10, 10, 10]).__getitem__)
     assert sorted(len(found[step]) for step in range(len(found))) in ([1, 3], [1, 1, 2])
     assert [0] in batches(found)
 

@@ -1,5 +1,6 @@
 """The tokens of a data set, mapped into memory. tokenise.py describes the files."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from ..errors import AscentError
 from ..files import read_json, sha256_file
 
 META = "meta.json"
+# Rows that are looked at together where all are.
+BLOCK = 1 << 18
 
 
 class TokenisedPairs:
@@ -47,6 +50,30 @@ class TokenisedPairs:
         """The SHA-256 of meta.json, which holds the SHA-256 of every file."""
         return sha256_file(self.folder / META)
 
+    def blocks(self) -> Iterator[slice]:
+        """Yield the rows, a block at a time."""
+        return (slice(begin, min(begin + BLOCK, len(self))) for begin in range(0, len(self), BLOCK))
+
+    def positives(self, rows: slice) -> np.ndarray:
+        """Return the text of each row's positive."""
+        return self.documents[self.document_offsets[:-1][rows]]
+
+    def first_row(self, wanted: Callable[[np.ndarray], np.ndarray]) -> int | None:
+        """Return the first row whose label is wanted, or None. wanted: labels to truth values."""
+        found = (rows.start + np.flatnonzero(wanted(self.labels[rows])) for rows in self.blocks())
+        return next((int(places[0]) for places in found if len(places)), None)
+
+    @property
+    def graded(self) -> bool:
+        """Whether rows have different labels."""
+        first = self.first_row(lambda labels: ~np.isnan(labels))
+        return first is not None and self.first_row(lambda labels: np.abs(labels - self.labels[first]) > 0) is not None
+
+    @property
+    def most_documents(self) -> int:
+        """The number of documents of the row that has most."""
+        return max(int(np.diff(self.document_offsets[rows.start : rows.stop + 1]).max()) for rows in self.blocks())
+
     def text(self, index: int) -> np.ndarray:
         """Return a text's tokens, a copy: int32."""
         return np.array(self.tokens[self.offsets[index] : self.offsets[index + 1]])
@@ -77,9 +104,17 @@ class TokenisedPairs:
     def answers_of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (place, answer) for each known answer to queries with these ids: places in `queries`, and texts'
         ids."""
-        nearest = np.minimum(np.searchsorted(self.asked, queries), len(self.asked) - 1)
+        nearest = self._nearest(queries)
         places = np.flatnonzero(self.asked[nearest] == queries)
         begin, end = self.answer_offsets[nearest[places]], self.answer_offsets[nearest[places] + 1]
         counts = end - begin
         first = np.repeat(np.cumsum(counts) - counts, counts)  # of each answer's query, among all that are returned
         return np.repeat(places, counts), self.answers[np.repeat(begin, counts) + np.arange(len(first)) - first]
+
+    def knows(self, queries: np.ndarray) -> np.ndarray:
+        """Return whether each of these ids is of a query: bool."""
+        return self.asked[self._nearest(queries)] == queries
+
+    def _nearest(self, queries: np.ndarray) -> np.ndarray:
+        """Return the place in `asked` at which each id is, if anywhere."""
+        return np.minimum(np.searchsorted(self.asked, queries), len(self.asked) - 1)

@@ -3,7 +3,6 @@
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..collectives import largest
@@ -29,7 +28,7 @@ def with_token_budget(
             shape = read_shape(parent)
             room = float(torch.cuda.get_device_properties(device).total_memory)
             trained = trained_weights(parent, stage.adapter, 0) if stage.adapter else None
-    texts = 1 + max(int(np.diff(table.document_offsets).max()) for table in tables)
+    texts = 1 + max(table.most_documents for table in tables)
 
     most = settings.contract.max_tokens.longest
 

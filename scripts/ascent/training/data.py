@@ -79,14 +79,12 @@ class TrainingData:
 
     def schedule(self) -> Schedule:
         """Return the stage's batches, in order."""
-        needed = self.stage.bucket_batches is not None or self.stage.batch_tokens is not None
-        lengths = np.concatenate([table.row_tokens for table in self.tables]) if needed else None
-        return make_schedule(self.sizes, self.stage, lengths)
+        return make_schedule(self.sizes, self.stage, self._row_tokens)
 
     def batch(self, rows: np.ndarray, *, rank: int, world: int) -> Batch:
         """Return a process's share of the batch of these rows, see dealt."""
-        numbers = dealt(self._row_tokens(rows.astype(np.int64)), rank, world)
-        own = rows[numbers].astype(np.int64)
+        numbers = dealt(self._row_tokens(rows), rank, world)
+        own = rows[numbers]
         sources = np.searchsorted(self._starts, own, side="right") - 1
         places = list(
             zip([self.tables[source] for source in sources], (own - self._starts[sources]).tolist(), strict=True)
@@ -109,7 +107,7 @@ class TrainingData:
             numbers=torch.from_numpy(numbers),
             row_of_document=torch.tensor([*range(len(own)), *owners]),
             document_ids=torch.tensor([int(table.text_ids[text]) for table, text in documents]),
-            answers=torch.from_numpy(self._answers(rows.astype(np.int64))[numbers]),
+            answers=torch.from_numpy(self._answers(rows)[numbers]),
             dataset_index=torch.from_numpy(sources),
             groups=torch.from_numpy(np.where(self._alone[sources], 1 + numbers, 0)),
             labels=torch.tensor([float(table.labels[row]) for table, row in places], dtype=torch.float32),
@@ -160,8 +158,11 @@ class TrainingData:
         """Return the data sets in which a row's positive is its query."""
         names = []
         for name, table in zip(self.stage.data, self.tables, strict=True):
-            positives = table.documents[table.document_offsets[:-1]]
-            names += [name] if (table.text_ids[table.queries] == table.text_ids[positives]).any() else []
+            found = (
+                (table.text_ids[table.queries[rows]] == table.text_ids[table.positives(rows)]).any()
+                for rows in table.blocks()
+            )
+            names += [name] if any(found) else []
         return names
 
     def sample(self) -> list[np.ndarray]:
@@ -196,19 +197,18 @@ class TrainingData:
 
 def check_losses_can_learn(where: str, objective: Objectives, table: TokenisedPairs, competes: bool) -> None:
     """Raise AscentError if a loss can learn nothing from its rows. competes: whether in-batch negatives are on."""
-    unlabelled = np.flatnonzero(~np.isfinite(table.labels))
     alone = len(table.documents) == len(table)
     read = any(settings.needs == "labels" for settings in objective.chosen.values())
-    graded = not read and np.nanmin(table.labels, initial=np.inf) < np.nanmax(table.labels, initial=-np.inf)
+    graded = not read and table.graded
     for loss, settings in objective.chosen.items():
-        if settings.needs == "labels" and len(unlabelled):
+        if settings.needs == "labels" and (row := table.first_row(lambda labels: ~np.isfinite(labels))) is not None:
             raise AscentError(
-                f"{where}: row {unlabelled[0]} has no label, which the objective '{loss}' needs; add labels, or use "
+                f"{where}: row {row} has no label, which the objective '{loss}' needs; add labels, or use "
                 "another objective."
             )
-        if settings.cosine_labels and len(outside := np.flatnonzero(np.abs(table.labels) > 1)):
+        if settings.cosine_labels and (row := table.first_row(lambda labels: np.abs(labels) > 1)) is not None:
             raise AscentError(
-                f"{where}: row {outside[0]} has the label {table.labels[outside[0]]:g}, but the objective '{loss}'"
+                f"{where}: row {row} has the label {table.labels[row]:g}, but the objective '{loss}'"
                 " expects a cosine, from -1 to 1; divide the corpus's labels by the largest, or use cosent or angle,"
                 " which rank them."
             )
@@ -228,7 +228,7 @@ def check_losses_can_learn(where: str, objective: Objectives, table: TokenisedPa
                 f"{where}: has no negatives of its own, which the objective '{loss}' needs; mine them, or use another"
                 " objective."
             )
-        if getattr(settings, "mixing", None) and np.diff(table.document_offsets).max() < 3:
+        if getattr(settings, "mixing", None) and table.most_documents < 3:
             raise AscentError(
                 f"{where}: has no row with two negatives of its own, which mixing needs; mine more, or remove it."
             )

@@ -1,41 +1,50 @@
 """Which rows form which batch of a stage: a pure function of its settings, the same on every process and after every
-restart."""
+restart. No process holds an array over all rows: the rows of a batch are computed when it is asked for."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from ..errors import AscentError
 from ..settings.training import Training
+from .streams import Interleaved, Passes, Stream, Turns
 
 # The draws of one seed: a pass's order is [seed, pass] for all rows together, [seed, pass, 1 + data set] for one data
-# set. Seed sequences are padded with zeros, so these two differ from any of them.
+# set; a window of buckets has [seed, window, *_BUCKETS]. Seed sequences are padded with zeros, so all of these differ.
 _MIXTURE, _BUCKETS = (0, 0, 1), (0, 0, 2)
+# Rows whose lengths are looked up at a time.
+BLOCK = 1 << 18
+
+# Returns the tokens of each of some rows, which are numbered over all data sets: int64 (rows,) to integers (rows,).
+Lengths = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Schedule:
     """The batches of a stage in the order of the steps.
 
-    rows: the rows in order of use, numbered over all data sets of the stage, of the smallest unsigned type. bounds:
-    int64 (steps + 1); batch `step` is rows[bounds[step]:bounds[step + 1]].
+    sizes: int64 (steps,), the rows of each batch. batch: returns the rows of the batch of a step from 0, int64,
+    numbered over all data sets of the stage.
     """
 
-    rows: np.ndarray
-    bounds: np.ndarray
+    sizes: np.ndarray
+    batch: Callable[[int], np.ndarray]
 
     def __len__(self) -> int:
-        return len(self.bounds) - 1
+        return len(self.sizes)
 
     def __getitem__(self, step: int) -> np.ndarray:
-        return self.rows[self.bounds[step] : self.bounds[step + 1]]
+        if not 0 <= step < len(self):
+            raise IndexError(step)
+        return self.batch(step)
 
     @property
     def smallest(self) -> int:
         """The number of rows of the smallest batch."""
-        return int(np.diff(self.bounds).min())
+        return int(self.sizes.min())
 
 
 def shares(sizes: Sequence[int], stage: Training) -> list[int]:
@@ -98,114 +107,151 @@ def dealt(lengths: np.ndarray, rank: int, world: int) -> np.ndarray:
     return np.sort(order[np.where(turns % 2, world - 1 - seats, seats) == rank])
 
 
-def make_schedule(sizes: Sequence[int], stage: Training, lengths: np.ndarray | None = None) -> Schedule:
-    """Return the batches of a stage. sizes: the rows of each data set. lengths: tokens of each row, over all data sets;
-    needed for buckets and for a budget of tokens.
+def make_schedule(sizes: Sequence[int], stage: Training, lengths: Lengths | None = None) -> Schedule:
+    """Return the batches of a stage. sizes: the rows of each data set. lengths: needed for buckets and for a budget of
+    tokens.
 
     Mixed batches by the data sets' own sizes are cut from one stream of passes over all rows, each pass in an order of
     its own. Otherwise each data set has such a stream, and rows (or whole batches) of the data sets are dealt out
-    evenly: the i-th of n falls at random into the i-th of n equal parts of the stage, so every stretch of it has nearly
-    the same mixture. Balanced batches each take the same rows of every stream.
+    evenly, see Turns, so every stretch of the stage has nearly the same mixture. Balanced batches each take the same
+    rows of every stream. A budget of tokens is the one case in which every row is looked at before the first step: how
+    many batches there are depends on it.
     """
     plain = stage.sampling_temperature == 1 and all(use.weight is None for use in stage.data.values())
-    kind = np.min_scalar_type(sum(sizes))
-    starts = np.cumsum([0, *sizes])
+    starts = np.cumsum([0, *sizes]).tolist()
+    streams: list[Stream]
     if len(sizes) == 1 or (plain and stage.batching == "mixed"):
-        streams = [_passes(sum(sizes), sum(shares(sizes, stage)), 0, stage.seed, (), kind)]
+        streams = [Passes(sum(sizes), sum(shares(sizes, stage)), 0, stage.seed, ())]
     else:
         streams = [
-            _passes(size, rows, starts[index], stage.seed, (1 + index,), kind)
+            Passes(size, rows, starts[index], stage.seed, (1 + index,))
             for index, (size, rows) in enumerate(zip(sizes, shares(sizes, stage), strict=True))
             if rows
         ]
     if stage.batching == "balanced":
-        return _first_steps(_balanced(streams, stage), stage)
-    homogeneous = len(streams) > 1 and stage.batching == "by_dataset"
-    if len(streams) > 1 and not homogeneous:
-        streams = [np.concatenate(streams)[_dealt([len(stream) for stream in streams], stage.seed)]]
-    parts = [_batches(stream, stage, lengths) for stream in streams]
-    rows = np.concatenate([stream for stream, _ in parts])
-    lengths_of_batches = np.concatenate([counts for _, counts in parts])
-    if homogeneous:
-        order = _dealt([len(counts) for _, counts in parts], stage.seed)
-        rows, lengths_of_batches = _reordered(rows, lengths_of_batches, order)
-    schedule = Schedule(rows=rows, bounds=np.concatenate([[0], np.cumsum(lengths_of_batches)]))
-    return _first_steps(schedule, stage)
+        schedule = _balanced(streams, stage)
+    elif len(streams) > 1 and stage.batching == "by_dataset":
+        schedule = _by_dataset([_batches(stream, stage, lengths) for stream in streams], stage)
+    else:
+        whole = streams[0] if len(streams) == 1 else Interleaved(streams, [stage.seed, *_MIXTURE])
+        schedule = _batches(whole, stage, lengths)
+    return Schedule(schedule.sizes[: stage.max_steps], schedule.batch)
 
 
-def _first_steps(schedule: Schedule, stage: Training) -> Schedule:
-    bounds = schedule.bounds if stage.max_steps is None else schedule.bounds[: stage.max_steps + 1]
-    return Schedule(rows=schedule.rows[: bounds[-1]], bounds=bounds)
-
-
-def _passes(size: int, rows: int, start: int, seed: int, key: tuple[int, ...], kind: np.dtype) -> np.ndarray:
-    """Return `rows` rows of a data set that begins at `start`: pass after pass, each in its own order."""
-    stream = np.empty(rows, dtype=kind)
-    for number, begin in enumerate(range(0, rows, size)):
-        order = np.random.default_rng([seed, number, *key]).permutation(size)
-        stream[begin : begin + size] = start + order[: rows - begin]
-    return stream
-
-
-def _dealt(counts: Sequence[int], seed: int) -> np.ndarray:
-    """Return an order of sum(counts) items, given kind by kind, that interleaves the kinds evenly and keeps each one's
-    order."""
-    draw = np.random.default_rng([seed, *_MIXTURE])
-    return np.argsort(np.concatenate([(np.arange(n) + draw.random(n)) / n for n in counts]), kind="stable")
-
-
-def _balanced(streams: Sequence[np.ndarray], stage: Training) -> Schedule:
+def _balanced(streams: Sequence[Stream], stage: Training) -> Schedule:
     """Return batches with the same number of rows of every stream, data set by data set."""
     steps = math.ceil(sum(map(len, streams)) / stage.batch_size)
-    rows = np.concatenate([stream.reshape(steps, -1) for stream in streams], axis=1)
-    return Schedule(rows=rows.ravel(), bounds=np.arange(steps + 1) * rows.shape[1])
+    own = [len(stream) // steps for stream in streams]
+
+    def batch(step: int) -> np.ndarray:
+        parts = [stream[step * rows : (step + 1) * rows] for stream, rows in zip(streams, own, strict=True)]
+        return np.concatenate(parts)
+
+    return Schedule(np.full(steps, sum(own)), batch)
 
 
-def _batches(stream: np.ndarray, stage: Training, lengths: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a stream into batches; return its rows (reordered if there are buckets) and each batch's number of rows."""
-    if stage.bucket_batches is None:
-        return stream, np.array(list(_cut(stream, stage, lengths)), dtype=np.int64)
-    window, rows, counts = stage.bucket_batches * stage.batch_size, [], []
-    draw = np.random.default_rng([stage.seed, *_BUCKETS])
-    # The remainder after the last window, less than a batch, is added to it.
-    begins = [begin for begin in range(0, len(stream), window) if begin == 0 or len(stream) - begin >= stage.batch_size]
-    for begin, end in zip(begins, [*begins[1:], len(stream)], strict=True):
-        part = stream[begin:end]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        sizes = np.array(list(_cut(part, stage, lengths)), dtype=np.int64)
-        part, sizes = _reordered(part, sizes, draw.permutation(len(sizes)))
-        rows.append(part)
-        counts.append(sizes)
-    return np.concatenate(rows), np.concatenate(counts)
+def _by_dataset(parts: Sequence[Schedule], stage: Training) -> Schedule:
+    """Return the batches of several schedules, dealt evenly."""
+    turns = Turns([len(part) for part in parts], [stage.seed, *_MIXTURE])
+    kinds, numbers = turns.between(0, len(turns))
+    starts = np.cumsum([0, *(len(part) for part in parts)])
+    sizes = np.concatenate([part.sizes for part in parts])[starts[kinds] + numbers]
+
+    def batch(step: int) -> np.ndarray:
+        (kind,), (number,) = turns.between(step, step + 1)
+        return parts[kind][number]
+
+    return Schedule(sizes, batch)
 
 
-def _cut(rows: np.ndarray, stage: Training, lengths: np.ndarray | None) -> Iterator[int]:
-    """Yield the numbers of rows of the batches that rows, in their order, are cut into: as many as fit, at least one.
+def _batches(stream: Stream, stage: Training, lengths: Lengths | None) -> Schedule:
+    """Cut a stream into batches."""
+    if stage.bucket_batches is not None:
+        return _in_buckets(stream, stage, lengths)
+    sizes = _even(len(stream), stage.batch_size) if stage.batch_tokens is None else _sizes(stream, stage, lengths)
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    return Schedule(sizes, lambda step: stream[bounds[step] : bounds[step + 1]])
 
-    The last two share their rows as evenly as the budget of tokens lets them: a tiny batch has few negatives, so its
-    loss and gradient are near 0 and its step is one of momentum alone; or it has fewer rows than there are processes.
+
+def _even(rows: int, most: int) -> np.ndarray:
+    """Return the numbers of rows of the batches that rows are cut into, `most` in each.
+
+    The last two share their rows: a tiny batch has few negatives, so its loss and gradient are near 0 and its step is
+    one of momentum alone; or it has fewer rows than there are processes.
     """
+    sizes = np.full(-(-rows // most), most)
+    last = min(rows, 2 * most - (-rows % most))  # rows of the last two together
+    if len(sizes) == 1:
+        sizes[0] = rows
+    else:
+        sizes[-2:] = last - last // 2, last // 2
+    return sizes
+
+
+def _sizes(stream: Stream, stage: Training, lengths: Lengths) -> np.ndarray:
+    """Return the numbers of rows of the batches that a stream is cut into by _cut, a block of rows at a time."""
+    sizes: list[int] = []
+    begin, block = 0, max(BLOCK, 4 * stage.batch_size)
+    while begin < len(stream):
+        rows = stream[begin : begin + block]
+        over = begin + len(rows) == len(stream)
+        done = 0
+        for size in _cut(lengths(rows), stage.batch_size, stage.batch_tokens):
+            if not over and len(rows) - done <= 2 * stage.batch_size:
+                break  # the last two batches of a block would share its rows
+            sizes.append(size)
+            done += size
+        begin += done
+    return np.array(sizes, dtype=np.int64)
+
+
+def _in_buckets(stream: Stream, stage: Training, lengths: Lengths) -> Schedule:
+    """Cut a stream into windows, and each window into batches of rows of similar length, in an order at random."""
     most, budget = stage.batch_size, stage.batch_tokens
-    tokens = None if budget is None else np.concatenate([[0], np.cumsum(lengths[rows], dtype=np.int64)])
+    window = stage.bucket_batches * most
+    # The remainder after the last window, less than a batch, is added to it.
+    begins = [begin for begin in range(0, len(stream), window) if begin == 0 or len(stream) - begin >= most]
+    begins.append(len(stream))
+
+    @lru_cache(maxsize=2)
+    def batches(number: int) -> list[np.ndarray]:
+        rows = stream[begins[number] : begins[number + 1]]
+        tokens = lengths(rows)
+        order = np.argsort(tokens, kind="stable")
+        sizes = _even(len(rows), most) if budget is None else list(_cut(tokens[order], most, budget))
+        parts = np.split(rows[order], np.cumsum(sizes)[:-1])
+        draw = np.random.default_rng([stage.seed, number, *_BUCKETS])
+        return [parts[place] for place in draw.permutation(len(parts))]
+
+    def sizes_of(number: int) -> np.ndarray:
+        if budget is None and number < len(begins) - 2:  # a whole window
+            return np.full(stage.bucket_batches, most)
+        return np.array([len(rows) for rows in batches(number)])
+
+    sizes = [sizes_of(number) for number in range(len(begins) - 1)]
+    firsts = np.cumsum([0, *map(len, sizes)])
+
+    def batch(step: int) -> np.ndarray:
+        number = int(np.searchsorted(firsts, step, side="right")) - 1
+        return batches(number)[step - firsts[number]]
+
+    return Schedule(np.concatenate(sizes), batch)
+
+
+def _cut(lengths: np.ndarray, most: int, budget: int) -> Iterator[int]:
+    """Yield the numbers of rows of the batches that rows of these lengths are cut into: as many as the budget of tokens
+    lets in, at most `most`, at least one. The last two share their rows as evenly as it lets them, see _even."""
+    rows, tokens = len(lengths), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
     def end_of(begin: int) -> int:
-        end = min(begin + most, len(rows))
-        if tokens is not None:
-            end = min(end, int(np.searchsorted(tokens, tokens[begin] + budget, side="right")) - 1)
-        return max(end, begin + 1)
+        within = int(np.searchsorted(tokens, tokens[begin] + budget, side="right")) - 1
+        return max(min(begin + most, rows, within), begin + 1)
 
     begin = 0
-    while begin < len(rows):
+    while begin < rows:
         end = end_of(begin)
-        if end < len(rows) and end_of(end) == len(rows):
-            half = begin + (len(rows) - begin + 1) // 2
-            end = next((middle for middle in range(half, end) if end_of(middle) == len(rows)), end)
+        if end < rows and end_of(end) == rows:
+            half = begin + (rows - begin + 1) // 2
+            end = next((middle for middle in range(half, end) if end_of(middle) == rows), end)
         yield end - begin
         begin = end
-
-
-def _reordered(rows: np.ndarray, counts: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and their batches' sizes with the batches in another order."""
-    ends = np.cumsum(counts)
-    moved = [rows[end - count : end] for end, count in zip(ends[order], counts[order], strict=True)]
-    return np.concatenate(moved), counts[order]

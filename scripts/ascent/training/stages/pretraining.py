@@ -64,22 +64,32 @@ class TextData:
 
     def schedule(self) -> Schedule:
         """Return the stage's batches, in order."""
-        needed = self.stage.bucket_batches is not None or self.stage.batch_tokens is not None
-        lengths = [np.diff(table.offsets)[table.meta["texts"]["query"] :] for table in self.tables] if needed else None
-        return make_schedule(self.sizes, self.stage, np.concatenate(lengths) if needed else None)
+        return make_schedule(self.sizes, self.stage, self._lengths)
 
     def batch(self, rows: np.ndarray, *, rank: int, world: int) -> TextBatch:
         """Return a process's share of the batch of these texts, see dealt."""
+        numbers = dealt(self._lengths(rows), rank, world)
+        own = zip(*(part[numbers] for part in self._places(rows)), strict=True)
+        return TextBatch(
+            tokens=Texts.of([self.tables[source].text(place) for source, place in own]),
+            numbers=numbers,
+            global_rows=len(rows),
+        )
+
+    def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the table of each of some texts, and its place among the table's: int64."""
         sources = np.searchsorted(self._starts, rows, side="right") - 1
         queries = np.array([table.meta["texts"]["query"] for table in self.tables])  # a table's queries come first
-        places = rows.astype(np.int64) - self._starts[sources] + queries[sources]
-        texts = [(self.tables[source], int(place)) for source, place in zip(sources, places, strict=True)]
-        lengths = np.array([table.offsets[place + 1] - table.offsets[place] for table, place in texts])
-        numbers = dealt(lengths, rank, world)
-        own = [texts[number] for number in numbers]
-        return TextBatch(
-            tokens=Texts.of([table.text(place) for table, place in own]), numbers=numbers, global_rows=len(rows)
-        )
+        return sources, rows - self._starts[sources] + queries[sources]
+
+    def _lengths(self, rows: np.ndarray) -> np.ndarray:
+        """Return how many tokens each of some texts has: int64."""
+        sources, places = self._places(rows)
+        tokens = np.empty(len(rows), dtype=np.int64)
+        for source in np.unique(sources):
+            offsets, own = self.tables[source].offsets, sources == source
+            tokens[own] = offsets[places[own] + 1] - offsets[places[own]]
+        return tokens
 
     def sample(self) -> list[np.ndarray]:
         """Return the token ids of one text per data set."""
