@@ -22,8 +22,8 @@ from pathlib import Path
 
 # What takes seconds.
 IMPORTS = """
-torch torch.distributed.run deepspeed peft datasets faiss mteb polars scipy.stats sentence_transformers snakemake.cli
-sklearn.cluster sklearn.linear_model matplotlib.pyplot jinja2 jsonschema
+torch torch.distributed.run deepspeed deepspeed.runtime.zero.muon.original_muon peft duckdb datasets faiss mteb polars
+scipy.stats sentence_transformers snakemake.cli sklearn.cluster sklearn.linear_model matplotlib.pyplot jinja2 jsonschema
 transformers.models.bert.modeling_bert transformers.models.auto.modeling_auto
 """.split()
 # A fork has none of its parent's threads and may wait for them for ever. The server computes nothing, so that it has

@@ -30,9 +30,8 @@ def _ranking(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return L of the scores in O(n log n), without the matrix of all differences."""
     labels, order = labels.sort()
     scores = scores[order]
-    after = torch.logcumsumexp(-scores.flip(0), dim=0).flip(
-        0
-    )  # log of the sum of exp(-s) over a row and those after it
+    # The log of the sum of exp(-s) over a row and those after it.
+    after = torch.logcumsumexp(-scores.flip(0), dim=0).flip(0)
     better = torch.searchsorted(labels, labels, right=True)  # the first row of a higher label
     lower = better < len(labels)
     return torch.logsumexp(torch.cat([scores.new_zeros(1), scores[lower] + after[better[lower]]]), dim=0)

@@ -11,9 +11,8 @@ import numpy as np
 
 def draw_of(seed: int, step: int, number: int) -> np.random.Generator:
     """Return the random generator of the text with this place in the whole batch of this step."""
-    return np.random.default_rng(
-        [seed, step, number, 0, 1]
-    )  # five numbers: the draws of schedule and dropout have fewer
+    # Five numbers: the draws of schedule and dropout have fewer.
+    return np.random.default_rng([seed, step, number, 0, 1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,16 +11,15 @@ from ..settings.training import Training
 from .engine import StepResult
 
 # Sizes of square matrices that fully use a device: a CPU's cores, a GPU's multiprocessors.
-CPU_SIZE, GPU_SIZE = 2048, 8192
+CPU_SIZE, GPU_SIZE = 1024, 8192
 REPEATS = 5
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Return the FLOP/s of the fastest of a few products of square matrices on this device under its present load."""
     size = GPU_SIZE if device.type == "cuda" else CPU_SIZE
-    draw = torch.Generator(device).manual_seed(
-        0
-    )  # a product of constants takes less power, and so less time, than a model's
+    # A product of constants takes less power, and so less time, than a model's.
+    draw = torch.Generator(device).manual_seed(0)
     a, b = (torch.randn((size, size), generator=draw, device=device).to(dtype) for _ in range(2))
     seconds = []
     for _ in range(REPEATS):
