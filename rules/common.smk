@@ -2,7 +2,7 @@
 import re
 import sys
 from base64 import urlsafe_b64encode
-from os.path import basename, dirname, exists
+from os.path import dirname, exists
 from pathlib import Path
 from shutil import copy2
 
@@ -35,19 +35,6 @@ REPORT = [page for recipe in RECIPES for page in recipes.pages(recipe)]
 def any_of(names):
     """A regular expression that matches these names only, or nothing when there are none."""
     return "|".join(re.escape(name) for name in names) or "(?!)"
-
-
-def any_path(paths):
-    """A regular expression that matches these paths only. Folders with the same files share one part: Snakemake reads the whole
-    expression several times for each job."""
-    files, folders = {}, {}
-    for path in paths:
-        files.setdefault(dirname(path), []).append(basename(path))
-    for folder, names in files.items():
-        folders.setdefault(tuple(names), []).append(folder)
-    return (
-        "|".join(rf"(?:{any_of(shared)})/(?:{any_of(names)})" for names, shared in folders.items()) or "(?!)"
-    )
 
 
 def any_stage(stages):

@@ -6,7 +6,7 @@ from ascent.settings.filters import compared_with, counted_by
 def files_of_source(wildcards):
     """The files of this machine that a source reads, so that an edit of one is seen: by its digest, where recipes use it."""
     files = recipes.source_files(wildcards.kind, wildcards.name)
-    if (wildcards.kind, wildcards.name) not in recipes.local_sources():
+    if (wildcards.kind, wildcards.name) not in recipes.local_sources:
         return files
     return [SOURCE_DIGESTS.format(**wildcards), *map(ancient, files)]
 

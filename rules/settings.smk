@@ -1,5 +1,6 @@
 # In: the configuration. Out: each step's settings file, the only part of the configuration that it sees.
 from ascent.files import write_atomically
+from ascent.recipes.step_settings import PATTERNS
 
 # Where Snakemake's record of a settings file is lost (rm -rf .snakemake), only its content shows that it is stale. It is written
 # here then, also by a dry run, and so is newer than what was made from the old one.
@@ -19,7 +20,8 @@ rule write_settings:
     log:
         "logs/write_settings/{settings}.log",
     wildcard_constraints:
-        settings=any_path(path.removesuffix(".yaml") for path in SETTINGS),
+        # Snakemake reads the expression several times for each job, so it holds the patterns and not a thousand paths.
+        settings="|".join(re.sub(r"\{\w+\}", "[^/]+", path).removesuffix(".yaml") for path in PATTERNS),
     conda:
         ENVIRONMENT
     params:

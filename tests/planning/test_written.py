@@ -115,6 +115,6 @@ def test_what_does_not_exist_is_named_before_the_first_job(planned, changes, mes
 def test_a_release_is_held_to_the_licence_of_the_texts_that_rows_are_about(planned):
     recipes = planned()
     assert recipes.config.made_from(["made"]) == (["made", "library"], [])
-    assert ("corpora", "library") in recipes.local_sources()
+    assert ("corpora", "library") in recipes.local_sources
     with pytest.raises(AscentError, match=r"'release.licence' is .*, but library .research-only. "):
         planned(library={"licence": "research-only"})

@@ -1,12 +1,14 @@
 """The recipes of config/recipes: all are right, their page is theirs, and each is what its opening comment says."""
 
+import re
+
 import pytest
 
 from ascent.files import read_yaml
 from ascent.recipes.loading import load_recipes, read_config
 from ascent.recipes.recipes import Recipes
 from ascent.recipes.side_by_side import recipes_text
-from ascent.recipes.step_settings import settings_files
+from ascent.recipes.step_settings import PATTERNS, settings_files
 from support.small_recipe import ROOT
 
 FOLDER = ROOT / "config" / "recipes"
@@ -25,6 +27,8 @@ def every() -> Recipes:
 def test_all_recipes_are_right_together_and_have_a_settings_file_for_each_step(every):
     files = settings_files(every)
     assert {f"results/{name}/release.yaml" for name in NAMES} <= files.keys()
+    patterns = [re.compile(re.sub(r"\{\w+\}", "[^/]+", pattern)) for pattern in PATTERNS]
+    assert [path for path in files if sum(bool(pattern.fullmatch(path)) for pattern in patterns) != 1] == []
 
 
 def test_their_page_is_the_committed_one():

@@ -135,8 +135,9 @@ class Recipes:
             files += inside or [path]
         return files
 
+    @cached_property
     def local_sources(self) -> list[tuple[str, str]]:
-        """Return kind and name of the corpora and models that recipes use and whose files are on this machine."""
+        """Kind and name of the corpora and models that recipes use and whose files are on this machine."""
         used: dict[str, set[str]] = {"corpora": set(), "models": set()}
         for name, recipe in self.recipes.items():
             steps = [self.steps(name, data) for data in recipe.data]

@@ -24,7 +24,7 @@ def update_digests(recipes: Recipes) -> None:
     path = Path(layout.KNOWN_DIGESTS)
     before = read_json(path) if path.exists() else {}
     known = {}
-    for kind, name in recipes.local_sources():
+    for kind, name in recipes.local_sources:
         digests = {}
         for file in recipes.source_files(kind, name):
             if Path(file).is_file():

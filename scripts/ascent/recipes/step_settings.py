@@ -17,6 +17,9 @@ from .dataset_steps import part
 from .recipes import Recipes
 from .synthesis import synthesis_settings
 
+# Those of all settings files.
+PATTERNS = [path for path in vars(layout).values() if isinstance(path, str) and path.endswith(".yaml")]
+
 
 def settings_files(recipes: Recipes) -> dict[str, str]:
     """Return the text of every step's settings file, by path. A step sees nothing else of the configuration.
