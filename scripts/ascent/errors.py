@@ -1,6 +1,7 @@
 """Errors as a user reads them: one sentence that says where, what is wrong and how to fix it."""
 
 import functools
+import re
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -11,7 +12,15 @@ WARNING = "warning: "
 
 
 class AscentError(Exception):
-    """An error the user can fix. The message is one sentence: where, what is wrong, how to fix it."""
+    """An error the user can fix. The message is one sentence: where, what is wrong, how to fix it.
+
+    It may quote a library's message or a file's cells: line breaks become spaces, and what no terminal prints is
+    escaped.
+    """
+
+    def __init__(self, message: str):
+        line = re.sub(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", message)
+        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line))
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import tarfile
 import tracemalloc
 
 import pyarrow as pa
@@ -294,6 +295,7 @@ AWKWARD = [
     [1, 2],
     "a text",
     12345,
+    -0.5e-7,
     {},
 ]
 
@@ -350,3 +352,43 @@ def test_a_long_array_is_not_held(tmp_path, monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 5000 and peak < 10 * 2**16
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_only_row_may_be_longer_than_what_is_looked_at(tmp_path, monkeypatch, end):
+    """As in a file per document: it was taken for one object that is not rows."""
+    monkeypatch.setattr(json_rows, "CHUNK", 10)
+    (tmp_path / "train.jsonl").write_text(json.dumps({"text": "x" * 100}) + end)
+    assert [*rows_of(tmp_path / "train.jsonl")] == [(1, {"text": "x" * 100})]
+
+
+# ---------------------------------------------------------------- parquet, arrow and tars
+
+
+def test_cells_that_point_outside_of_a_file_are_damaged_rows(tmp_path):
+    """Offsets of a text that arrow believes: it read whatever is in memory there, or the process died."""
+    rows = pa.table({"query": ["first", "second", "third"]})
+    with pa.ipc.new_file(tmp_path / "train.arrow", rows.schema) as file:
+        file.write_table(rows)
+    content = (tmp_path / "train.arrow").read_bytes()
+    offsets = b"".join(number.to_bytes(4, "little") for number in (0, 5, 11, 16))
+    assert content.count(offsets) == 1
+    wrong = offsets[:8] + (2**30).to_bytes(4, "little") + offsets[12:]
+    (tmp_path / "train.arrow").write_bytes(content.replace(offsets, wrong))
+    assert [*rows_of(tmp_path / "train.arrow")] == [(1, {"query": "first"}), (2, "damaged cells"), (3, "damaged cells")]
+
+
+def test_a_date_that_python_has_no_value_for_costs_its_row_only(tmp_path):
+    dates = pa.array([0, 10**7], pa.date32())
+    pq.write_table(pa.table({"query": ["q", "r"], "at": dates}), tmp_path / "train.parquet")
+    (_, first), second = rows_of(tmp_path / "train.parquet")
+    assert first["query"] == "q" and second == (2, "damaged cells")
+
+
+def test_a_tar_s_damaged_member_is_named(tmp_path):
+    (tmp_path / "whole.parquet").write_bytes(b"PAR1" + b"x" * 50 + b"PAR1")
+    with tarfile.open(tmp_path / "train.tar", "w") as tar:
+        tar.add(tmp_path / "whole.parquet", "shards/7.parquet")
+    message = refused(tmp_path, "train.tar")
+    assert message.startswith(f"{tmp_path}/train.tar, member shards/7.parquet: cannot be read to its end (")
+    assert message.isprintable() and message.endswith("); replace it.")

@@ -134,6 +134,7 @@ GOOD = b'{"query": "q", "positive": "p", "score": 1}\n'
         (b'{"query": "q", "positive": "p", "score": NaN}', "label is not a finite number"),
         (b'{"query": "q", "positive": "p", "score": "high"}', "label is not a number"),
         (b'{"query": "q", "positive": "p", "score": null}', "label is not a number"),
+        (b'{"query": "q", "positive": "p", "score": 1%s}' % (b"0" * 400), "label is not a finite number"),
         (b'{"query": "q", "positive": "p", "sco', "not a JSON object"),
         (b'"query"', "not a JSON object"),
     ],

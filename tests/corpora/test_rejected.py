@@ -155,3 +155,16 @@ def test_a_corpus_of_html_is_cleaned_for_training_and_evaluation_alike(tmp_path)
     assert audit["set_aside"] == {"query is nothing but HTML": 2, "document is nothing but HTML": 1}
     plain = normalised("faq", reading({"pairs": {"train": ["train.jsonl"]}}), tmp_path)[0]
     assert plain["query"].to_list() == ["<p>Tom &amp; Jerry</p>", "<div>"]
+
+
+def test_reasons_that_quote_the_rows_are_shortened_and_told_apart_up_to_a_hundred(folder):
+    """A column of objects whose fields are other ones in each row: neither memory nor the audit grows with them."""
+    write(folder / "train.jsonl", 200, 0)
+    with (folder / "train.jsonl").open("a") as file:
+        for number in range(150):
+            file.write(json.dumps({"query": "q", "positive": {f"field {number} {'x' * 1000}": "p"}}) + "\n")
+    audit = normalised("faq", reading(SPLITS, max_rejected=1), folder)[2]
+    assert sum(audit["set_aside"].values()) == 150 and audit["set_aside"]["other reasons"] == 50
+    assert len(audit["set_aside"]) == len(audit["examples"]) == 101
+    assert max(map(len, audit["set_aside"])) == 300
+    assert len(audit["warnings"][0]) < 1100

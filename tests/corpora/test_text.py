@@ -128,3 +128,10 @@ def test_errors_name_the_file_and_the_remedy(tmp_path):
     (tmp_path / "a.txt").write_bytes("UTF-16".encode("utf-16"))
     with pytest.raises(AscentError, match=r"a.txt: is UTF-16 or no text, but must be UTF-8"):
         documents(tmp_path)
+
+
+def test_an_id_that_no_file_can_hold_costs_its_row(tmp_path):
+    write_jsonl(tmp_path / "train.jsonl", [{"text": "a", "id": "\ud800"}, {"text": "b", "id": "2"}, {"text": "c"}])
+    _, found, audit = documents(tmp_path, columns={"id": "id"})
+    assert texts(found, "text", "origin") == [("b", "2"), ("c", "train.jsonl:3")]
+    assert audit["set_aside"] == {"id is not valid UTF-8": 1}

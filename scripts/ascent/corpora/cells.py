@@ -50,6 +50,8 @@ def usable_number(value: Any, what: str) -> float:
         number = float(value) if not isinstance(value, bool) else math.nan
     except (TypeError, ValueError):
         raise BadRow(f"{what} is not a number") from None
+    except OverflowError:  # a whole number beyond the largest double
+        number = math.inf
     if not math.isfinite(number):
         raise BadRow(f"{what} is not a finite number")
     return number

@@ -22,6 +22,8 @@ from .readers import Rejected
 EXAMPLES = 5
 # Of many reasons, how many a sentence names.
 _REASONS = 3
+# Reasons quote what a row holds: so many are told apart, by so many characters, or there were one for each row.
+_DIFFERENT, _LONGEST = 100, 300
 # As many bad rows stop nothing: a share of a handful of rows says little.
 _FEW = 10
 # Rows and characters of a batch.
@@ -153,9 +155,12 @@ class _Rejections:
         self.examples: dict[str, list[str]] = defaultdict(list)
 
     def add(self, row: Rejected) -> None:
-        self.counts[row.part][row.reason] += 1
-        if len(self.examples[row.reason]) < EXAMPLES:
-            self.examples[row.reason].append(row.where)
+        reason = row.reason if len(row.reason) <= _LONGEST else f"{row.reason[: _LONGEST - 1]}…"
+        if reason not in self.examples and len(self.examples) >= _DIFFERENT:
+            reason = "other reasons"
+        self.counts[row.part][reason] += 1
+        if len(self.examples[reason]) < EXAMPLES:
+            self.examples[reason].append(row.where)
 
     def reasons(self) -> Counter[str]:
         """Return how many rows were set aside for each reason."""

@@ -50,5 +50,9 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 def _read_to_its_end(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowInvalid) as error:
-        raise AscentError(f"{path}: cannot be read to its end ({error}); replace it.") from None
+    except (OSError, pa.ArrowException) as error:
+        raise AscentError(f"{path}: cannot be read to its end ({str(error)[:300].rstrip('. ')}); replace it.") from None
+    except MemoryError:  # where damage has changed a length, too
+        raise AscentError(
+            f"{path}: cannot be read to its end (it asks for more memory than there is); replace it, or split it."
+        ) from None

@@ -27,9 +27,12 @@ def read(path: Path, read_member: Callable[[Path], Rows], is_table: Callable[[Pa
                     continue
                 with unpacked.open("wb") as copy:
                     shutil.copyfileobj(tar.extractfile(member), copy)
-                for _, cells in read_member(unpacked):
-                    count += 1
-                    yield count, cells
+                try:
+                    for _, cells in read_member(unpacked):
+                        count += 1
+                        yield count, cells
+                except AscentError as error:
+                    raise AscentError(str(error).replace(f"{unpacked}", f"{path}, member {member.name}")) from None
                 unpacked.unlink()
     except (tarfile.TarError, EOFError) as error:
         raise AscentError(f"{path}: cannot be read to its end ({error}); replace it.") from None

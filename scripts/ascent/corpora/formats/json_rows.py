@@ -36,7 +36,7 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             if _is_array(line, head[len(line) :], ended):
                 yield from ((place, _row(value)) for place, value in enumerate(_elements(path, head, text), 1))
                 return
-            if ended:
+            if ended and re.search(r"[\r\n]", head.strip()):
                 _refuse_one_object(path, head)
         head += "" if head.endswith("\n") else text.readline()
         for number, row in enumerate(chain(io.StringIO(head, newline=""), text), begin):
@@ -98,7 +98,7 @@ class _Unread:
                 if self.ended or not cut:
                     raise
             else:
-                if end < len(self.buffer) or self.ended:  # a number may go on
+                if end + _CUT < len(self.buffer) or self.ended:  # 1 may go on as 1.5e-7
                     self.place = end
                     return value
             self._read_on()

@@ -56,7 +56,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         with open_bytes(path) as handle:
             rows = json.load(handle)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AscentError(f"{path}: not a complete JSON file ({error}); retrieve the corpus again.") from None
     if not isinstance(rows, dict):
         raise AscentError(f"{path}: must hold one JSON object; check that the corpus's `reader` fits its files.")

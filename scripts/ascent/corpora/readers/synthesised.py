@@ -1,11 +1,14 @@
 """What the station of synthesis writes: rows, and those that it set aside, with the reason."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from ...errors import AscentError
 from ...pairs.table import Document, Pair
 from ...settings.readers import Synthesised
+from ..cells import BadRow, usable_text
+from ..formats import rows_of
 from . import Rejected, matching_files
 
 
@@ -13,11 +16,21 @@ def read(folder: Path, settings: Synthesised) -> Iterator[Pair | Document | Reje
     """Yield the rows, then those set aside."""
     for name in ("rows.jsonl", "set_aside.jsonl"):
         for path in matching_files(folder, name):
-            with path.open(encoding="utf-8") as lines:
-                for number, row in enumerate(map(json.loads, lines), start=1):
-                    if "reason" in row:
-                        yield Rejected(f"{name}:{number}", row["reason"], row["split"])
-                    else:
-                        yield Pair(
-                            **{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
-                        )
+            for number, row in rows_of(path):
+                try:
+                    yield _row(f"{name}:{number}", row)
+                except (TypeError, KeyError, BadRow) as error:
+                    raise AscentError(
+                        f"{path}: row {number} is not as synthesis writes it ({error}); remove the file and re-run."
+                    ) from None
+
+
+def _row(where: str, row: dict[str, Any] | str) -> Pair | Rejected:
+    """Return what a line holds."""
+    if isinstance(row, str):
+        raise BadRow(row)
+    if "reason" in row:
+        return Rejected(where, usable_text(row["reason"], "reason"), usable_text(row["split"], "split"))
+    for name in ("query", "positive"):
+        usable_text(row[name], name)
+    return Pair(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})

@@ -37,8 +37,13 @@ def _document(cells: dict[str, Any], split: str) -> Document:
         cells["text"],
         split,
         "" if is_none(title) else usable_text(title, "title"),
-        cells["where"] if is_none(id) else str(id),
+        cells["where"] if is_none(id) else _written(str(id)),
     )
+
+
+def _written(id: str) -> str:
+    usable_text(id, "id")
+    return id
 
 
 def _rows(path: Path, name: str, settings: Text) -> Rows:
