@@ -297,14 +297,14 @@ def test_a_missing_file_is_named_with_the_nearest(tmp_path):
 # ------------------------------------------------------------------ the command
 
 
-def test_the_command_writes_the_same_bytes_twice(tmp_path):
+def test_the_command_writes_the_same_bytes_twice(tmp_path, warm_python):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/train.jsonl").write_bytes(GOOD)
     (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(corpus(pairs={"train": ["train.jsonl"]}).model_dump()))
-    command = [sys.executable, SCRIPT, "--name", "tiny", "--settings", "corpus.yaml", "--resource", "raw"]
-    for run in ("one", "two"):
+    command = [SCRIPT, "--name", "tiny", "--settings", "corpus.yaml", "--resource", "raw"]
+    for run, python in (("one", sys.executable), ("two", warm_python)):
         outputs = [f"--{kind}={run}/{kind}" for kind in ("pairs", "documents", "audit")]
-        subprocess.run([*command, *outputs], cwd=tmp_path, check=True)
+        subprocess.run([python, *command, *outputs], cwd=tmp_path, check=True)
     for kind in ("pairs", "documents", "audit"):
         assert (tmp_path / "one" / kind).read_bytes() == (tmp_path / "two" / kind).read_bytes()
     assert texts(read_pairs(tmp_path / "one/pairs")) == [("q", "p")]

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -103,12 +102,12 @@ def test_words_and_texts_are_no_identifiers(tmp_path):
     assert normalised("faq", reading({"pairs": {"train": ["train.tsv"]}}), tmp_path)[2]["warnings"] == []
 
 
-def test_the_command_tells_what_it_read_and_what_it_did_not(folder):
+def test_the_command_tells_what_it_read_and_what_it_did_not(folder, warm_python):
     write(folder / "train.jsonl", 20, 1)
     (folder / "corpus.yaml").write_text(yaml.safe_dump(reading(SPLITS).model_dump(mode="json")))
     outputs = [f"--{kind}={folder / 'out' / kind}" for kind in ("pairs", "documents", "audit")]
     command = [
-        sys.executable,
+        warm_python,
         SCRIPT,
         "--name=faq",
         f"--settings={folder / 'corpus.yaml'}",

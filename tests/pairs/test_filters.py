@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -379,12 +378,10 @@ def test_more_rows_than_a_batch_are_numbered_throughout(monkeypatch):
 # ------------------------------------------------------------------ the commands
 
 
-def test_the_commands(tmp_path):
+def test_the_commands(tmp_path, warm_python):
     def run(script, **options):
         arguments = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
-        return subprocess.run(
-            [sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True
-        )
+        return subprocess.run([warm_python, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
 
     write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
     filters = ["clean", "empty", {"contamination": {"against": ["insurance"]}}]

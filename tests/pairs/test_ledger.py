@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -152,7 +151,7 @@ def test_passes_and_batches_change_nothing(write, tmp_path, monkeypatch):
         assert ledger(training, most, batch) == expected
 
 
-def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write):
+def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write, warm_python):
     write("tested", *TESTED)
     write("web", Pair("a", "b"))
     write("dump", Pair("WHAT IS TERM LIFE", "b"))
@@ -163,7 +162,7 @@ def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write):
         "--output": "leakage.json",
         "--ledger": "ledger.tsv",
     }
-    command = [sys.executable, SCRIPT, *(word for option in options.items() for word in option), "--pairs"]
+    command = [warm_python, SCRIPT, *(word for option in options.items() for word in option), "--pairs"]
 
     run = subprocess.run([*command, "web.parquet", "dump.parquet"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1 and run.stderr.startswith("error: data set dump: 1 of its rows")

@@ -5,7 +5,6 @@ import html
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -225,7 +224,7 @@ def test_no_style_of_it_reaches_the_rest_of_the_report(render):
 
 
 @pytest.mark.workflow
-def test_the_report_opens_with_it(render, tmp_path):
+def test_the_report_opens_with_it(render, tmp_path, warm_python):
     """Snakemake's own report, whose first page is the description of the workflow, beside the graph of rules."""
     render()
     (tmp_path / "toy.html").write_text((tmp_path / "overview.html").read_text())
@@ -234,7 +233,7 @@ def test_the_report_opens_with_it(render, tmp_path):
         'rule render:\n    output: report("out/overview.html", category="toy")\n    shell: "cp toy.html {output}"\n'
     )
     for arguments in ([], ["--report", "report.html"]):
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+        command = [warm_python, "-m", "snakemake", "--cores", "1", *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     (found,) = re.findall(r"var workflow_desc = (\".*\");", (tmp_path / "report.html").read_text())

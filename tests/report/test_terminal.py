@@ -49,7 +49,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
 @pytest.fixture
-def toy(tmp_path):
+def toy(tmp_path, warm_python, monkeypatch):
+    monkeypatch.setattr(sys, "executable", warm_python)
     (tmp_path / "Snakefile").write_text(SNAKEFILE.format(scripts=str(SCRIPTS)))
     return tmp_path
 
