@@ -56,7 +56,7 @@ wildcard_constraints:
     corpus=any_of(recipes.config.corpora),
     model=any_of(recipes.config.models),
     dataset=any_of({name for recipe in recipes.recipes.values() for name in recipe.data}),
-    key=any_of([*recipes.passes_by_key, *recipes.scored_by_key]),
+    key=any_of([*recipes.passes_by_key, *recipes.measures_by_key]),
     folder="prepared|pairs",
     part=r"\d{5}",
     parts=r"\d{5}",

@@ -81,21 +81,25 @@ def audit_before(wildcards):
     return FILTERED_AUDIT.format(**{**wildcards, "folder": "prepared", "key": before}) if before else []
 
 
-def pair_scores(wildcards):
-    """The scores of a part's rows; none when the pass needs none."""
-    scored = pass_of(wildcards).scored
-    return PAIR_SCORES.format(**{**wildcards, "key": scored}) if scored else []
+def measured_tables(wildcards):
+    """What is measured of a part's rows, behind those of the parts before it if the pass needs them; none when it needs none."""
+    step = pass_of(wildcards)
+    if step.measuring is None:
+        return []
+    _, table = MEASURED[step.measuring.measured]
+    files = parts_of(table, int(wildcards.parts), int(wildcards.part), key=step.measuring.key)
+    return files if step.settings.looks_back else files[-1:]
 
 
-def scored_rows(wildcards):
-    """A part's rows as they are scored."""
-    before = recipes.scored_by_key[wildcards.key].scored.before
+def measured_rows(wildcards):
+    """A part's rows as they are measured."""
+    before = recipes.measures_by_key[wildcards.key].before
     return FILTERED.format(**{**wildcards, "folder": "prepared", "key": before})
 
 
-def scoring_model(wildcards):
-    """The model that scores a data set's pairs."""
-    return RETRIEVED_MODEL.format(model=recipes.scored_by_key[wildcards.key].dataset.teacher.model)
+def measuring_model(wildcards):
+    """The model by which a data set's rows are measured."""
+    return RETRIEVED_MODEL.format(model=recipes.measures_by_key[wildcards.key].settings.teacher.model)
 
 
 def tables_of(names, of_corpus=CORPUS_PAIRS, of_task=EVALUATION_TEXTS):

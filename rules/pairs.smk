@@ -8,7 +8,7 @@ rule filter_pairs:
         settings=FILTERING,
         rows=rows_before,
         audit=audit_before,
-        scores=pair_scores,
+        measured=measured_tables,
         against=tables_against,
         models=counting_models,
     output:
@@ -31,7 +31,7 @@ rule filter_pairs:
     shell:
         call_script(
             "filter_pairs.py --name {params.name} --settings {input.settings} --rows {input.rows} "
-            "--audit-before {input.audit} --scores {input.scores} --against {input.against} "
+            "--audit-before {input.audit} --measured {input.measured} --against {input.against} "
             "--models {input.models} --parts {wildcards.parts} --output {output.pairs} --audit {output.audit} "
             "--dropped {output.dropped} > {log} 2>&1"
         )
@@ -40,8 +40,8 @@ rule filter_pairs:
 rule score_pairs:
     input:
         settings=SCORING,
-        pairs=scored_rows,
-        teacher=scoring_model,
+        pairs=measured_rows,
+        teacher=measuring_model,
     output:
         PAIR_SCORES,
     log:
@@ -61,6 +61,29 @@ rule score_pairs:
         call_script(
             "score_pairs.py --settings {input.settings} --pairs {input.pairs} "
             "--teacher {input.teacher} --output {output} > {log} 2>&1"
+        )
+
+
+# The signatures by which near duplicates are found. Each part is signed once, and compared with all parts before it.
+rule sign_pairs:
+    input:
+        settings=SIGNING,
+        pairs=measured_rows,
+    output:
+        SIGNATURES,
+    log:
+        "logs/signed/{key}/sign_pairs/{part}-of-{parts}.log",
+    benchmark:
+        "benchmarks/signed/{key}/sign_pairs/{part}-of-{parts}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        call_script(
+            "sign_pairs.py --settings {input.settings} --pairs {input.pairs} --output {output} > {log} 2>&1"
         )
 
 

@@ -21,7 +21,7 @@ def main() -> None:
     )
     parser.add_argument("--audit-before", nargs="?", help="the part's audit by the pass before")
     parser.add_argument(
-        "--scores", type=Path, nargs="?", help="parquet with query_id, positive_id, score, if a filter needs scores"
+        "--measured", type=Path, nargs="*", default=[], help="what filters judge the rows by: scores, signatures"
     )
     parser.add_argument(
         "--against", type=Path, nargs="*", default=[], help="pairs of corpora and tasks that filters compare with"
@@ -44,7 +44,7 @@ def main() -> None:
         options.output,
         options.dropped,
         audit=read_json(options.audit_before) if options.audit_before else None,
-        scores=options.scores,
+        measured=options.measured,
         against=options.against,
         models=options.models,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from ascent.errors import reports_errors
 from ascent.files import write_atomically
 from ascent.pairs.table import read_pairs
-from ascent.settings.pairs import Scoring
+from ascent.settings.measures import Scoring
 from ascent.settings.validation import load
 from ascent.teachers.scoring import score_pairs
 

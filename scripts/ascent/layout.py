@@ -34,6 +34,10 @@ FILTERED_AUDIT = "results/{folder}/{key}/audit-{part}-of-{parts}.json"
 DROPPED = "results/{folder}/{key}/dropped-{part}-of-{parts}.parquet"
 SCORING = "results/scored/{key}/scoring.yaml"
 PAIR_SCORES = "results/scored/{key}/scores-{part}-of-{parts}.parquet"
+SIGNING = "results/signed/{key}/signing.yaml"
+SIGNATURES = "results/signed/{key}/signatures-{part}-of-{parts}.parquet"
+# What filters judge by, if it is measured: the settings, and the table of a part's rows.
+MEASURED = {"scores": (SCORING, PAIR_SCORES), "signatures": (SIGNING, SIGNATURES)}
 
 LEAKAGE_SETTINGS = "results/{recipe}/leakage.yaml"
 LEAKAGE = "results/{recipe}/leakage.json"
@@ -84,7 +88,7 @@ RELEASE = "results/{recipe}/release"
 RELEASE_CARD = "results/{recipe}/release/README.md"
 
 # Folders beside the recipes' own: no recipe may be called so.
-SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "pairs")
+SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "signed", "pairs")
 
 
 def parts_of(pattern: str, parts: int, until: int | None = None, **names: str) -> list[str]:

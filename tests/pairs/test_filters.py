@@ -239,8 +239,8 @@ def test_the_default_is_the_order_that_data_sets_always_had():
         ["score", "clean", "score"],
         ["duplicate", "empty"],
     ]
-    with pytest.raises(AscentError, match="needs all earlier rows stands between two that need scores"):
-        check(Dataset, {"corpus": "insurance", "filters": [SCORE, "duplicate", SCORE]}, "x")
+    again = check(Dataset, {"corpus": "insurance", "filters": [SCORE, "near_duplicate", "near_duplicate", SCORE]}, "x")
+    assert names_of(again.passes) == [[], ["score"], ["near_duplicate"], ["near_duplicate"], ["score"]]
 
 
 def names_of(passes):
@@ -401,7 +401,7 @@ def test_the_commands(tmp_path, warm_python):
 
     given = {"name": "faq", "settings": "second.yaml", "rows": "prepared.parquet", "audit_before": "prepared.json"}
     given |= {
-        "scores": "scores.parquet",
+        "measured": "scores.parquet",
         "output": "pairs.parquet",
         "audit": "audit.json",
         "dropped": "dropped.parquet",
@@ -412,9 +412,11 @@ def test_the_commands(tmp_path, warm_python):
     assert read_pairs(tmp_path / "pairs.parquet").equals(pairs)
     assert json.loads((tmp_path / "audit.json").read_text())["filters"][-1]["kept"] == 1
 
-    made = run("filter_pairs.py", **{key: value for key, value in given.items() if key != "scores"})
+    made = run("filter_pairs.py", **{key: value for key, value in given.items() if key != "measured"})
     assert made.returncode == 1
-    assert made.stderr == "error: data set faq: --scores go with a filter that needs them; give both or neither.\n"
+    assert made.stderr == (
+        "error: data set faq: its filters judge by scores; give --measured what they judge by, and nothing else.\n"
+    )
 
     scores(0.6)(pairs).drop("score").write_parquet(tmp_path / "scores.parquet")
     made = run("filter_pairs.py", **given)

@@ -5,8 +5,8 @@ import pytest
 from ascent.errors import AscentError
 from ascent.recipes.loading import load_recipes
 from ascent.recipes.step_settings import settings_files
+from ascent.settings.measures import Scoring
 from ascent.settings.model import Adoption, Contract
-from ascent.settings.pairs import Scoring
 from ascent.settings.validation import load
 from support.recipes import changed, data, filters
 

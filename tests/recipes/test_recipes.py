@@ -125,7 +125,7 @@ def test_names_are_local_to_a_recipe(write):
     both = load_recipes(write(small=SMALL, other=other))
     small, other = (keys(both, recipe) for recipe in ("small", "other"))
     assert {step for step in small if small[step] == other[step]} == {"prepared 1", "prepared 2", "scored"}
-    assert {*both.passes_by_key, *both.scored_by_key} == {*small.values(), *other.values()}
+    assert {*both.passes_by_key, *both.measures_by_key} == {*small.values(), *other.values()}
     assert ("small", "finetune") in both.stages("finetune") and ("other", "finetune") in both.stages("contrastive")
     same = load_recipes(write(small=SMALL, other=changed(stages__finetune__learning_rate=1.0)))
     assert same.steps("small", "questions") == same.steps("other", "questions")

@@ -8,9 +8,10 @@ from ascent.recipes.loading import load_recipes
 from ascent.recipes.step_settings import settings_files
 from ascent.settings.corpora import Reading
 from ascent.settings.evaluation import LeakCheck, TaskSettings
+from ascent.settings.measures import Scoring
 from ascent.settings.model import Adoption
 from ascent.settings.negatives import Mining
-from ascent.settings.pairs import Filtering, Scoring
+from ascent.settings.pairs import Filtering
 from ascent.settings.recipe import ReleaseSettings
 from ascent.settings.stages import StageSettings
 from ascent.settings.validation import load

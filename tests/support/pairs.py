@@ -8,9 +8,11 @@ import polars as pl
 
 from ascent.corpora.normalise import normalise
 from ascent.pairs.filtering import check_audit, check_rows_are_left, filter_pairs, whole_audit
+from ascent.pairs.signing import sign_pairs
 from ascent.pairs.table import count_pairs, pair_frame, read_documents, read_pairs, write_pairs
 from ascent.recipes.dataset_steps import dataset_steps
 from ascent.settings.corpora import Reading
+from ascent.settings.measures import Measure, Signing
 from ascent.settings.pairs import Dataset
 
 
@@ -43,16 +45,24 @@ def filtered(
         for step in dataset_steps(name, dataset).passes:
             made = [folder / f"{step.key}-{i}.parquet" for i in range(len(parts))]
             for i, output in enumerate(made):
-                scored = None
-                if step.scored:
-                    scored = folder / "scores.parquet"
-                    scores(pl.read_parquet(files[i])).write_parquet(scored)
+                measured = []
+                for j in range(i + 1) if step.settings.looks_back else [i]:
+                    if step.measuring:
+                        measured.append(folder / f"{step.measuring.key}-{j}.parquet")
+                        _measure(step.measuring.settings, files[j], measured[-1], scores)
                 rows = (files[: i + 1], output, folder / "dropped.parquet")
                 audits[i] = filter_pairs(
-                    name, step.settings, *rows, audit=audits[i], scores=scored, against=tested, models=models
+                    name, step.settings, *rows, audit=audits[i], measured=measured, against=tested, models=models
                 )
                 check_audit(audits[i], count_pairs(output))
             files = made
         audit = whole_audit(audits)
         check_rows_are_left(audit)
         return read_pairs(files), audit
+
+
+def _measure(measure: Measure, rows: Path, output: Path, scores: Callable[[pl.DataFrame], pl.DataFrame] | None) -> None:
+    if isinstance(measure, Signing):
+        sign_pairs(measure, rows, output)
+    else:
+        scores(pl.read_parquet(rows)).write_parquet(output)

@@ -25,10 +25,11 @@ def changed(**changes) -> dict:
 
 
 def keys(recipes, recipe: str = "small", name: str = "questions") -> dict[str, str]:
-    """The keys of a data set's steps: of the passes `prepared 1`, ... and `pairs`, and of what is `scored`."""
+    """The keys of a data set's steps: of the passes `prepared 1`, ... and `pairs`, and of what is `scored`,
+    `signed`."""
     steps = recipes.steps(recipe, name)
     found = {f"prepared {number}": step.key for number, step in enumerate(steps.passes[:-1], 1)}
-    return found | {"pairs": steps.key} | ({"scored": steps.scored.scored} if steps.scored else {})
+    return found | {"pairs": steps.key} | {measure.settings.folder: measure.key for measure in steps.measures}
 
 
 def data(recipes, step: str, file: str, name: str = "questions") -> str:

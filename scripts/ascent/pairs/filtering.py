@@ -43,7 +43,7 @@ def filter_pairs(
     dropped: Path,
     *,
     audit: dict | None = None,
-    scores: Path | None = None,
+    measured: Sequence[Path] = (),
     against: Sequence[Path] = (),
     models: Sequence[Path] = (),
 ) -> dict:
@@ -51,17 +51,22 @@ def filter_pairs(
     not pass; return the audit.
 
     rows: the part's file before this pass, behind those of the parts before it. audit: the part's from the pass before;
-    None in the first pass. scores: of the part's rows, in their order (columns query_id, positive_id and score), if a
-    filter needs them. models: the folders, called by the models' names, of those whose tokenizers filters need.
+    None in the first pass. measured: what filters judge by, if that is measured of the rows in their order; of the
+    part's, or of all `rows` if the pass looks back. models: the folders, called by the models' names, of those whose
+    tokenizers filters need.
 
     Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, or no row of a data
     set in one part is left."""
     *earlier, part = rows
     audit = audit or {"kind": "pairs", "dataset": name, "corpus": settings.select.corpus, "filters": []}
-    if (scores is None) == any(each.settings.needs == "scores" for each in settings.filters):
-        raise AscentError(f"data set {name}: --scores go with a filter that needs them; give both or neither.")
+    if bool(measured) != bool(settings.measured):
+        needed = settings.measured or "nothing that is measured"
+        raise AscentError(
+            f"data set {name}: its filters judge by {needed}; give --measured what they judge by, and nothing else."
+        )
+    scores = measured[-1] if settings.measured == "scores" else None
     folders = {folder.name: folder for folder in models}
-    context = Context(positive=settings.positive, against=read_tested(against), models=folders)
+    context = Context(positive=settings.positive, against=read_tested(against), models=folders, measured=measured)
     absent = set(compared_with(settings.filters)) - set(context.against["dataset"])
     if absent:
         raise AscentError(

@@ -1,8 +1,7 @@
 """Texts as sets of 64-bit hashes of what they consist of: n-grams of words, or runs of characters.
 
 Scripts that put no spaces between words (Chinese, Japanese, Thai, ...) count by characters. Case, width and punctuation
-are ignored. The hashes are equal within one process only, and nothing is stored. Texts go through polars and numpy in
-batches."""
+are ignored. Texts go through polars and numpy in batches."""
 
 import numpy as np
 import polars as pl
@@ -11,26 +10,28 @@ import polars as pl
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _UNIT = rf"[{_UNSPACED}]|[\p{{L}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+"
 _NO_LETTER = r"[^\p{L}\p{M}\p{N}]+"
-_CHARACTERS, _UNSPACED_CHARACTERS = 5, 2
+# Of the characters of a shingle, a script without spaces, whose characters say more, has this share.
+_UNSPACED_SHARE = 0.4
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(32)
 
 
 def word_ngrams(texts: pl.Series, size: int) -> pl.DataFrame:
-    """Return the n-grams of each text: columns `text`, its place in `texts`, ascending, and `key`, the hash."""
+    """Return the n-grams of each text: columns `text`, its place in `texts`, ascending, and `key`, the hash, which is
+    equal within one process only."""
     units = _folded(texts).str.extract_all(_UNIT)
     lengths = units.list.len().to_numpy()
     hashes = units.list.explode(keep_nulls=False, empty_as_null=False).hash().to_numpy()
     return _runs(hashes, lengths, np.full(len(lengths), size))
 
 
-def character_shingles(texts: pl.Series) -> pl.DataFrame:
-    """Return the runs of five letters and digits of each text, of two in a script without spaces, as word_ngrams does.
-    A shorter text is one run."""
+def character_shingles(texts: pl.Series, size: int = 5) -> pl.DataFrame:
+    """Return the runs of `size` letters and digits of each text, of two where it is five in a script without spaces, as
+    word_ngrams does. A shorter text is one run. The hashes are the same everywhere."""
     letters = _folded(texts).str.replace_all(_NO_LETTER, "")
     lengths = letters.str.len_chars().to_numpy()
     unspaced = letters.str.count_matches(f"[{_UNSPACED}]").to_numpy() * 2 > lengths
-    sizes = np.where(unspaced, _UNSPACED_CHARACTERS, _CHARACTERS)
+    sizes = np.where(unspaced, max(1, round(_UNSPACED_SHARE * size)), size)
     codes = np.frombuffer("".join(letters.to_list()).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
     return _runs(codes, lengths, np.minimum(sizes, np.maximum(lengths, 1)))
 

@@ -95,8 +95,8 @@ class Inputs:
                 self._tables(dataset),
                 self.recipes.config.corpora[self.recipe.data[dataset].corpus].planned_size,
             )
-            unscored = len(self.recipes.steps(self.name, dataset).behind_scores)
-            missing += [] if known or any(map(_is_here, tables)) else tables[unscored]
+            waiting = len(self.recipes.steps(self.name, dataset).behind_teachers)
+            missing += [] if known or any(map(_is_here, tables)) else tables[waiting]
         for corpus in self.recipes.evaluation_corpora(self.name):
             table = self.recipes.corpus_files(layout.CORPUS_PAIRS, corpus)
             missing += [] if _is_here(table) else table

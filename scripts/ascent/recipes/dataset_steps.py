@@ -9,7 +9,20 @@ from dataclasses import dataclass
 
 from ..files import digest_of
 from ..settings.base import Settings
-from ..settings.pairs import CorpusRows, Dataset, Filtering, Scoring
+from ..settings.measures import Measure
+from ..settings.pairs import CorpusRows, Dataset, Filtering
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """What is found out of each row before a pass."""
+
+    measured: str
+    """`scores`, `signatures`."""
+    settings: Measure
+    key: str
+    before: str
+    """The key of the pass that made the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +35,17 @@ class Step:
     key: str
     before: str | None
     """The key of the pass before; None in the first, which reads the corpus."""
-    scored: str | None
-    """The key of the scores that its filters need."""
+    measuring: Measuring | None
+    """What its filters judge by, if that is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSteps:
-    """A data set's passes, and how its pairs are scored."""
+    """A data set's passes."""
 
     name: str
     dataset: Dataset
     passes: list[Step]
-    scoring: Scoring | None
 
     @property
     def key(self) -> str:
@@ -41,20 +53,19 @@ class DatasetSteps:
         return self.passes[-1].key
 
     @property
-    def behind_scores(self) -> list[Step]:
-        """The passes that wait for scores."""
-        first = next((number for number, step in enumerate(self.passes) if step.scored), len(self.passes))
-        return self.passes[first:]
+    def measures(self) -> list[Measuring]:
+        """What is measured before its passes, in their order."""
+        return [step.measuring for step in self.passes if step.measuring]
 
     @property
-    def scored(self) -> Step | None:
-        """The pass that reads scores."""
-        return next((step for step in self.passes if step.scored), None)
+    def behind_teachers(self) -> list[Step]:
+        """The passes that wait for a teacher."""
+        waits = (number for number, step in enumerate(self.passes) if step.settings.measured == "scores")
+        return self.passes[next(waits, len(self.passes)) :]
 
 
 def dataset_steps(name: str, dataset: Dataset) -> DatasetSteps:
     """Return the steps of a data set."""
-    scoring = Scoring(teacher=dataset.teacher, task=dataset.task) if dataset.teacher else None
     above, steps = [], []
 
     def key_of(kind: str, settings: Settings) -> str:
@@ -62,18 +73,21 @@ def dataset_steps(name: str, dataset: Dataset) -> DatasetSteps:
         return f"{name}-{digest_of(above)[:8]}"
 
     for number, filters in enumerate(dataset.passes, 1):
-        needs_scores = any(each.settings.needs == "scores" for each in filters)
-        scored = key_of("scored", scoring) if needs_scores else None
+        before = steps[-1].key if steps else None
+        measure = next(filter(None, (each.settings.measure(dataset.task) for each in filters)), None)
         select = None if steps else part(CorpusRows, dataset)
         last = number == len(dataset.passes)
         settings = Filtering(
             select=select, positive=dataset.positive, filters=filters, augment=dataset.augment if last else []
         )
+        measuring = None
+        if measure:
+            key = key_of(measure.folder, measure)
+            measuring = Measuring(measured=settings.measured, settings=measure, key=key, before=before)
         folder = "pairs" if last else "prepared"
-        before = steps[-1].key if steps else None
         key = key_of(folder, settings)
-        steps.append(Step(settings=settings, folder=folder, key=key, before=before, scored=scored))
-    return DatasetSteps(name=name, dataset=dataset, passes=steps, scoring=scoring)
+        steps.append(Step(settings=settings, folder=folder, key=key, before=before, measuring=measuring))
+    return DatasetSteps(name=name, dataset=dataset, passes=steps)
 
 
 def part(kind: type[Settings], whole: Settings) -> Settings:

@@ -22,7 +22,7 @@ from ..settings.recipe import Config, Recipe
 from ..settings.stages import StageSettings
 from ..settings.training import Stage
 from ..settings.validation import dump
-from .dataset_steps import DatasetSteps, Step, dataset_steps
+from .dataset_steps import DatasetSteps, Measuring, Step, dataset_steps
 from .trial import SUFFIX
 
 
@@ -72,9 +72,9 @@ class Recipes:
         return {step.key: (steps, step) for steps in self.all_steps for step in steps.passes}
 
     @cached_property
-    def scored_by_key(self) -> dict[str, DatasetSteps]:
-        """The steps of the data sets that are scored, by the names of the scores' folders."""
-        return {steps.scored.scored: steps for steps in self.all_steps if steps.scored}
+    def measures_by_key(self) -> dict[str, Measuring]:
+        """What is measured of all data sets' rows, by the names of the result folders."""
+        return {measure.key: measure for steps in self.all_steps for measure in steps.measures}
 
     def parts(self, corpus: str) -> int:
         """Return in how many parts a corpus, and each data set of it, is worked on."""

@@ -4,6 +4,7 @@ The schemas are for editors and readers; the workflow itself checks files agains
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +80,7 @@ def reference_text() -> str:
         places[kind.__name__] = [file]
         for name, path in _models(schema, "", definitions, set()):
             places.setdefault(name, []).append(path)
-    modules = {model.__name__: model.__module__.rsplit(".", 1)[1] for model in _subclasses(Settings)}
+    modules = {name: model.__module__.rsplit(".", 1)[1] for name, model in _by_name().items()}
     sections: dict[str, list[str]] = {module: [] for module in SECTIONS}
     for name in places:
         sections.setdefault(modules[name], []).append(name)
@@ -104,6 +105,16 @@ def _subclasses(parent: type[Settings]) -> Iterator[type[Settings]]:
         yield from _subclasses(model)
 
 
+def _by_name() -> dict[str, type[Settings]]:
+    """Return all models by the names of their definitions: a name that several have is followed by that of the base."""
+    models = list(_subclasses(Settings))
+    return {_with_kind(model): model for model in models} | {model.__name__: model for model in models}
+
+
+def _with_kind(model: type[Settings]) -> str:
+    return f"{model.__name__}{model.__bases__[0].__name__}"
+
+
 def _link(words: str) -> str:
     return f"[{words}](#{words.lower().replace(' ', '-')})"
 
@@ -121,9 +132,12 @@ class _WithoutTitles(GenerateJsonSchema):
 def _schema(model: type[Settings]) -> dict[str, Any]:
     """Return a model's schema."""
     schema = model.model_json_schema(by_alias=True, schema_generator=_WithoutTitles)
-    schema = json.loads(json.dumps(schema))  # no part is shared, so that YAML needs no anchors
+    # Pydantic names models of one name by their modules.
+    long = {f"{each.__module__}.{each.__name__}".replace(".", "__"): each for each in _subclasses(Settings)}
+    text = re.sub(r"\bascent__\w+", lambda name: _with_kind(long[name[0]]), json.dumps(schema))
+    schema = json.loads(text)  # no part is shared, so that YAML needs no anchors
     definitions = schema.pop("$defs", {})
-    kinds = {kind.__name__: kind for kind in _subclasses(Settings)}
+    kinds = _by_name()
     for name, definition in {model.__name__: schema, **definitions}.items():
         definition.pop("title", None)
         kind = kinds[name]

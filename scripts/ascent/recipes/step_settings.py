@@ -40,8 +40,9 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
     for steps in recipes.all_steps:
         for step in steps.passes:
             files[layout.FILTERING.format(folder=step.folder, key=step.key)] = dump(step.settings)
-        if steps.scored:
-            files[layout.SCORING.format(key=steps.scored.scored)] = dump(steps.scoring)
+        for measure in steps.measures:
+            settings, _ = layout.MEASURED[measure.measured]
+            files[settings.format(key=measure.key)] = dump(measure.settings)
     for name, recipe in recipes.recipes.items():
         files[layout.STAGE_SETTINGS.format(recipe=name, stage="base")] = dump(part(Adoption, recipe.base))
         for stage, settings in recipe.stages.items():

@@ -5,8 +5,10 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .base import Component, Count, Name, One, Range, Share, by_name, some_of
+from .evaluation import TaskType
 from .languages import KnownLanguage, Script
 from .leaks import Methods
+from .measures import Measure, Scoring, Signing
 from .model import Backbone
 
 
@@ -14,12 +16,17 @@ class Filter(Component):
     """What every filter has."""
 
     folder = "pairs.filters"
-    needs: ClassVar[Literal["", "rows", "scores", "earlier rows", "tokenizer"]] = ""
-    """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, `scores` of the
-    pairs by the model in its setting `teacher`, all `earlier rows` of the data set, or the `tokenizer` of the model in
-    its setting `model`."""
+    needs: ClassVar[Literal["", "rows", "earlier rows", "tokenizer"]] = ""
+    """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, all `earlier rows`
+    of the data set, or the `tokenizer` of the model in its setting `model`."""
+    measured: ClassVar[Literal["", "scores", "signatures"]] = ""
+    """What it judges rows by, if a step of its own finds that out: see `measure`."""
     fits_texts: ClassVar[bool] = False
     """Whether its settings fit the texts of one corpus, so that a trial with another one leaves it out."""
+
+    def measure(self, task: TaskType) -> Measure | None:
+        """Return the settings of the step that finds out what is `measured` of a data set's rows of this task type."""
+        return None
 
 
 class Clean(Filter):
@@ -160,9 +167,30 @@ class Overlap(Filter):
 
 
 class Duplicate(Filter):
-    """Drops a pair that occurred before, and a pair of a text with itself. (Near duplicates need another filter.)"""
+    """Drops a pair that occurred before, and a pair of a text with itself."""
 
     needs = "earlier rows"
+
+
+class NearDuplicate(Filter):
+    """Drops rows whose texts are nearly those of a row before, by the Jaccard similarity of their runs of characters,
+    which MinHash estimates (Broder 1997). Rows with other prompts of their own are other rows."""
+
+    needs = "earlier rows"
+    measured = "signatures"
+
+    similarity: float = Field(0.8, ge=0.5, le=1)
+    """Smallest similarity to drop."""
+    side: Literal["query", "positive", "both"] = "both"
+    """Which text of a row is compared. `both`: each text must be similar to that of the same earlier row."""
+    shingle: int = Field(5, ge=2)
+    """Characters of a run, letters and digits only; two fifths of it in scripts without spaces."""
+    permutations: int = Field(128, ge=16, le=1024)
+    """Numbers that are kept of each text, 2 bytes each. With 128 the standard error of a similarity of .8 is .035; four
+    times as many halve it."""
+
+    def measure(self, task: TaskType) -> Signing:
+        return Signing(side=self.side, shingle=self.shingle, permutations=self.permutations)
 
 
 class Contamination(Filter):
@@ -191,12 +219,15 @@ class Contamination(Filter):
 class Score(Filter):
     """Drops pairs that a teacher finds unrelated (consistency filtering, C-Pack, arXiv 2309.07597)."""
 
-    needs = "scores"
+    measured = "scores"
 
     teacher: Backbone
     """The model that scores each pair by the similarity of its two texts."""
     min: float
     """Lowest score to keep."""
+
+    def measure(self, task: TaskType) -> Scoring:
+        return Scoring(teacher=self.teacher, task=task)
 
 
 OneFilter = some_of(Filter, "OneFilter", One)

@@ -46,14 +46,10 @@ class Filtering(Settings):
         counts = self.select is not None and self.select.rows is not None
         return counts or any(each.settings.needs == "earlier rows" for each in self.filters)
 
-
-class Scoring(Settings):
-    """scoring.yaml: how a data set's pairs are scored."""
-
-    teacher: Backbone
-    """The model that scores."""
-    task: TaskType
-    """The task type, which chooses the prompts."""
+    @property
+    def measured(self) -> str:
+        """What is measured of its rows, before; empty if no filter needs it."""
+        return next((each.settings.measured for each in self.filters if each.settings.measured), "")
 
 
 class Dataset(CorpusRows):
@@ -73,7 +69,7 @@ class Dataset(CorpusRows):
     @property
     def teacher(self) -> Backbone | None:
         """The model that scores the pairs for the filters that need scores."""
-        return next((each.settings.teacher for each in self.filters if each.settings.needs == "scores"), None)
+        return next((each.settings.teacher for each in self.filters if each.settings.measured == "scores"), None)
 
     @property
     def growth(self) -> float:
@@ -82,14 +78,15 @@ class Dataset(CorpusRows):
 
     @property
     def passes(self) -> list[list[OneFilter]]:
-        """The filters by pass over the rows. A filter that needs earlier rows, or the first that needs scores, begins a
-        pass; all filters that need scores are in one."""
+        """The filters by pass over the rows. A filter that needs earlier rows begins a pass, and so does one that
+        judges by something that is not measured of the pass's rows."""
         passes: list[list[OneFilter]] = [[]]
-        scored = False
+        measured = None
         for each in self.filters:
-            if each.settings.needs == "earlier rows" or (each.settings.needs == "scores" and not scored):
+            measure, looks_back = each.settings.measure(self.task), each.settings.needs == "earlier rows"
+            if looks_back or measure not in (None, measured):
                 passes.append([])
-            scored |= each.settings.needs == "scores"
+                measured = measure
             passes[-1].append(each)
         return passes
 
@@ -118,15 +115,10 @@ class Dataset(CorpusRows):
 
     @model_validator(mode="after")
     def _one_teacher(self):
-        teachers = [each.settings.teacher for each in self.filters if each.settings.needs == "scores"]
+        teachers = [each.settings.teacher for each in self.filters if each.settings.measured == "scores"]
         if any(teacher != teachers[0] for teacher in teachers):
             raise ValueError(
                 "its filters name different teachers, but pairs are scored once; name the same teacher in all"
-            )
-        if sum(any(each.settings.needs == "scores" for each in filters) for filters in self.passes) > 1:
-            raise ValueError(
-                "a filter that needs all earlier rows stands between two that need scores, which are those of"
-                " unfiltered rows; put it before or behind both"
             )
         if teachers and self.positive == "query":
             raise ValueError(

@@ -8,7 +8,7 @@ import polars as pl
 from ..errors import AscentError
 from ..model.encoder import Encoder
 from ..pairs.table import distinct_texts
-from ..settings.pairs import Scoring
+from ..settings.measures import Scoring
 from ..settings.teachers import BiEncoderTeacher, Teaching
 from .cross_encoder import CHUNK, CrossEncoder
 from .outputs import candidates

@@ -4,10 +4,10 @@
     find(part, earlier, settings, context)  return the dropped rows of the file `part`: `row`, from 0, and `reason`
 
 `settings` are those of settings/filters.py. `judge` sees each row alone: `pairs` is any batch of them. A filter that
-needs scores finds them in the column `score`. One that changes texts keeps their ids true. A filter that needs the rows
-before a row has `find`: `earlier` are the files of the data set's parts before `part`."""
+judges by scores finds them in the column `score`. One that changes texts keeps their ids true. A filter that needs the
+rows before a row has `find`: `earlier` are the files of the data set's parts before `part`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class Context:
     `against`, and others."""
     models: dict[str, Path] = field(default_factory=dict)
     """The folders of the models whose tokenizers filters need, by name."""
+    measured: Sequence[Path] = ()
+    """What the pass's filters judge by, if that is measured: tables of the rows."""
     _made: dict[int, Any] = field(default_factory=dict)
 
     def once(self, settings: Filter, make: Callable[[], Any]) -> Any:

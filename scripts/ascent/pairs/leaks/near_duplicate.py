@@ -2,9 +2,9 @@
 
 import numpy as np
 import polars as pl
-from rensa import RMinHash
 
 from ...settings.leaks import NearDuplicate
+from ..minhash import band_keys, signatures
 from ..shingles import character_shingles, distinct
 
 # Two texts are candidates if all rows of one band are equal: at a similarity of 0.8 with a chance of 1 - (1 - 0.8^5)^25
@@ -14,15 +14,8 @@ _BANDS, _ROWS = 25, 5
 
 def keys(texts: pl.Series, settings: NearDuplicate) -> pl.DataFrame:
     """Return a key per band of the signature of each text that has letters or digits."""
-    shingles = character_shingles(texts)
-    counts = np.bincount(shingles["text"].to_numpy(), minlength=len(texts))
-    some = np.flatnonzero(counts).astype(np.uint32)
-    offsets = np.concatenate([[0], np.cumsum(counts[some])]).astype(np.uint64)
-    flat = np.ascontiguousarray(shingles["key"].to_numpy())
-    signatures = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, num_perm=_BANDS * _ROWS, seed=1)
-    rows = np.array(signatures.to_rows(), dtype=np.uint64).reshape(len(some) * _BANDS, _ROWS)
-    bands = pl.DataFrame(rows).with_columns(band=np.tile(np.arange(_BANDS, dtype=np.uint64), len(some)))
-    return pl.DataFrame({"text": np.repeat(some, _BANDS), "key": bands.hash_rows()})
+    places, matrix = signatures(texts, _BANDS * _ROWS)
+    return pl.DataFrame({"text": np.repeat(places, _BANDS), "key": band_keys(matrix, _ROWS).ravel()})
 
 
 def judge(found: pl.DataFrame, settings: NearDuplicate) -> pl.DataFrame:
