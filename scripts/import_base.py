@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 from ascent.errors import reports_errors, warn
 from ascent.files import copy_folder, folder_atomically
+from ascent.model.adoption.own_contract import told
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import weights_digest
-from ascent.model.own_contract import told
 from ascent.model.prompt_checks import long_task_prompts, refuse_prompts
 from ascent.model.saving import save_new
 from ascent.model.soft_tokens import add_soft_tokens

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.model.own_contract import own_contract
+from ascent.model.adoption.own_contract import own_contract
 from ascent.settings.base import as_written
 
 

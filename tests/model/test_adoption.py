@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokeni
 import import_base
 from ascent.errors import AscentError
 from ascent.files import read_json
-from ascent.model.adoption import load_tokenizer, set_padding
+from ascent.model.adoption.loading import load_tokenizer, set_padding
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import read_contract
 from ascent.model.encoder import Encoder

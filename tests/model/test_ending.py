@@ -10,12 +10,12 @@ from transformers import AutoModel, AutoTokenizer
 
 from ascent.errors import AscentError
 from ascent.files import read_json
+from ascent.model.adoption.statements import oddities
 from ascent.model.backbone import load_backbone
 from ascent.model.contract import tokenizer_digest
 from ascent.model.encoder import Encoder
 from ascent.model.ending import added_tokens, append_end
 from ascent.model.saving import save_new
-from ascent.model.statements import oddities
 from ascent.planning.token_counts import TokenCounter
 from ascent.settings.model import Backbone, Contract
 from ascent.tokens import tokenise

@@ -21,9 +21,9 @@ from ascent.errors import AscentError
 from ascent.evaluation.model import EvaluatedModel
 from ascent.evaluation.tasks import local_metadata
 from ascent.files import read_json, write_json
+from ascent.model.adoption.own_contract import overrides, own_contract, refuse_others, told
 from ascent.model.encoder import Encoder
 from ascent.model.ending import append_end
-from ascent.model.own_contract import overrides, own_contract, refuse_others, told
 from ascent.settings.evaluation import TaskSettings
 from ascent.settings.model import Adoption, Backbone, Contract
 from ascent.settings.validation import dump

@@ -8,9 +8,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
 from ..errors import AscentError
 from ..settings.model import Contract
-from .adoption import load_tokenizer, load_weights
+from .adoption.intact import check_files
+from .adoption.loading import load_tokenizer, load_weights
 from .ending import append_end
-from .intact import check_files
 from .packing import NAME, PACKED, is_packed, is_to_pack, limit_position_bias
 from .unloaded import stored_dtype, without_weights
 

@@ -12,6 +12,8 @@ import torch
 from ..errors import AscentError
 from ..progress import Progress
 from ..settings.model import Backbone, Contract
+from .adoption.own_contract import told
+from .adoption.statements import own_pooling
 from .backbone import load_backbone
 from .batching import prompt_length, tokenise
 from .contract import read_contract, refuse_difference
@@ -19,12 +21,10 @@ from .costs import ENCODER_TOKENS, encoder_tokens
 from .device import find_device
 from .embedding_model import EmbeddingModel
 from .heads import load_heads, refuse_others
-from .own_contract import told
 from .precision import precision_dtype
 from .prompt_checks import refuse_prompts
 from .saving import check_tokenizer
 from .shape import read_shape
-from .statements import own_pooling
 from .token_scores import Encoded, TokenOutputs
 
 Side = Literal["query", "document"]

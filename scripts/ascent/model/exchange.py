@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 
 from ..files import read_json
 from ..settings.model import Contract
+from .adoption.statements import OLDER_POOLINGS
 from .ending import added_tokens
 from .heads import write_code
 from .prompts import named_prompts
-from .statements import OLDER_POOLINGS
 
 # Settings of a Dense layer that are new, at their defaults.
 _DENSE = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}

@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForTextEncoding
 
 from ..errors import AscentError
-from .adoption import load_tokenizer, load_weights
+from .adoption.intact import ADAPTER, check_files, refuse_pointers, tensor_shapes
+from .adoption.loading import load_tokenizer, load_weights
 from .backbone import ENCODERS_OF_TWO
-from .intact import ADAPTER, check_files, refuse_pointers, tensor_shapes
 
 WEIGHTS = "adapter_model.safetensors"
 # A folder with one of these has a tokenizer of its own.

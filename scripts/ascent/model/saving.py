@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from ..errors import AscentError
 from ..files import copy_folder
 from ..settings.model import Contract
-from .adoption import set_padding
+from .adoption.loading import set_padding
 from .backbone import set_attention, set_padding_side
 from .contract import tokenizer_digest, write_contract
 from .ending import append_end

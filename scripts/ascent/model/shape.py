@@ -7,7 +7,7 @@ from ..errors import AscentError
 from ..settings.adapters import Adapter
 from ..settings.corpora import BackboneShape
 from ..settings.training import Training
-from .intact import check_files, tensor_shapes, weight_files
+from .adoption.intact import check_files, tensor_shapes, weight_files
 
 # ---------------------------------------------------------------- the model
 

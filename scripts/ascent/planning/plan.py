@@ -10,6 +10,7 @@ import polars as pl
 
 from .. import layout
 from ..components import module_of
+from ..model.adoption.own_contract import overrides, told
 from ..model.costs import (
     Memory,
     checkpoint_bytes,
@@ -19,7 +20,6 @@ from ..model.costs import (
     training_memory,
     with_budget,
 )
-from ..model.own_contract import overrides, told
 from ..model.prompt_checks import prompts_twice
 from ..model.shape import Shape, forward_flops, trained_weights
 from ..pairs.prompts import with_prompts

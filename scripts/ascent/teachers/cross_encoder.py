@@ -8,12 +8,12 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from ..errors import AscentError
-from ..model.adoption import load_tokenizer, load_weights
+from ..model.adoption.intact import check_files
+from ..model.adoption.loading import load_tokenizer, load_weights
 from ..model.backbone import longest_input
 from ..model.batching import by_length
 from ..model.device import find_device
 from ..model.encoder import PATIENCE, tokens_at_once
-from ..model.intact import check_files
 from ..model.precision import precision_dtype
 from ..progress import Progress
 

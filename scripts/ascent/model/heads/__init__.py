@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from ...components import code_of
 from ...errors import AscentError
 from ...settings.model import Contract
-from ..statements import modules_of
+from ..adoption.statements import modules_of
 
 PREFIX = "heads."
 FILE = "model.safetensors"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ..errors import AscentError
-from ..files import read_json
+from ...errors import AscentError
+from ...files import read_json
 
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 # How a file begins that stands for one in Git's large file storage.

@@ -6,11 +6,11 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from ..files import read_json
-from ..settings.model import Contract
-from .ending import added_tokens, unlimited
+from ...files import read_json
+from ...settings.model import Contract
+from ..ending import added_tokens, unlimited
+from ..prompts import every_prompt
 from .intact import tensor_shapes, weight_files
-from .prompts import every_prompt
 
 # Names of poolings in sentence-transformers and here, and in its older folders.
 _POOLINGS = {"lasttoken": "last", "weightedmean": "weighted_mean"}

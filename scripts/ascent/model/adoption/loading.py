@@ -10,7 +10,7 @@ import transformers
 from transformers import CONFIG_MAPPING, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from ..errors import AscentError
+from ...errors import AscentError
 
 # Its report of what was loaded would be a table of all weights in front of our sentence.
 transformers_logging.set_verbosity_error()

@@ -10,15 +10,15 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from ..errors import AscentError
-from ..files import read_json
-from ..settings.base import as_written
-from ..settings.evaluation import MTEB_TYPES
-from ..settings.model import Adoption, Backbone, Contract
-from ..settings.mteb_tasks import task_type
-from ..settings.validation import check, shown
-from .ending import added_tokens
-from .prompts import named_prompts
+from ...errors import AscentError
+from ...files import read_json
+from ...settings.base import as_written
+from ...settings.evaluation import MTEB_TYPES
+from ...settings.model import Adoption, Backbone, Contract
+from ...settings.mteb_tasks import task_type
+from ...settings.validation import check, shown
+from ..ending import added_tokens
+from ..prompts import named_prompts
 from .statements import (
     ENDLESS,
     SIDES,
