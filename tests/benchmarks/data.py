@@ -4,8 +4,7 @@
 
 Synthetic rows are written first, as jsonl in as many files as there are parts: each tenth repeats an earlier one, and
 each thousandth's query is a test query. Every step is a process of its own, as in the workflow, part after part. Memory
-is the largest resident set of any part's process. `--sizes` repeats all of it for several numbers of rows, which shows
-how memory grows."""
+is the largest resident set of any part's process. Several numbers of rows show how memory grows."""
 
 import argparse
 import json
