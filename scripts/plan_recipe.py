@@ -30,7 +30,8 @@ def main() -> None:
     machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
     config = read_config(*options.configfile) | {"recipes": [options.recipe]}
     config |= {"trial": options.trial} if options.trial else {}
-    recipes = load_recipes(config, config_files(*options.configfile))
+    given = {"--recipe": {"recipes": [options.recipe]}, "--trial": {"trial": options.trial} if options.trial else {}}
+    recipes = load_recipes(config, config_files(*options.configfile), given)
     (name,) = recipes.recipes
     sys.stdout.write(text_of(make_plan(recipes, name, machine), name, machine))
 

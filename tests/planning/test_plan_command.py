@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.small_recipe import ROOT, make_workspace
 from support.workflow_copy import Copy, data_path
@@ -49,8 +50,31 @@ def test_an_unknown_recipe_is_one_clear_line(workspace):
     assert done.returncode == 1
     assert (
         done.stderr
-        == "error: config.yaml: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
+        == "error: --recipe: there is no recipe 'smal' (" + f"{workspace}/smal.yaml); did you mean 'small'?\n"
     )
+
+
+def test_what_the_catalogue_says_is_planned_and_tasks_whose_rows_are_not_here_are_left_out(tmp_path):
+    path = make_workspace(tmp_path)
+    arguments = ("--configfile", str(path), "--recipe", "small")
+    assert (
+        "say models.tiny.shape and corpora.library.size in the catalogue, a size like {rows:"
+        in run(tmp_path, *arguments).stderr
+    )
+    config = yaml.safe_load(path.read_text())
+    shape = {"architecture": "bert", "layers": 2, "width": 32, "heads": 2, "inner": 64, "vocabulary": 2000}
+    config["models"]["tiny"]["shape"] = shape
+    config["corpora"]["library"]["size"] = {"rows": 4096, "query_tokens": 10, "positive_tokens": 20}
+    path.write_text(yaml.safe_dump(config))
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    # 4,096 rows of 10 and 20 tokens, and two special tokens around each.
+    assert re.search(r"^train_contrastive +contrastive +1 +8\.19 k +139 k ", done.stdout, re.MULTILINE), done.stdout
+    left_out = [
+        line for line in done.stdout.splitlines() if "LibraryRetrieval, Modules, Similar, whose rows are not" in line
+    ]
+    (command,) = [line.split("snakemake ")[1] for line in left_out]
+    assert "results/corpora/similar/pairs-00000-of-00001.parquet" in command and "evaluate_task" not in done.stdout
 
 
 @pytest.mark.workflow

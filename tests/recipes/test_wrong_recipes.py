@@ -354,32 +354,11 @@ def test_an_unknown_task_of_mteb_is_named(write, changes, message):
     assert message in str(error.value)
 
 
-def test_a_missing_recipe_is_named(write):
-    config = write(small=SMALL)
-    config["recipes"] = ["smal"]
-    with pytest.raises(
-        AscentError, match=r"configuration: there is no recipe 'smal' \(.*smal\.yaml\); did you mean 'small'\?"
-    ):
-        load_recipes(config)
-
-
 def test_a_typo_in_the_configuration_names_its_file(write):
     config = write(small=SMALL)
     config["copora"] = config.pop("corpora")
     with pytest.raises(AscentError, match=r"^configuration: unknown key 'copora'; did you mean 'corpora'\?$"):
         load_recipes(config)
-
-
-def test_an_error_names_the_file_that_the_wrong_value_is_from(write, tmp_path):
-    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
-    below.write_text("corpora: {library: {licence: mit, languag: en}}\nmodels: {tiny: {licence: 3}}\n")
-    above.write_text("corpora: {library: {licence: 5, language: eng-Latn}}\n")
-    config = write(small=SMALL)
-    for key, value, path in (("licence", 5, above), ("languag", "en", below)):
-        library = config["corpora"]["library"] | {key: value}
-        wrong = config | {"corpora": config["corpora"] | {"library": library}}
-        with pytest.raises(AscentError, match=rf"^{path}: .*'corpora\.library\.{key}'"):
-            load_recipes(wrong, [below, above])
 
 
 @pytest.mark.parametrize(

@@ -87,12 +87,13 @@ def set_attention(backbone: torch.nn.Module, attention: str, folder: str | Path)
         return
     if attention == "causal":
         raise AscentError(
-            f"{folder}: this backbone attends bidirectionally, which cannot be changed; set attention: bidirectional."
+            f"{folder}: this backbone attends bidirectionally, which cannot be changed; set attention:"
+            " bidirectional, of a trial's model trial.attention."
         )
     if backbone.config.model_type not in PACKED:
         raise AscentError(
             f"{folder}: this backbone attends causally, and a '{backbone.config.model_type}' model is not known to"
-            " become bidirectional; set attention: causal."
+            " become bidirectional; set attention: causal, of a trial's model trial.attention."
         )
     backbone.config.is_causal = False
 

@@ -13,6 +13,7 @@ from ..pairs.select import with_positives
 from ..pairs.table import Pair, pair_frame, read_pairs
 from ..recipes.recipes import Recipes
 from ..settings.corpora import BackboneShape
+from ..settings.evaluation import LocalTask
 from ..settings.model import Backbone
 from .token_counts import CHARACTERS, SAMPLE, EstimatedCounter, TokenCounter
 
@@ -88,23 +89,38 @@ class Inputs:
         return [*filtered, self.recipes.corpus_files(layout.CORPUS_PAIRS, steps.dataset.corpus)]
 
     def check(self) -> None:
-        """Raise AscentError that names all missing models and corpora, and the command that makes them."""
-        missing = [str(self.model_folder(model)) for model in sorted(self.models) if self.model(model) is None]
+        """Raise AscentError that names what is missing of models and training data, what of it the catalogue could
+        say, and the command that makes it with the corpora of local tasks. These alone are only left out."""
+        corpora, unknown = self.recipes.config.corpora, {}
+        for model in sorted(self.models):
+            if self.model(model) is None:
+                unknown[f"models.{model}.shape"] = [str(self.model_folder(model))]
         for dataset in self.recipes.training_data(self.name):
-            tables, known = (
-                self._tables(dataset),
-                self.recipes.config.corpora[self.recipe.data[dataset].corpus].planned_size,
-            )
-            waiting = len(self.recipes.steps(self.name, dataset).behind_teachers)
-            missing += [] if known or any(map(_is_here, tables)) else tables[waiting]
-        for corpus in self.recipes.evaluation_corpora(self.name):
-            table = self.recipes.corpus_files(layout.CORPUS_PAIRS, corpus)
-            missing += [] if _is_here(table) else table
-        if missing:
+            tables, corpus = self._tables(dataset), self.recipe.data[dataset].corpus
+            if not (corpora[corpus].planned_size or any(map(_is_here, tables))):
+                waiting = len(self.recipes.steps(self.name, dataset).behind_teachers)
+                unknown.setdefault(f"corpora.{corpus}.size", []).extend(tables[waiting])
+        left_out = {name: files for name, files in self._tested().items() if not _is_here(files)}
+        tested = dict.fromkeys(path for files in left_out.values() for path in files)
+        missing = [*(path for files in unknown.values() for path in files), *tested]
+        make = f"snakemake --cores 1 {' '.join(missing)} --config {self.recipes.options(self.name)}"
+        if unknown:
+            size = "{rows: 20000, query_tokens: 10, positive_tokens: 90}"
             raise AscentError(
-                f"{', '.join(missing)}: missing, but the plan reads it; make it first, without a GPU: "
-                f"snakemake --cores 1 {' '.join(missing)} --config {self.recipes.options(self.name)}"
+                f"{', '.join(missing)}: missing, but the plan reads it; say {' and '.join(unknown)} in the catalogue,"
+                f" a size like {size}, or make it first, without a GPU: {make}"
             )
+        if left_out:
+            self.notes.append(f"Not counted: evaluation on {', '.join(left_out)}, whose rows are not here: {make}")
+
+    def _tested(self) -> dict[str, list[str]]:
+        """The files of the rows of each local task."""
+        tasks = self.recipe.evaluate.tasks
+        return {name: self.recipes.corpus_files(layout.CORPUS_PAIRS, task.corpus) for name, task in tasks.items()}
+
+    def tasks(self) -> dict[str, LocalTask]:
+        """Return the local tasks whose rows are here."""
+        return {name: self.recipe.evaluate.tasks[name] for name, files in self._tested().items() if _is_here(files)}
 
     def rows(self, dataset: str) -> pl.DataFrame:
         """Return a data set's rows, from the file closest to training; before there is one, a sample of rows as long as

@@ -113,7 +113,7 @@ class _Planner:
             if host := memory[name][stage.zero].host * self.machine.gpus:
                 self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
         jobs += [self.choosing(name) for name in self.recipes.chosen(self.name)]
-        jobs += [self.evaluation(name, task) for name, task in self.recipe.evaluate.tasks.items()]
+        jobs += [self.evaluation(name, task) for name, task in self.inputs.tasks().items()]
         for job in jobs:
             if not job.rule.startswith("train_"):
                 self.warn(job_warning(f"{job.rule} {job.what}", job.memory, self.machine))

@@ -6,6 +6,7 @@ A check raises AscentError at the first thing that is wrong.
 from collections.abc import Collection
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import AscentError, did_you_mean
@@ -38,6 +39,21 @@ class Checks:
     def base(self) -> None:
         """Check that the base model exists."""
         self._known(self.recipe.base.model, self.config.models, "the model", "base.model")
+
+    def templates(self) -> None:
+        """Reject a template in which no prompt ever stands. Not of a recipe that a trial has shrunk, whose rows are
+        others."""
+        base, data = self.recipe.base, self.recipe.data.values()
+        prompted = {side for each in data for side in self.config.corpora[each.corpus].reader.prompted()}
+        prompted |= {side for each in data for side in ("query", "document") if getattr(each.prompts, side)}
+        prompted |= {side for stage in self.recipe.stages.values() for side in stage.prompts or {}} | {*base.prompts}
+        if base.contract or base.task_prompts:  # a model's own templates may be left unused; mteb's are a query's
+            return
+        for side in base.templates.keys() - prompted:
+            raise AscentError(
+                f"{self.path}: 'base.templates.{side}' has no effect, since no {side} has a prompt to stand in it; add"
+                f" base.prompts.{side}, or remove the template."
+            )
 
     def data(self) -> None:
         """Check the corpora of data sets, and what their filters compare with and score by."""
@@ -126,6 +142,16 @@ class Checks:
                 f"{self.path}: 'release.licence' is {release.licence}, but {', '.join(dict.fromkeys(wider))}; choose a"
                 " licence that allows no more, or say in release.licence_reason why it may."
             )
+
+    def packages(self) -> None:
+        """Reject a stage whose package is not installed, if this Python, which has torch, is that of the steps."""
+        for name, stage in self.recipe.stages.items():
+            package = (stage.package or "torch").split(">=")[0]
+            if find_spec("torch") and not find_spec(package):
+                raise AscentError(
+                    f"{self.path}: 'stages.{name}' needs the package {package}, which is not installed here; run pip"
+                    f" install '{stage.package}', or choose another type."
+                )
 
     def _teacher_s_prompts(self, teacher: Settings, key: str) -> None:
         """Reject prompts that no text gets from a teacher, which knows task types only."""

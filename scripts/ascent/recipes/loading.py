@@ -16,7 +16,7 @@ from .own_contracts import read_recipe
 from .recipes import Recipes, mteb_tasks, of_workflow
 from .seeds import with_seeds
 from .synthesis import check_synthesis
-from .trial import SUFFIX, shrink
+from .trial import SUFFIX, check_trial, shrink
 
 # Later files are laid over earlier ones, as by the Snakefile.
 CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
@@ -47,21 +47,26 @@ def _merged(below: Any, above: Any) -> Any:
     return below | {key: _merged(below.get(key), value) for key, value in above.items()}
 
 
-def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
+def load_recipes(config: dict, files: Sequence[str | Path] = (), options: dict[str, dict] | None = None) -> Recipes:
     """Load and check the configuration and every recipe that it names.
 
     files: those that the configuration was merged from, the one laid over all others last. Errors name the file of a
     wrong value; and a value is refused that Snakemake, which reads YAML 1.1, takes for something else than it looks
-    like."""
+    like. options: by option of the command line, what it lays over the files."""
     parts = [(path, read_yaml(path)) for path in files]
 
     def where(keys: Sequence[str] = ()) -> str | Path:
-        return max(reversed(parts), key=lambda part: _depth(part[1], keys), default=("configuration", None))[0]
+        # What stands nowhere is missing in a file.
+        given = [(option, values) for option, values in (options or {}).items() if _depth(values, keys)]
+        found = max(reversed([*parts, *given]), key=lambda part: _depth(part[1], keys), default=("configuration", None))
+        return found[0]
 
     checked = check(Config, config, where)
     _check_adapters(checked, where)
     _check_mteb_tasks(checked, where)
     check_synthesis(checked, where)
+    if checked.trial:
+        check_trial(checked.trial, checked, where)
     recipes = {}
     for name in checked.recipes:
         if name in SHARED_FOLDERS:
@@ -77,6 +82,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
             )
         recipe = with_seeds(read_recipe(path, checked.models), path)
         Checks(checked, recipe, path).run()
+        Checks(checked, recipe, path).templates()
         if checked.trial:
             recipe, name = shrink(recipe, checked.trial, checked.corpora, path), name + SUFFIX
             Checks(checked, recipe, path).run()
@@ -89,6 +95,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = ()) -> Recipes:
             for key, problem in settings.problems(recipe.base, recipe.data, contract):
                 raise AscentError(f"{loaded.path(name)}: 'stages.{stage}.{key}' {problem}.")
         _check_soft_tokens(loaded, name)
+        Checks(checked, recipe, loaded.path(name)).packages()
     return loaded
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from ..errors import AscentError
+from ..errors import AscentError, did_you_mean
 from ..settings.base import components
 from ..settings.evaluation import LocalTask
 from ..settings.filters import Filter
-from ..settings.recipe import Recipe
+from ..settings.recipe import Config, Recipe
 from ..settings.trial import Trial
 from ..settings.validation import check
 
@@ -84,6 +84,22 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
     values["release"]["name"] += SUFFIX
     values["release"]["licence"] = "internal"  # its corpora and models may be others, and nobody is given it
     return check(Recipe, values, path)
+
+
+def check_trial(trial: Trial, config: Config, where: Callable[[list[str]], str | Path]) -> None:
+    """Reject a corpus or model of a trial that the catalogue lacks. where: the file or option of some keys."""
+    named = [("corpus", key, name) for key, name in trial.corpus.items()]
+    named += [("corpora", key, name) for key, name in trial.corpora.items()]
+    named += [("tasks", key, task.corpus) for key, task in trial.tasks.items()]
+    words = [(["trial", kind, key], "corpus", name) for kind, key, name in named]
+    words += [(["trial", key], "model", getattr(trial, key)) for key in ("model", "cross_encoder")]
+    for keys, what, name in words:
+        known = config.corpora if what == "corpus" else config.models
+        if name is not None and name not in known:
+            raise AscentError(
+                f"{where(keys)}: '{'.'.join(keys)}' names the {what} '{name}', which does not exist;"
+                f" {did_you_mean(name, list(known))}"
+            )
 
 
 def _changes(recipe: Recipe, trial: Trial, corpora: Collection[str]) -> dict[str, Callable[[Any], Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from math import comb
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -158,6 +158,8 @@ class Mergekit(Merge):
 
     type: Literal["mergekit"]
     """The kind of stage."""
+    package: ClassVar[str] = "mergekit>=0.1.5"
+    """See Stage."""
     method: str
     """mergekit's name of the method: karcher, ties, dare_ties, model_stock, multislerp, nuslerp, sce, ..."""
     base: str | None = None

@@ -57,6 +57,10 @@ class Reader(Component):
     def task_type(self) -> str | None:
         """Return the task type of all its rows. Default: unknown, or several."""
 
+    def prompted(self) -> list[str]:
+        """Return the sides whose texts may have prompts of their own. Default: none."""
+        return []
+
 
 class PairTables(Reader):
     """What readers have whose rows are pairs already."""
@@ -134,6 +138,11 @@ class Table(PairTables):
         """Return `task`."""
         return self.task
 
+    def prompted(self) -> list[str]:
+        """Return the sides with a column of prompts."""
+        columns = {"query": self.columns.query_prompt, "document": self.columns.document_prompt}
+        return [side for side, column in columns.items() if column]
+
     @model_validator(mode="after")
     def _prompts_are_used(self):
         if self.columns.document_prompt and self.task in TWO_SIDED:
@@ -157,6 +166,10 @@ class FlagEmbedding(PairTables):
         yield from (
             Reads(f"pairs.{split}", patterns, {"query": "", "pos": ""}) for split, patterns in self.pairs.items()
         )
+
+    def prompted(self) -> list[str]:
+        """Return the query's side."""
+        return ["query"]
 
 
 class SentenceTransformers(PairTables):
@@ -202,3 +215,7 @@ class Medi(PairTables):
     def task_type(self) -> str:
         """Return `task`."""
         return self.task
+
+    def prompted(self) -> list[str]:
+        """Return both sides: each text stands behind its instruction."""
+        return ["query", "document"]

@@ -24,6 +24,8 @@ class Stage(Component):
     folder = "training.stages"
     trains: ClassVar[bool] = False
     """Whether it trains on data sets: then it is a Training."""
+    package: ClassVar[str | None] = None
+    """A package that it needs and Ascent does not, with its version as pip takes it."""
 
     parents: list[str] = Field(alias="from", default=["base"], min_length=1)
     """The stages that this one starts from; `base` is the model before training."""

@@ -19,8 +19,8 @@ def mergekit(tensors: list[torch.Tensor], weights: list[float], stage: Mergekit)
         from mergekit.merge_methods.api import merge_tensors
     except ImportError:
         raise AscentError(
-            "type: mergekit needs the package mergekit, which is not installed; run pip install 'mergekit>=0.1.5', or"
-            " use type: linear or slerp."
+            f"type: mergekit needs the package mergekit, which is not installed; run pip install '{Mergekit.package}',"
+            " or use type: linear or slerp."
         ) from None
     try:
         method = merge_methods.get(stage.method)
