@@ -278,6 +278,72 @@ def recipe_pages(wildcards):
     return recipes.pages(wildcards.recipe)
 
 
+def described_name(wildcards):
+    """The name of the corpus or data set that a table is of."""
+    kind, name = wildcards.table.split("/")
+    return name if kind == "corpora" else recipes.passes_by_key[name][0].name
+
+
+def described_pairs(wildcards):
+    """The pairs of a corpus, or the training pairs of a data set."""
+    kind, name = wildcards.table.split("/")
+    if kind == "corpora":
+        return recipes.corpus_files(CORPUS_PAIRS, name)
+    corpus = recipes.passes_by_key[name][0].dataset.corpus
+    return parts_of(FILTERED, recipes.parts(corpus), folder="pairs", key=name)
+
+
+def described_documents(wildcards):
+    """The documents of a corpus; a data set has none."""
+    kind, name = wildcards.table.split("/")
+    return recipes.corpus_files(CORPUS_DOCUMENTS, name) if kind == "corpora" else []
+
+
+def recipe_statistics(wildcards):
+    """The statistics of a recipe's corpora and data sets, in tokens of its base."""
+    recipe = wildcards.recipe
+    model = recipes.recipes[recipe].base.model
+    return [STATISTICS.format(table=table, model=model) for table in recipes.tables(recipe)]
+
+
+def steps_of_samples(wildcards):
+    """The steps of the data set that a page of samples shows."""
+    return recipes.steps(wildcards.recipe, wildcards.dataset)
+
+
+def parts_of_samples(wildcards, pattern, **names):
+    """The files of the parts of what is made of that data set."""
+    return parts_of(pattern, recipes.parts(steps_of_samples(wildcards).dataset.corpus), **names)
+
+
+def sampled_audits(wildcards):
+    """The audits of a data set and of its corpus."""
+    steps = steps_of_samples(wildcards)
+    own = parts_of_samples(wildcards, FILTERED_AUDIT, folder="pairs", key=steps.key)
+    return recipes.corpus_files(CORPUS_AUDIT, steps.dataset.corpus) + own
+
+
+def sampled_drops(wildcards):
+    """Rows that the filters of a data set dropped, of all passes."""
+    passes = steps_of_samples(wildcards).passes
+    return [
+        path
+        for step in passes
+        for path in parts_of_samples(wildcards, DROPPED, folder=step.folder, key=step.key)
+    ]
+
+
+def sampled_scores(wildcards):
+    """The teacher's scores of a data set's pairs; none where no filter needs them."""
+    scored = steps_of_samples(wildcards).scored
+    return parts_of_samples(wildcards, PAIR_SCORES, key=scored.scored) if scored else []
+
+
+def recipe_data_audits(wildcards):
+    """The audits of a recipe's corpora and data sets, which there are before anything is trained."""
+    return recipes.data_audits(wildcards.recipe)
+
+
 def recipe_audits(wildcards):
     """The audits of a recipe: its corpora, its data sets, its negatives."""
     return recipes.audits(wildcards.recipe)

@@ -1,4 +1,4 @@
-# In: scores, metrics and audits. Out: the figures and pages of the report.
+# In: scores, metrics, audits, corpora and training pairs. Out: the figures and pages of the report.
 
 
 report: "../docs/report/workflow.rst"
@@ -11,6 +11,7 @@ rule draw_curves:
         report(
             CURVES,
             category="{recipe}",
+            labels={"page": "Curves"},
             caption="../docs/report/curves.rst",
         ),
     log:
@@ -35,6 +36,7 @@ rule draw_radar:
         report(
             RADAR,
             category="{recipe}",
+            labels={"page": "Radar"},
             caption="../docs/report/radar.rst",
         ),
         RADAR_IMAGE,
@@ -59,16 +61,19 @@ rule render_tables:
         scores=report(
             SCORES_PAGE,
             category="{recipe}",
+            labels={"page": "Scores"},
             caption="../docs/report/scores.rst",
         ),
         significance=report(
             SIGNIFICANCE_PAGE,
             category="{recipe}",
+            labels={"page": "Significance"},
             caption="../docs/report/significance.rst",
         ),
         audits=report(
             AUDITS_PAGE,
             category="{recipe}",
+            labels={"page": "Audits"},
             caption="../docs/report/audits.rst",
         ),
     log:
@@ -87,6 +92,111 @@ rule render_tables:
         )
 
 
+rule draw_flow:
+    input:
+        recipe_data_audits,
+    output:
+        report(
+            FLOW,
+            category="{recipe}",
+            labels={"page": "From rows to pairs"},
+            caption="../docs/report/flow.rst",
+        ),
+    log:
+        "logs/{recipe}/draw_flow.log",
+    benchmark:
+        "benchmarks/{recipe}/draw_flow.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        revision=1,
+    shell:
+        call_script("draw_flow.py --audits {input} --output {output} > {log} 2>&1")
+
+
+rule describe_rows:
+    input:
+        pairs=described_pairs,
+        documents=described_documents,
+        model=RETRIEVED_MODEL,
+    output:
+        STATISTICS,
+    log:
+        "logs/{table}/describe_rows-{model}.log",
+    benchmark:
+        "benchmarks/{table}/describe_rows-{model}.tsv"
+    wildcard_constraints:
+        table="(?:corpora|pairs)/[^/]+",
+    conda:
+        ENVIRONMENT
+    resources:
+        # DuckDB, and texts of drawn rows.
+        mem_mb=by_attempt(4_000),
+        runtime=by_attempt(240),
+    params:
+        revision=1,
+        name=described_name,
+    shell:
+        call_script(
+            "describe_rows.py --name {params.name} --pairs {input.pairs} --documents {input.documents} "
+            "--model {input.model} --output {output} > {log} 2>&1"
+        )
+
+
+rule render_statistics:
+    input:
+        statistics=recipe_statistics,
+        audits=recipe_data_audits,
+    output:
+        report(
+            STATISTICS_PAGE,
+            category="{recipe}",
+            labels={"page": "Statistics"},
+            caption="../docs/report/statistics.rst",
+        ),
+    log:
+        "logs/{recipe}/render_statistics.log",
+    benchmark:
+        "benchmarks/{recipe}/render_statistics.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        revision=1,
+    shell:
+        call_script(
+            "render_statistics.py --statistics {input.statistics} --audits {input.audits} "
+            "--output {output} > {log} 2>&1"
+        )
+
+
+rule render_samples:
+    input:
+        audits=sampled_audits,
+        pairs=training_pairs,
+        dropped=sampled_drops,
+        scores=sampled_scores,
+    output:
+        report(
+            SAMPLES_PAGE,
+            category="{recipe}",
+            labels={"page": "Samples of {dataset}"},
+            caption="../docs/report/samples.rst",
+        ),
+    log:
+        "logs/{recipe}/{dataset}/render_samples.log",
+    benchmark:
+        "benchmarks/{recipe}/{dataset}/render_samples.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        revision=1,
+    shell:
+        call_script(
+            "render_samples.py --audits {input.audits} --pairs {input.pairs} --dropped {input.dropped} "
+            "--scores {input.scores} --output {output} > {log} 2>&1"
+        )
+
+
 rule render_overview:
     input:
         settings=RELEASE_SETTINGS,
@@ -97,6 +207,7 @@ rule render_overview:
         report(
             OVERVIEW,
             category="{recipe}",
+            labels={"page": "Overview"},
             caption="../docs/report/overview.rst",
         ),
     log:

@@ -39,6 +39,9 @@ SIGNATURES = "results/signed/{key}/signatures-{part}-of-{parts}.parquet"
 # What filters judge by, if it is measured: the settings, and the table of a part's rows.
 MEASURED = {"scores": (SCORING, PAIR_SCORES), "signatures": (SIGNING, SIGNATURES)}
 
+# What a corpus or data set is made of, with tokens of a model: `table` is corpora/<corpus> or pairs/<key>.
+STATISTICS = "results/{table}/statistics-{model}.json"
+
 LEAKAGE_SETTINGS = "results/{recipe}/leakage.yaml"
 LEAKAGE = "results/{recipe}/leakage.json"
 # The last clean one, for when a check fails.
@@ -82,6 +85,9 @@ RADAR_IMAGE = "results/{recipe}/report/radar.png"
 SCORES_PAGE = "results/{recipe}/report/scores.html"
 SIGNIFICANCE_PAGE = "results/{recipe}/report/significance.html"
 AUDITS_PAGE = "results/{recipe}/report/audits.html"
+FLOW = "results/{recipe}/report/flow.svg"
+STATISTICS_PAGE = "results/{recipe}/report/statistics.html"
+SAMPLES_PAGE = "results/{recipe}/report/samples-{dataset}.html"
 RELEASE_SETTINGS = "results/{recipe}/release.yaml"
 RELEASE = "results/{recipe}/release"
 # The output that Snakemake knows of it: in a folder that is an output it leaves a file of its own.

@@ -17,6 +17,12 @@ def number(seed: int, *of: str) -> int:
     return int(digest(seed, *of)[:16], 16)
 
 
+def rank_in_sql(seed: int, *columns: str) -> str:
+    """Return DuckDB's expression for the digest of the seed and the texts in some columns, so that rows which do not
+    fit into memory are drawn as `some` draws."""
+    return f"sha256(concat_ws(chr(0), '{seed}', {', '.join(columns)}))"
+
+
 def generator(seed: int, *of: str) -> random.Random:
     """Return a generator of random numbers for the seed and the texts."""
     return random.Random(digest(seed, *of))

@@ -305,22 +305,38 @@ class Recipes:
         return sentences
 
     def pages(self, recipe: str) -> list[str]:
-        """Return the files of the recipe's report; curves only where something trains."""
+        """Return the files of the recipe's report; curves only where something trains, and what shows data only where
+        there are some."""
         pages = [layout.OVERVIEW, layout.RADAR, layout.SCORES_PAGE, layout.SIGNIFICANCE_PAGE, layout.AUDITS_PAGE]
         pages = [layout.CURVES, *pages] if self.trained(recipe) else pages
-        return [page.format(recipe=recipe) for page in pages]
+        pages += [layout.STATISTICS_PAGE] if self.tables(recipe) else []
+        samples = [layout.SAMPLES_PAGE.format(recipe=recipe, dataset=name) for name in self.training_data(recipe)]
+        pages += [layout.FLOW] if samples else []
+        return [*(page.format(recipe=recipe) for page in pages), *samples]
 
-    def audits(self, recipe: str) -> list[str]:
-        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives', what replaced
-        them, and chosen weights."""
-        stages = self.recipes[recipe].stages
+    def corpora_used(self, recipe: str) -> list[str]:
+        """Return the corpora that the recipe's stages train on or its local tasks are made of."""
         trained = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}
-        corpora = sorted(trained | set(self.evaluation_corpora(recipe)))
-        paths = [path for name in corpora for path in self.corpus_files(layout.CORPUS_AUDIT, name)]
+        return sorted(trained | set(self.evaluation_corpora(recipe)))
+
+    def tables(self, recipe: str) -> list[str]:
+        """Return the folders in results/ of the recipe's corpora and data sets, for layout.STATISTICS."""
+        keys = dict.fromkeys(self.steps(recipe, name).key for name in self.training_data(recipe))
+        return [*(f"corpora/{name}" for name in self.corpora_used(recipe)), *(f"pairs/{key}" for key in keys)]
+
+    def data_audits(self, recipe: str) -> list[str]:
+        """Return the paths of the audits of a recipe's corpora and data sets."""
+        paths = [path for name in self.corpora_used(recipe) for path in self.corpus_files(layout.CORPUS_AUDIT, name)]
         for name in self.training_data(recipe):
             steps = self.steps(recipe, name)
             parts = self.parts(steps.dataset.corpus)
             paths += layout.parts_of(layout.FILTERED_AUDIT, parts, folder="pairs", key=steps.key)
+        return paths
+
+    def audits(self, recipe: str) -> list[str]:
+        """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives', what replaced
+        them, and chosen weights."""
+        stages, paths = self.recipes[recipe].stages, self.data_audits(recipe)
         for stage in self.trained(recipe):
             mined = [name for name in stages[stage].data if stages[stage].mines_for(name)]
             made_for = stages[stage].data_name(stage)

@@ -20,16 +20,15 @@ _LABEL = "__label__"
 # Ideographs alone are Chinese, though the model takes some short texts of them for Japanese.
 _CHINESE, _JAPANESE, _KANA = f"{_LABEL}zh", f"{_LABEL}ja", re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 
+_DENSE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]"
+
 
 def judge(pairs: pl.DataFrame, settings: Language, context: Context) -> pl.DataFrame:
     """Drop rows whose query or positive is in none of the languages, with a probability above 1 - `min_confidence`."""
-    predict = _model().predict
     kept = {language: _labels(settings.languages or [language]) for language in pairs["language"].unique()}
 
     def is_foreign(text: str, language: str) -> bool:
-        found = dict(zip(*predict(text, k=_LANGUAGES), strict=True))
-        if _JAPANESE in found and not _KANA.search(text):
-            found[_CHINESE] = found.get(_CHINESE, 0) + found.pop(_JAPANESE)
+        found = _probabilities(text)
         return sum(share for label, share in found.items() if label in kept[language]) < settings.min_confidence
 
     reasons = []
@@ -39,6 +38,24 @@ def judge(pairs: pl.DataFrame, settings: Language, context: Context) -> pl.DataF
         foreign = long.scatter(long.arg_true(), [is_foreign(text, language) for text, language in judged.iter_rows()])
         reasons.append(pl.when(foreign).then(pl.lit(f"{side} is in another language")))
     return pairs.with_columns(reason=pl.coalesce(reasons))
+
+
+def language_told(texts: pl.Series, min_letters: int) -> list[str]:
+    """Return the most probable language of each text, as the model calls it (mostly ISO 639-1); nothing for a text of
+    too few letters. A character of Chinese, Japanese or Korean tells as much as three letters."""
+    letters = texts.str.count_matches(r"\p{L}") + 2 * texts.str.count_matches(_DENSE)
+    long = letters >= min_letters
+    read = texts.to_frame("text").select(_as_read(pl.col("text")))["text"]
+    found = [_probabilities(text) if is_long else {} for text, is_long in zip(read, long, strict=True)]
+    return [max(each, key=each.get).removeprefix(_LABEL) if each else "" for each in found]
+
+
+def _probabilities(text: str) -> dict[str, float]:
+    """Return the labels of the most probable languages of a text as it is read, with their probabilities."""
+    found = dict(zip(*_model().predict(text, k=_LANGUAGES), strict=True))
+    if _JAPANESE in found and not _KANA.search(text):
+        found[_CHINESE] = found.get(_CHINESE, 0) + found.pop(_JAPANESE)
+    return found
 
 
 @cache
