@@ -335,8 +335,9 @@ def sampled_drops(wildcards):
 
 def sampled_scores(wildcards):
     """The teacher's scores of a data set's pairs; none where no filter needs them."""
-    scored = steps_of_samples(wildcards).scored
-    return parts_of_samples(wildcards, PAIR_SCORES, key=scored.scored) if scored else []
+    measures = steps_of_samples(wildcards).measures
+    keys = [each.key for each in measures if each.measured == "scores"]
+    return [path for key in keys for path in parts_of_samples(wildcards, PAIR_SCORES, key=key)]
 
 
 def recipe_data_audits(wildcards):
