@@ -31,6 +31,16 @@ def test_all_recipes_are_right_together_and_have_a_settings_file_for_each_step(e
     assert [path for path in files if sum(bool(pattern.fullmatch(path)) for pattern in patterns) != 1] == []
 
 
+def test_a_trial_of_every_recipe_lies_apart():
+    corpus = {"retrieval": "insuranceqa", "classification": "insuranceqa", "sts": "simlex"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        config = read_config() | {"recipes": NAMES, "trial": {"steps": 2, "corpus": corpus}}
+        files = settings_files(load_recipes(config))
+    assert {f"results/{name}-trial/release.yaml" for name in NAMES} <= files.keys()
+    assert [path for path in files if path.startswith(tuple(f"results/{name}/" for name in NAMES))] == []
+
+
 def test_their_page_is_the_committed_one():
     same = (ROOT / "docs" / "recipes.md").read_text() == recipes_text(FOLDER)
     assert same, "docs/recipes.md is out of date; run `make schemas`"

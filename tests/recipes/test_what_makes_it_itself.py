@@ -27,7 +27,7 @@ from support.field import ARCHITECTURES, make_field, trial_of
 from support.small_recipe import ROOT
 
 CAUSAL = {"e5-mistral": "mistral", "linq-embed-mistral": "mistral", "qwen3-embedding": "qwen3", "openai-cpt": "qwen3"}
-BOTH_WAYS = {"gte-qwen2": "qwen2", "nv-embed": "mistral", "llm2vec": "mistral", "kalm": "qwen2"}
+BOTH_WAYS = {"gte-qwen2": "qwen2", "nv-embed": "mistral", "llm2vec": "qwen3", "kalm": "qwen2"}
 BOTH_WAYS |= {"gemini-embedding": "gemma3_text"}
 
 

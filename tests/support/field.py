@@ -53,7 +53,9 @@ def make_field(folder: Path, *architectures: str) -> Path:
             make_tokenizer(tokenizer, name, [text for row in rows for text in (row["query"], row["positive"])])
         # The tiny tokenizers know few of the instructions' words, and spell out the others.
         longer = {} if name == "t5" else {"max_position_embeddings": 256}
-        make_architecture(folder / name, name, tokenizer, **longer)
+        # As the smaller models of Qwen 3 are published.
+        tied = {"tie_word_embeddings": True} if name == "qwen3" else {}
+        make_architecture(folder / name, name, tokenizer, **longer, **tied)
         config["models"][f"tiny-{name}"] = {
             "source": {"type": "files", "paths": [f"{folder}/{name}"]},
             "licence": "mit",

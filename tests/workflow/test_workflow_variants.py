@@ -208,26 +208,6 @@ def test_stages_learn_from_teachers(begun, tmp_path):
         assert begun.jobs(model) == {scored, *after, *mined, "write_settings results/small/finetune/stage"}
 
 
-def test_a_stage_that_pre_trains_comes_before_another(begun):
-    recipe = yaml.safe_load(recipe_of(begun).read_text())
-    pretrain = {
-        "type": "pretraining",
-        "objective": "retromae",
-        "data": ["questions"],
-        "batch_size": 32,
-        "learning_rate": 1.0e-2,
-    }
-    recipe["stages"] = {"pretrain": pretrain, **recipe["stages"]}
-    recipe["stages"]["contrastive"]["from"] = ["pretrain"]
-    recipe_of(begun).write_text(yaml.safe_dump(recipe))
-    assert {"train_pretrain small pretrain", "train_contrastive small contrastive"} <= begun.jobs()
-    done = begun.build("results/small/contrastive/model")
-    assert done.returncode == 0, done.stdout
-    lines = [json.loads(line) for line in (begun / "results/small/pretrain/metrics.jsonl").read_text().splitlines()]
-    assert lines[-1]["loss"] < lines[0]["loss"]
-    assert lines[-1]["loss"] == pytest.approx(lines[-1]["loss/encoder"] + lines[-1]["loss/decoder"])
-
-
 def test_all_recipes_are_built_in_one_run(fresh):
     """They use one name for different data sets and stages; what two of them define alike is made once."""
     names = sorted(path.stem for path in (fresh / "config/recipes").glob("*.yaml"))
@@ -243,28 +223,6 @@ def test_all_recipes_are_built_in_one_run(fresh):
     passes = {f"{step.folder} {step.key}" for each in steps for step in each.passes}
     assert len(passes) < sum(len(each.passes) for each in steps)
     assert sorted(re.findall(r"^would run filter_pairs (.*?):", done.stdout, re.MULTILINE)) == sorted(passes)
-
-
-def test_a_trial_of_every_recipe_lies_apart(fresh):
-    names = sorted(path.stem for path in (fresh / "config/recipes").glob("*.yaml"))
-    # In place of corpora that are on a hub.
-    corpus = "{retrieval: insuranceqa, classification: insuranceqa, sts: simlex}"
-    done = fresh.snakemake(
-        "--dry-run", "--config", f"recipes=[{','.join(names)}]", f"trial={{steps: 2, corpus: {corpus}}}"
-    )
-    assert done.returncode == 0, done.stdout
-    assert all(f"would run release_model {name}-trial:" in done.stdout for name in names)
-    assert not any(f"results/{name}/" in done.stdout for name in names)
-
-
-def test_a_trial_trains_a_few_steps_on_a_few_rows(fresh):
-    trial = "trial={rows: 50, steps: 3, batch_size: 8, model: tiny}"
-    done = fresh.build("results/small-trial/finetune/model", "--config", trial)
-    assert done.returncode == 0, done.stdout
-    for stage in ("contrastive", "finetune"):
-        lines = (fresh / f"results/small-trial/{stage}/metrics.jsonl").read_text().splitlines()
-        assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
-    assert not (fresh / "results/small").exists()
 
 
 # ---------------------------------------------------------------- how it fails
