@@ -341,7 +341,7 @@ def sampled_scores(wildcards):
 
 
 def recipe_data_audits(wildcards):
-    """The audits of a recipe's corpora and data sets, which there are before anything is trained."""
+    """The audits of a recipe's data sets and of their corpora, which there are before anything is trained."""
     return recipes.data_audits(wildcards.recipe)
 
 

@@ -89,7 +89,7 @@ def render(tmp_path):
         scores: str = SCORES,
         tests: str = TESTS,
         stage: str = "merge",
-        pages=("results/toy/report/scores.html", "results/toy/report/radar.svg"),
+        pages=("radar.svg", "scores.html"),
     ) -> str:
         settings = copy.deepcopy(SETTINGS)
         settings["recipe"]["release"]["stage"] = stage
@@ -100,7 +100,7 @@ def render(tmp_path):
             tmp_path / "scores.tsv",
             tmp_path / "significance.tsv",
             [tmp_path / "audit.json"],
-            ["results/toy/report/radar.svg", "results/toy/report/scores.html", "results/other/report/curves.svg"],
+            [*(f"results/toy/report/{page}" for page in pages), "results/other/report/curves.svg"],
             tmp_path / "overview.html",
         )
         return (tmp_path / "overview.html").read_text()
@@ -212,6 +212,21 @@ def test_it_links_to_the_pages_that_there_are(render):
     assert "Training pairs: pairs, 1,997 of 2,050 rows kept." in text_of(page)
     assert "results/toy/release" in page and "team/toy" in page
     assert re.search(r"Made on \d{4}-\d\d-\d\d by Ascent \d+\.\d+\.\d+.*, with torch \d", text_of(page))
+
+
+def test_it_shows_the_way_to_the_pairs_and_links_to_what_shows_the_data(render):
+    page = render(pages=("samples-pairs.html", "statistics.html", "flow.svg"))
+    assert re.findall(r'<a href="(.*?)"', page) == ["flow.svg", "statistics.html", "samples-pairs.html"]
+    (picture,) = re.findall(r'<svg class="flow".*?</svg>', page, re.DOTALL)
+    for words in (
+        "2,100 rows",
+        "50 (2.4%)",
+        "elsewhere: split is test, not train",
+        "53 (2.6%)",
+        "1,997 training pairs",
+    ):
+        assert f">{words}<" in picture, words
+    assert "Samples of pairs: pairs to read, and rows that each filter dropped" in text_of(page)
 
 
 def test_no_style_of_it_reaches_the_rest_of_the_report(render):

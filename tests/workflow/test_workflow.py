@@ -19,6 +19,7 @@ pytestmark = pytest.mark.workflow
 STAGES = ("base", "contrastive", "finetune", "merge")
 TASKS = ("LibraryRetrieval", "Modules", "Similar")
 PAGES = ("overview.html", "curves.svg", "radar.svg", "scores.html", "significance.html", "audits.html")
+PAGES += ("flow.svg", "statistics.html", "samples-questions.html")
 # What follows from any new score.
 TOLD = {
     "compare_stages small",
@@ -188,6 +189,11 @@ def test_an_edited_row_of_the_corpus_reruns_what_is_made_of_it(finished):
             "train_finetune small finetune",
             "merge_stages small merge",
             "draw_curves small",
+            "describe_rows corpora/library tiny",
+            "describe_rows pairs/questions tiny",
+            "draw_flow small",
+            "render_statistics small",
+            "render_samples small questions",
             # The base has not changed, but the corpus of one of its tasks has.
             *evaluations(["base"], ["LibraryRetrieval"]),
             *evaluations(["contrastive", "finetune", "merge"], TASKS),
@@ -247,8 +253,9 @@ def test_how_a_data_set_is_used_re_runs_no_tokenising(finished):
 
 def test_a_task_that_is_removed_reruns_no_other(finished):
     with edited(recipe_of(finished), lambda text: re.sub(r"    Similar: .*\n", "", text)):
-        # Its corpus is no longer tested with, so training texts need not be compared with it.
-        assert finished.jobs() == {"check_leakage small", *write("leakage", "release"), *TOLD}
+        # Its corpus is no longer tested with, so training texts need not be compared with it, nor is it described.
+        jobs = {"check_leakage small", "render_statistics small", *write("leakage", "release"), *TOLD}
+        assert finished.jobs() == jobs
 
 
 def test_a_task_that_is_added_runs_alone(finished):

@@ -325,18 +325,20 @@ class Recipes:
         return [*(f"corpora/{name}" for name in self.corpora_used(recipe)), *(f"pairs/{key}" for key in keys)]
 
     def data_audits(self, recipe: str) -> list[str]:
-        """Return the paths of the audits of a recipe's corpora and data sets."""
-        paths = [path for name in self.corpora_used(recipe) for path in self.corpus_files(layout.CORPUS_AUDIT, name)]
+        """Return the paths of the audits of a recipe's data sets, behind those of their corpora."""
+        corpora, own = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}, []
         for name in self.training_data(recipe):
             steps = self.steps(recipe, name)
             parts = self.parts(steps.dataset.corpus)
-            paths += layout.parts_of(layout.FILTERED_AUDIT, parts, folder="pairs", key=steps.key)
-        return paths
+            own += layout.parts_of(layout.FILTERED_AUDIT, parts, folder="pairs", key=steps.key)
+        return [*(path for name in sorted(corpora) for path in self.corpus_files(layout.CORPUS_AUDIT, name)), *own]
 
     def audits(self, recipe: str) -> list[str]:
         """Return the paths of all audits of a recipe: its corpora's, its data sets', its negatives', what replaced
         them, and chosen weights."""
-        stages, paths = self.recipes[recipe].stages, self.data_audits(recipe)
+        stages = self.recipes[recipe].stages
+        paths = [path for name in self.corpora_used(recipe) for path in self.corpus_files(layout.CORPUS_AUDIT, name)]
+        paths += self.data_audits(recipe)
         for stage in self.trained(recipe):
             mined = [name for name in stages[stage].data if stages[stage].mines_for(name)]
             made_for = stages[stage].data_name(stage)

@@ -5,6 +5,7 @@ from pathlib import Path
 from .. import layout
 from ..evaluation.comparison import BASE, read_table, tally
 from ..settings.recipe import Recipe, ReleaseSettings
+from .flow import WHOLE, draw, flows_of
 from .pages import ALPHA, Strip, pair_counts, read_audits, verdict, write_page
 
 # Pages of the report, in the order in which they are offered: what they are, path, and what one finds there.
@@ -17,8 +18,13 @@ PAGES = (
     ),
     ("Radar", layout.RADAR, "the scores as a picture"),
     ("Curves", layout.CURVES, "loss and learning rate of each stage that trains"),
+    ("From rows to pairs", layout.FLOW, "where the rows of each data set's corpus went, as a picture"),
+    ("Statistics", layout.STATISTICS_PAGE, "lengths, languages, classes and repetitions of corpora and data sets"),
     ("Audits", layout.AUDITS_PAGE, "what each filter kept and dropped, with examples"),
+    ("Samples of {dataset}", layout.SAMPLES_PAGE, "pairs to read, and rows that each filter dropped"),
 )
+# More data sets than these are not drawn on the page, which links to their picture.
+DRAWN = 3
 
 
 def render_overview(
@@ -30,6 +36,7 @@ def render_overview(
     rows = compared(read_table(scores), tests, release.stage)
     head = headline(rows)
     found = read_audits(audits)
+    datasets = [audit["dataset"] for audit in found["pairs"]]
     write_page(
         "overview.html.j2",
         output,
@@ -39,18 +46,27 @@ def render_overview(
         stages=stages_in_words(settings.recipe),
         parents={name: tally(part) for name, part in by_baseline(tests, release.stage).items()},
         pairs=[(audit["dataset"], pair_counts(audit)) for audit in found["pairs"]],
+        pictures=[draw(flow) for flow in flows_of(found)] if len(datasets) <= DRAWN else [],
+        whole=WHOLE,
         rows=rows,
         head=head,
         strip=Strip.of_differences(rows, width=150),
         tested=sum(row["p_adjusted"] is not None for row in tests),
         alpha=ALPHA,
-        pages=[
-            (what, path, text)
-            for what, pattern, text in PAGES
-            if (path := pattern.format(recipe=settings.name)) in pages
-        ],
+        pages=_offered(settings.name, datasets, pages),
         places={"release": layout.RELEASE.format(recipe=settings.name), "scores": scores, "significance": significance},
     )
+
+
+def _offered(recipe: str, datasets: list[str], pages: list[str]) -> list[tuple[str, str, str]]:
+    """Return what each page is, its path, and what one finds there; of PAGES those that there are, one of a data set
+    for each."""
+    every = [
+        (what.format(dataset=name), pattern.format(recipe=recipe, dataset=name), text)
+        for what, pattern, text in PAGES
+        for name in (datasets if "{dataset}" in pattern else [""])
+    ]
+    return [page for page in every if page[1] in pages]
 
 
 def compared(scores: list[dict], tests: list[dict], stage: str) -> list[dict]:
