@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ascent.report.terminal import TAIL, RunDisplay, _clock, _last_words, _reason
+from ascent.report.terminal import RunDisplay
+from ascent.report.told import TAIL, clock, last_words, short_reason
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 # Three jobs of `settle`, three of `count` that follow, and one of `join` that needs them all.
@@ -20,7 +21,7 @@ SNAKEFILE = """
 import sys
 sys.path.insert(0, {scripts!r})
 from snakemake.logging import logger
-from ascent.report.terminal import show_run, _last_words
+from ascent.report.terminal import show_run
 dry_run = workflow.output_settings.dryrun
 show_run(logger, ["builds a toy"], ["look into joined.txt"], folded=("settle",), dry_run=dry_run)
 
@@ -309,16 +310,16 @@ def test_jobs_that_the_user_stopped_are_no_errors(display):
     ("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3599.7, "1:00:00"), (90061, "25:01:01")]
 )
 def test_times(seconds, text):
-    assert _clock(seconds) == text
+    assert clock(seconds) == text
 
 
 def test_a_reason_names_few_files_and_is_short():
-    assert _reason("Missing output files: a, b, c, d; Forced") == "Missing output files: a, b and 2 more; Forced"
-    assert len(_reason("Params have changed since last execution: " + "word " * 500)) <= 200
+    assert short_reason("Missing output files: a, b, c, d; Forced") == "Missing output files: a, b and 2 more; Forced"
+    assert len(short_reason("Params have changed since last execution: " + "word " * 500)) <= 200
 
 
 def test_what_slurm_says_of_a_job_is_shown_though_snakemake_s_words_follow_it(tmp_path):
     reason = "slurmstepd-gpu02: error: *** JOB 35 ON gpu02 CANCELLED AT 2026-11-28T19:49:05 DUE TO TIME LIMIT ***"
     after = [f"line {number}" for number in range(TAIL + 5)]
     (tmp_path / "35.log").write_text("\n".join(["first", reason, *after]))
-    assert _last_words(tmp_path / "35.log")[1:] == [f"    {line}" for line in [reason, *after[-TAIL:]]]
+    assert last_words(tmp_path / "35.log")[1:] == [f"    {line}" for line in [reason, *after[-TAIL:]]]

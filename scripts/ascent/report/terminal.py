@@ -16,18 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import WARNING
 from .screen import Screen
+from .told import clock, count_of_jobs, job_name, last_line, last_words, short_reason, warnings_of
 
-# Of a failed job's log, how many of the last lines are shown.
-TAIL = 30
-# Bytes from which they are taken: a log may have grown for days.
-TAIL_BYTES = 64_000
 # Jobs that the live display lists; a cluster runs a hundred at once.
 LISTED = 8
-# Files named in the reason for a job, and its characters: changed parameters are told with whole settings files.
-NAMED = 2
-CLAUSE = 200
 WIDTH = 120
 # The rule that asks for everything and does nothing.
 TARGET = "all"
@@ -151,7 +144,7 @@ class RunDisplay(logging.Handler):
         self.total, self.begun = sum(counts.values()), record.created
         # The number stays beside its rule: a no-break space is no place to break a line.
         named = ", ".join(f"{count}\N{NO-BREAK SPACE}{rule}" for rule, count in counts.items() if rule != TARGET)
-        lines = textwrap.wrap(f"{_jobs(self.total)}: {named}", self.width, subsequent_indent="  ")
+        lines = textwrap.wrap(f"{count_of_jobs(self.total)}: {named}", self.width, subsequent_indent="  ")
         if not self.dry_run:
             self._print(*self.heading, style="bold")
         self._print(*(line.replace("\N{NO-BREAK SPACE}", " ") for line in lines))
@@ -159,9 +152,9 @@ class RunDisplay(logging.Handler):
             self.live = self.screen.live(self._now)
 
     def _job_info(self, record: logging.LogRecord) -> None:
-        name = _name(record.rule_name, dict(record.wildcards or {}))
+        name = job_name(record.rule_name, dict(record.wildcards or {}))
         if self.dry_run and record.rule_name != TARGET:
-            self._print(f"would run {name}: {_reason(record.reason)}")
+            self._print(f"would run {name}: {short_reason(record.reason)}")
         if self.dry_run:
             return
         job = Job(record.rule_name, name, list(record.log or []), record.created)
@@ -181,11 +174,11 @@ class RunDisplay(logging.Handler):
         if job.rule == TARGET:
             return
         if not (self.screen or job.rule in self.folded):
-            self._line(record, "done", f"{job.name}  {_clock(seconds)}", count=True)
+            self._line(record, "done", f"{job.name}  {clock(seconds)}", count=True)
         elif rule.done >= rule.jobs:
             name = job.name if rule.jobs == 1 else f"{job.rule}, {rule.jobs} jobs"
-            self._line(record, "done", f"{name}  {_clock(rule.seconds)}", count=True, style="green")
-        self._print(*(line for log in job.logs for line in _warnings(Path(log))), style="yellow")
+            self._line(record, "done", f"{name}  {clock(rule.seconds)}", count=True, style="green")
+        self._print(*(line for log in job.logs for line in warnings_of(Path(log))), style="yellow")
 
     def _progress(self, record: logging.LogRecord) -> None:
         self.done, self.total = record.done, record.total
@@ -223,7 +216,7 @@ class RunDisplay(logging.Handler):
         lines = [f"  command: {command}"] if command else []
         lines += [f"  {key}: {value}" for key, value in (record.aux or {}).items() if value]
         for log in record.log or []:
-            lines += _last_words(Path(log))
+            lines += last_words(Path(log))
         self._print(*lines, style="red")
 
     def _message(self, record: logging.LogRecord) -> None:
@@ -239,7 +232,8 @@ class RunDisplay(logging.Handler):
             if self.total and self.done >= self.total and not self.failed:
                 self._stop()
                 self._print(
-                    f"all done ({_jobs(self.total)}), after {_clock(record.created - self.begun)}", style="bold green"
+                    f"all done ({count_of_jobs(self.total)}), after {clock(record.created - self.begun)}",
+                    style="bold green",
                 )
                 self._print(*(self.ending if TARGET in self.rules else []))
             self._stop()
@@ -259,7 +253,7 @@ class RunDisplay(logging.Handler):
             self._print("The run ends, because of the error above.", style="bold red")
             return
         self._print(
-            f"{_jobs(len(failed))} failed, {self.done} of {self.total} are done: {', '.join(failed)}.",
+            f"{count_of_jobs(len(failed))} failed, {self.done} of {self.total} are done: {', '.join(failed)}.",
             "The errors stand above. What is done stays: correct the cause and run the same command again.",
             style="bold red",
         )
@@ -270,8 +264,8 @@ class RunDisplay(logging.Handler):
         """Return what the live display shows: name, time and last words of jobs; how many more run; done, total and
         time."""
         jobs = sorted(self.running.copy().values(), key=lambda job: job.begun)
-        rows = [(job.name, _clock(time.time() - job.begun), _last_line(job.logs)) for job in jobs[:LISTED]]
-        return rows, len(jobs) - len(rows), self.done, self.total, _clock(time.time() - self.begun)
+        rows = [(job.name, clock(time.time() - job.begun), last_line(job.logs)) for job in jobs[:LISTED]]
+        return rows, len(jobs) - len(rows), self.done, self.total, clock(time.time() - self.begun)
 
     def _line(self, record: logging.LogRecord, word: str, text: str, count: bool = False, style: str = "") -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
@@ -304,77 +298,6 @@ class RunDisplay(logging.Handler):
         else:
             self.default.stream.write("".join(f"{line}\n" for line in lines))
             self.default.flush()
-
-
-def _clock(seconds: float) -> str:
-    """Return a time as minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _name(rule: str, wildcards: dict[str, str]) -> str:
-    """Return a job's name: its rule and wildcards, without the part of what has only one."""
-    if wildcards.get("parts") == "00001":
-        wildcards = {name: value for name, value in wildcards.items() if name not in ("part", "parts")}
-    return " ".join([rule, *map(str, wildcards.values())])
-
-
-def _jobs(count: int) -> str:
-    """Return a number of jobs in words."""
-    return f"{count} job{'s' * (count != 1)}"
-
-
-def _reason(text: str) -> str:
-    """Return the reason for a job, with the first files of each list."""
-    clauses = []
-    for clause in text.split("; "):
-        head, colon, names = clause.partition(": ")
-        listed = names.split(", ")
-        rest = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
-        clauses.append(textwrap.shorten(f"{head}{colon}{', '.join(listed[:NAMED])}{rest}", CLAUSE, placeholder=" ..."))
-    return "; ".join(clauses)
-
-
-def _end_of(log: Path) -> list[str]:
-    """Return the last lines of a log; of a line that was written over itself, what it said last."""
-    with log.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - TAIL_BYTES))
-        lines = file.read().decode("utf-8", "replace").split("\n")
-    return [line.rstrip("\r").rpartition("\r")[2] for line in lines if line.strip()]
-
-
-def _warnings(log: Path) -> list[str]:
-    """Return what a step that is done tells its user, see errors.warn."""
-    try:
-        return [f"  {line}" for line in _end_of(log) if line.startswith(WARNING)]
-    except OSError:
-        return []
-
-
-def _last_words(log: Path) -> list[str]:
-    """Return the end of a failed job's log, with a line above that says where it stands."""
-    try:
-        lines = _end_of(log)
-    except OSError:
-        return [f"  log: {log}: it was not written"]
-    if not lines:
-        return [f"  log: {log}: it is empty"]
-    cut = ", its last lines" if len(lines) > TAIL else ""
-    # SLURM tells why it ended a job before Snakemake, in the same log, tells that it ended.
-    reasons = [line for line in lines[:-TAIL] if line.startswith(("slurmstepd", "srun:"))]
-    return [f"  log: {log}{cut}:", *(f"    {line}" for line in reasons[-TAIL:] + lines[-TAIL:])]
-
-
-def _last_line(logs: list[str]) -> str:
-    """Return the last line of a running job's log, or nothing."""
-    for log in logs:
-        try:
-            return _end_of(Path(log))[-1].strip()
-        except (OSError, IndexError):
-            continue
-    return ""
 
 
 def show_run(
