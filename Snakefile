@@ -16,6 +16,7 @@ configfile: found("config/config.yaml")
 include: "rules/environment.smk"
 include: "rules/common.smk"
 include: "rules/inputs.smk"
+include: "rules/pools.smk"
 include: "rules/settings.smk"
 include: "rules/synthesis.smk"
 include: "rules/corpora.smk"

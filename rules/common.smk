@@ -61,6 +61,7 @@ wildcard_constraints:
     folder="prepared|pairs",
     part=r"\d{5}",
     parts=r"\d{5}",
+    pool=r"[^/]+",
     task=r"[^/]+",
     shard=r"\d{5}",
     shards=r"\d{5}",

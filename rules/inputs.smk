@@ -253,6 +253,12 @@ def recipe_pairs(wildcards):
     return [path for name in recipes.training_data(recipe) for path in recipes.pair_files(recipe, name)]
 
 
+def comparing_model(wildcards):
+    """The model by whose embeddings training texts are compared with those of tasks; none unless the recipe asks for it."""
+    embedding = recipes.recipes[wildcards.recipe].leaks.embedding
+    return RETRIEVED_MODEL.format(model=embedding.encoder.model) if embedding.is_used else []
+
+
 def evaluation_pairs(wildcards):
     """The rows of the corpora that a recipe's local tasks are made of, and the texts of its other tasks."""
     return tables_of(recipes.leak_check(wildcards.recipe).evaluation)

@@ -103,6 +103,8 @@ rule check_leakage:
     input:
         settings=LEAKAGE_SETTINGS,
         pairs=recipe_pairs,
+        pools=mined_documents,
+        encoder=comparing_model,
         evaluation=evaluation_pairs,
         documents=evaluation_documents,
     output:
@@ -122,9 +124,10 @@ rule check_leakage:
         before=LEAKAGE_BEFORE,
         # No output: what a check found must stay when it fails.
         ledger=LEDGER,
+        pools=words_of_mined,
     shell:
         call_script(
-            "check_leakage.py --settings {input.settings} --pairs {input.pairs} "
+            "check_leakage.py --settings {input.settings} --pairs {input.pairs} {params.pools} "
             "--evaluation {input.evaluation} --documents {input.documents} --ledger {params.ledger} "
-            "--output {output} > {log} 2>&1 && cp -p {output} {params.before}"
+            "--encoder {input.encoder} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ascent.errors import reports_errors
 from ascent.files import write_json
-from ascent.negatives.selection import audit_replacements
+from ascent.negatives.audit import audit_replacements
 
 
 @reports_errors

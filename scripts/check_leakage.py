@@ -2,14 +2,26 @@
 be."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ascent.errors import AscentError, reports_errors
 from ascent.files import write_json
-from ascent.pairs.ledger import as_rows, make_ledger, named_tables, refuse, report, sizes_of, tables_of, write_ledger
+from ascent.pairs.ledger import (
+    Training,
+    as_rows,
+    make_ledger,
+    named_tables,
+    refuse,
+    report,
+    sizes_of,
+    tables_of,
+    trained_on,
+    write_ledger,
+)
 from ascent.pairs.tested import TestedTexts
-from ascent.settings.evaluation import LeakCheck
+from ascent.settings.leaks import LeakCheck
 from ascent.settings.validation import load
 
 
@@ -17,10 +29,13 @@ from ascent.settings.validation import load
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="training pairs")
+    of_pool = "a corpus that negatives are mined among, and its documents"
+    parser.add_argument("--pool", action="append", nargs="+", default=[], help=of_pool)
     parser.add_argument(
         "--evaluation", type=Path, nargs="*", default=[], help="pairs of the corpora that tasks are made of"
     )
     parser.add_argument("--documents", type=Path, nargs="*", default=[], help="documents of each of them, or none")
+    parser.add_argument("--encoder", type=Path, nargs="?", help="model folder for the method `embedding`")
     parser.add_argument("--settings", required=True, help="leakage.yaml")
     parser.add_argument(
         "--ledger", type=Path, required=True, help="table of what matched, .tsv, also when the check fails"
@@ -36,13 +51,22 @@ def main() -> None:
         for name, pairs in named_tables(options.evaluation)
         for table in tables_of(name, pairs, [pools[file] for file in pairs] if pools else None, settings.splits)
     ]
+    training = trained_on(options.pairs)
+    for name, *files in options.pool:
+        training.append(Training(name, [Path(file) for file in files], True, tuple(settings.pools[name])))
     with TemporaryDirectory(dir=options.output.parent, prefix=".tested-") as folder:
         tested = TestedTexts.written(Path(folder) / "tested.arrow", tables)
-        ledger = make_ledger(options.pairs, tested, settings.leaks)
+        encode = None
+        if options.encoder:
+            from ascent.model.encoder import Encoder  # torch is loaded only where texts are embedded
+
+            encoder = Encoder.of_backbone(options.encoder, settings.leaks.embedding.encoder, "float32")
+            encode = partial(encoder.encode, side="query", task="sts")
+        ledger = make_ledger(training, tested, settings.leaks, encode=encode)
         write_ledger(options.ledger, ledger)
         refuse(ledger)
         report(ledger, options.ledger)
-        counts = {"splits": settings.splits, **sizes_of(options.pairs, tested), "ledger": as_rows(ledger)}
+        counts = {"splits": settings.splits, **sizes_of(training, tested), "ledger": as_rows(ledger)}
         write_json(options.output, counts)
 
 

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--method", choices=("hash", "ngram", "near_duplicate"), default="ngram")
     options = parser.parse_args()
 
-    from ascent.pairs.ledger import make_ledger
+    from ascent.pairs.ledger import make_ledger, trained_on
     from ascent.pairs.tested import Table, TestedTexts
     from ascent.settings.leaks import Leaks
 
@@ -47,7 +47,7 @@ def main() -> None:
         before, begun = _peak(), time.process_time()
         batches = (pl.read_parquet(file)["text"] for file in sorted(folder.glob("tested-*.parquet")))
         tested = TestedTexts.written(folder / "tested.arrow", [(Table("task", "test"), batches)])
-        entries = make_ledger(files, tested, leaks)
+        entries = make_ledger(trained_on(files), tested, leaks)
         spent = time.process_time() - begun
     found = entries[0].rows if entries else 0
     print(

@@ -1,5 +1,8 @@
 """Hard negatives: the search against brute force, the selection against a table worked out by hand."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,9 +10,9 @@ import pytest
 from ascent.errors import AscentError
 from ascent.negatives import search as search_module
 from ascent.negatives.search import nearest
-from ascent.negatives.selection import mine
-from ascent.negatives.table import read_negatives, write_negatives
-from ascent.pairs.table import Pair, pair_frame
+from ascent.negatives.selection import mine as mine_into
+from ascent.negatives.table import read_negatives
+from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import text_id
 from ascent.settings.negatives import Mining, Selection
 
@@ -42,10 +45,18 @@ def test_equal_scores_are_ordered_by_index(cuts, depth):
     assert indexes.tolist() == expected.tolist()
 
 
+def mine(shards, frame: pl.DataFrame, mining) -> tuple[pl.DataFrame, dict]:
+    """Mine for pairs in memory; return the table of negatives and the audit."""
+    with TemporaryDirectory() as folder:
+        write_pairs(Path(folder) / "pairs.parquet", frame)
+        audit = mine_into(shards, Path(folder) / "pairs.parquet", mining, Path(folder) / "negatives.parquet")
+        return pl.read_parquet(Path(folder) / "negatives.parquet"), audit
+
+
 class InMemory:
     """Shards that lie in memory, the documents cut in two, with the texts' embeddings as given."""
 
-    folder = "shards"
+    folder, weights_digest = "shards", "weights"
 
     def __init__(self, queries: dict[str, list[float]], documents: dict[str, list[float]]):
         self._sides = {"queries": queries, "documents": documents}
@@ -275,8 +286,8 @@ def test_shards_of_other_pairs_are_refused():
 def test_negatives_are_read_back_by_pair(tmp_path):
     frame = pairs_of(Pair("q", "a"), Pair("s", "c"))
     shards = InMemory({"q": [1, 0], "s": [0, 1]}, {"a": [0.9, 0.1], "c": [0.2, 0.9]})
-    table, audit = mine(shards, frame, Mining(model="m"))
-    write_negatives(table, audit, tmp_path / "negatives.parquet", tmp_path / "audit.json")
+    write_pairs(tmp_path / "pairs.parquet", frame)
+    mine_into(shards, tmp_path / "pairs.parquet", Mining(model="m"), tmp_path / "negatives.parquet")
     assert read_negatives(tmp_path / "negatives.parquet").rows() == [
         (text_id("q"), text_id("a"), ["c"]),
         (text_id("s"), text_id("c"), ["a"]),

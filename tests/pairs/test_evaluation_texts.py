@@ -11,7 +11,7 @@ from mteb.types import PromptType
 
 from ascent.errors import AscentError
 from ascent.evaluation import texts
-from ascent.pairs.ledger import make_ledger, refuse, tables_of
+from ascent.pairs.ledger import make_ledger, refuse, tables_of, trained_on
 from ascent.pairs.table import Pair, pair_frame, read_documents, write_pairs
 from ascent.pairs.tested import TestedTexts
 from ascent.settings.leaks import Leaks
@@ -97,7 +97,7 @@ def test_a_task_is_kept_out_of_training_like_a_corpus(tmp_path):
 
     def ledger(pairs):
         write_pairs(tmp_path / "rows.parquet", pairs)
-        return make_ledger([tmp_path / "rows.parquet"], compared, Leaks())
+        return make_ledger(trained_on([tmp_path / "rows.parquet"]), compared, Leaks())
 
     with pytest.raises(AscentError, match="add MockRetrievalTask to `against` of the data"):
         refuse(ledger(rows))

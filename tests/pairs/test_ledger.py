@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from ascent.errors import AscentError
-from ascent.pairs.ledger import Entry, as_rows, make_ledger, refuse, sizes_of, tables_of
+from ascent.pairs.ledger import Entry, Training, as_rows, make_ledger, refuse, sizes_of, tables_of, trained_on
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
 from ascent.pairs.tested import TestedTexts
 from ascent.settings.leaks import Hash, Leaks, NearDuplicate, Ngram
@@ -57,8 +57,8 @@ def told(entries: list[Entry]) -> list[tuple]:
 def test_what_is_compared_is_counted(write, tested):
     rows = [("Cover for life.", ("A lot.", "Nothing.")), ("A lot.", ())]
     training = write("web", *(Pair("How much is a car?", positive, negatives) for positive, negatives in rows))
-    assert make_ledger([training], tested(), Leaks()) == []
-    assert sizes_of([training], tested()) == {
+    assert make_ledger(trained_on([training]), tested(), Leaks()) == []
+    assert sizes_of(trained_on([training]), tested()) == {
         "training": {"web": {"pairs": 2}},
         "evaluation": {"insurance": {"texts": 4, "labels": 1, "documents": 1}},
     }
@@ -77,7 +77,7 @@ def test_what_is_compared_is_counted(write, tested):
 def test_a_leaked_text_is_named(write, tested, pair):
     training = write("web", Pair("How much is a car?", "A lot."), pair, pair)
     (leaked,) = {pair.query, pair.positive, *pair.negatives} - {"y"}
-    ledger = make_ledger([training], tested(), Leaks())
+    ledger = make_ledger(trained_on([training]), tested(), Leaks())
     assert told(ledger) == [("web", "insurance", "test", "hash", 2, 1, 4)]  # slower methods are left out
     with pytest.raises(AscentError) as error:
         refuse(ledger)
@@ -89,7 +89,7 @@ def test_a_leaked_text_is_named(write, tested, pair):
 
 def test_documents_and_labels_are_reported(write, tested):
     pairs = [Pair("What does it cover?", "cover for a TIME"), Pair("y", "Car Insurance"), Pair("y", "cover for a time")]
-    ledger = make_ledger([write("web", *pairs), write("clean", Pair("a", "b"))], tested(), HASH)
+    ledger = make_ledger(trained_on([write("web", *pairs), write("clean", Pair("a", "b"))]), tested(), HASH)
     assert told(ledger) == [
         ("web", "insurance", "labels", "hash", 1, 1, 1),
         ("web", "insurance", "documents", "hash", 2, 1, 1),
@@ -101,14 +101,16 @@ def test_documents_and_labels_are_reported(write, tested):
     refuse(ledger)
     with pytest.raises(AscentError, match="2 of its rows have documents .* or set leaks.hash.documents to report"):
         refuse(
-            make_ledger([write("web", *pairs)], tested(), HASH.model_copy(update={"hash": Hash(documents="stop")}))[1:]
+            make_ledger(
+                trained_on([write("web", *pairs)]), tested(), HASH.model_copy(update={"hash": Hash(documents="stop")})
+            )[1:]
         )
 
 
 def test_another_split_can_be_checked(write, tested):
     training = write("web", Pair("what is whole life", "y"))
-    assert make_ledger([training], tested(), HASH) == []
-    assert told(make_ledger([training], tested(["validation"]), HASH)) == [
+    assert make_ledger(trained_on([training]), tested(), HASH) == []
+    assert told(make_ledger(trained_on([training]), tested(["validation"]), HASH)) == [
         ("web", "insurance", "test", "hash", 1, 1, 1)
     ]
 
@@ -132,7 +134,7 @@ def test_passes_and_batches_change_nothing(write, tmp_path, monkeypatch):
         tables = [
             table for part in range(3) for table in tables_of(f"t{part}", tmp_path / f"t{part}.parquet", None, ["test"])
         ]
-        made = make_ledger(training, TestedTexts.written(tmp_path / "t.arrow", tables), leaks, most)
+        made = make_ledger(trained_on(training), TestedTexts.written(tmp_path / "t.arrow", tables), leaks, most)
         return [entry | {"examples": len(entry["examples"])} for entry in as_rows(made)]
 
     leaks = Leaks(hash=Hash(test="report"), ngram=Ngram(size=5), near_duplicate=NearDuplicate(similarity=0.8))
@@ -183,3 +185,25 @@ def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write, warm_p
         " of the"
     )
     assert run.stderr == f"warning: {told} recipe drops them.\n"
+
+
+def test_documents_that_negatives_are_mined_among_are_compared(tmp_path, write, tested):
+    """A test text among them stops the run; with `drop` it is told, since it is left out when they are embedded."""
+    texts = [Document("nothing", "train"), Document("what is TERM life", "train"), Document("My car was hit.", "test")]
+    write_documents(tmp_path / "wiki.parquet", document_frame(texts))
+    mined = [
+        *trained_on([write("web", Pair("a", "b"))]),
+        Training("wiki", [tmp_path / "wiki.parquet"], True, ("train",)),
+    ]
+    (entry,) = make_ledger(mined, tested(), HASH)
+    assert (entry.dataset, entry.pool, entry.rows, entry.action) == ("wiki", True, 1, "stop")
+    assert sizes_of(mined, tested())["pools"] == {"wiki": {"documents": 2}}
+    message = (
+        "^corpus wiki: 1 of its documents, which negatives are mined among, have test texts .*leaks.hash.test to drop"
+    )
+    with pytest.raises(AscentError, match=message):
+        refuse([entry])
+    dropped = HASH.model_copy(update={"hash": Hash(test="drop")})
+    (entry,) = make_ledger(mined, tested(), dropped)
+    refuse([entry])
+    assert entry.action == "drop"

@@ -110,6 +110,7 @@ def test_what_is_not_here_is_planned_from_the_catalogue(recipe, workspace):
     values["base"] |= {"model": "far", "max_tokens": 50}
     values["data"] = {"questions": {"corpus": "far"}, "some": {"corpus": "far", "rows": 5000}}
     values["stages"]["contrastive"] |= {"data": ["some"]}
+    values["stages"]["finetune"]["mining"] |= {"documents": ["far"]}
     values["evaluate"] |= {"tasks": {}, "mteb_tasks": ["SciFact"]}
     (workspace / "far.yaml").write_text(yaml.safe_dump(values))
     found = make_plan(load_recipes(config), "far", Machine())
@@ -122,6 +123,8 @@ def test_what_is_not_here_is_planned_from_the_catalogue(recipe, workspace):
     prompted = 13 + 2  # `question: ` is two and a half tokens
     assert job(found, "train_finetune", "finetune").count.tokens == pytest.approx(1e6 * (prompted + 2 * 50))
     assert job(found, "encode_shard", "contrastive, questions").count.texts == 2e6
+    pool = job(found, "encode_pool", "contrastive, far").count
+    assert (pool.texts, pool.tokens) == (1e6, 50e6)
     beside = "the tasks that are evaluated beside benchmarks"
     assert f"Zero-shot on 0 % of {beside}, by mteb's rule: not on SciFact." in found.notes
     assert "mteb does not know what far learnt from, so the percentage may be too high." in found.notes

@@ -7,7 +7,8 @@ import yaml
 from ascent.recipes.loading import load_recipes
 from ascent.recipes.step_settings import settings_files
 from ascent.settings.corpora import Reading
-from ascent.settings.evaluation import LeakCheck, TaskSettings
+from ascent.settings.evaluation import TaskSettings
+from ascent.settings.leaks import LeakCheck
 from ascent.settings.measures import Scoring
 from ascent.settings.model import Adoption
 from ascent.settings.negatives import Mining

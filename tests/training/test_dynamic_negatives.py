@@ -10,7 +10,7 @@ import torch.multiprocessing as multiprocessing
 
 from ascent.errors import AscentError
 from ascent.losses import Embedded
-from ascent.negatives.selection import audit_replacements
+from ascent.negatives.audit import audit_replacements
 from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import text_id
 from ascent.settings.negatives import Dynamic

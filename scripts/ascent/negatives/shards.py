@@ -31,18 +31,18 @@ def encode_shard(encoder, pairs: Table, settings: Tokenising, index: int, count:
 
     See shares.py for what is in a shard. Return for the first one how many texts of each side have several prompts."""
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = _kind(encoder, settings)
+    fingerprint = kind_of(encoder, settings)
     with TemporaryDirectory(dir=folder, prefix=".texts-") as scratch:
         shares, several = write_shares(pairs, settings, index, count, Path(scratch))
         for name, (side, _, _) in SIDES.items():
             longest = getattr(settings.max_tokens, side)
             stem = folder / shard_name(name, index, count)
-            fingerprint |= _embed(encoder, shares[name].batches(TOGETHER), shares[name].rows, longest, stem, name)
+            fingerprint |= embed(encoder, shares[name].batches(TOGETHER), shares[name].rows, longest, stem, name)
     write_json(folder / f"{shard_name('fingerprint', index, count)}.json", fingerprint)
     return several
 
 
-def _kind(encoder, settings: Settings) -> dict[str, str]:
+def kind_of(encoder, settings: Settings) -> dict[str, str]:
     """Return what all shards must have in common."""
     return {
         "weights_digest": encoder.digest,
@@ -51,7 +51,7 @@ def _kind(encoder, settings: Settings) -> dict[str, str]:
     }
 
 
-def _embed(encoder, batches: Iterator[pl.DataFrame], rows: int, longest: int, stem: Path, name: str) -> dict[str, dict]:
+def embed(encoder, batches: Iterator[pl.DataFrame], rows: int, longest: int, stem: Path, name: str) -> dict[str, dict]:
     """Write the embeddings and ids of `rows` texts in batches of id, text and prompt; return their fingerprints."""
     embeddings, ids = stem.with_name(f"{stem.name}.npy"), stem.with_name(f"{stem.name}.ids.npy")
     with ExitStack() as stack:

@@ -21,7 +21,7 @@ SIDES: dict[str, tuple[Side, str, str]] = {
     "queries": ("query", "query_id", "query"),
     "documents": ("document", "positive_id", "positive"),
 }
-_SCHEMA = pa.schema({"place": pa.int64(), "id": pa.string(), "text": pa.string(), "prompt": pa.string()})
+SHARE_SCHEMA = pa.schema({"place": pa.int64(), "id": pa.string(), "text": pa.string(), "prompt": pa.string()})
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def write_shares(
     prompted: dict[str, np.ndarray] = {name: np.empty(0, dtype=np.uint64) for name in SIDES}
     draw, start = np.random.default_rng(settings.seed), 0
     with ExitStack() as stack:
-        add = {name: stack.enter_context(writing(file, _SCHEMA)) for name, file in files.items()}
+        add = {name: stack.enter_context(writing(file, SHARE_SCHEMA)) for name, file in files.items()}
         for batch in all_batches(pairs):
             batch = with_prompts(batch, settings, draw)
             for name, (side, id_column, text_column) in SIDES.items():

@@ -3,18 +3,24 @@
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from ..errors import AscentError
-from ..files import write_atomically, write_json
 from ..pairs.parquet import Table, named
 from ..pairs.table import read_pairs
 
+# Columns of a table of negatives: ids, texts and scores.
+NEGATIVES = ("negative_ids", "negatives", "scores")
+RESERVE = ("reserve_ids", "reserve", "reserve_scores")
 
-def write_negatives(table: pl.DataFrame, audit: dict, table_path: Path, audit_path: Path) -> None:
-    """Write a negatives table and its audit."""
-    with write_atomically(table_path) as temporary:
-        table.write_parquet(temporary)
-    write_json(audit_path, audit)
+
+def schema_of(reserve: bool) -> pa.Schema:
+    """Return the columns of a table of negatives, with or without a reserve."""
+    kinds = (pa.list_(pa.string()), pa.list_(pa.string()), pa.list_(pa.float64()))
+    lists = [*zip(NEGATIVES, kinds, strict=True), *zip(RESERVE, kinds, strict=True)][: 6 if reserve else 3]
+    return pa.schema(
+        {"query_id": pa.string(), "positive_id": pa.string(), "positive_score": pa.float64(), **dict(lists)}
+    )
 
 
 def read_negatives(path: Path) -> pl.DataFrame:

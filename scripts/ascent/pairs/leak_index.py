@@ -7,6 +7,7 @@ import polars as pl
 
 from ..components import module_of
 from ..settings.leaks import Leak
+from .leaks.embedding import FOUND, EmbeddingIndex, Encode
 from .tested import TestedTexts
 
 # Keys of one index, 12 bytes each, and about three times that while they are sorted.
@@ -14,7 +15,6 @@ KEYS = 100_000_000
 # A key that more texts of a table have (a common phrase) finds the first of them only, so that a batch stays small.
 _SHARED_BY = 32
 _PAIRS = 20_000
-FOUND = {"training": pl.UInt32, "number": pl.UInt32, "score": pl.Float64}
 
 
 class LeakIndex:
@@ -74,8 +74,16 @@ class LeakIndex:
         return judged.select(pl.col("place").alias("training").cast(pl.UInt32), "number", "score")
 
 
-def indices(settings: Leak, tested: TestedTexts, batches: Iterable[int], most: int = KEYS) -> Iterator[LeakIndex]:
-    """Yield one index after the other, until all these batches are read: each is compared with all training texts."""
+def indices(
+    settings: Leak, tested: TestedTexts, batches: Iterable[int], most: int = KEYS, encode: Encode | None = None
+) -> Iterator[LeakIndex | EmbeddingIndex]:
+    """Yield one index after the other, until all these batches are read: each is compared with all training texts.
+
+    encode: embeds texts, for a method that compares embeddings."""
+    if settings.by_model:
+        with EmbeddingIndex(settings, tested, batches, encode) as index:
+            yield index
+        return
     rest = list(batches)
     while rest:
         index = LeakIndex(settings, tested, rest, most)

@@ -15,9 +15,12 @@ import pyarrow as pa
 
 from ..errors import AscentError, warn
 from ..files import write_atomically
+from ..settings.base import components
 from ..settings.leaks import Leak, Leaks
+from .earlier import count_rows
 from .leak_index import KEYS, indices
 from .leakage import evaluation_texts, label_texts, texts_of_rows
+from .leaks.embedding import Encode
 from .parquet import Table as Files
 from .parquet import files_of, read_batches
 from .table import DOCUMENT_SCHEMA, SCHEMA, count_pairs
@@ -52,6 +55,29 @@ class Entry:
     """How many of the task's texts were found."""
     of_tested: int
     examples: list[Example]
+    pool: bool = False
+    """Whether it is about the documents of a corpus, named by `dataset`, that negatives are mined among."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Texts that a stage may train on: of a data set, or of a corpus that negatives are mined among."""
+
+    name: str
+    files: list[Path]
+    pool: bool = False
+    splits: tuple[str, ...] = ()
+    """The splits of a pool's documents."""
+
+    def texts(self) -> Iterator[pl.DataFrame]:
+        """Yield its distinct texts, with their rows."""
+        return documents_of(self.files, self.splits) if self.pool else training_texts(self.files)
+
+    def rows(self) -> int:
+        """Return how many pairs or documents there are."""
+        if not self.pool:
+            return count_pairs(self.files)
+        return sum(count_rows(self.files, split=split) for split in self.splits)
 
 
 @dataclass
@@ -108,6 +134,11 @@ def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
     return tables
 
 
+def trained_on(pairs: Sequence[Path]) -> list[Training]:
+    """Return the data sets of pair tables, see named_tables."""
+    return [Training(name, files) for name, files in named_tables(pairs)]
+
+
 def training_texts(pairs: Files) -> Iterator[pl.DataFrame]:
     """Yield the distinct texts of the rows that a stage may train on, with their rows."""
     before = 0
@@ -117,23 +148,37 @@ def training_texts(pairs: Files) -> Iterator[pl.DataFrame]:
         yield from texts.unique(maintain_order=True).iter_slices(_TEXTS)
 
 
-def make_ledger(pairs: Sequence[Path], tested: TestedTexts, leaks: Leaks, most: int = KEYS) -> list[Entry]:
-    """Compare the texts of data sets with tested texts. `most`: the keys in memory at a time.
+def documents_of(documents: Files, splits: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Yield the documents of these splits of a corpus, `text`, with their `row`."""
+    before = 0
+    for frame in _stream(documents, DOCUMENT_SCHEMA, ["text", "split"], _TEXTS):
+        rows = frame.with_row_index("row", offset=before).filter(pl.col("split").is_in(list(splits)))
+        before += len(frame)
+        yield rows.select("row", "text")
+
+
+def make_ledger(
+    training: Sequence[Training], tested: TestedTexts, leaks: Leaks, most: int = KEYS, encode: Encode | None = None
+) -> list[Entry]:
+    """Compare the texts that stages may train on with tested texts.
+
+    most: the keys in memory at a time. encode: embeds texts, for the method `embedding`.
 
     A method that finds what must not be is the last: then the ledger ends with it.
     """
     entries = []
     for name in type(leaks).model_fields:
         settings = getattr(leaks, name)
-        entries += _by_method(settings, pairs, tested, most)
+        entries += _by_method(settings, training, tested, most, encode)
         if forbidden(entries):
             break
     return entries
 
 
 def forbidden(entries: Sequence[Entry]) -> list[Entry]:
-    """Return what stops a run. What `drop` leaves is among it, since filters should have removed it."""
-    return [entry for entry in entries if entry.action in ("stop", "drop")]
+    """Return what stops a run. What `drop` leaves is among it, since filters should have removed it; of documents that
+    are mined it is left out when they are embedded."""
+    return [entry for entry in entries if entry.action == "stop" or (entry.action == "drop" and not entry.pool)]
 
 
 def refuse(entries: Sequence[Entry]) -> None:
@@ -142,18 +187,26 @@ def refuse(entries: Sequence[Entry]) -> None:
         example = entry.examples[0]
         methods = "" if entry.method == "hash" else f", with methods: {{{entry.method}: {{}}}}"
         fix = f"add {entry.task} to `against` of the data set's filter contamination{methods}"
+        if components(Leak)[entry.method].by_model:
+            fix = f"remove them from its corpus, or set leaks.{entry.method}.test to report"
         if entry.texts != "test":
             fix = f"remove them from its corpus, or set leaks.{entry.method}.documents to report"
+        if entry.pool and entry.texts == "test":
+            fix = f"set leaks.{entry.method}.test to drop, which leaves them out of what is mined"
+        whose = f"data set {entry.dataset}: {entry.rows} of its rows"
+        if entry.pool:
+            whose = f"corpus {entry.dataset}: {entry.rows} of its documents, which negatives are mined among,"
         what = {"test": "test texts", "documents": "documents", "labels": "texts of labels"}[entry.texts]
         raise AscentError(
-            f"data set {entry.dataset}: {entry.rows} of its rows have {what} of {entry.task} ({entry.method}), first "
+            f"{whose} have {what} of {entry.task} ({entry.method}), first "
             f"'{example.training[:200]}' ('{example.test[:200]}'); {fix}."
         )
 
 
 def report(entries: Sequence[Entry], path: Path) -> None:
     """Tell the user how many rows with test texts a run goes on with. path: where examples are."""
-    found = sorted((entry for entry in entries if entry.texts == "test"), key=lambda entry: -entry.rows)
+    left = [entry for entry in entries if entry.texts == "test" and entry.action == "report"]
+    found = sorted(left, key=lambda entry: -entry.rows)
     if found:
         first = [f"{entry.rows} of {entry.dataset} with {entry.task} ({entry.method})" for entry in found[:_TOLD]]
         more = f", and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
@@ -163,16 +216,17 @@ def report(entries: Sequence[Entry], path: Path) -> None:
         )
 
 
-def _by_method(settings: Leak, pairs: Sequence[Path], tested: TestedTexts, most: int) -> list[Entry]:
+def _by_method(
+    settings: Leak, training: Sequence[Training], tested: TestedTexts, most: int, encode: Encode | None
+) -> list[Entry]:
     actions = {"test": settings.test, "labels": settings.documents, "documents": settings.documents}
     batches = [place for place, table in enumerate(tested.tables) if actions[table.kind] != "ignore"]
     tables = list(dict.fromkeys(tested.tables))
     of_batch = np.array([tables.index(table) for table in tested.tables], dtype=np.uint32)
-    datasets = named_tables(pairs)
     matched: dict[tuple[int, int], _Matched] = {}
-    for index in indices(settings, tested, batches, most):
-        for dataset, (_, files) in enumerate(datasets):
-            for frame in training_texts(files):
+    for index in indices(settings, tested, batches, most, encode) if batches else ():
+        for dataset, trained in enumerate(training):
+            for frame in trained.texts():
                 texts = frame["text"].unique(maintain_order=True)
                 found = index.matches(texts)
                 if found.is_empty():
@@ -191,7 +245,7 @@ def _by_method(settings: Leak, pairs: Sequence[Path], tested: TestedTexts, most:
     np.add.at(sizes, of_batch, np.diff(tested.starts))
     return [
         Entry(
-            dataset=datasets[dataset][0],
+            dataset=training[dataset].name,
             task=tables[table].name,
             texts=tables[table].kind,
             method=settings.component(),
@@ -200,6 +254,7 @@ def _by_method(settings: Leak, pairs: Sequence[Path], tested: TestedTexts, most:
             tested=len(np.unique(np.concatenate(kept.numbers))),
             of_tested=int(sizes[table]),
             examples=kept.examples,
+            pool=training[dataset].pool,
         )
         for (dataset, table), kept in sorted(matched.items())
     ]
@@ -223,15 +278,18 @@ def as_rows(entries: Sequence[Entry]) -> list[dict]:
     return [asdict(entry) | {"examples": [example._asdict() for example in entry.examples]} for entry in entries]
 
 
-def sizes_of(pairs: Sequence[Path], tested: TestedTexts) -> dict[str, dict]:
-    """Return how many pairs and tested texts are compared: `training` and `evaluation`, by name."""
-    training = {name: {"pairs": count_pairs(files)} for name, files in named_tables(pairs)}
+def sizes_of(training: Sequence[Training], tested: TestedTexts) -> dict[str, dict]:
+    """Return how many pairs, mined documents and tested texts are compared: `training`, `pools` if there are any, and
+    `evaluation`, by name."""
+    sizes = {"training": {each.name: {"pairs": each.rows()} for each in training if not each.pool}}
+    if pools := {each.name: {"documents": each.rows()} for each in training if each.pool}:
+        sizes["pools"] = pools
     evaluation: dict[str, dict[str, int]] = {}
     for table, size in zip(tested.tables, np.diff(tested.starts).tolist(), strict=True):
         kind = "texts" if table.kind == "test" else table.kind
         counts = evaluation.setdefault(table.name, {"texts": 0})
         counts[kind] = counts.get(kind, 0) + size
-    return {"training": training, "evaluation": evaluation}
+    return sizes | {"evaluation": evaluation}
 
 
 def write_ledger(path: Path, entries: Sequence[Entry]) -> None:

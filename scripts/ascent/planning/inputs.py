@@ -8,6 +8,7 @@ import polars as pl
 from .. import layout
 from ..errors import AscentError
 from ..model.shape import Shape, described_shape, read_shape
+from ..pairs.earlier import count_rows
 from ..pairs.parquet import named
 from ..pairs.select import with_positives
 from ..pairs.table import Pair, pair_frame, read_pairs
@@ -130,6 +131,22 @@ class Inputs:
     def times(self, dataset: str) -> float:
         """Return how many rows of a data set each of `rows` stands for."""
         return self._rows(dataset)[1]
+
+    def documents(self, corpus: str, split: str) -> tuple[pl.Series, float]:
+        """Return a sample of a corpus's documents of a split, and how many documents each of them stands for; 0 if
+        nothing is known of them."""
+        files, known = self.recipes.corpus_files(layout.CORPUS_DOCUMENTS, corpus), self.recipes.config.corpora[corpus]
+        if _is_here(files):
+            total = count_rows([Path(file) for file in files], split=split)
+            rows = (pl.scan_parquet(file).filter(pl.col("split") == split).select("text") for file in files)
+            sample = pl.concat(rows).head(SAMPLE).collect(engine="streaming")["text"]
+            return sample, total / len(sample) if len(sample) else 0.0
+        if known.planned_size:
+            text = (" the" * known.planned_size.positive_tokens)[: CHARACTERS * known.planned_size.positive_tokens]
+            self.notes.append(f"Corpus {corpus}: as many documents as the catalogue says rows, as long as positives.")
+            return pl.Series([text]), float(known.planned_size.rows)
+        self.notes.append(f"Corpus {corpus}: is not retrieved and has no size, so its documents are not counted.")
+        return pl.Series([], dtype=pl.String), 0.0
 
     def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float]:
         settings, tables = self.recipe.data[dataset], self._tables(dataset)

@@ -23,6 +23,7 @@ from ..model.costs import (
 from ..model.prompt_checks import prompts_twice
 from ..model.shape import Shape, forward_flops, trained_weights
 from ..pairs.prompts import with_prompts
+from ..recipes.pools import Pool, pools_of_recipe
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
 from ..settings.model import Contract, Tokenising
@@ -90,6 +91,7 @@ class _Planner:
         jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if name in self.inputs.teachers]
         taught: set[str] = set()
         mined = dict.fromkeys(pair for stage in stages.values() for pair in mined_with(stage))
+        jobs += [job for pool in pools_of_recipe(self.recipes, self.name) if (job := self.pooling(pool))]
         for name, stage in stages.items():
             own = [pair for pair in mined if pair in mined_with(stage)]
             jobs += [self.encoding(*pair) for pair in own]
@@ -210,6 +212,16 @@ class _Planner:
             dataset
         )
         return self.embedding("encode_shard", f"{stage}, {dataset}", self.recipe.base.model, count, self.recipe.shards)
+
+    def pooling(self, pool: Pool) -> Job | None:
+        """The documents of a corpus that negatives are mined among."""
+        documents, times = self.inputs.documents(pool.corpus, pool.encoding.split)
+        if not times:
+            return None
+        model = self.recipe.base.model
+        counter = self.inputs.counter(model, pool.encoding.max_tokens)
+        count = counter.count(documents, pool.encoding.prompts[0]) * times
+        return self.embedding("encode_pool", f"{pool.model}, {pool.corpus}", model, count, pool.shards)
 
     def training(self, name: str, stage: Training, memory: Memory) -> Job:
         contract, model, total = self.recipes.contract(self.name, name), self.recipe.base.model, Count()

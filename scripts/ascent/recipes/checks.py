@@ -34,6 +34,7 @@ class Checks:
         self.data()
         self.stages()
         self.evaluation()
+        self.leaks()
         self.release()
 
     def base(self) -> None:
@@ -82,7 +83,12 @@ class Checks:
             self._held_out(name, stage)
             if stage.teacher_model:
                 self._teacher_s_prompts(stage.teacher_used, f"stages.{name}.teacher")
-        names = {"stage": self._models, "data set": self.recipe.data, "model": self.config.models}
+        names = {
+            "stage": self._models,
+            "data set": self.recipe.data,
+            "corpus": self.config.corpora,
+            "model": self.config.models,
+        }
         graph = {name: set() for name in self.recipe.stages}
         for name, stage in self.recipe.stages.items():
             for key, what, referred in stage.references():
@@ -115,6 +121,12 @@ class Checks:
             self._runnable(name, "evaluate.benchmarks")
         if not (evaluate.tasks or evaluate.mteb_tasks or evaluate.benchmarks):
             raise AscentError(f"{self.path}: 'evaluate' names no task; add tasks, mteb_tasks or benchmarks.")
+
+    def leaks(self) -> None:
+        """Check the model that texts are compared by."""
+        if encoder := self.recipe.leaks.embedding.encoder:
+            self._known(encoder.model, self.config.models, "the model", "leaks.embedding.encoder.model")
+            self._teacher_s_prompts(encoder, "leaks.embedding.encoder")
 
     def release(self) -> None:
         """Check that the released stage is evaluated, and that its licence allows no more than those of what it is made

@@ -12,9 +12,9 @@ from pathlib import Path
 from .. import layout
 from ..errors import AscentError
 from ..files import digest_of
-from ..settings.evaluation import LeakCheck, TaskSettings
+from ..settings.evaluation import TaskSettings
 from ..settings.filters import Contamination, OneFilter, compared_with, counted_by
-from ..settings.leaks import Methods
+from ..settings.leaks import LeakCheck, Methods
 from ..settings.model import Contract
 from ..settings.mteb_tasks import mteb_tasks
 from ..settings.pairs import Dataset
@@ -100,13 +100,16 @@ class Recipes:
     def _without_leaks(self, recipe: str, dataset: Dataset) -> Dataset:
         """Return the data set with a filter, its last, that drops what the recipe's leak check would find by the
         methods that drop."""
-        leaks = self.recipes[recipe].leaks
-        methods = {name: method.compared() for name, method in leaks if method.test == "drop"}
-        against = [*self.evaluation_corpora(recipe), *self.registered_tasks(recipe)]
-        if not methods:
+        dropped = self.dropped_leaks(recipe)
+        if dropped is None:
             return dataset
-        drop = OneFilter(contamination=Contamination(against=against, methods=Methods(**methods)))
-        return dataset.model_copy(update={"filters": [*dataset.filters, drop]})
+        return dataset.model_copy(update={"filters": [*dataset.filters, OneFilter(contamination=dropped)]})
+
+    def dropped_leaks(self, recipe: str) -> Contamination | None:
+        """Return what drops the texts that the recipe's leak check would find by the methods that drop, if any do."""
+        methods = {name: method.compared() for name, method in self.recipes[recipe].leaks if method.test == "drop"}
+        against = [*self.evaluation_corpora(recipe), *self.registered_tasks(recipe)]
+        return Contamination(against=against, methods=Methods(**methods)) if methods else None
 
     def _with_tasks(self, dataset: Dataset) -> Dataset:
         """Return the data set with each benchmark that its filters name replaced by the benchmark's tasks."""
@@ -143,10 +146,12 @@ class Recipes:
             steps = [self.steps(name, data) for data in recipe.data]
             against = {other for step in steps for other in compared_with(step.dataset.filters)}
             used["corpora"] |= {step.dataset.corpus for step in steps} | against | {*self.evaluation_corpora(name)}
+            used["corpora"] |= {*recipe.mined_documents}
             teachers = {step.dataset.teacher.model for step in steps if step.dataset.teacher}
             of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
             counting = {model for step in steps for model in counted_by(step.dataset.filters)}
-            used["models"] |= {recipe.base.model} | teachers | of_stages | counting
+            comparing = {recipe.leaks.embedding.encoder.model} if recipe.leaks.embedding.is_used else set()
+            used["models"] |= {recipe.base.model} | teachers | of_stages | counting | comparing
         corpora, models = self.config.made_from(sorted(used["corpora"]))
         used = {"corpora": {*corpora}, "models": used["models"] | {*models}}
         found = [
@@ -252,6 +257,7 @@ class Recipes:
         return LeakCheck(
             splits=sorted(local | ({"test"} if registered else set())),
             training=[self.steps(recipe, name).key for name in self.training_data(recipe)],
+            pools=self.recipes[recipe].mined_documents,
             evaluation=[*self.evaluation_corpora(recipe), *registered],
             leaks=self.recipes[recipe].leaks,
         )
@@ -315,9 +321,9 @@ class Recipes:
         return [*(page.format(recipe=recipe) for page in pages), *samples]
 
     def corpora_used(self, recipe: str) -> list[str]:
-        """Return the corpora that the recipe's stages train on or its local tasks are made of."""
+        """Return the corpora that the recipe's stages train on or mine in, or its local tasks are made of."""
         trained = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}
-        return sorted(trained | set(self.evaluation_corpora(recipe)))
+        return sorted(trained | set(self.evaluation_corpora(recipe)) | self.recipes[recipe].mined_documents.keys())
 
     def tables(self, recipe: str) -> list[str]:
         """Return the folders in results/ of the recipe's corpora and data sets, for layout.STATISTICS."""

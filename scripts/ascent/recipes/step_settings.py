@@ -14,6 +14,7 @@ from ..settings.teachers import Teaching
 from ..settings.training import Running
 from ..settings.validation import dump
 from .dataset_steps import part
+from .pools import pools_of_recipe
 from .recipes import Recipes
 from .synthesis import synthesis_settings
 
@@ -64,6 +65,9 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
                     data = recipe.data[dataset]
                     tokenising = recipes.contract(name, miner).tokenising(data.task, data.prompts)
                     files[layout.SHARD_SETTINGS.format(recipe=name, stage=miner, dataset=dataset)] = dump(tokenising)
+        for pool in pools_of_recipe(recipes, name):
+            path = layout.POOL_SETTINGS.format(recipe=name, stage=pool.model, pool=pool.name)
+            files[path] = dump(pool.encoding)
         for task, settings in recipes.tasks(name).items():
             if (path := recipes.task_settings[name, task]) not in files:
                 files[path] = dump(settings)
@@ -74,9 +78,10 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
 
 
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
-    corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | set(
-        recipes.evaluation_corpora(name)
-    )
+    corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | {
+        *recipes.evaluation_corpora(name),
+        *recipe.mined_documents,
+    }
     models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
     models |= {model for stage in recipes.trained(name) if (model := recipe.stages[stage].teacher_model)}
     return ReleaseSettings(

@@ -16,10 +16,18 @@ def leak_facts(
     `pools`, by data set the tasks whose documents or labels it has; and `unnamed`, by data set mteb's tasks of which it
     has texts, though they are not among those that mteb takes for `learnt`.
 
-    `datasets`: those that the released model was trained on.
+    `datasets`: those that the released model was trained on. The documents that negatives of its lineage were mined
+    among count as a data set of their corpus's name.
     """
     methods = {name: method for name, method in settings.recipe.leaks if method.test != "ignore"}
-    entries = [entry for entry in leakage["ledger"] if entry["dataset"] in datasets]
+    mined = settings.recipe.mined_in_lineage
+
+    def counts(entry: dict) -> bool:
+        if entry.get("pool"):  # what is dropped of these is left out when they are embedded
+            return entry["dataset"] in mined and entry["action"] != "drop"
+        return entry["dataset"] in datasets
+
+    entries = [entry for entry in leakage["ledger"] if counts(entry)]
     by_method, pools, unnamed = {}, {}, {}
     for name, method in methods.items():
         found = [entry for entry in entries if (entry["method"], entry["texts"]) == (name, "test")]

@@ -171,6 +171,7 @@ class Contrastive(Training):
             yield "development.data", "data set", self.development.data
         if self.mining:
             yield "mining.model", "stage", self.mining.model
+            yield from (("mining.documents", "corpus", corpus) for corpus in self.mining.documents)
         if self.teacher_model:
             yield "teacher.model", "model", self.teacher_model
 

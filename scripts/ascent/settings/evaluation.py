@@ -4,7 +4,6 @@ from typing import ClassVar, Literal
 
 from .base import Component, Count, Name, Positive, Settings, Split, components, one_of
 from .heads import ScoreKind
-from .leaks import Leaks
 
 
 class LocalTask(Component):
@@ -110,19 +109,6 @@ class Evaluate(Settings):
     benchmarks: list[str] = []
     """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their public tasks of text. Others are left out,
     by name in the run's first lines and in the plan."""
-
-
-class LeakCheck(Settings):
-    """leakage.yaml: what the leak check compares. A change of it, once written, is newer than the last check."""
-
-    splits: list[Split]
-    """The splits that local tasks evaluate, and `test` for the texts of other tasks."""
-    training: list[str]
-    """The folders of the pairs that stages train on or choose weights by."""
-    evaluation: list[str]
-    """The corpora and tasks whose texts must not be among them."""
-    leaks: Leaks = Leaks()
-    """How texts are compared."""
 
 
 class TaskSettings(Settings):

@@ -207,6 +207,11 @@ class Contamination(Filter):
     @model_validator(mode="after")
     def _only_drops(self):
         for name, method in self.methods.chosen.items():
+            if method.by_model:
+                raise ValueError(
+                    f"methods names {name}, which needs a model, and this filter has none; set it in the recipe's"
+                    " leaks, where it reports"
+                )
             if method != method.compared():
                 raise ValueError(
                     f"methods.{name} says what is done, but this filter only drops; say it in the recipe's leaks"

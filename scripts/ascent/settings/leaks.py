@@ -2,9 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, model_validator
 
-from .base import Choice, Component, Count, Settings, components, some_of
+from .base import Choice, Component, Count, Settings, Split, components, some_of
+from .model import Backbone
 
 AboveZero = Annotated[float, Field(gt=0, le=1)]
 
@@ -15,6 +16,8 @@ class Leak(Component):
     folder = "pairs.leaks"
     says: ClassVar[str]
     """What a text does that matches, before `a test query`."""
+    by_model: ClassVar[bool] = False
+    """Whether texts are compared by embeddings, of the model in its setting `encoder`."""
     words: ClassVar[str]
     """Which texts match, behind `texts`, with the settings' names in braces."""
 
@@ -67,6 +70,36 @@ class NearDuplicate(Leak):
     """Smallest Jaccard similarity that matches."""
 
 
+class Embedding(Leak):
+    """Texts that mean about the same: the cosine similarity of their embeddings. It finds paraphrases, and is not done
+    unless a recipe asks for it: each training text is embedded, and compared with each test text."""
+
+    by_model = True
+    says = "means about the same as"
+    words = "whose embeddings have a cosine similarity of at least {threshold:g}"
+
+    test: Literal["report", "stop", "ignore"] = "ignore"
+    """As for every method, but nothing is compared unless a recipe says so. It cannot drop rows."""
+    documents: Literal["report", "stop", "ignore"] = "ignore"
+    """As for every method, but nothing is compared unless a recipe says so."""
+    encoder: Backbone | None = None
+    """The model that embeds the texts, and how it is used; a small one, since this runs on CPUs. Both texts get its
+    query prompt of sts. Needed where texts are compared."""
+    threshold: AboveZero = 0.9
+    """Smallest cosine similarity that matches."""
+
+    @property
+    def is_used(self) -> bool:
+        """Whether texts are compared by it."""
+        return {self.test, self.documents} != {"ignore"}
+
+    @model_validator(mode="after")
+    def _compares_by_a_model(self):
+        if self.is_used and self.encoder is None:
+            raise ValueError("embedding compares by a model; name it, as in encoder: {model: all-minilm-l6-v2}")
+        return self
+
+
 class _Methods(Choice):
     """Ways to compare texts, each a map from its name to its settings."""
 
@@ -81,3 +114,18 @@ Leaks = create_model(
     ),
     **{name: (method, Field(method(), description=method.__doc__)) for name, method in components(Leak).items()},
 )
+
+
+class LeakCheck(Settings):
+    """leakage.yaml: what the leak check compares. A change of it, once written, is newer than the last check."""
+
+    splits: list[Split]
+    """The splits that local tasks evaluate, and `test` for the texts of other tasks."""
+    training: list[str]
+    """The folders of the pairs that stages train on or choose weights by."""
+    pools: dict[str, list[Split]] = {}
+    """The corpora whose documents negatives are mined among, and the splits of these documents."""
+    evaluation: list[str]
+    """The corpora and tasks whose texts must not be among them."""
+    leaks: Leaks = Leaks()
+    """How texts are compared."""

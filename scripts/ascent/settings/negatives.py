@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Count, Positive, Seed, Settings
+from .base import Count, Name, Positive, Seed, Settings, Split
+from .filters import Contamination
 
 
 class Selection(Settings):
@@ -54,12 +55,36 @@ class Dynamic(Settings):
 class Mining(Selection):
     """How hard negatives are chosen from each query's nearest documents."""
 
+    documents: list[Name] = []
+    """Corpora whose documents are ranked, too, besides the positives of the data set: those of the split that the data
+    set's pairs are of. A text that occurs several times counts once. Default: none."""
     dynamic: Dynamic | None = None
     """Replace easy negatives from `reserve` while the stage trains. Each batch is then read when its step begins, not
     ahead. If omitted, negatives stay."""
+
+    @model_validator(mode="after")
+    def _each_corpus_once(self):
+        if repeated := [name for name in self.documents if self.documents.count(name) > 1]:
+            raise ValueError(f"documents names the corpus {repeated[0]} twice; name it once")
+        return self
 
     @model_validator(mode="after")
     def _the_reserve_serves_dynamic(self):
         if (self.dynamic is None) != (self.reserve == 0):
             raise ValueError("reserve and dynamic go together; set both, as in reserve: 50 and dynamic: {}, or neither")
         return self
+
+
+class PoolEncoding(Settings):
+    """pools/<corpus>-<digest>.yaml: how a corpus's documents are embedded to be mined in."""
+
+    split: Split
+    """The split of the documents."""
+    prompts: Annotated[list[str], Field(min_length=1)]
+    """Texts put before a document: of several, each draws one."""
+    seed: Seed = 0
+    """Draws the prompts, by the document's id."""
+    max_tokens: Count
+    """Documents are truncated to this many tokens."""
+    without: Contamination | None = None
+    """Documents that match test texts of these tasks are left out."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .base import ARXIV, ORGANISATION_AND_NAME, Count, Name, Settings
+from .base import ARXIV, ORGANISATION_AND_NAME, Count, Name, Settings, Split
 from .corpora import Corpus, Model
 from .evaluation import Evaluate
 from .languages import HubLanguage
@@ -120,9 +120,25 @@ class Recipe(Settings):
         return {name: stage for name, stage in self.stages.items() if name in wanted}
 
     @property
+    def mined_documents(self) -> dict[Name, list[Split]]:
+        """The corpora whose documents negatives are mined among, and the splits of these documents."""
+        splits: dict[Name, set[Split]] = {}
+        for stage in self.stages.values():
+            for dataset in filter(stage.mines_for, stage.datasets_read):
+                for corpus in stage.mining_used.documents:
+                    splits.setdefault(corpus, set()).add(self.data[dataset].split)
+        return {corpus: sorted(splits[corpus]) for corpus in sorted(splits)}
+
+    @property
     def lineage(self) -> dict[str, Stage]:
         """The released stage and all its ancestors, in the recipe's order."""
         return self.ancestors(self.release.stage)
+
+    @property
+    def mined_in_lineage(self) -> list[str]:
+        """The corpora among whose documents the released model's negatives were mined."""
+        mining = [stage.mining_used for stage in self.lineage.values() if stage.mining_used]
+        return [corpus for each in mining for corpus in each.documents]
 
     @property
     def made_of(self) -> tuple[list[str], list[str]]:
@@ -134,7 +150,8 @@ class Recipe(Settings):
             *(stage.teacher_model for stage in trained),
         ]
         models = [self.base.model, *(model for model in teachers if model)]
-        return list(dict.fromkeys(data.corpus for data in datasets)), list(dict.fromkeys(models))
+        corpora = [*(data.corpus for data in datasets), *self.mined_in_lineage]
+        return list(dict.fromkeys(corpora)), list(dict.fromkeys(models))
 
 
 class ReleaseSettings(Settings):

@@ -92,7 +92,8 @@ class Stage(Component):
         return {}
 
     def references(self) -> Iterator[tuple[str, str, str]]:
-        """Yield what it names: (the key, what it names, the name). What it names is a stage, a data set or a model."""
+        """Yield what it names: (the key, what it names, the name). What it names is a stage, a data set, a corpus or a
+        model."""
         yield from (("from", "stage", parent) for parent in self.parents)
 
     def problems(self, base: Base, data: dict[str, Dataset], contract: Contract) -> Iterator[tuple[str, str]]:

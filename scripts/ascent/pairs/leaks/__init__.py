@@ -1,4 +1,5 @@
-"""How two texts are found to be the same: one module per method, each with two functions
+"""How two texts are found to be the same: one module per method. One that compares embeddings is embedding.py; each
+other one has two functions
 
     keys(texts, settings)      return columns `text` (place in the series), `key` (64 bits): distinct keys of each text.
                                Texts that match share at least one, but for MinHash's chance
