@@ -210,6 +210,8 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     audits["plain.json"] = {key: value for key, value in audits["letters.json"].items() if key != "extracted"} | {
         "corpus": "plain"
     }
+    pooled = [{"corpus": None, "kept": 187}, {"corpus": "wiki", "kept": 12}]
+    audits["pooled.json"] = audits["finetune/negatives/pairs.audit.json"] | {"dataset": "pooled", "from": pooled}
     for name, audit in audits.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(audit))
@@ -232,6 +234,8 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert "merge against base</h2>" in pages["significance"] and "merge against finetune</h2>" in pages["significance"]
     (chosen,) = re.findall(r"<tr>(?:(?!</tr>).)*chosen</td></tr>", pages["audits"])
     assert re.findall(r">([\d.]+)<", chosen) == ["0.250", "0.750", "0.4312"]
+    assert "6 distinct texts: 187 from the data set itself, 12 from wiki." in pages["audits"]
+    assert "6 distinct texts.\n" in pages["audits"]
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
     assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]
