@@ -10,7 +10,7 @@ from ascent.errors import AscentError
 from ascent.layout import *
 from ascent.recipes.loading import load_recipes
 from ascent.recipes.local_files import check_local_files
-from ascent.recipes.memory import memory_mb, tables_mb
+from ascent.recipes.memory import memory_mb
 from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
 
@@ -83,14 +83,5 @@ def by_model(name, first, copies):
     def mem_mb(wildcards, input, attempt):
         folders = input[name] if isinstance(input[name], list) else [input[name]]
         return memory_mb(folders, first=first, copies=copies) * min(attempt, 3)
-
-    return mem_mb
-
-
-def by_tables(first):
-    """MB for a job that has all parquet files of its input in memory, see tables_mb; grows by attempt."""
-
-    def mem_mb(wildcards, input, attempt):
-        return tables_mb([path for path in input if path.endswith(".parquet")], first=first) * min(attempt, 3)
 
     return mem_mb

@@ -22,7 +22,7 @@ rule tokenise_pairs:
         ENVIRONMENT
     threads: 8
     resources:
-        mem_mb=by_tables(64_000),
+        mem_mb=by_attempt(8_000),
         runtime=by_attempt(480),
     params:
         revision=4,

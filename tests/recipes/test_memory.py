@@ -1,6 +1,6 @@
 import pytest
 
-from ascent.recipes.memory import memory_mb, tables_mb
+from ascent.recipes.memory import memory_mb
 
 
 def test_a_job_asks_for_as_much_as_its_models_need(tmp_path):
@@ -15,15 +15,6 @@ def test_a_job_asks_for_as_much_as_its_models_need(tmp_path):
     assert memory_mb([small], first=32_000, copies=2) == 32_000
     assert memory_mb([large], first=32_000, copies=2) == 8_000 + 65_600
     assert memory_mb([large, large], first=32_000, copies=2) == 8_000 + 131_200
-
-
-def test_a_job_asks_for_as_much_as_its_tables_need(tmp_path):
-    with (tmp_path / "pairs.parquet").open("wb") as file:
-        file.truncate(22_000_000_000)
-    (tmp_path / "few.parquet").write_bytes(b"few")
-    pairs, few = str(tmp_path / "pairs.parquet"), str(tmp_path / "few.parquet")
-    assert tables_mb([few], first=64_000) == 64_000
-    assert tables_mb([pairs, few], first=64_000) == 220_000
 
 
 def test_a_model_that_is_not_made_yet_is_asked_for_later(tmp_path):

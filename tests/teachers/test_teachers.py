@@ -17,6 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 
 from ascent.errors import AscentError
 from ascent.model import encoder
+from ascent.negatives.table import training_rows as training_rows_of
 from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import clean_text
 from ascent.settings.corpora import Reading
@@ -58,7 +59,7 @@ def pairs(corpus_rows, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(pairs):
-    return tokenised.training_rows(pairs, None)
+    return training_rows_of(pairs, None)
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,7 @@ def test_embeddings_too_large_to_keep_are_refused(tiny_resource, rows, monkeypat
 def test_a_table_gives_back_the_scores_of_its_rows(rows, asked, scored):
     path, scores = scored
     assert [list(row) for row in candidates(rows).iter_rows()] == asked
-    found = read_scores(path, rows)
+    found = np.concatenate(list(read_scores(path, [rows[:7], rows[7:8], rows[8:]])))
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, scores)
 
@@ -242,7 +243,7 @@ def test_scores_of_other_rows_are_refused(rows, scored):
     assert not rows.with_columns(other).equals(rows)
     for others in (rows[:-1], rows[::-1], rows.with_columns(other), pl.concat([rows, rows[:1]])):
         with pytest.raises(AscentError, match=r"scores\.parquet: was made for other pairs or negatives than"):
-            read_scores(path, others)
+            list(read_scores(path, [others]))
 
 
 @pytest.mark.parametrize("wrong", [[0.0], [0.0, math.nan], [0.0, math.inf], [0.0, None]])
@@ -256,7 +257,7 @@ def test_a_score_that_is_missing_or_not_finite_is_refused(rows, tmp_path, wrong)
     with pytest.raises(
         AscentError, match=r"scores\.parquet: a candidate's score is missing or not finite; score them again"
     ):
-        read_scores(tmp_path / "scores.parquet", row)
+        list(read_scores(tmp_path / "scores.parquet", [row]))
 
 
 # ---------------------------------------------------------------- on its way to the loss
@@ -375,7 +376,7 @@ def test_rows_without_negatives_teach_no_margin(training_rows, tokens_of, data_o
     write_pairs(
         tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn")
     )
-    table = tokenised.training_rows(tmp_path / "pairs.parquet", None)
+    table = training_rows_of(tmp_path / "pairs.parquet", None)
     write_scores(tmp_path / "scores.parquet", table, np.zeros(len(table), dtype=np.float32))
     folder = tokens_of(tmp_path / "pairs.parquet", scores=tmp_path / "scores.parquet")
     with pytest.raises(
@@ -406,7 +407,7 @@ def test_rows_without_negatives_are_not_scored(training_rows, judge, tmp_path, m
 def test_a_teacher_of_another_dimension_is_refused(
     tiny_model, training_contract, training_rows, training_pairs, tokens_of, train_here, tmp_path
 ):
-    table = tokenised.training_rows(training_pairs, None)
+    table = training_rows_of(training_pairs, None)
     texts = len(set(table["query"])) + len(set(candidates(table)["document"]))
     write_embeddings(tmp_path / "embeddings", np.zeros((texts, 8), dtype=np.float16), training_pairs, None)
     tokens = tokens_of(training_pairs, embeddings=tmp_path / "embeddings")

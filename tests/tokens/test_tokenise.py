@@ -19,7 +19,7 @@ from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import text_id
 from ascent.settings.model import Contract, Tokenising
 from ascent.settings.validation import dump
-from ascent.tokens import tokenise as tokenised
+from ascent.tokens import texts as tokenised
 from ascent.tokens.table import TokenisedPairs
 from ascent.tokens.tokenise import load_tokenizer, tokenise_pairs
 
@@ -245,7 +245,7 @@ def test_damaged_tokens_are_refused(training_tokens, tmp_path):
 
 
 def test_a_failure_leaves_nothing_that_looks_finished(tiny_model, training_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenised, "_numbers", lambda texts: 1 / 0)
+    monkeypatch.setattr(tokenised, "_number", lambda text: 1 / 0)
     settings = Tokenising(query_prompts=[""], document_prompts=[""], max_tokens=8)
     with pytest.raises(ZeroDivisionError):
         tokenise_pairs(tiny_model, settings, training_pairs, None, tmp_path / "tokens")

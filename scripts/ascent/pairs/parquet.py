@@ -3,7 +3,7 @@
 A table is one file, or the files of its parts in order, so that it may be larger than memory.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,6 +81,27 @@ def read_batches(
         for batch in file.iter_batches(batch_size=rows or BATCH, columns=there):
             table = _in_form(path, pa.Table.from_batches([batch]), schema, may_be_missing)
             yield _filled(path, table, may_be_null)
+
+
+def read_metadata(path: str | Path) -> pq.FileMetaData:
+    """Read how many rows a file has, and of which columns. Raises AscentError if it is missing or damaged."""
+    with _errors_of_reading(path):
+        return pq.read_metadata(path)
+
+
+class Following:
+    """The rows of files of a schema in order, as many as are asked for at a time. Cells may be null."""
+
+    def __init__(self, files: Iterable[Path], schema: pa.Schema):
+        self._batches = (batch for path in files for batch in read_batches(path, schema, schema.names))
+        self._rest = pl.from_arrow(schema.empty_table())
+
+    def take(self, rows: int) -> pl.DataFrame:
+        """Return the next rows, fewer at the end."""
+        while len(self._rest) < rows and (batch := next(self._batches, None)) is not None:
+            self._rest = pl.concat([self._rest, batch])
+        taken, self._rest = self._rest[:rows], self._rest[rows:]
+        return taken
 
 
 @contextmanager

@@ -2,19 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 # MB that it needs for everything but weights.
 BESIDE = 8_000
-# Bytes that a step with a whole table of texts in memory needs for a byte of its file: 2.9 a byte of text, and zstd
-# makes text a third.
-PER_BYTE = 10
-
-
-def tables_mb(tables: Sequence[str], *, first: int) -> int:
-    """Return MB for a job that has these parquet files of texts in memory; at least `first`. Raises FileNotFoundError
-    as memory_mb does."""
-    return max(first, PER_BYTE * sum(Path(table).stat().st_size for table in tables) // 1_000_000)
 
 
 def memory_mb(folders: Sequence[str], *, first: int, copies: float) -> int:

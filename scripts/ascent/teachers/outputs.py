@@ -5,6 +5,7 @@ negative; one row per row of the data set, in the same order. Embeddings are a f
 dimension), the distinct queries and then the distinct documents, in order of first occurrence; and meta.json, with the
 digests of their pairs."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from ..errors import AscentError
 from ..files import folder_atomically, read_json, sha256_file, write_atomically, write_json
-from ..pairs.parquet import Table, digest_of_table, named, read_columns
+from ..pairs.parquet import Following, Table, digest_of_table, files_of, named
 from ..pairs.text import text_id
 
 _IDS = ("query_id", "positive_id", "negative_ids")
@@ -41,31 +42,39 @@ def write_scores(path: Path, rows: pl.DataFrame, scores: np.ndarray) -> None:
         _ids(rows).with_columns(lists["scores"]).write_parquet(temporary)
 
 
-def read_scores(path: Path, rows: pl.DataFrame) -> np.ndarray:
-    """Return the scores of the rows' candidates: float32 (candidates,).
+def read_scores(table: Table, rows: Iterable[pl.DataFrame]) -> Iterator[np.ndarray]:
+    """Yield the scores of the rows' candidates, a batch of rows at a time: float32 (candidates,).
 
     Raises AscentError if the table was made for other rows, or a score is missing or not finite.
     """
-    table = pl.from_arrow(read_columns(path, _SCHEMA))
-    if not table.select(_IDS).equals(_ids(rows)):
-        raise AscentError(f"{path}: was made for other pairs or negatives than the stage trains on; score them again.")
-    scores = table["scores"].explode().cast(pl.Float32)
-    counted = (table["scores"].list.len() == table["negative_ids"].list.len() + 1).all()
-    if not counted or scores.null_count() or not scores.is_finite().all():
-        raise AscentError(f"{path}: a candidate's score is missing or not finite; score them again.")
-    return scores.to_numpy()
+    scored = Following(files_of(table), _SCHEMA)
+    other = f"{named(table)}: was made for other pairs or negatives than the stage trains on; score them again."
+    for batch in rows:
+        found = scored.take(len(batch))
+        if not found.select(_IDS).equals(_ids(batch)):
+            raise AscentError(other)
+        scores = found["scores"].explode().cast(pl.Float32)
+        counted = (found["scores"].list.len() == found["negative_ids"].list.len() + 1).all()
+        if not counted or scores.null_count() or not scores.is_finite().all():
+            raise AscentError(f"{named(table)}: a candidate's score is missing or not finite; score them again.")
+        yield scores.to_numpy()
+    if len(scored.take(1)):
+        raise AscentError(other)
 
 
-def stored_scores(table: Table, rows: pl.DataFrame) -> np.ndarray:
-    """Return the scores that came with a pair table's rows: float32 (candidates,). Raises AscentError if a row has
-    none."""
-    if missing := rows["scores"].null_count():
+def stored_scores(table: Table, rows: Iterable[pl.DataFrame]) -> Iterator[np.ndarray]:
+    """Yield the scores that came with a pair table's rows, a batch of rows at a time: float32 (candidates,). Raises
+    AscentError at the end if a row had none."""
+    total = missing = 0
+    for batch in rows:
+        total, missing = total + len(batch), missing + batch["scores"].null_count()
+        yield batch["scores"].explode().cast(pl.Float32).to_numpy()
+    if missing:
         raise AscentError(
-            f"{named(table)}: {missing} of {len(rows)} rows have no stored scores for the stage to learn from; name"
+            f"{named(table)}: {missing} of {total} rows have no stored scores for the stage to learn from; name"
             " their columns in the corpus's `reader` (positive_scores, negative_scores), or use a model as the"
             " teacher."
         )
-    return rows["scores"].explode().cast(pl.Float32).to_numpy()
 
 
 def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Table, negatives: Path | None) -> None:

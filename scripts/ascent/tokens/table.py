@@ -7,10 +7,9 @@ import numpy as np
 
 from ..errors import AscentError
 from ..files import read_json, sha256_file
+from .arrays import blocks, mapped
 
 META = "meta.json"
-# Rows that are looked at together where all are.
-BLOCK = 1 << 18
 
 
 class TokenisedPairs:
@@ -26,8 +25,7 @@ class TokenisedPairs:
             path = folder / name
             if not path.exists() or path.stat().st_size != expected["bytes"]:
                 raise AscentError(f"{path}: is missing or damaged; remove {folder} and re-run.")
-        # Single items of a plain array are read several times faster than those of a memmap.
-        arrays = {name: np.load(folder / name, mmap_mode="r").view(np.ndarray) for name in self.meta["files"]}
+        arrays = {name: mapped(folder / name) for name in self.meta["files"]}
         self.tokens, self.offsets, self.text_ids = (arrays[f"{name}.npy"] for name in ("tokens", "offsets", "text_ids"))
         self.queries, self.documents = arrays["queries.npy"], arrays["documents.npy"]
         self.document_offsets, self.row_tokens = arrays["document_offsets.npy"], arrays["row_tokens.npy"]
@@ -52,7 +50,7 @@ class TokenisedPairs:
 
     def blocks(self) -> Iterator[slice]:
         """Yield the rows, a block at a time."""
-        return (slice(begin, min(begin + BLOCK, len(self))) for begin in range(0, len(self), BLOCK))
+        return blocks(len(self))
 
     def positives(self, rows: slice) -> np.ndarray:
         """Return the text of each row's positive."""

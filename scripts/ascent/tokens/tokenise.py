@@ -22,13 +22,16 @@ its prompt, and twice if it has two; R rows, each with a query, a positive and i
     reserve           int64 (whole reserve)      the texts of each row's reserve, row after row, if mining keeps one
     reserve_offsets   int64 (R + 1)              row r has reserve[reserve_offsets[r]:reserve_offsets[r + 1]]
 
-Nothing here imports torch: that would take longer than tokenising a small data set.
+Nothing here imports torch: that would take longer than tokenising a small data set. No step holds the rows or their
+texts: they are read a batch at a time, once to find the texts that are equal, and again to tokenise each one where it
+occurs first.
 """
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -37,20 +40,19 @@ from tokenizers import Tokenizer
 from ..errors import AscentError
 from ..files import folder_atomically, read_json, sha256_file, write_json
 from ..model.contract import tokenizer_digest
-from ..model.prompt_checks import refuse_long_prompts, with_prompt
-from ..negatives.table import training_rows
-from ..pairs.parquet import Table, digest_of_table, files_of, named
-from ..pairs.prompts import with_prompts
-from ..pairs.table import distinct_rows, distinct_texts
-from ..pairs.text import text_id
+from ..model.prompt_checks import refuse_long_prompts
+from ..pairs.parquet import Table, digest_of_table, files_of
+from ..pairs.prompts import COLUMNS
 from ..settings.model import Tokenising
 from ..settings.prompts import Side
 from ..teachers.outputs import embeddings_file, read_scores, stored_scores
+from .arrays import Offsets, blocks, growing
+from .derived import copy_embeddings, write_answers, write_row_tokens
+from .distinct import number_texts, writing_keys
+from .rows import PLACES, Rows, listed_at, texts_at
 from .table import META
+from .texts import CHUNK_TEXTS, write_texts
 
-# Texts tokenised at a time: at most this many, of this many bytes. The library keeps about a hundred bytes per token.
-CHUNK_TEXTS = 10_000
-CHUNK_BYTES = 8_000_000
 # Of many prompts, how many meta.json names.
 EXAMPLES = 5
 
@@ -73,42 +75,32 @@ def tokenise_pairs(
     Raises AscentError if any of these was made for other pairs, if a prompt fills most of the tokens, if one that
     pooling leaves out leaves nothing of a text, and as read_pairs does."""
     tokenizer, digest = load_tokenizer(model, settings.max_tokens.longest)
-    rows = with_prompts(training_rows(pairs, negatives), settings)
-    texts, places = _distinct(rows)
-    prompts = {
-        side: distinct["prompt"].unique(maintain_order=True).cast(pl.String).to_list()
-        for side, distinct in texts.items()
-    }
-    for side, of_side in prompts.items():
-        refuse_long_prompts(of_side, tokenizer, getattr(settings.max_tokens, side), model)
-    left_out = {side: _prompt_lengths(model, settings, side, of_side) for side, of_side in prompts.items()}
     with folder_atomically(output) as folder:
-        with (folder / "tokens.npy").open("wb") as file:
-            lengths, prompt_lengths, truncated, alike = _write_tokens(file, tokenizer, texts, settings, left_out, pairs)
-        arrays = places | _arrays(rows, texts, places, lengths)
-        if not settings.pool_prompt:
-            arrays["prompt_lengths"] = prompt_lengths
-        if scores:
-            arrays["teacher_scores"] = (
-                stored_scores(pairs, rows) if files_of(scores) == files_of(pairs) else read_scores(scores, rows)
+        with TemporaryDirectory(dir=folder) as name:
+            scratch = Path(name)
+            rows = Rows(pairs, negatives, settings, scratch)
+            count, prompts = _read_rows(rows, folder, scratch, _prompt_check(model, settings, tokenizer))
+            places = {side: number_texts(_keys_of(rows, side, scratch), scratch) for side in prompts}
+            left_out = _prompt_lengths(model, settings)
+            counted = write_texts(
+                folder, scratch, tokenizer, settings, rows, places, left_out, plain=embeddings is not None
             )
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array)
-        if embeddings:
-            _copy_embeddings(embeddings_file(embeddings, pairs, negatives), texts, folder / "teacher_embeddings.npy")
+            _write_places(rows, folder, places, counted["texts"]["query"])
+            write_row_tokens(folder)
+            write_answers(folder, scratch)
+            if scores:
+                _write_scores(scores, rows, folder, stored=files_of(scores) == files_of(pairs))
+            if embeddings:
+                copy_embeddings(embeddings_file(embeddings, pairs, negatives), scratch, folder)
         meta = {
             "settings": settings.model_dump(mode="json"),
             "tokenizer_digest": digest,
             "pairs": digest_of_table(pairs),
             "negatives": sha256_file(negatives) if negatives else None,
             **({"teacher_scores": digest_of_table(scores)} if scores else {}),
-            "prompts": {side: of_side[:EXAMPLES] for side, of_side in prompts.items()},
-            "rows": len(rows),
-            "texts": {side: len(distinct) for side, distinct in texts.items()},
-            "texts_cut": truncated,
-            "texts_alike": alike,
-            "texts_with_prompt": {side: with_prompt(distinct) for side, distinct in texts.items()},
-            "tokens": int(lengths.sum()),
+            "prompts": prompts,
+            "rows": count,
+            **counted,
             "files": {
                 file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
                 for file in sorted(folder.iterdir())
@@ -118,96 +110,71 @@ def tokenise_pairs(
     return meta
 
 
-def _distinct(rows: pl.DataFrame) -> tuple[dict[str, pl.DataFrame], dict[str, np.ndarray]]:
-    """Return the distinct texts of each side with their prompts (the columns text and prompt), and the arrays that say
-    where they occur: queries, documents, reserve."""
-    # Numbers in place of prompts, of which there is one for each negative.
-    prompts = {name: rows[name].cast(pl.Enum(rows[name].unique())) for name in ("query_prompt", "document_prompt")}
-    queries, query_places = distinct_rows(pl.DataFrame({"text": rows["query"], "prompt": prompts["query_prompt"]}))
-    listed = {"documents": rows.select(pl.concat_list("positive", "negatives")).to_series()}
-    if "reserve" in rows.columns:
-        listed["reserve"] = rows["reserve"]
-    flat = [
-        pl.DataFrame({"text": column, "prompt": prompts["document_prompt"]}).explode("text").drop_nulls("text")
-        for column in listed.values()
-    ]
-    documents, document_places = distinct_rows(pl.concat(flat))
-    parts = np.split(document_places + len(queries), np.cumsum([len(part) for part in flat])[:-1])
-    arrays = {"queries": query_places} | dict(zip(listed, parts, strict=True))
-    for name, column in listed.items():
-        counts = column.list.len().to_numpy()
-        arrays[f"{name.removesuffix('s')}_offsets"] = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    return {"query": queries, "document": documents}, arrays
+def _read_rows(
+    rows: Rows, folder: Path, scratch: Path, check: Callable[[Side, list[str]], None]
+) -> tuple[int, dict[Side, list[str]]]:
+    """Write the labels of all rows, where each row's texts begin, and the texts' keys; return how many rows there are,
+    and the first prompts of each side. check: of the prompts of a side."""
+    count, prompts = 0, {side: {} for side in COLUMNS}
+    with ExitStack() as open_files:
+        labels = open_files.enter_context(growing(folder / "labels.npy", "<f4"))
+        keys = {place: open_files.enter_context(writing_keys(_keys(scratch, place))) for place in rows.places}
+        offsets = {
+            place: Offsets(open_files.enter_context(growing(folder / f"{place.removesuffix('s')}_offsets.npy", "<i8")))
+            for place in rows.places
+            if place != "queries"
+        }
+        for batch in rows.checked():
+            count += len(batch)
+            labels.add(batch["label"].cast(pl.Float32).fill_null(float("nan")).to_numpy())
+            for side, column in COLUMNS.items():
+                found = batch[column].unique(maintain_order=True).to_list()
+                check(side, found)
+                if len(prompts[side]) < EXAMPLES:
+                    prompts[side] |= dict.fromkeys(found)
+            for place in rows.places:
+                for texts in texts_at(batch, place).iter_slices(CHUNK_TEXTS):
+                    pairs = zip(texts["prompt"].to_list(), texts["text"].to_list(), strict=True)
+                    keys[place](f"{len(prompt)} {prompt}{text}" for prompt, text in pairs)
+                if place in offsets:
+                    offsets[place].add(batch.select(listed_at(place).list.len()).to_series().to_numpy())
+    return count, {side: list(found)[:EXAMPLES] for side, found in prompts.items()}
 
 
-def _write_tokens(
-    file: BinaryIO,
-    tokenizer: Tokenizer,
-    texts: dict[Side, pl.DataFrame],
-    settings: Tokenising,
-    prompt_lengths: dict,
-    pairs: Table,
-) -> tuple[np.ndarray, np.ndarray, dict[str, int], dict[str, int]]:
-    """Write the texts' tokens; return each text's number of tokens, and of those that pooling leaves out, and how many
-    texts of each side were truncated, and have the tokens of an earlier one. prompt_lengths: by side and prompt."""
-    lengths, left_out, truncated, alike = [], [], dict.fromkeys(texts, 0), {}
-    _write_header(file, 0)
-    for side, distinct in texts.items():
-        tokenizer.enable_truncation(getattr(settings.max_tokens, side), direction=tokenizer.truncation["direction"])
-        hashes = []  # 8 bytes a text; the tokens themselves might not fit into memory
-        for part in _chunks(distinct["text"]):
-            prompts = distinct["prompt"][part].cast(pl.String).to_list()
-            prompted = [prompt + text for prompt, text in zip(prompts, distinct["text"][part].to_list(), strict=True)]
-            tokens, counts, longer = _tokenise(tokenizer, prompted)
-            rows = np.split(tokens, np.cumsum(counts)[:-1])
-            hashes.append(np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(rows)))
-            left_out.append(np.array([prompt_lengths[side][prompt] for prompt in prompts], dtype=np.int32))
-            if len(nothing := np.flatnonzero((left_out[-1] > 0) & (counts <= left_out[-1]))):
-                raise AscentError(
-                    f"{named(pairs)}: the prompt alone has as many tokens as {prompted[nothing[0]][:60]!r}, which "
-                    "leaves none to pool; end the prompt with something other than a space, or set pool_prompt: true."
-                )
-            file.write(tokens.astype("<i4").tobytes())
-            lengths.append(counts)
-            truncated[side] += longer
-        alike[side] = len(distinct) - len(np.unique(np.concatenate(hashes)))
-    _write_header(file, int(sum(counts.sum() for counts in lengths)))
-    return np.concatenate(lengths), np.concatenate(left_out), truncated, alike
+def _keys(scratch: Path, place: str) -> Path:
+    return scratch / f"{place}-keys.parquet"
 
 
-def _copy_embeddings(source: Path, texts: dict[str, pl.DataFrame], target: Path) -> None:
-    """Write the teacher's embedding of each text, which has one whatever prompts it is trained with."""
-    parts, start = [], 0
-    for distinct in texts.values():
-        plain, places = distinct_texts(distinct["text"])
-        parts.append(start + places)
-        start += len(plain)
-    if start == sum(map(len, texts.values())):
-        shutil.copyfile(source, target)
+def _keys_of(rows: Rows, side: Side, scratch: Path) -> list[Path]:
+    return [_keys(scratch, place) for place in rows.places if PLACES[place] == side]
+
+
+def _write_places(rows: Rows, folder: Path, places: dict[Side, np.ndarray], queries: int) -> None:
+    """Write which text is at each place of the rows. queries: how many distinct ones stand before the documents."""
+    begin = dict.fromkeys(places, 0)
+    for place in rows.places:
+        side = PLACES[place]
+        if place == "queries":
+            end = len(places[side])
+        else:
+            offsets = np.load(folder / f"{place.removesuffix('s')}_offsets.npy", mmap_mode="r")
+            end = begin[side] + int(offsets[-1])
+        own = places[side][begin[side] : end]
+        with growing(folder / f"{place}.npy", "<i8") as array:
+            for block in blocks(len(own)):
+                array.add(own[block] + (queries if side == "document" else 0))
+        begin[side] = end
+
+
+def _write_scores(scores: Table, rows: Rows, folder: Path, *, stored: bool) -> None:
+    """Write the teacher's score of each document. stored: whether the scores came with the pairs."""
+    if stored:
+        found = stored_scores(scores, rows.batches("scores"))
     else:
-        np.save(target, np.load(source, mmap_mode="r")[np.concatenate(parts)])
-
-
-def _arrays(
-    rows: pl.DataFrame, texts: dict[str, pl.DataFrame], places: dict, lengths: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return the arrays that follow from the rows, the places of their texts and each text's number of tokens."""
-    queries, documents, offsets = places["queries"], places["documents"], places["document_offsets"]
-    text_ids = np.fromiter(
-        (number for distinct in texts.values() for number in _numbers(distinct["text"])), np.int64, len(lengths)
-    )
-    answers = pl.DataFrame({"query": text_ids[queries], "answer": text_ids[documents[offsets[:-1]]]})
-    answers = answers.unique(maintain_order=True).sort("query", maintain_order=True)
-    asked, counts = np.unique(answers["query"].to_numpy(), return_counts=True)
-    return {
-        "offsets": np.concatenate([[0], np.cumsum(lengths)]),
-        "text_ids": text_ids,
-        "row_tokens": (lengths[queries] + np.add.reduceat(lengths[documents], offsets[:-1])).astype(np.int32),
-        "labels": rows["label"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
-        "asked": asked,
-        "answers": answers["answer"].to_numpy(),
-        "answer_offsets": np.concatenate([[0], np.cumsum(counts)]),
-    }
+        found = read_scores(scores, rows.batches("query_id", "positive_id", "negatives"))
+    with growing(folder / "teacher_scores.npy", "<f4") as array:
+        for part in found:
+            array.add(part)
 
 
 def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
@@ -234,47 +201,27 @@ def load_tokenizer(folder: Path, max_tokens: int) -> tuple[Tokenizer, str]:
     return tokenizer, expected
 
 
-def _prompt_lengths(model: Path, settings: Tokenising, side: Side, prompts: list[str]) -> dict[str, int]:
-    """Return by prompt of a side how many tokens at the start of a text pooling leaves out."""
+def _prompt_check(model: Path, settings: Tokenising, tokenizer: Tokenizer) -> Callable[[Side, list[str]], None]:
+    """Return a function that raises AscentError if a prompt of a side fills most of its texts' tokens."""
+
+    @lru_cache(maxsize=10_000)
+    def check(side: Side, prompt: str) -> None:
+        refuse_long_prompts([prompt], tokenizer, getattr(settings.max_tokens, side), model)
+
+    return lambda side, prompts: [check(side, prompt) for prompt in prompts]
+
+
+def _prompt_lengths(model: Path, settings: Tokenising) -> Callable[[Side, str], int] | None:
+    """Return a function of a side and a prompt: how many tokens at the start of a text pooling leaves out; None if it
+    leaves out none."""
     if settings.pool_prompt:
-        return dict.fromkeys(prompts, 0)
+        return None
     # transformers knows which tokens are special, but imports torch, for seconds.
     from transformers import AutoTokenizer
 
     from ..model.batching import prompt_length
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    longest = getattr(settings.max_tokens, side)
-    return {prompt: prompt_length(tokenizer, prompt, longest) for prompt in prompts}
-
-
-def _chunks(texts: pl.Series) -> Iterator[slice]:
-    ends = np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
-    start = 0
-    while start < len(texts):
-        before = ends[start - 1] if start else 0
-        end = min(start + CHUNK_TEXTS, max(start + 1, int(np.searchsorted(ends, before + CHUNK_BYTES, side="right"))))
-        yield slice(start, end)
-        start = end
-
-
-def _tokenise(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the texts' tokens in one row (int32), each text's number of tokens (int64), and how many texts were
-    truncated."""
-    encoded = tokenizer.encode_batch_fast(texts)
-    lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
-    longest = tokenizer.truncation["max_length"]
-    truncated = sum(1 for one, length in zip(encoded, lengths, strict=True) if length == longest and one.overflowing)
-    return np.concatenate([np.array(one.ids, dtype=np.int32) for one in encoded]), lengths, truncated
-
-
-def _numbers(texts: pl.Series) -> Iterator[int]:
-    """Yield the texts' ids as numbers: 60 bits, since collectives carry int64."""
-    for part in _chunks(texts):
-        yield from (int(text_id(text)[:15], 16) for text in texts[part].to_list())
-
-
-def _write_header(file: BinaryIO, length: int) -> None:
-    """Write the header of a one-dimensional int32 .npy file at its beginning: numpy leaves room for any length."""
-    file.seek(0)
-    np.lib.format.write_array_header_1_0(file, {"descr": "<i4", "fortran_order": False, "shape": (length,)})
+    return lru_cache(maxsize=10_000)(
+        lambda side, prompt: prompt_length(tokenizer, prompt, getattr(settings.max_tokens, side))
+    )
