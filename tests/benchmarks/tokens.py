@@ -219,6 +219,7 @@ def write_pairs(folder: Path, rows: int) -> None:
     from ascent.model.contract import tokenizer_digest
     from ascent.pairs.parquet import writing
     from ascent.pairs.table import SCHEMA, Pair, pair_frame
+    from ascent.training.streams import uniform
 
     folder.mkdir()
     vocabulary = {word: number for number, word in enumerate(["[UNK]", *WORDS])}
@@ -228,18 +229,19 @@ def write_pairs(folder: Path, rows: int) -> None:
     tokenizer.save(str(folder / "model/tokenizer.json"))
     write_json(folder / "model/ascent.json", {"tokenizer_digest": tokenizer_digest(tokenizer)})
 
-    def text(number: int, words: int) -> str:
-        draw = np.random.default_rng(number)
-        return " ".join(WORDS[place] for place in draw.integers(len(WORDS), size=words))
+    def texts(numbers: np.ndarray, words: int) -> list[str]:
+        """Return a text for each number, the same for the same."""
+        draws = uniform(numbers.astype(np.uint64)[:, None], np.arange(words)) * len(WORDS)
+        return [" ".join(WORDS[place] for place in row) for row in draws.astype(int).tolist()]
 
     for file in range(4):
         bounds = range(rows * file // 4, rows * (file + 1) // 4)
         with writing(folder / f"pairs-{file}.parquet", SCHEMA) as add:
             for begin in bounds[::10_000]:
-                numbers = range(begin, min(begin + 10_000, bounds.stop))
-                shown = [number if number % 3 else number // 3 for number in numbers]
-                made = (Pair(text(2 * n, 8), text(2 * n + 1, 16), (text(2 * n + 3, 16),)) for n in shown)
-                add(pair_frame(made, "x", "eng-Latn"))
+                numbers = np.arange(begin, min(begin + 10_000, bounds.stop))
+                shown = np.where(numbers % 3, numbers, numbers // 3)
+                columns = texts(2 * shown, 8), texts(2 * shown + 1, 16), texts(2 * shown + 3, 16)
+                add(pair_frame((Pair(q, p, (n,)) for q, p, n in zip(*columns, strict=True)), "x", "eng-Latn"))
 
 
 def tokenise(folder: Path, name: str) -> dict:

@@ -191,3 +191,29 @@ def test_negatives_in_the_pairs_order_are_read_where_they_are(tmp_path):
         others.write_parquet(tmp_path / "mined.parquet")
         with pytest.raises(AscentError, match=r"mined\.parquet: was mined for other pairs than .* 1 more parts; mine"):
             in_order_of(files, tmp_path / "mined.parquet", tmp_path)
+
+
+def test_facts_about_all_rows_are_found_block_by_block(rows, tables, tiny_model, tmp_path, small_blocks):
+    files, _, _ = tables
+    tokenise_pairs(tiny_model, SETTINGS, files, None, tmp_path / "tokens")
+    table = TokenisedPairs(tmp_path / "tokens")
+    small_blocks()
+    assert table.most_documents == 1 + max(len(row.negatives) for row in rows) == 4
+    assert table.first_row(np.isnan) == [row.label for row in rows].index(None)
+    assert table.first_row(lambda labels: labels > 1) is None
+    assert table.graded
+    for row in (0, 7, 59):
+        assert table.positives(slice(row, row + 1)).tolist() == table.documents_of(row)[:1]
+    asked = table.asked[::3]
+    assert (
+        table.knows(np.concatenate([asked, asked + 1])).tolist()
+        == np.isin(np.concatenate([asked, asked + 1]), table.asked).tolist()
+    )
+
+
+def test_every_array_is_mapped_and_not_read(training_tokens):
+    table = TokenisedPairs(training_tokens)
+    found = {name: array for name, array in vars(table).items() if isinstance(array, np.ndarray)}
+    assert {"tokens", "offsets", "documents", "row_tokens", "labels", "asked", "answers"} <= set(found)
+    for name, array in found.items():
+        assert isinstance(array.base, np.memmap) and not array.flags.owndata, name
