@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from ascent.components import module_of
 from ascent.corpora.readers import Rejected
 from ascent.errors import AscentError
+from ascent.settings.base import components
+from ascent.settings.tables import Reader
 from support.corpora import corpus
 from support.fuzzing import check_sentence, damaged, fuzzed, holds, texts, unsound_texts, values
 from support.pairs import normalised
@@ -144,6 +146,11 @@ def reading(name: str):
     return corpus(
         settings.get("type", name), **{key: each for key, each in settings.items() if key != "type"}
     ).model_copy(update={"max_rejected": 1.0})
+
+
+def test_every_reader_has_a_case():
+    """But for `mteb`, whose files mteb's own code reads."""
+    assert {CASES[name].settings.get("type", name) for name in CASES} == components(Reader).keys() - {"mteb"}
 
 
 @fuzzed

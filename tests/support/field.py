@@ -12,7 +12,7 @@ from .tiny_models import DECODERS, make_architecture, make_tokenizer
 
 # The architectures of the recipes' models, as transformers calls them.
 ARCHITECTURES = ("bert", "xlm-roberta", "modernbert", "t5", "llama", "mistral", "qwen2", "qwen3", "gemma3_text")
-CORPORA = {"retrieval": "judged", "sts": "graded", "classification": "modules"}
+CORPORA = {"retrieval": "judged", "sts": "graded", "classification": "modules", "clustering": "grouped"}
 SPLITS = ("train", "validation", "test")
 
 
@@ -46,6 +46,7 @@ def make_field(folder: Path, *architectures: str) -> Path:
         reader |= {"task": "sts"} if name == "graded" else {}
         source = {"type": "files", "paths": paths}
         config["corpora"][name] = {"source": source, "reader": reader, "licence": "psf-2.0", "language": "eng-Latn"}
+    config["corpora"]["grouped"] = {**config["corpora"]["modules"], "extract": ["same_class_pairs"]}
     for name in architectures:
         tokenizer = folder / "model"
         if name in DECODERS:  # which have an end token

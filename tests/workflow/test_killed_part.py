@@ -11,7 +11,7 @@ from ascent.settings.corpora import Corpus
 from ascent.settings.validation import check
 from support.workflow_copy import Copy
 
-pytestmark = [pytest.mark.workflow, pytest.mark.nightly]
+pytestmark = pytest.mark.workflow
 
 # Imported by every Python below it. Kills the job of one part, once it has read its rows: before it names its file.
 DEADLY = """
