@@ -1,7 +1,6 @@
 """Texts that are compared by their embeddings: against brute force, sentence-transformers, and in the whole check."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +103,7 @@ def test_the_ledger_has_what_only_embeddings_find(tmp_path):
     assert (entry.method, entry.action, entry.rows, entry.examples[0].score) == ("embedding", "stop", 1, 1.0)
 
 
-def test_the_command_embeds_by_the_given_folder(tmp_path, tiny_resource):
+def test_the_command_embeds_by_the_given_folder(tmp_path, tiny_resource, warm_python):
     write_pairs(tmp_path / "web.parquet", pair_frame([Pair("Lists and files.", "x")], "web", "eng-Latn"))
     tested = pair_frame([Pair("Lists, and files ", "y", split="test")], "library", "eng-Latn")
     write_pairs(tmp_path / "library.parquet", tested)
@@ -120,7 +119,7 @@ def test_the_command_embeds_by_the_given_folder(tmp_path, tiny_resource):
         "--output": "leakage.json",
         "--encoder": str(tiny_resource),
     }
-    command = [sys.executable, str(SCRIPT), *(word for option in options.items() for word in option)]
+    command = [warm_python, str(SCRIPT), *(word for option in options.items() for word in option)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     ledger = pl.read_csv(tmp_path / "ledger.tsv", separator="\t")
