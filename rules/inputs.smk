@@ -65,14 +65,18 @@ def dataset_of_pass(wildcards):
 
 
 def rows_before(wildcards):
-    """A part's rows as a pass finds them, behind those of the parts before it if the pass needs them."""
+    """A part's rows as a pass finds them, and those of the other parts that the pass needs."""
     steps, step = recipes.passes_by_key[wildcards.key]
-    until, parts = int(wildcards.part), int(wildcards.parts)
     if step.before:
-        files = parts_of(FILTERED, parts, until, folder="prepared", key=step.before)
+        files = parts_of(FILTERED, int(wildcards.parts), folder="prepared", key=step.before)
     else:
-        files = parts_of(CORPUS_PAIRS, parts, until, corpus=steps.dataset.corpus)
-    return files if step.settings.looks_back else files[-1:]
+        files = parts_of(CORPUS_PAIRS, int(wildcards.parts), corpus=steps.dataset.corpus)
+    return step.settings.read_for(int(wildcards.part), files)
+
+
+def place_of_part(wildcards):
+    """The place of a part's rows among those that a pass reads."""
+    return int(wildcards.part) if pass_of(wildcards).settings.looks_everywhere else -1
 
 
 def audit_before(wildcards):
@@ -82,24 +86,32 @@ def audit_before(wildcards):
 
 
 def measured_tables(wildcards):
-    """What is measured of a part's rows, behind those of the parts before it if the pass needs them; none when it needs none."""
+    """What is measured of the rows that a pass reads; none when it needs none."""
     step = pass_of(wildcards)
     if step.measuring is None:
         return []
     _, table = MEASURED[step.measuring.measured]
-    files = parts_of(table, int(wildcards.parts), int(wildcards.part), key=step.measuring.key)
-    return files if step.settings.looks_back else files[-1:]
+    files = parts_of(table, int(wildcards.parts), key=step.measuring.key)
+    return step.settings.read_for(int(wildcards.part), files)
 
 
 def measured_rows(wildcards):
     """A part's rows as they are measured."""
-    before = recipes.measures_by_key[wildcards.key].before
+    _, measuring = recipes.measures_by_key[wildcards.key]
+    before = measuring.before
     return FILTERED.format(**{**wildcards, "folder": "prepared", "key": before})
 
 
 def measuring_model(wildcards):
     """The model by which a data set's rows are measured."""
-    return RETRIEVED_MODEL.format(model=recipes.measures_by_key[wildcards.key].settings.teacher.model)
+    _, measuring = recipes.measures_by_key[wildcards.key]
+    return RETRIEVED_MODEL.format(model=measuring.settings.teacher.model)
+
+
+def all_measured_rows(wildcards):
+    """The rows of all parts of a data set as they are measured."""
+    steps, measuring = recipes.measures_by_key[wildcards.key]
+    return parts_of(FILTERED, recipes.parts(steps.dataset.corpus), folder="prepared", key=measuring.before)
 
 
 def tables_of(names, of_corpus=CORPUS_PAIRS, of_task=EVALUATION_TEXTS):

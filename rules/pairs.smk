@@ -28,9 +28,10 @@ rule filter_pairs:
     params:
         revision=3,
         name=dataset_of_pass,
+        place=place_of_part,
     shell:
         call_script(
-            "filter_pairs.py --name {params.name} --settings {input.settings} --rows {input.rows} "
+            "filter_pairs.py --name {params.name} --settings {input.settings} --rows {input.rows} --place {params.place} "
             "--audit-before {input.audit} --measured {input.measured} --against {input.against} "
             "--models {input.models} --parts {wildcards.parts} --output {output.pairs} --audit {output.audit} "
             "--dropped {output.dropped} > {log} 2>&1"
@@ -61,6 +62,66 @@ rule score_pairs:
         call_script(
             "score_pairs.py --settings {input.settings} --pairs {input.pairs} "
             "--teacher {input.teacher} --output {output} > {log} 2>&1"
+        )
+
+
+# The documents of a data set among which its positives are ranked.
+rule embed_pool:
+    input:
+        settings=RANKING,
+        pairs=all_measured_rows,
+        teacher=measuring_model,
+    output:
+        pool=POOL,
+        ids=POOL_IDS,
+    log:
+        "logs/ranked/{key}/embed_pool.log",
+    benchmark:
+        "benchmarks/ranked/{key}/embed_pool.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(32_000),
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        call_script(
+            "embed_pool.py --settings {input.settings} --pairs {input.pairs} "
+            "--teacher {input.teacher} --ids {output.ids} --output {output.pool} > {log} 2>&1"
+        )
+
+
+# The rank of each pair's positive in the pool. The parts' rows together say which documents also answer a query.
+rule rank_pairs:
+    input:
+        settings=RANKING,
+        pairs=measured_rows,
+        parts=all_measured_rows,
+        teacher=measuring_model,
+        pool=POOL,
+        ids=POOL_IDS,
+    output:
+        PAIR_RANKS,
+    log:
+        "logs/ranked/{key}/rank_pairs/{part}-of-{parts}.log",
+    benchmark:
+        "benchmarks/ranked/{key}/rank_pairs/{part}-of-{parts}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(32_000),
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        call_script(
+            "rank_pairs.py --settings {input.settings} --pairs {input.pairs} --all-pairs {input.parts} "
+            "--teacher {input.teacher} --ids {input.ids} --pool {input.pool} --output {output} > {log} 2>&1"
         )
 
 

@@ -17,8 +17,13 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the data set's name")
     parser.add_argument("--settings", required=True, help="filtering.yaml")
     parser.add_argument(
-        "--rows", type=Path, nargs="+", required=True, help="the part's rows, behind those of earlier parts"
+        "--rows",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="the part's rows, and the other parts' that filters need",
     )
+    parser.add_argument("--place", type=int, default=-1, help="the part's place among --rows; by default the last")
     parser.add_argument("--audit-before", nargs="?", help="the part's audit by the pass before")
     parser.add_argument(
         "--measured", type=Path, nargs="*", default=[], help="what filters judge the rows by: scores, signatures"
@@ -47,6 +52,7 @@ def main() -> None:
         measured=options.measured,
         against=options.against,
         models=options.models,
+        place=options.place,
     )
     check_audit(audit, count_pairs(options.output))
     if options.parts == 1:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.files import write_atomically
-from ascent.pairs.table import read_pairs
+from ascent.pairs.parquet import writing
+from ascent.pairs.table import MEASURES
 from ascent.settings.measures import Scoring
 from ascent.settings.validation import load
 from ascent.teachers.scoring import score_pairs
@@ -19,9 +19,9 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="folder with the retrieved teacher")
     parser.add_argument("--output", type=Path, required=True, help="scores, parquet")
     arguments = parser.parse_args()
-    scores = score_pairs(load(Scoring, arguments.settings), arguments.teacher, read_pairs(arguments.pairs))
-    with write_atomically(arguments.output) as temporary:
-        scores.write_parquet(temporary)
+    with writing(arguments.output, MEASURES["scores"]) as add:
+        for scores in score_pairs(load(Scoring, arguments.settings), arguments.teacher, arguments.pairs):
+            add(scores)
 
 
 if __name__ == "__main__":

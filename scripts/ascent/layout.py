@@ -34,10 +34,19 @@ FILTERED_AUDIT = "results/{folder}/{key}/audit-{part}-of-{parts}.json"
 DROPPED = "results/{folder}/{key}/dropped-{part}-of-{parts}.parquet"
 SCORING = "results/scored/{key}/scoring.yaml"
 PAIR_SCORES = "results/scored/{key}/scores-{part}-of-{parts}.parquet"
+RANKING = "results/ranked/{key}/ranking.yaml"
+# The documents among which positives are ranked: embeddings and ids.
+POOL = "results/ranked/{key}/pool.npy"
+POOL_IDS = "results/ranked/{key}/pool.ids.npy"
+PAIR_RANKS = "results/ranked/{key}/ranks-{part}-of-{parts}.parquet"
 SIGNING = "results/signed/{key}/signing.yaml"
 SIGNATURES = "results/signed/{key}/signatures-{part}-of-{parts}.parquet"
 # What filters judge by, if it is measured: the settings, and the table of a part's rows.
-MEASURED = {"scores": (SCORING, PAIR_SCORES), "signatures": (SIGNING, SIGNATURES)}
+MEASURED = {
+    "scores": (SCORING, PAIR_SCORES),
+    "ranks": (RANKING, PAIR_RANKS),
+    "signatures": (SIGNING, SIGNATURES),
+}
 
 # What a corpus or data set is made of, with tokens of a model: `table` is corpora/<corpus> or pairs/<key>.
 STATISTICS = "results/{table}/statistics-{model}.json"
@@ -98,7 +107,7 @@ RELEASE = "results/{recipe}/release"
 RELEASE_CARD = "results/{recipe}/release/README.md"
 
 # Folders beside the recipes' own: no recipe may be called so.
-SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "signed", "pairs")
+SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "ranked", "signed", "pairs")
 
 
 def parts_of(pattern: str, parts: int, until: int | None = None, **names: str) -> list[str]:

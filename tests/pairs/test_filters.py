@@ -229,10 +229,10 @@ def test_a_filter_may_come_twice_and_each_has_its_count():
 def test_the_default_is_the_order_that_data_sets_always_had():
     dataset = Dataset(corpus="insurance")
     assert [each.settings.component() for each in dataset.filters] == ["clean", "empty", "length", "duplicate"]
-    assert dataset.teacher is None and names_of(dataset.passes) == [["clean", "empty", "length"], ["duplicate"]]
+    assert dataset.teachers == [] and names_of(dataset.passes) == [["clean", "empty", "length"], ["duplicate"]]
     filters = ["clean", "duplicate", "empty", SCORE, "clean", SCORE, "duplicate", "empty"]
     scored = check(Dataset, {"corpus": "insurance", "filters": filters}, "x")
-    assert scored.teacher.model == "minilm"
+    assert [teacher.model for teacher in scored.teachers] == ["minilm"]
     assert names_of(scored.passes) == [
         ["clean"],
         ["duplicate", "empty"],
@@ -240,6 +240,10 @@ def test_the_default_is_the_order_that_data_sets_always_had():
         ["duplicate", "empty"],
     ]
     again = check(Dataset, {"corpus": "insurance", "filters": [SCORE, "near_duplicate", "near_duplicate", SCORE]}, "x")
+    other = {"rank": {"teacher": {"model": "other"}}}
+    two = check(Dataset, {"corpus": "insurance", "filters": [SCORE, other, "empty", other, SCORE]}, "x")
+    assert names_of(two.passes) == [[], ["score"], ["rank", "empty", "rank"], ["score"]]
+    assert [teacher.model for teacher in two.teachers] == ["minilm", "other", "minilm"]
     assert names_of(again.passes) == [[], ["score"], ["near_duplicate"], ["near_duplicate"], ["score"]]
 
 

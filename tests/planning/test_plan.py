@@ -176,6 +176,18 @@ def test_each_side_is_counted_up_to_its_own_length(recipe, base):
 # ---------------------------------------------------------------- jobs
 
 
+def test_ranking_embeds_a_pool_and_each_pair(recipe):
+    def change(values):
+        rank = {"teacher": {"model": "tiny", "max_tokens": 32}, "pool": 5}
+        values["data"]["questions"]["filters"] += ["near_duplicate", {"cap": {"rows": 9}}, {"rank": rank}]
+
+    found = recipe(change)
+    assert [job.rule for job in found.jobs][:3] == ["score_pairs", "embed_pool", "rank_pairs"]
+    scored, pool, ranked = (job.count for job in found.jobs[:3])
+    assert (ranked.texts, ranked.tokens) == (scored.texts, scored.tokens)
+    assert pool.texts == pytest.approx(5, abs=1) and 0 < pool.tokens <= 6 * 32
+
+
 def test_every_job_that_uses_a_gpu_has_a_line(recipe):
     found = recipe()
     assert [(job.rule, job.what) for job in found.jobs] == [

@@ -49,7 +49,10 @@ def test_a_huge_recipe_becomes_one_for_a_laptop():
     found = shrunk(huge(), model="tiny", rows=100, steps=10, batch_size=8, max_tokens=16, queries=5)
     assert (found.base.model, found.base.max_tokens.longest, found.base.heads.projection.dimension) == ("tiny", 16, 32)
     assert [dataset.rows for dataset in found.data.values()] == [100, 100]
-    assert (found.data["questions"].teacher.model, found.data["questions"].teacher.max_tokens.longest) == ("tiny", 16)
+    assert (found.data["questions"].teachers[0].model, found.data["questions"].teachers[0].max_tokens.longest) == (
+        "tiny",
+        16,
+    )
     contrastive, finetune = found.stages["contrastive"], found.stages["finetune"]
     assert (contrastive.batch_size, contrastive.max_steps, finetune.max_steps) == (8, 4, 10)
     assert contrastive.matryoshka == {32: 1, 16: 0.5, 4: 0.3}
@@ -66,12 +69,24 @@ def test_a_huge_recipe_becomes_one_for_a_laptop():
     assert found.release.name == "ascent/small-trial"
 
 
+def test_filters_by_a_teacher_drop_nothing_by_another_model():
+    recipe = huge()
+    rank = {"teacher": {"model": "eight-billion"}, "top": 2, "pool": 1_000_000}
+    recipe["data"]["questions"]["filters"] += [{"rank": rank}, {"near_duplicate": {}}, {"cap": {"rows": 9}}]
+    recipe["stages"]["finetune"]["adapter"] = {"type": "lora", "rank": 4}
+    *_, found, near, cap = shrunk(recipe, model="tiny").data["questions"].filters
+    assert (found.settings.teacher.model, found.settings.top) == ("tiny", 10**9)
+    assert (near.settings.similarity, cap.settings.rows) == (0.8, 9)
+    assert shrunk(recipe, model="tiny").stages["finetune"].adapter.rank == 4
+    assert shrunk(recipe).data["questions"].filters[-3].settings.top == 2
+
+
 def test_without_another_model_a_recipe_keeps_what_belongs_to_its_own():
     found = shrunk(huge(), rows=100)
     assert (found.base.model, found.base.heads.projection.dimension) == ("eight-billion", 1792)
     assert found.stages["contrastive"].matryoshka == {1792: 1, 896: 0.5, 256: 0.3}
     assert found.stages["finetune"].adapter.targets == ["q_proj"]
-    assert found.data["questions"].teacher.model == "tiny"
+    assert found.data["questions"].teachers[0].model == "tiny"
 
 
 def test_corpora_and_tasks_that_are_out_of_reach_are_replaced():
@@ -121,7 +136,7 @@ def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
 
 def test_a_replaced_model_attends_alike_as_base_and_as_teacher():
     found = shrunk(huge(), model="tiny", attention="causal")
-    assert (found.base.attention, found.data["questions"].teacher.attention) == ("causal", "causal")
+    assert (found.base.attention, found.data["questions"].teachers[0].attention) == ("causal", "causal")
 
 
 def test_numbers_that_are_smaller_stay():

@@ -271,11 +271,6 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
                 " own dash."
             ),
         ),
-        (
-            Dataset,
-            {"corpus": "a", "filters": [{"score": {"teacher": {"model": m}, "min": 0}} for m in "ab"]},
-            "its filters name different teachers, but pairs are scored once; name the same teacher in all.",
-        ),
         # The former form.
         (
             Dataset,

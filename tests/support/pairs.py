@@ -45,14 +45,20 @@ def filtered(
         for step in dataset_steps(name, dataset).passes:
             made = [folder / f"{step.key}-{i}.parquet" for i in range(len(parts))]
             for i, output in enumerate(made):
-                measured = []
-                for j in range(i + 1) if step.settings.looks_back else [i]:
-                    if step.measuring:
-                        measured.append(folder / f"{step.measuring.key}-{j}.parquet")
-                        _measure(step.measuring.settings, files[j], measured[-1], scores)
-                rows = (files[: i + 1], output, folder / "dropped.parquet")
+                read, measured = step.settings.read_for(i, files), []
+                for path in read if step.measuring else ():
+                    measured.append(folder / f"measured-{path.name}")
+                    _measure(step.measuring.settings, path, measured[-1], scores)
+                rows = (read, output, folder / "dropped.parquet")
                 audits[i] = filter_pairs(
-                    name, step.settings, *rows, audit=audits[i], measured=measured, against=tested, models=models
+                    name,
+                    step.settings,
+                    *rows,
+                    audit=audits[i],
+                    measured=measured,
+                    against=tested,
+                    models=models,
+                    place=i if step.settings.looks_everywhere else -1,
                 )
                 check_audit(audits[i], count_pairs(output))
             files = made

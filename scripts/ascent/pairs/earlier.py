@@ -1,8 +1,7 @@
-"""Rows that are compared with all rows before them, out of memory: DuckDB keeps on disk what does not fit.
+"""Rows that are compared with others of the data set, out of memory: DuckDB keeps on disk what does not fit.
 
-The order of a data set's rows is that of its parts, and within a part that of its file. What is said of a row depends
-on the rows before it only, so each part is judged by a job of its own, and into how many parts the rows are divided
-changes nothing."""
+The order of a data set's rows is that of its parts, and within a part that of its file. Each part is judged by a job of
+its own, and into how many parts the rows are divided changes nothing."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import duckdb
 import numpy as np
 
 from .database import Database, listed
+from .draws import rank_in_sql
 
 
 def repeated_rows(part: Path, earlier: Sequence[Path], columns: Iterable[str]) -> np.ndarray:
@@ -38,3 +38,27 @@ def count_rows(files: Sequence[Path], **values: str) -> int:
     with duckdb.connect() as database:
         query = f"SELECT count(*) FROM read_parquet({listed(files)}) WHERE {where}"
         return database.execute(query, list(values.values())).fetchone()[0]
+
+
+def undrawn_rows(part: Path, parts: Sequence[Path], column: str, most: int, seed: int) -> np.ndarray:
+    """Return the numbers, from 0, of the rows of a file that are not among the `most` which are drawn of those of all
+    files with the same value in a column: int64, ascending.
+
+    parts: all files, in order, with `part`. The draw is that of draws.digest for a row's ids, the smallest first; of
+    rows with the same texts, the first come first. Null is a value.
+    """
+    tables = " UNION ALL ".join(
+        f"SELECT {place} AS place, file_row_number AS row, {column} AS value, query_id, positive_id"
+        f" FROM read_parquet({listed([path])}, file_row_number = true)"
+        for place, path in enumerate(parts)
+    )
+    drawn = rank_in_sql(seed, "query_id", "positive_id")
+    own = f"SELECT DISTINCT {column} AS value FROM read_parquet({listed([part])})"
+    ranked = (
+        f"SELECT place, row, row_number() OVER (PARTITION BY value ORDER BY {drawn}, place, row) AS rank"
+        f" FROM ({tables}) AS every SEMI JOIN ({own}) AS own ON every.value IS NOT DISTINCT FROM own.value"
+    )
+    query = f"SELECT row FROM ({ranked}) WHERE place = {parts.index(part)} AND rank > {most} ORDER BY row"
+    with Database(part.parent) as database:
+        found = database.execute(query).fetchnumpy()
+    return np.asarray(found["row"], dtype=np.int64)

@@ -20,7 +20,7 @@ from .earlier import count_rows
 from .filters import Context
 from .parquet import writing
 from .select import select
-from .table import SCHEMA, pair_batches, read_pair_scores, read_tested
+from .table import MEASURES, SCHEMA, pair_batches, read_measures, read_tested
 
 EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 200
@@ -46,25 +46,26 @@ def filter_pairs(
     measured: Sequence[Path] = (),
     against: Sequence[Path] = (),
     models: Sequence[Path] = (),
+    place: int = -1,
 ) -> dict:
     """Write the rows of a part of a data set that pass a pass's filters, with augmentations, and some of those that do
     not pass; return the audit.
 
-    rows: the part's file before this pass, behind those of the parts before it. audit: the part's from the pass before;
-    None in the first pass. measured: what filters judge by, if that is measured of the rows in their order; of the
-    part's, or of all `rows` if the pass looks back. models: the folders, called by the models' names, of those whose
+    rows: the files of this pass's rows, the part's and those of other parts that it needs (Filtering.read_for); `place`
+    is the part's place among them, the last by default. audit: the part's from the pass before;
+    None in the first pass. measured: what filters judge by, if that is measured of the rows in their order; a
+    table for each file of `rows`. models: the folders, called by the models' names, of those whose
     tokenizers filters need.
 
     Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, or no row of a data
     set in one part is left."""
-    *earlier, part = rows
+    part, earlier = rows[place], rows[:place]
     audit = audit or {"kind": "pairs", "dataset": name, "corpus": settings.select.corpus, "filters": []}
     if bool(measured) != bool(settings.measured):
         needed = settings.measured or "nothing that is measured"
         raise AscentError(
             f"data set {name}: its filters judge by {needed}; give --measured what they judge by, and nothing else."
         )
-    scores = measured[-1] if settings.measured == "scores" else None
     folders = {folder.name: folder for folder in models}
     context = Context(positive=settings.positive, against=read_tested(against), models=folders, measured=measured)
     absent = set(compared_with(settings.filters)) - set(context.against["dataset"])
@@ -72,17 +73,18 @@ def filter_pairs(
         raise AscentError(
             f"data set {name}: the test rows of '{min(absent)}' are missing; name corpora in `against` that have some."
         )
-    steps = [*_selection(settings, part, earlier), *_judges(settings, part, earlier, context)]
+    steps = [*_selection(settings, part, earlier), *_judges(settings, rows, place, context)]
     names = _numbered([entry["filter"] for entry in audit["filters"]], [step for step, _ in steps])
     entries = [Entry(step) for step in names]
-    of_part, quantiles, altered = read_pair_scores(scores) if scores else None, [], []
+    by_pair, quantiles, altered = settings.measured in MEASURES, [], []
+    of_part = read_measures(measured[place], settings.measured) if by_pair else None
     with writing(output, SCHEMA) as keep:
         for start, batch in pair_batches(part):
             if settings.select:
                 batch = batch.with_columns(dataset=pl.lit(name))
-            if scores:
-                batch = _with_scores(name, batch, of_part, start)
-                quantiles.append(batch["score"])
+            if by_pair:
+                batch = _with_measure(name, batch, of_part, start)
+                quantiles.append(batch[of_part.columns[-1]])
             for entry, (_, judge) in zip(entries, steps, strict=True):
                 batch = entry.kept_of(batch, judge(batch, start))
             if settings.augment:
@@ -95,8 +97,8 @@ def filter_pairs(
                 frame = pl.concat(frames).head(DROPPED_ROWS)
                 keep(frame.with_columns(filter=pl.lit(entry.name), reason=pl.lit(reason)))
     found = [entry.audit() for entry in entries]
-    if quantiles:  # the pass begins with the first filter that needs scores
-        found[0]["score_quantiles"] = {
+    if quantiles:  # the pass begins with the first filter that judges by them
+        found[0][f"{of_part.columns[-1]}_quantiles"] = {
             str(share): round(pl.concat(quantiles).quantile(share), 4) for share in _QUANTILES
         }
     return audit | {"filters": audit["filters"] + found} | ({"augmentations": summed(altered)} if altered else {})
@@ -119,12 +121,13 @@ def _selection(settings: Filtering, part: Path, earlier: Sequence[Path]) -> Iter
     yield "select", judge
 
 
-def _judges(settings: Filtering, part: Path, earlier: Sequence[Path], context: Context) -> Iterator[tuple[str, Judge]]:
+def _judges(settings: Filtering, rows: Sequence[Path], place: int, context: Context) -> Iterator[tuple[str, Judge]]:
     """Yield each filter's name and what judges a batch by it."""
     for each in settings.filters:
         filter, module = each.settings, module_of(each.settings)
-        if filter.needs == "earlier rows":  # the first of its pass, so that the file's rows are those that it judges
-            yield filter.component(), partial(_marked, module.find(part, earlier, filter, context))
+        if filter.compares:  # the first of its pass, so that the file's rows are those that it judges
+            others = rows if filter.needs == "all rows" else rows[:place]
+            yield filter.component(), partial(_marked, module.find(rows[place], others, filter, context))
         else:
             yield filter.component(), partial(_judged, module.judge, filter, context)
 
@@ -150,20 +153,20 @@ def _numbered(before: list[str], names: list[str]) -> list[str]:
     return numbered
 
 
-def _with_scores(name: str, pairs: pl.DataFrame, of_part: pl.DataFrame, start: int) -> pl.DataFrame:
-    """Return the rows of a batch with their scores in a column `score`. start: the number of the first row."""
-    ids = ("query_id", "positive_id")
-    scores = of_part[start : start + len(pairs)]
-    unscored = (
-        pairs.filter(scores["score"].is_null() | scores["score"].is_nan()) if len(scores) == len(pairs) else pairs
-    )
-    if len(unscored) or not scores.select(ids).equals(pairs.select(ids)):
-        first = (unscored if len(unscored) else pairs)["query"][0]
+def _with_measure(name: str, pairs: pl.DataFrame, of_part: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Return the rows of a batch with their score or rank in a column of that name. start: the number of the first
+    row."""
+    *ids, column = of_part.columns
+    found = of_part[start : start + len(pairs)]
+    unknown = found[column].is_null() | found[column].cast(pl.Float64).is_nan()
+    unknown = pairs.filter(unknown) if len(found) == len(pairs) else pairs
+    if len(unknown) or not found.select(ids).equals(pairs.select(ids)):
+        first = (unknown if len(unknown) else pairs)["query"][0]
         raise AscentError(
-            f"data set {name}: {len(unscored) or len(pairs)} pairs have no score or NaN, or others' scores, first "
-            f"'{_short(first)}'; score the pairs again."
+            f"data set {name}: {len(unknown) or len(pairs)} pairs have no {column} or NaN, or others' {column}s, first "
+            f"'{_short(first)}'; {column} the pairs again."
         )
-    return pairs.with_columns(scores["score"])
+    return pairs.with_columns(found[column])
 
 
 class Entry:
@@ -244,8 +247,9 @@ def whole_audit(parts: Sequence[dict]) -> dict:
                 shown[reason] = (shown.get(reason, []) + examples)[:EXAMPLES]
         counts = {key: sum(entry[key] for entry in entries) for key in ("in", "changed", "kept")}
         step = {"filter": entries[0]["filter"]} | counts | {"dropped": dict(sorted(dropped.items())), "examples": shown}
-        if quantiles := [entry["score_quantiles"] for entry in entries if "score_quantiles" in entry]:
-            step["score_quantiles"] = _widest(quantiles)
+        for key in ("score_quantiles", "rank_quantiles"):
+            if quantiles := [entry[key] for entry in entries if key in entry]:
+                step[key] = _widest(quantiles)
         steps.append(step)
     dropped = sum((Counter(step["dropped"]) for step in steps), Counter())
     if others and (altered := [part["augmentations"] for part in parts if "augmentations" in part]):

@@ -45,7 +45,12 @@ SCHEMA = pa.schema(
 OPTIONAL = ("scores", "query_prompt", "document_prompt")
 # What may be null, and what may be missing.
 _MAY_BE = ({"label", *OPTIONAL}, OPTIONAL)
-SCORE_SCHEMA = pa.schema({"query_id": pa.string(), "positive_id": pa.string(), "score": pa.float64()})
+# What a step finds out of each pair, and filters judge by: the last column.
+_PAIR = {"query_id": pa.string(), "positive_id": pa.string()}
+MEASURES = {
+    "scores": pa.schema(_PAIR | {"score": pa.float64()}),
+    "ranks": pa.schema(_PAIR | {"rank": pa.int64()}),
+}
 # `origin` leads back to where a document was read, or was cut out: `<url, id or file:row>#char=<first>,<behind last>`,
 # counted in characters of the document as it was read (RFC 5147). Null where there is none.
 DOCUMENT_SCHEMA = pa.schema(
@@ -178,9 +183,9 @@ def read_tested(tables: Iterable[str | Path]) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def read_pair_scores(path: str | Path) -> pl.DataFrame:
-    """Read what score_pairs writes. Raises AscentError as read_columns does."""
-    return pl.from_arrow(read_columns(path, SCORE_SCHEMA))
+def read_measures(path: str | Path, measured: str) -> pl.DataFrame:
+    """Read what score_pairs or rank_pairs writes. Raises AscentError as read_columns does."""
+    return pl.from_arrow(read_columns(path, MEASURES[measured]))
 
 
 def read_documents(table: Table) -> pl.DataFrame:

@@ -32,16 +32,15 @@ class Inputs:
     # ------------------------------------------------------------ models
 
     @cached_property
-    def teachers(self) -> dict:
-        """The teachers of the data sets that are trained on, by data set."""
-        datasets = {name: self.recipe.data[name] for name in self.recipes.training_data(self.name)}
-        return {name: dataset.teacher for name, dataset in datasets.items() if dataset.teacher}
+    def teachers(self) -> list[Backbone]:
+        """The teachers of the data sets that are trained on."""
+        return [each for name in self.recipes.training_data(self.name) for each in self.recipe.data[name].teachers]
 
     @cached_property
     def models(self) -> set[str]:
         """The models that the recipe's jobs load: the base and all teachers."""
         stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        teachers = {teacher.model for teacher in self.teachers.values()} | {stage.teacher_model for stage in stages}
+        teachers = {teacher.model for teacher in self.teachers} | {stage.teacher_model for stage in stages}
         return {self.recipe.base.model} | teachers - {None}
 
     @cached_property
@@ -50,7 +49,7 @@ class Inputs:
         stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
         used = [
             self.recipe.base,
-            *self.teachers.values(),
+            *self.teachers,
             *(stage.teacher_used for stage in stages if stage.teacher_model),
         ]
         return [model for model in used if isinstance(model, Backbone)]

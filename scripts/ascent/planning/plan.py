@@ -4,6 +4,7 @@ A plan reads the recipe, the shapes and tokenizers of the retrieved models, and 
 processed them. Nothing here imports torch."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -26,6 +27,7 @@ from ..pairs.prompts import with_prompts
 from ..recipes.pools import Pool, pools_of_recipe
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
+from ..settings.measures import Ranking, Scoring
 from ..settings.model import Contract, Tokenising
 from ..settings.teachers import BiEncoderTeacher
 from ..settings.training import Stage, Training
@@ -88,7 +90,7 @@ class _Planner:
         asked = {name: self.recipe.stages[name] for name in self.recipes.trained(self.name)}
         stages = {name: with_budget(stage, self.memory, self.machine.gpu.memory) for name, stage in asked.items()}
         memory = {name: {zero: self.memory(stage, zero=zero) for zero in range(4)} for name, stage in stages.items()}
-        jobs = [self.scoring(name) for name in self.recipes.training_data(self.name) if name in self.inputs.teachers]
+        jobs = [job for name in self.recipes.training_data(self.name) for job in self.measuring(name)]
         taught: set[str] = set()
         mined = dict.fromkeys(pair for stage in stages.values() for pair in mined_with(stage))
         jobs += [job for pool in pools_of_recipe(self.recipes, self.name) if (job := self.pooling(pool))]
@@ -179,11 +181,20 @@ class _Planner:
         data = self.recipe.data[dataset]
         return stage.tokenising(contract, dataset, data.task, data.prompts)
 
-    def scoring(self, dataset: str) -> Job:
-        teacher, task = self.inputs.teachers[dataset], self.recipe.data[dataset].task
-        tokenising = teacher.tokenising(task).without_rows()
-        count = self.count(teacher.model, tokenising, **self.distinct(dataset, tokenising)) * self.times(dataset)
-        return self.embedding("score_pairs", dataset, teacher.model, count, 1)
+    def measuring(self, dataset: str) -> Iterator[Job]:
+        for measure in self.recipe.data[dataset].measures:
+            if not isinstance(measure, Scoring | Ranking):
+                continue
+            model, times = measure.teacher.model, self.times(dataset)
+            tokenising = measure.teacher.tokenising(measure.task).without_rows()
+            texts = self.distinct(dataset, tokenising)
+            if isinstance(measure, Ranking):
+                pool = texts["document"].head(math.ceil(measure.pool / times))
+                yield self.embedding(
+                    "embed_pool", dataset, model, self.count(model, tokenising, document=pool) * times, 1
+                )
+            rule = "rank_pairs" if isinstance(measure, Ranking) else "score_pairs"
+            yield self.embedding(rule, dataset, model, self.count(model, tokenising, **texts) * times, 1)
 
     def teaching(self, rule: str, name: str, stage: Training, dataset: str) -> Job:
         teacher, rows = stage.teacher_used, self.rows(dataset)

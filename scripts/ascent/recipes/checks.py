@@ -71,9 +71,9 @@ class Checks:
                     self._runnable(other, f"data.{name}.filters")
             for model in counted_by(dataset.filters):
                 self._known(model, self.config.models, "the model", f"data.{name}.filters")
-            if dataset.teacher:
-                self._known(dataset.teacher.model, self.config.models, "the model", f"data.{name}.filters")
-                self._teacher_s_prompts(dataset.teacher, f"data.{name}.filters")
+            for teacher in dataset.teachers:
+                self._known(teacher.model, self.config.models, "the model", f"data.{name}.filters")
+                self._teacher_s_prompts(teacher, f"data.{name}.filters")
 
     def stages(self) -> None:
         """Check the names that stages refer to, and that no stage depends on itself."""

@@ -18,7 +18,7 @@ class Measuring:
     """What is found out of each row before a pass."""
 
     measured: str
-    """`scores`, `signatures`."""
+    """`scores`, `ranks`, `signatures`."""
     settings: Measure
     key: str
     before: str
@@ -60,7 +60,7 @@ class DatasetSteps:
     @property
     def behind_teachers(self) -> list[Step]:
         """The passes that wait for a teacher."""
-        waits = (number for number, step in enumerate(self.passes) if step.settings.measured == "scores")
+        waits = (number for number, step in enumerate(self.passes) if step.settings.measured in ("scores", "ranks"))
         return self.passes[next(waits, len(self.passes)) :]
 
 

@@ -72,9 +72,9 @@ class Recipes:
         return {step.key: (steps, step) for steps in self.all_steps for step in steps.passes}
 
     @cached_property
-    def measures_by_key(self) -> dict[str, Measuring]:
-        """What is measured of all data sets' rows, by the names of the result folders."""
-        return {measure.key: measure for steps in self.all_steps for measure in steps.measures}
+    def measures_by_key(self) -> dict[str, tuple[DatasetSteps, Measuring]]:
+        """What is measured of all data sets' rows, with their steps, by the names of the result folders."""
+        return {measure.key: (steps, measure) for steps in self.all_steps for measure in steps.measures}
 
     def parts(self, corpus: str) -> int:
         """Return in how many parts a corpus, and each data set of it, is worked on."""
@@ -147,7 +147,7 @@ class Recipes:
             against = {other for step in steps for other in compared_with(step.dataset.filters)}
             used["corpora"] |= {step.dataset.corpus for step in steps} | against | {*self.evaluation_corpora(name)}
             used["corpora"] |= {*recipe.mined_documents}
-            teachers = {step.dataset.teacher.model for step in steps if step.dataset.teacher}
+            teachers = {teacher.model for step in steps for teacher in step.dataset.teachers}
             of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
             counting = {model for step in steps for model in counted_by(step.dataset.filters)}
             comparing = {recipe.leaks.embedding.encoder.model} if recipe.leaks.embedding.is_used else set()

@@ -82,7 +82,7 @@ def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
         *recipes.evaluation_corpora(name),
         *recipe.mined_documents,
     }
-    models = {recipe.base.model} | {dataset.teacher.model for dataset in recipe.data.values() if dataset.teacher}
+    models = {recipe.base.model} | {teacher.model for data in recipe.data.values() for teacher in data.teachers}
     models |= {model for stage in recipes.trained(name) if (model := recipe.stages[stage].teacher_model)}
     return ReleaseSettings(
         name=name,

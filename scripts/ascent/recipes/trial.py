@@ -129,6 +129,7 @@ def _changes(recipe: Recipe, trial: Trial, corpora: Collection[str]) -> dict[str
             "targets": lambda _: "all-linear",
             "max_share_of_positive": lambda _: 2,
             "score": lambda score: score | {"min": -1e9},
+            "rank": lambda rank: rank | {"top": MOST} if isinstance(rank, dict) else rank,  # else an adapter's
             "tokens": lambda tokens: tokens | {"model": trial.model},
         }
     return changes

@@ -4,11 +4,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Component, Count, Name, One, Range, Share, by_name, some_of
+from .base import Component, Count, Name, One, Range, Seed, Share, by_name, some_of
 from .evaluation import TaskType
 from .languages import KnownLanguage, Script
 from .leaks import Methods
-from .measures import Measure, Scoring, Signing
+from .measures import Measure, Ranking, Scoring, Signing
 from .model import Backbone
 
 
@@ -16,13 +16,18 @@ class Filter(Component):
     """What every filter has."""
 
     folder = "pairs.filters"
-    needs: ClassVar[Literal["", "rows", "earlier rows", "tokenizer"]] = ""
+    needs: ClassVar[Literal["", "rows", "earlier rows", "all rows", "tokenizer"]] = ""
     """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, all `earlier rows`
-    of the data set, or the `tokenizer` of the model in its setting `model`."""
-    measured: ClassVar[Literal["", "scores", "signatures"]] = ""
+    of the data set, `all rows` of it, or the `tokenizer` of the model in its setting `model`."""
+    measured: ClassVar[Literal["", "scores", "ranks", "signatures"]] = ""
     """What it judges rows by, if a step of its own finds that out: see `measure`."""
     fits_texts: ClassVar[bool] = False
     """Whether its settings fit the texts of one corpus, so that a trial with another one leaves it out."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares a row with others of the data set, and so sees the rows that a pass begins with."""
+        return self.needs in ("earlier rows", "all rows")
 
     def measure(self, task: TaskType) -> Measure | None:
         """Return the settings of the step that finds out what is `measured` of a data set's rows of this task type."""
@@ -193,6 +198,22 @@ class NearDuplicate(Filter):
         return Signing(side=self.side, shingle=self.shingle, permutations=self.permutations)
 
 
+class Cap(Filter):
+    """Drops rows of a text that has very many: of a class, of a document that answers very many queries, of a query
+    with very many answers. Which rows are kept is drawn by their texts, so neither their order nor their parts
+    matter."""
+
+    needs = "all rows"
+
+    by: Literal["positive", "query", "query_prompt"] = "positive"
+    """What is counted: rows of the same positive, which is the class in rows of classes; of the same query; or with the
+    same prompt of their own, which in corpora of many sources names the source. Rows without one count together."""
+    rows: Count
+    """How many rows of each are kept at most."""
+    seed: Seed = 0
+    """What the draw depends on, besides the texts."""
+
+
 class Contamination(Filter):
     """Drops pairs with a text, as query, positive or negative, that a model is tested with."""
 
@@ -233,6 +254,27 @@ class Score(Filter):
 
     def measure(self, task: TaskType) -> Scoring:
         return Scoring(teacher=self.teacher, task=task)
+
+
+class Rank(Filter):
+    """Drops pairs whose positive is not among the documents that a teacher finds closest to the query, of a pool of the
+    data set's documents (consistency filtering, E5, arXiv 2212.03533)."""
+
+    measured = "ranks"
+
+    teacher: Backbone
+    """The model that ranks documents by their similarity to the query."""
+    top: Count = 2
+    """Lowest rank to keep: 2 keeps pairs with at most one document that is closer. Other positives of the query do not
+    count."""
+    pool: Count = 1_000_000
+    """How many of the data set's distinct positives are drawn as documents, besides a pair's own. Their embeddings are
+    held in memory: 4 GB of a million by a model of 1,024 dimensions."""
+    seed: Seed = 0
+    """What the draw depends on, besides the texts."""
+
+    def measure(self, task: TaskType) -> Ranking:
+        return Ranking(teacher=self.teacher, task=task, pool=self.pool, seed=self.seed)
 
 
 OneFilter = some_of(Filter, "OneFilter", One)

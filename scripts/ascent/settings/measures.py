@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from .base import Count, Settings
+from .base import Count, Seed, Settings
 from .evaluation import TaskType
 from .model import Backbone
 
@@ -23,6 +23,21 @@ class Scoring(Measure):
     """The model that scores."""
     task: TaskType
     """The task type, which chooses the prompts."""
+
+
+class Ranking(Measure):
+    """ranking.yaml: how a data set's positives are ranked among a pool of its documents."""
+
+    folder = "ranked"
+
+    teacher: Backbone
+    """The model that ranks."""
+    task: TaskType
+    """The task type, which chooses the prompts."""
+    pool: Count
+    """How many distinct documents are drawn."""
+    seed: Seed
+    """What the draw depends on, besides the texts."""
 
 
 class Signing(Measure):

@@ -8,6 +8,7 @@ from .augmentations import AnyAugmentation
 from .base import Count, Settings, Split, as_written
 from .evaluation import TaskType
 from .filters import AnyFilter, OneFilter
+from .measures import Measure, Ranking, Scoring
 from .model import Backbone
 from .prompts import DatasetPrompts
 
@@ -47,6 +48,18 @@ class Filtering(Settings):
         return counts or any(each.settings.needs == "earlier rows" for each in self.filters)
 
     @property
+    def looks_everywhere(self) -> bool:
+        """Whether it needs the rows of all parts of the data set."""
+        return any(each.settings.needs == "all rows" for each in self.filters)
+
+    def read_for(self, part: int, files: list[Any]) -> list[Any]:
+        """Return which of a table's parts, in order, are read when this part is filtered. It is the last of them,
+        unless all are read."""
+        if self.looks_everywhere:
+            return files
+        return files[: part + 1] if self.looks_back else files[part : part + 1]
+
+    @property
     def measured(self) -> str:
         """What is measured of its rows, before; empty if no filter needs it."""
         return next((each.settings.measured for each in self.filters if each.settings.measured), "")
@@ -67,9 +80,15 @@ class Dataset(CorpusRows):
     `prompts`; with a template, instructions. A list holds paraphrases. Teachers have prompts of their own."""
 
     @property
-    def teacher(self) -> Backbone | None:
-        """The model that scores the pairs for the filters that need scores."""
-        return next((each.settings.teacher for each in self.filters if each.settings.measured == "scores"), None)
+    def teachers(self) -> list[Backbone]:
+        """The models by which pairs are scored or ranked for the filters."""
+        return [measure.teacher for measure in self.measures if isinstance(measure, Scoring | Ranking)]
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What is found out of each row for the filters, in the order of the passes."""
+        found = [next(filter(None, (each.settings.measure(self.task) for each in some)), None) for some in self.passes]
+        return [measure for measure in found if measure]
 
     @property
     def growth(self) -> float:
@@ -78,13 +97,13 @@ class Dataset(CorpusRows):
 
     @property
     def passes(self) -> list[list[OneFilter]]:
-        """The filters by pass over the rows. A filter that needs earlier rows begins a pass, and so does one that
-        judges by something that is not measured of the pass's rows."""
+        """The filters by pass over the rows. A filter that needs other rows begins a pass, and so does one that judges
+        by something that is not measured of the pass's rows."""
         passes: list[list[OneFilter]] = [[]]
         measured = None
         for each in self.filters:
-            measure, looks_back = each.settings.measure(self.task), each.settings.needs == "earlier rows"
-            if looks_back or measure not in (None, measured):
+            measure = each.settings.measure(self.task)
+            if each.settings.compares or measure not in (None, measured):
                 passes.append([])
                 measured = measure
             passes[-1].append(each)
@@ -114,13 +133,8 @@ class Dataset(CorpusRows):
         return self
 
     @model_validator(mode="after")
-    def _one_teacher(self):
-        teachers = [each.settings.teacher for each in self.filters if each.settings.measured == "scores"]
-        if any(teacher != teachers[0] for teacher in teachers):
-            raise ValueError(
-                "its filters name different teachers, but pairs are scored once; name the same teacher in all"
-            )
-        if teachers and self.positive == "query":
+    def _teachers_have_two_texts(self):
+        if self.teachers and self.positive == "query":
             raise ValueError(
                 "positive: query leaves a teacher nothing to score, since both texts are one; remove the filter"
             )

@@ -1,5 +1,6 @@
 """A teacher's scores of pairs and documents, and its embeddings of texts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import polars as pl
 
 from ..errors import AscentError
 from ..model.encoder import Encoder
-from ..pairs.table import distinct_texts
+from ..pairs.table import distinct_texts, pair_batches
 from ..settings.measures import Scoring
 from ..settings.teachers import BiEncoderTeacher, Teaching
 from .cross_encoder import CHUNK, CrossEncoder
@@ -16,12 +17,16 @@ from .outputs import candidates
 WORDS = {"query": "queries", "document": "documents"}
 
 
-def score_pairs(scoring: Scoring, folder: Path, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Return query_id, positive_id and score of each pair: the inner product of its embeddings by a bi-encoder."""
+def score_pairs(scoring: Scoring, folder: Path, part: Path) -> Iterator[pl.DataFrame]:
+    """Yield query_id, positive_id and score of a part's pairs, a batch at a time: the inner product of a pair's
+    embeddings by a bi-encoder. The part may have no rows."""
     encoder = Encoder.of_backbone(folder, scoring.teacher)
-    queries = encoder.encode(pairs["query"].to_list(), side="query", task=scoring.task, progress="queries")
-    positives = encoder.encode(pairs["positive"].to_list(), side="document", task=scoring.task, progress="positives")
-    return pairs.select("query_id", "positive_id").with_columns(score=pl.Series((queries * positives).sum(axis=1)))
+    for _, pairs in pair_batches(part):
+        queries = encoder.encode(pairs["query"].to_list(), side="query", task=scoring.task, progress="queries")
+        positives = encoder.encode(
+            pairs["positive"].to_list(), side="document", task=scoring.task, progress="positives"
+        )
+        yield pairs.select("query_id", "positive_id").with_columns(score=pl.Series((queries * positives).sum(axis=1)))
 
 
 def score_with_teacher(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> np.ndarray:

@@ -1,11 +1,12 @@
 """The filters between a corpus and a data set: one module per filter, with one of the functions
 
     judge(pairs, settings, context)         return `pairs` with a column `reason`: why a row is dropped, or null
-    find(part, earlier, settings, context)  return the dropped rows of the file `part`: `row`, from 0, and `reason`
+    find(part, others, settings, context)   return the dropped rows of the file `part`: `row`, from 0, and `reason`
 
 `settings` are those of settings/filters.py. `judge` sees each row alone: `pairs` is any batch of them. A filter that
-judges by scores finds them in the column `score`. One that changes texts keeps their ids true. A filter that needs the
-rows before a row has `find`: `earlier` are the files of the data set's parts before `part`."""
+judges by scores or ranks finds them in the column `score` or `rank`. One that changes texts keeps their ids true. A
+filter that compares a row with others of the data set has `find`: `others` are the files of the parts before `part` if
+it needs earlier rows, and of all parts in order, with `part`, if it needs all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

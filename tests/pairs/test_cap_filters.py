@@ -1,0 +1,68 @@
+"""The filter cap, against draws that are counted in a loop."""
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import pytest
+
+from ascent.pairs.draws import number
+from ascent.pairs.table import Pair, pair_frame
+from ascent.pairs.text import text_id
+from ascent.settings.pairs import Dataset
+from ascent.settings.validation import check
+from support.pairs import filtered
+
+# Classes of 1, 4, 9, ... rows, and a class of 20 equal rows, one after the other in turn.
+CLASSES = [
+    Pair(f"text {row} of class {label}", f"class {label}", task="classification", query_prompt=prompt)
+    for row in range(49)
+    for label, prompt in enumerate(("a", None, "b", "a", "c", "a", None))
+    if row < (label + 1) ** 2
+] + [Pair("equal", "equals", task="classification")] * 20
+
+
+def kept(pairs, parts=1, **settings):
+    """The pairs that the filter keeps, and the audit."""
+    frame = pair_frame(pairs, "corpus", "eng-Latn")
+    bounds = [len(frame) * number // parts for number in range(parts + 1)]
+    dataset = {"corpus": "corpus", "task": "classification", "filters": [{"cap": settings}]}
+    pieces = [frame[begin:end] for begin, end in pairwise(bounds)]
+    return filtered("set", check(Dataset, dataset, "recipe.yaml"), pieces)
+
+
+def drawn(rows, most, seed, key=lambda row: row.positive):
+    """What is to be kept: of each key the rows with the smallest draws, and of equal rows the first."""
+    groups = defaultdict(list)
+    for place, row in enumerate(rows):
+        groups[key(row)].append((number(seed, text_id(row.query), text_id(row.positive)), place))
+    places = sorted(place for group in groups.values() for _, place in sorted(group)[:most])
+    return [(rows[place].query, rows[place].positive) for place in places]
+
+
+@pytest.mark.parametrize("parts", [1, 3, 8])
+def test_of_each_class_as_many_rows_are_drawn(parts):
+    pairs, audit = kept(CLASSES, parts, rows=10, seed=5)
+    assert pairs.select("query", "positive").rows() == drawn(CLASSES, 10, 5)
+    assert Counter(pairs["positive"]) == {
+        **{f"class {label}": min(10, (label + 1) ** 2) for label in range(7)},
+        "equals": 10,
+    }
+    assert audit["dropped"] == {"not among the 10 rows drawn of its positive": len(CLASSES) - len(pairs)}
+
+
+def test_neither_the_order_of_rows_nor_another_class_changes_the_draw():
+    one, _ = kept(CLASSES, rows=3)
+    turned, _ = kept([*reversed(CLASSES), Pair("more", "class 9", task="classification")], rows=3)
+    assert sorted(turned["query"]) == sorted([*one["query"], "more"])
+    other, _ = kept(CLASSES, rows=3, seed=1)
+    assert set(one["query"]) != set(other["query"])
+
+
+def test_rows_are_counted_by_query_or_prompt():
+    answers = [Pair("query", f"answer {row}", task="classification") for row in range(9)]
+    rows = [*CLASSES[:30], *answers]
+    pairs, _ = kept(rows, 3, by="query", rows=4)
+    assert pairs.select("query", "positive").rows() == drawn(rows, 4, 0, lambda row: row.query)
+    pairs, _ = kept(rows, 3, by="query_prompt", rows=4)
+    assert pairs.select("query", "positive").rows() == drawn(rows, 4, 0, lambda row: row.query_prompt)
+    assert Counter(pairs["query_prompt"]) == {"a": 4, None: 4, "b": 4, "c": 4}
