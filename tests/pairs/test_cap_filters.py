@@ -1,4 +1,4 @@
-"""The filter cap, against draws that are counted in a loop."""
+"""The filter cap, and rows that are repeated, against draws that are counted in a loop."""
 
 from collections import Counter, defaultdict
 from itertools import pairwise
@@ -66,3 +66,28 @@ def test_rows_are_counted_by_query_or_prompt():
     pairs, _ = kept(rows, 3, by="query_prompt", rows=4)
     assert pairs.select("query", "positive").rows() == drawn(rows, 4, 0, lambda row: row.query_prompt)
     assert Counter(pairs["query_prompt"]) == {"a": 4, None: 4, "b": 4, "c": 4}
+
+
+@pytest.mark.parametrize("parts", [1, 3, 8])
+def test_rows_of_rare_classes_are_repeated(parts):
+    frame = pair_frame(CLASSES, "corpus", "eng-Latn")
+    bounds = [len(frame) * number // parts for number in range(parts + 1)]
+    dataset = {"corpus": "corpus", "task": "classification", "filters": ["empty"], "repeat": {"rows": 11, "most": 5}}
+    pieces = [frame[begin:end] for begin, end in pairwise(bounds)]
+    pairs, audit = filtered("set", check(Dataset, dataset, "recipe.yaml"), pieces)
+    sizes = {f"class {label}": (label + 1) ** 2 for label in range(7)} | {"equals": 20}
+    expected = {label: min(5, 11) if size == 1 else max(11, size) for label, size in sizes.items()}
+    assert Counter(pairs["positive"]) == expected
+    # Of 4 rows the 3 with the smallest draws occur three times, the other one twice.
+    *_, last = sorted(
+        (number(0, text_id(row.query), text_id(row.positive)), row.query)
+        for row in CLASSES
+        if row.positive == "class 1"
+    )
+    times = Counter(pairs.filter(positive="class 1")["query"])
+    assert times.pop(last[1]) == 2 and set(times.values()) == {3}
+    texts = [table.select("query", "positive").unique(maintain_order=True) for table in (pairs, frame)]
+    assert texts[0].equals(texts[1])
+    (entry,) = audit["augmentations"]
+    assert (entry["augmentation"], entry["in"], entry["added"]) == ("repeat", len(frame), len(pairs) - len(frame))
+    assert audit["kept"] == len(frame)

@@ -47,6 +47,23 @@ def undrawn_rows(part: Path, parts: Sequence[Path], column: str, most: int, seed
     parts: all files, in order, with `part`. The draw is that of draws.digest for a row's ids, the smallest first; of
     rows with the same texts, the first come first. Null is a value.
     """
+    return _drawn(part, parts, column, seed, "row", f"rank > {most}")["row"]
+
+
+def rare_rows(part: Path, parts: Sequence[Path], column: str, least: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers, from 0, of the rows of a file of whose value in a column all files have less than `least`
+    rows: int64, ascending; and how often each must occur so that there are `least`, one time more or less by the draw
+    of undrawn_rows: int64."""
+    times = f"{least} // size + (rank <= {least} % size)::BIGINT AS times"
+    found = _drawn(part, parts, column, seed, f"row, {times}", f"size < {least}")
+    return found["row"], found["times"]
+
+
+def _drawn(
+    part: Path, parts: Sequence[Path], column: str, seed: int, columns: str, where: str
+) -> dict[str, np.ndarray]:
+    """Return columns of a file's rows, int64: `row`; `rank` by the draw, from 1, among the rows of all files with the
+    same value in `column`, and `size`, how many there are."""
     tables = " UNION ALL ".join(
         f"SELECT {place} AS place, file_row_number AS row, {column} AS value, query_id, positive_id"
         f" FROM read_parquet({listed([path])}, file_row_number = true)"
@@ -55,10 +72,11 @@ def undrawn_rows(part: Path, parts: Sequence[Path], column: str, most: int, seed
     drawn = rank_in_sql(seed, "query_id", "positive_id")
     own = f"SELECT DISTINCT {column} AS value FROM read_parquet({listed([part])})"
     ranked = (
-        f"SELECT place, row, row_number() OVER (PARTITION BY value ORDER BY {drawn}, place, row) AS rank"
-        f" FROM ({tables}) AS every SEMI JOIN ({own}) AS own ON every.value IS NOT DISTINCT FROM own.value"
+        f"SELECT place, row, row_number() OVER (PARTITION BY value ORDER BY {drawn}, place, row) AS rank,"
+        f" count(*) OVER (PARTITION BY value) AS size FROM ({tables}) AS every"
+        f" SEMI JOIN ({own}) AS own ON every.value IS NOT DISTINCT FROM own.value"
     )
-    query = f"SELECT row FROM ({ranked}) WHERE place = {parts.index(part)} AND rank > {most} ORDER BY row"
+    query = f"SELECT {columns} FROM ({ranked}) WHERE place = {list(parts).index(part)} AND {where} ORDER BY row"
     with Database(part.parent) as database:
         found = database.execute(query).fetchnumpy()
-    return np.asarray(found["row"], dtype=np.int64)
+    return {name: np.asarray(values, dtype=np.int64) for name, values in found.items()}

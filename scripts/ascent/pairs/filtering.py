@@ -19,6 +19,7 @@ from .augmenting import augment, summed
 from .earlier import count_rows
 from .filters import Context
 from .parquet import writing
+from .repeating import repeating
 from .select import select
 from .table import MEASURES, SCHEMA, pair_batches, read_measures, read_tested
 
@@ -73,6 +74,7 @@ def filter_pairs(
         raise AscentError(
             f"data set {name}: the test rows of '{min(absent)}' are missing; name corpora in `against` that have some."
         )
+    repeat = repeating(part, rows, settings.repeat) if settings.repeat else None
     steps = [*_selection(settings, part, earlier), *_judges(settings, rows, place, context)]
     names = _numbered([entry["filter"] for entry in audit["filters"]], [step for step, _ in steps])
     entries = [Entry(step) for step in names]
@@ -87,8 +89,14 @@ def filter_pairs(
                 quantiles.append(batch[of_part.columns[-1]])
             for entry, (_, judge) in zip(entries, steps, strict=True):
                 batch = entry.kept_of(batch, judge(batch, start))
+            made = []
+            if repeat:
+                batch, repeated = repeat(batch, start)
+                made.append(repeated)
             if settings.augment:
-                batch, made = augment(batch, settings.augment)
+                batch, added = augment(batch, settings.augment)
+                made += added
+            if made:
                 altered.append(made)
             keep(batch)
     with writing(dropped, DROPPED_SCHEMA) as keep:

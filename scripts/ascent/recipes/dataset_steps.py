@@ -78,7 +78,11 @@ def dataset_steps(name: str, dataset: Dataset) -> DatasetSteps:
         select = None if steps else part(CorpusRows, dataset)
         last = number == len(dataset.passes)
         settings = Filtering(
-            select=select, positive=dataset.positive, filters=filters, augment=dataset.augment if last else []
+            select=select,
+            positive=dataset.positive,
+            filters=filters,
+            repeat=dataset.repeat if last else None,
+            augment=dataset.augment if last else [],
         )
         measuring = None
         if measure:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from .augmentations import AnyAugmentation
-from .base import Count, Settings, Split, as_written
+from .base import Count, Seed, Settings, Split, as_written
 from .evaluation import TaskType
 from .filters import AnyFilter, OneFilter
 from .measures import Measure, Ranking, Scoring
@@ -29,6 +29,20 @@ class CorpusRows(Settings):
     differ (SimCSE, arXiv 2104.08821)."""
 
 
+class Repeat(Settings):
+    """Which rows are repeated, because few have the same text."""
+
+    by: Literal["positive", "query", "query_prompt"] = "positive"
+    """What is counted, as by the filter `cap`: by default rows of the same positive, which in rows of classes is the
+    class."""
+    rows: Count
+    """Rows of each are repeated until there are so many."""
+    most: Count = 10
+    """How often a row occurs at most."""
+    seed: Seed = 0
+    """What the draw of rows that occur once more than others depends on, besides the texts."""
+
+
 class Filtering(Settings):
     """filtering.yaml: one pass over a data set's rows."""
 
@@ -38,6 +52,8 @@ class Filtering(Settings):
     """The data set's `positive`."""
     filters: list[AnyFilter]
     """The filters, in order."""
+    repeat: Repeat | None = None
+    """As in the data set. A pass that repeats has no filters."""
     augment: list[AnyAugmentation] = []
     """As in the data set."""
 
@@ -50,7 +66,7 @@ class Filtering(Settings):
     @property
     def looks_everywhere(self) -> bool:
         """Whether it needs the rows of all parts of the data set."""
-        return any(each.settings.needs == "all rows" for each in self.filters)
+        return self.repeat is not None or any(each.settings.needs == "all rows" for each in self.filters)
 
     def read_for(self, part: int, files: list[Any]) -> list[Any]:
         """Return which of a table's parts, in order, are read when this part is filtered. It is the last of them,
@@ -71,6 +87,8 @@ class Dataset(CorpusRows):
     filters: list[AnyFilter] = Field(["clean", "empty", "length", "duplicate"], validate_default=True)
     """The filters, in order. An item is a filter's name, or a map from its name to its settings; a filter may come
     twice."""
+    repeat: Repeat | None = None
+    """Repeats rows of rare classes, or of rare documents, queries or prompts, behind all filters."""
     augment: list[AnyAugmentation] = []
     """Rows with altered texts, made of those that passed the filters. An item is an augmentation's name, or a map from
     its name to its settings. Each alters the data set's rows, not those that another added. Labels, negatives and
@@ -107,7 +125,7 @@ class Dataset(CorpusRows):
                 passes.append([])
                 measured = measure
             passes[-1].append(each)
-        return passes
+        return [*passes, []] if self.repeat else passes
 
     @model_validator(mode="before")
     @classmethod

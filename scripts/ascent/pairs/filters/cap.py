@@ -7,13 +7,12 @@ import polars as pl
 
 from ...settings.filters import Cap
 from ..earlier import undrawn_rows
+from ..repeating import COLUMNS
 from . import Context
-
-_COLUMNS = {"positive": "positive_id", "query": "query_id", "query_prompt": "query_prompt"}
 
 
 def find(part: Path, parts: Sequence[Path], settings: Cap, context: Context) -> pl.DataFrame:
     """Drop all but `rows` drawn rows of each text that is counted."""
-    rows = undrawn_rows(part, list(parts), _COLUMNS[settings.by], settings.rows, settings.seed)
+    rows = undrawn_rows(part, parts, COLUMNS[settings.by], settings.rows, settings.seed)
     reason = f"not among the {settings.rows} rows drawn of its {settings.by}"
     return pl.DataFrame({"row": rows}).with_columns(reason=pl.lit(reason))
