@@ -30,7 +30,7 @@ def embed_pool(ranking: Ranking, folder: Path, tables: Sequence[Path]) -> tuple[
     rows = f"SELECT positive_id, positive FROM read_parquet({listed(tables)}) SEMI JOIN ({drawn}) USING (positive_id)"
     texts = f"SELECT positive_id, min(positive) AS positive FROM ({rows}) GROUP BY positive_id ORDER BY positive_id"
     with Database(tables[0].parent) as database:
-        pool = pl.from_arrow(database.execute(texts).to_arrow_table())
+        pool = pl.from_arrow(database.sql(texts).to_arrow_table())
     encoder = Encoder.of_backbone(folder, ranking.teacher)
     embeddings = encoder.encode(pool["positive"].to_list(), side="document", task=ranking.task, progress="documents")
     return np.array(pool["positive_id"].to_list(), dtype="S32"), embeddings
@@ -65,7 +65,7 @@ def _answers(part: Path, tables: Sequence[Path], ids: np.ndarray) -> pl.DataFram
     pool = pl.DataFrame({"positive_id": ids.astype(str)}).with_row_index("place")
     with Database(part.parent) as database:
         database.register("pool", pool.to_arrow())
-        found = database.execute(
+        found = database.sql(
             f"SELECT DISTINCT query_id, place FROM read_parquet({listed(tables)})"
             f" SEMI JOIN (SELECT query_id FROM read_parquet({listed([part])})) USING (query_id)"
             " JOIN pool USING (positive_id)"
