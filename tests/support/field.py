@@ -47,8 +47,9 @@ def make_field(folder: Path, *architectures: str) -> Path:
         source = {"type": "files", "paths": paths}
         config["corpora"][name] = {"source": source, "reader": reader, "licence": "psf-2.0", "language": "eng-Latn"}
     config["corpora"]["grouped"] = {**config["corpora"]["modules"], "extract": ["same_class_pairs"]}
+    words = _with_words(folder / "model", folder / "words")
     for name in architectures:
-        tokenizer = folder / "model"
+        tokenizer = words
         if name in DECODERS:  # which have an end token
             tokenizer = folder / f"{name}-tokenizer"
             make_tokenizer(tokenizer, name, [text for row in rows for text in (row["query"], row["positive"])])
@@ -64,6 +65,18 @@ def make_field(folder: Path, *architectures: str) -> Path:
     config |= {"recipe_folder": "config/recipes"}
     config_file.write_text(yaml.safe_dump(config, sort_keys=False))
     return config_file
+
+
+def _with_words(model: Path, folder: Path) -> Path:
+    """Copy a tokenizer to a folder, with the words of instructions that would, spelled out, be longer than a text may
+    be."""
+    from transformers import BertTokenizerFast
+
+    folder.mkdir()
+    known = (model / "vocab.txt").read_text()
+    (folder / "vocab.txt").write_text(known + "instruct\ninsurance\nretrieve\npassages\n")
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    return folder
 
 
 def trial_of(architecture: str, **changes) -> dict:
