@@ -10,8 +10,7 @@ import pytest
 from ascent.files import write_json
 from ascent.pairs.draws import digest
 from ascent.pairs.filtering import DROPPED_SCHEMA, filter_pairs
-from ascent.pairs.parquet import writing
-from ascent.pairs.table import SCORE_SCHEMA, Pair, pair_frame, write_pairs
+from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.recipes.dataset_steps import dataset_steps
 from ascent.report.samples import CHARACTERS, DROPPED, KEPT, language_tag, render_samples, visible
 from ascent.settings.pairs import Dataset
@@ -61,8 +60,7 @@ def page(rows, tmp_path):
         if scores:
             scored = [folder / "scores.parquet"]
             frame = pl.read_parquet(files[0]).select("query_id", "positive_id").with_row_index("score")
-            with writing(scored[0], SCORE_SCHEMA) as add:
-                add(frame.with_columns(pl.col("score") / 1000))
+            frame.with_columns(pl.col("score") / 1000).write_parquet(scored[0])
         render_samples(paths, files, dropped, scored, folder / "page.html")
         return (folder / "page.html").read_text()
 

@@ -79,7 +79,8 @@ def flow_of(audit: dict, corpus: dict | None) -> Flow:
         dropped = [Branch("dropped", reason, rows) for reason, rows in entry["dropped"].items()]
         steps.append(Step(entry["filter"], entry["in"], _ordered(dropped)))
     for entry in audit.get("augmentations", []):
-        added = [Branch("added", "rows with altered texts", entry["added"])]
+        what = "the same rows again" if entry["augmentation"] == "repeat" else "rows with altered texts"
+        added = [Branch("added", what, entry["added"])]
         steps.append(Step(entry["augmentation"].replace("_", " "), steps[-1].after, _ordered(added)))
     return Flow(audit["dataset"], audit["corpus"], _joined(steps), made_of)
 
