@@ -78,8 +78,8 @@ def test_what_the_catalogue_says_is_planned_and_tasks_whose_rows_are_not_here_ar
 
 
 @pytest.mark.workflow
-def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path):
-    copy = Copy(tmp_path / "ascent", make_workspace(tmp_path))
+def test_what_is_missing_is_named_with_the_command_that_makes_it(warm_python, tmp_path):
+    copy = Copy(tmp_path / "ascent", make_workspace(tmp_path), warm_python)
     arguments = ("--configfile", str(copy.config), "--recipe", "small")
     done = run(copy.folder, *arguments)
     prepared = data_path("prepared", copy.config)

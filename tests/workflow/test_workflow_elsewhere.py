@@ -30,10 +30,10 @@ rule count_pairs:
 """
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
+def snakemake(python: str, folder: Path, *arguments: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # rules call `python`
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+        [python, "-m", "snakemake", "--cores", "2", *arguments],
         cwd=folder,
         env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"},
         stdout=subprocess.PIPE,
@@ -44,20 +44,20 @@ def snakemake(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_another_workflow_uses_it_as_a_module(material, tmp_path):
+def test_another_workflow_uses_it_as_a_module(material, warm_python, tmp_path):
     text = MODULE.format(config=str(material), snakefile=str(ROOT / "Snakefile"), pairs=PAIRS)
     (tmp_path / "Snakefile").write_text(text)
-    planned = snakemake(tmp_path, "--dry-run", "results/small/release/README.md")
+    planned = snakemake(warm_python, tmp_path, "--dry-run", "results/small/release/README.md")
     assert "rule train_finetune:" in planned and "rule check_leakage:" in planned
-    snakemake(tmp_path, "counted.txt")
+    snakemake(warm_python, tmp_path, "counted.txt")
     assert PAIRS in (tmp_path / "counted.txt").read_text()
     assert set(pl.read_parquet(tmp_path / PAIRS)["task"]) == {"sts"}
 
 
-def test_it_runs_in_another_folder(material, tmp_path):
+def test_it_runs_in_another_folder(material, warm_python, tmp_path):
     elsewhere = ("--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path / "project"))
     # Without a configuration there, the workflow's own: its catalogue and its demo.
-    assert "would run release_model demo:" in snakemake(tmp_path, *elsewhere, "--dry-run")
-    snakemake(tmp_path, *elsewhere, "--configfile", str(material), "--", PAIRS)
+    assert "would run release_model demo:" in snakemake(warm_python, tmp_path, *elsewhere, "--dry-run")
+    snakemake(warm_python, tmp_path, *elsewhere, "--configfile", str(material), "--", PAIRS)
     assert (tmp_path / "project" / PAIRS).is_file()
     assert not (ROOT / PAIRS).exists()
