@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from ascent.errors import reports_errors
 from ascent.files import write_atomically
 from ascent.settings.measures import Ranking
@@ -21,6 +19,8 @@ def main() -> None:
     parser.add_argument("--ids", type=Path, required=True, help="ids to write, npy")
     parser.add_argument("--output", type=Path, required=True, help="embeddings to write, npy")
     arguments = parser.parse_args()
+    import numpy as np  # behind the check that this is Ascent's environment
+
     ids, embeddings = embed_pool(load(Ranking, arguments.settings), arguments.teacher, arguments.pairs)
     for path, array in ((arguments.ids, ids), (arguments.output, embeddings)):
         with write_atomically(path) as temporary:

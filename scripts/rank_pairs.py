@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from ascent.errors import reports_errors
 from ascent.pairs.parquet import writing
 from ascent.pairs.table import MEASURES
@@ -24,6 +22,8 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True, help="embeddings of the pool, npy")
     parser.add_argument("--output", type=Path, required=True, help="ranks, parquet")
     arguments = parser.parse_args()
+    import numpy as np  # behind the check that this is Ascent's environment
+
     ids, pool = (np.load(path, mmap_mode="r") for path in (arguments.ids, arguments.pool))
     settings, tables = load(Ranking, arguments.settings), arguments.all_pairs
     with writing(arguments.output, MEASURES["ranks"]) as add:

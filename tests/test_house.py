@@ -110,6 +110,12 @@ def test_a_component_is_a_class_of_settings_and_a_file_of_its_name(kind):
             assert component.model_fields["type"].annotation == Literal[name]
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by it: of two, one is not run."""
+    names = [path.name for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_every_kind_of_stage_has_a_rule_and_a_summary():
     """The report asks for the summary after all training, too late to find it missing."""
     for kind in components(Stage).values():
