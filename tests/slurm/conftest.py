@@ -35,7 +35,7 @@ def workspace(tmp_path_factory) -> Path:
     recipe["evaluate"]["stages"] = ["base", "merge"]
     del recipe["evaluate"]["tasks"]["Modules"]
     config.with_name("small.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    # AdamW's first step divides the gradient by its own size and so enlarges the rounding of a tiny one, to a hundredth
+    # AdamW's first step divides the gradient by its own size and so enlarges the rounding of a tiny one, to a tenth
     # of the learning rate.
     once = {"epochs": 1, "batch_size": 1000, "learning_rate": 2e-5, "precision": "float32", "dropout": 0}
     recipe["stages"]["contrastive"] |= once

@@ -97,5 +97,6 @@ def test_two_nodes_give_the_weights_of_one(finished, untrained):
     for name in ("loss", "gradient_norm"):
         assert metrics_of_two[name] == pytest.approx(metrics_of_one[name], rel=1e-5), name
     assert one.keys() == two.keys()
+    # A quarter of the learning rate, by which a gradient that one process lacks moves a weight or more.
     for name, weights in one.items():
-        assert abs(weights - two[name]).max() < 1e-6, name
+        assert abs(weights - two[name]).max() < 5e-6, name
