@@ -162,7 +162,9 @@ def test_snakemake_killed(finished, untrained):
         locked.process.wait()
         assert "Directory cannot be locked" in locked.output, locked.output
         untrained.start("--unlock").finish()
-        untrained.start(TARGET).finish()
+        # The first job's Snakemake removes what that job was to make when it fails, which takes seconds. The rest of
+        # the training would take one; what it made would be put in place again by a third job.
+        untrained.start(TARGET, HOLD_AT="step-00000008.json", HOLD_SECONDS="10").finish()
     first, _ = went_on(untrained, "FAILED")
     assert f"job {first['JobID']} on " in log_of(untrained)
     assert "is training this stage; asked it to stop, and will resume from its checkpoint" in log_of(untrained)
