@@ -66,18 +66,18 @@ rule score_pairs:
 
 
 # The documents of a data set among which its positives are ranked.
-rule embed_pool:
+rule embed_ranked_pool:
     input:
         settings=RANKING,
         pairs=all_measured_rows,
         teacher=measuring_model,
     output:
-        pool=POOL,
-        ids=POOL_IDS,
+        pool=RANKED_POOL,
+        ids=RANKED_POOL_IDS,
     log:
-        "logs/ranked/{key}/embed_pool.log",
+        "logs/ranked/{key}/embed_ranked_pool.log",
     benchmark:
-        "benchmarks/ranked/{key}/embed_pool.tsv"
+        "benchmarks/ranked/{key}/embed_ranked_pool.tsv"
     conda:
         ENVIRONMENT
     threads: 8
@@ -89,7 +89,7 @@ rule embed_pool:
         revision=1,
     shell:
         call_script(
-            "embed_pool.py --settings {input.settings} --pairs {input.pairs} "
+            "embed_ranked_pool.py --settings {input.settings} --pairs {input.pairs} "
             "--teacher {input.teacher} --ids {output.ids} --output {output.pool} > {log} 2>&1"
         )
 
@@ -101,8 +101,8 @@ rule rank_pairs:
         pairs=measured_rows,
         parts=all_measured_rows,
         teacher=measuring_model,
-        pool=POOL,
-        ids=POOL_IDS,
+        pool=RANKED_POOL,
+        ids=RANKED_POOL_IDS,
     output:
         PAIR_RANKS,
     log:

@@ -24,10 +24,8 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="folder to make")
     options = parser.parse_args()
 
-    settings, generator = (
-        load(SynthesisSettings, options.settings),
-        load(GeneratorSettings, options.generator).generator,
-    )
+    settings = load(SynthesisSettings, options.settings)
+    generator = load(GeneratorSettings, options.generator).generator
     counts = synthesise(
         options.name, settings, generator, options.table, options.answers, options.output, options.model
     )

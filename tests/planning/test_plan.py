@@ -182,7 +182,7 @@ def test_ranking_embeds_a_pool_and_each_pair(recipe):
         values["data"]["questions"]["filters"] += ["near_duplicate", {"cap": {"rows": 9}}, {"rank": rank}]
 
     found = recipe(change)
-    assert [job.rule for job in found.jobs][:3] == ["score_pairs", "embed_pool", "rank_pairs"]
+    assert [job.rule for job in found.jobs][:3] == ["score_pairs", "embed_ranked_pool", "rank_pairs"]
     scored, pool, ranked = (job.count for job in found.jobs[:3])
     assert (ranked.texts, ranked.tokens) == (scored.texts, scored.tokens)
     assert pool.texts == pytest.approx(5, abs=1) and 0 < pool.tokens <= 6 * 32

@@ -15,7 +15,7 @@ from ascent.settings.measures import Ranking, Scoring
 from ascent.settings.pairs import Dataset
 from ascent.settings.validation import check
 from ascent.teachers import ranking as ranking_module
-from ascent.teachers.ranking import count_closer, embed_pool, rank_pairs
+from ascent.teachers.ranking import count_closer, embed_ranked_pool, rank_pairs
 from ascent.teachers.scoring import score_pairs
 from support.pairs import filtered
 from support.small_recipe import make_model
@@ -51,7 +51,7 @@ def ranks(folder, rows, parts, tmp_path, **changes):
     files = [tmp_path / f"{parts}-{number}.parquet" for number in range(parts)]
     for path, (begin, end) in zip(files, pairwise(bounds), strict=True):
         write_pairs(path, frame[begin:end])
-    ids, pool = embed_pool(ranking, folder, files)
+    ids, pool = embed_ranked_pool(ranking, folder, files)
     found = [frame for path in files for frame in rank_pairs(ranking, folder, path, files, ids, pool)]
     found = pl.concat(found)
     assert found.select("query_id", "positive_id").equals(frame.select("query_id", "positive_id"))

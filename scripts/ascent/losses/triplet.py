@@ -12,10 +12,8 @@ def triplet(local: Embedded, *, margin: float, distance: str) -> torch.Tensor:
     rows = len(local.queries)
     owners, negatives = local.row_of_document[rows:], local.documents[rows:]
     known = (local.answers[owners] == local.document_ids[rows:, None]).any(1)
-    near, far = (
-        _distance(local.queries, local.positives, distance),
-        _distance(local.queries[owners], negatives, distance),
-    )
+    near = _distance(local.queries, local.positives, distance)
+    far = _distance(local.queries[owners], negatives, distance)
     losses = torch.relu(near[owners] - far + margin).masked_fill(known, 0)
     total = near.new_zeros(rows).index_add(0, owners, losses)
     return total / near.new_zeros(rows).index_add(0, owners, (~known).to(near.dtype)).clamp(min=1)

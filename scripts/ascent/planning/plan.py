@@ -191,7 +191,7 @@ class _Planner:
             if isinstance(measure, Ranking):
                 pool = texts["document"].head(math.ceil(measure.pool / times))
                 yield self.embedding(
-                    "embed_pool", dataset, model, self.count(model, tokenising, document=pool) * times, 1
+                    "embed_ranked_pool", dataset, model, self.count(model, tokenising, document=pool) * times, 1
                 )
             rule = "rank_pairs" if isinstance(measure, Ranking) else "score_pairs"
             yield self.embedding(rule, dataset, model, self.count(model, tokenising, **texts) * times, 1)

@@ -250,10 +250,8 @@ class Recipes:
 
     def leak_check(self, recipe: str) -> LeakCheck:
         """Return leakage.yaml's settings. The texts of tasks that mteb knows are listed as `test`."""
-        local, registered = (
-            {task.split for task in self.recipes[recipe].evaluate.tasks.values()},
-            self.registered_tasks(recipe),
-        )
+        local = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}
+        registered = self.registered_tasks(recipe)
         return LeakCheck(
             splits=sorted(local | ({"test"} if registered else set())),
             training=[self.steps(recipe, name).key for name in self.training_data(recipe)],

@@ -20,7 +20,7 @@ _QUERIES, _DOCUMENTS = 1024, 65_536
 _ROUNDING = 1e-6
 
 
-def embed_pool(ranking: Ranking, folder: Path, tables: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+def embed_ranked_pool(ranking: Ranking, folder: Path, tables: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Return ids and embeddings of the pool: of all distinct positives of a data set's parts those that are drawn,
     S32 (documents,) and float32 (documents, dimension), in the order of their ids."""
     drawn = (
@@ -43,7 +43,7 @@ def rank_pairs(
     the pool that the teacher finds closer to the query than the positive.
 
     Positives of the query in any of the data set's `tables` do not count, nor do documents that are as close. ids and
-    pool: as embed_pool returns them."""
+    pool: as embed_ranked_pool returns them."""
     encoder = Encoder.of_backbone(folder, ranking.teacher)
     answers = _answers(part, tables, ids)
     for _, pairs in pair_batches(part):

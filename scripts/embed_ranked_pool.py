@@ -7,7 +7,7 @@ from ascent.errors import reports_errors
 from ascent.files import write_atomically
 from ascent.settings.measures import Ranking
 from ascent.settings.validation import load
-from ascent.teachers.ranking import embed_pool
+from ascent.teachers.ranking import embed_ranked_pool
 
 
 @reports_errors
@@ -21,7 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
     import numpy as np  # behind the check that this is Ascent's environment
 
-    ids, embeddings = embed_pool(load(Ranking, arguments.settings), arguments.teacher, arguments.pairs)
+    ids, embeddings = embed_ranked_pool(load(Ranking, arguments.settings), arguments.teacher, arguments.pairs)
     for path, array in ((arguments.ids, ids), (arguments.output, embeddings)):
         with write_atomically(path) as temporary:
             np.save(temporary, array)
