@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from ..pairs.database import Database, listed
+from ..pairs.database import Database, listed, numbered
 from ..pairs.parquet import Table, files_of, writing
 from ..pairs.prompts import COLUMNS, with_prompts
-from ..pairs.table import all_batches, count_pairs
+from ..pairs.table import all_batches
 from ..settings.model import Tokenising
 from ..settings.prompts import Side
 
@@ -82,14 +82,9 @@ def write_shares(
 def _first_rows(pairs: Table, column: str, index: int, count: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows, from 0 over all files and ascending, where the ids of a share occur first, and each id's place
     in the share: int64, int64."""
-    parts, before = [], 0
-    for file in files_of(pairs):
-        table = f"read_parquet({listed([file])}, file_row_number = true)"
-        parts.append(f"SELECT {column} AS id, file_row_number + {before} AS row FROM {table}")
-        before += count_pairs(file)
     texts = (
         "SELECT min(row) AS first, row_number() OVER (ORDER BY id) - 1 AS place, count(*) OVER () AS texts"
-        f" FROM ({' UNION ALL '.join(parts)}) GROUP BY id"
+        f" FROM ({numbered(files_of(pairs), f'{column} AS id')}) GROUP BY id"
     )
     begin, end = (f"(texts * {i} // {count})" for i in (index, index + 1))
     share = f"SELECT first, place - {begin} AS place FROM ({texts}) WHERE place >= {begin} AND place < {end}"

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+import pyarrow.parquet as pq
 
 # What DuckDB may hold in memory; the process needs some hundred MB besides.
 MEMORY = "1500MB"
@@ -28,6 +30,20 @@ class Database:
         self._spill.cleanup()
 
 
+def quoted(file: Path) -> str:
+    """Return a file's path as a string in SQL."""
+    return "'" + str(file).replace("'", "''") + "'"
+
+
 def listed(files: Sequence[Path]) -> str:
     """Return files as a list in SQL, for `read_parquet`."""
-    return "[" + ", ".join("'" + str(file).replace("'", "''") + "'" for file in files) + "]"
+    return f"[{', '.join(map(quoted, files))}]"
+
+
+def numbered(files: Sequence[Path], columns: str) -> str:
+    """Return a query of columns of tables' rows, with each one's number in `row`: from 0, over all files in order."""
+    starts = accumulate((pq.read_metadata(file).num_rows for file in files), initial=0)
+    return " UNION ALL ".join(
+        f"SELECT file_row_number + {start} AS row, {columns} FROM read_parquet({quoted(file)}, file_row_number = true)"
+        for start, file in zip(starts, files, strict=False)
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from .database import Database, listed
+from .database import Database, listed, numbered
 from .draws import rank_in_sql
 
 
@@ -24,9 +24,10 @@ def repeated_rows(part: Path, earlier: Sequence[Path], columns: Iterable[str]) -
     if earlier:
         equal = " AND ".join(f"own.{column} IS NOT DISTINCT FROM before.{column}" for column in columns)
         repeats += f" UNION SELECT row FROM own SEMI JOIN read_parquet({listed(earlier)}) AS before ON {equal}"
-    own = f"SELECT file_row_number AS row, {keys} FROM read_parquet({listed([part])}, file_row_number = true)"
     with Database(part.parent) as database:
-        found = database.sql(f"WITH own AS ({own}) SELECT row FROM ({repeats}) ORDER BY row").fetchnumpy()
+        found = database.sql(
+            f"WITH own AS ({numbered([part], keys)}) SELECT row FROM ({repeats}) ORDER BY row"
+        ).fetchnumpy()
     return np.asarray(found["row"], dtype=np.int64)
 
 
@@ -65,8 +66,7 @@ def _drawn(
     """Return columns of a file's rows, int64: `row`; `rank` by the draw, from 1, among the rows of all files with the
     same value in `column`, and `size`, how many there are."""
     tables = " UNION ALL ".join(
-        f"SELECT {place} AS place, file_row_number AS row, {column} AS value, query_id, positive_id"
-        f" FROM read_parquet({listed([path])}, file_row_number = true)"
+        numbered([path], f"{place} AS place, {column} AS value, query_id, positive_id")
         for place, path in enumerate(parts)
     )
     drawn = rank_in_sql(seed, "query_id", "positive_id")

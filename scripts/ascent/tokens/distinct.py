@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..pairs.database import Database, listed
+from ..pairs.database import Database, numbered, quoted
 from .arrays import BLOCK, blocks
 
 _KEYS = pa.schema({"high": pa.int64(), "low": pa.int64()})
@@ -42,18 +42,12 @@ def number_texts(keys: Sequence[Path], folder: Path) -> np.ndarray:
 
     keys: tables of texts' keys, one text after another. folder: for the files that this makes.
     """
-    counts = [pq.read_metadata(path).num_rows for path in keys]
-    starts = np.cumsum([0, *counts]).tolist()
-    texts = " UNION ALL ".join(
-        f"SELECT {start} + file_row_number AS place, high, low FROM"
-        f" read_parquet({listed([path])}, file_row_number = true)"
-        for start, path in zip(starts, keys, strict=False)
-    )
-    first = f"SELECT place, min(place) OVER (PARTITION BY high, low) AS first FROM ({texts})"
-    again = query(f"SELECT place, first FROM ({first}) WHERE place > first ORDER BY place", folder)
-    places = np.memmap(folder / f"{keys[0].stem}-places", np.int64, "w+", shape=starts[-1]).view(np.ndarray)
+    count = sum(pq.read_metadata(path).num_rows for path in keys)
+    first = f"SELECT row, min(row) OVER (PARTITION BY high, low) AS first FROM ({numbered(keys, 'high, low')})"
+    again = query(f"SELECT row, first FROM ({first}) WHERE row > first ORDER BY row", folder)
+    places = np.memmap(folder / f"{keys[0].stem}-places", np.int64, "w+", shape=count).view(np.ndarray)
     repeats, number = _between(again), 0
-    for block in blocks(starts[-1]):
+    for block in blocks(count):
         found = np.arange(block.start, block.stop)
         place, before = repeats(block.stop)
         found[place - block.start] = before
@@ -73,7 +67,7 @@ def new_texts(places: np.ndarray, before: int) -> np.ndarray:
 
 def distinct_answers(pairs: Path, folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the distinct pairs (query, answer) of a table of their ids, by query, then in order of first occurrence."""
-    rows = f"SELECT query, answer, file_row_number AS row FROM read_parquet({listed([pairs])}, file_row_number = true)"
+    rows = numbered([pairs], "query, answer")
     first = f"SELECT query, answer, min(row) AS row FROM ({rows}) GROUP BY query, answer"
     return query(f"SELECT query, answer FROM ({first}) ORDER BY query, row", folder)
 
@@ -86,7 +80,7 @@ def writing_answers(path: Path):
 def count_distinct(numbers: Path, column: str, folder: Path) -> int:
     """Return how many different numbers a column of a table has."""
     with Database(folder) as database:
-        distinct = f"SELECT DISTINCT {column} FROM read_parquet({listed([numbers])})"
+        distinct = f"SELECT DISTINCT {column} FROM read_parquet({quoted(numbers)})"
         return database.execute(f"SELECT count(*) FROM ({distinct})").fetchall()[0][0]
 
 
@@ -94,7 +88,7 @@ def query(sql: str, folder: Path) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield the columns of a query's result, a block of rows after another. The result is in a file of the folder."""
     path = folder / "result.parquet"
     with Database(folder) as database:
-        database.execute(f"COPY ({sql}) TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")
+        database.execute(f"COPY ({sql}) TO {quoted(path)} (FORMAT parquet)")
     for batch in pq.ParquetFile(path).iter_batches(batch_size=BLOCK):
         yield tuple(column.to_numpy() for column in batch.columns)
 

@@ -1,10 +1,9 @@
 """Mined negatives in the order of their rows, out of memory."""
 
-from itertools import accumulate
 from pathlib import Path
 
 from ..errors import AscentError
-from ..pairs.database import Database, listed
+from ..pairs.database import Database, numbered, quoted
 from ..pairs.parquet import BATCH, Table, files_of, named, read_metadata
 
 
@@ -15,17 +14,13 @@ def in_order_of(pairs: Table, negatives: Path, folder: Path) -> Path:
     Raises AscentError if they were mined for other pairs.
     """
     keys = "query_id, positive_id"
-    starts = accumulate((read_metadata(path).num_rows for path in files_of(pairs)), initial=0)
     there = read_metadata(negatives).schema.to_arrow_schema().names
-    own = " UNION ALL ".join(
-        f"SELECT {start} + file_row_number AS place, {keys} FROM read_parquet({listed([path])}, file_row_number = true)"
-        for start, path in zip(starts, files_of(pairs), strict=False)
-    )
-    mined = f"SELECT *, file_row_number AS number FROM read_parquet({listed([negatives])}, file_row_number = true)"
     with Database(folder) as database:
-        database.execute(f"CREATE VIEW own AS {own}")
-        database.execute(f"CREATE VIEW mined AS {mined}")
-        database.execute(f"CREATE TABLE pairing AS SELECT place, number FROM own JOIN mined USING ({keys})")
+        database.execute(f"CREATE VIEW own AS {numbered(files_of(pairs), keys)}")
+        database.execute(f"CREATE VIEW mined AS {numbered([negatives], '*')}")
+        database.execute(
+            f"CREATE TABLE pairing AS SELECT own.row AS place, mined.row AS row FROM own JOIN mined USING ({keys})"
+        )
 
         def count(what: str) -> int:
             return database.execute(f"SELECT count(*) FROM {what}").fetchall()[0][0]
@@ -33,10 +28,10 @@ def in_order_of(pairs: Table, negatives: Path, folder: Path) -> Path:
         others = count("mined WHERE negatives IS NULL") or count("pairing") != count("own")
         if others or count("mined") != count(f"(SELECT DISTINCT {keys} FROM own)"):
             raise AscentError(f"{negatives}: was mined for other pairs than {named(pairs)}; mine again.")
-        if not count("pairing WHERE place != number"):
+        if not count("pairing WHERE place != row"):
             return negatives
         made = folder / "negatives.parquet"
         texts = ", ".join(name for name in ("negatives", "reserve") if name in there)
-        ordered = f"SELECT {texts} FROM pairing JOIN mined USING (number) ORDER BY place"
-        database.execute(f"COPY ({ordered}) TO {listed([made])[1:-1]} (FORMAT parquet, ROW_GROUP_SIZE {BATCH})")
+        ordered = f"SELECT {texts} FROM pairing JOIN mined USING (row) ORDER BY place"
+        database.execute(f"COPY ({ordered}) TO {quoted(made)} (FORMAT parquet, ROW_GROUP_SIZE {BATCH})")
         return made

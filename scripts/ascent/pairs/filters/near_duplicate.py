@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ...errors import AscentError
 from ...settings.filters import NearDuplicate
-from ..database import Database, listed
+from ..database import Database, numbered
 from ..minhash import band_keys, band_rows
 from ..parquet import BATCH
 from ..signing import matrix_of, sides_of, signed_rows
@@ -82,14 +82,9 @@ def _candidates(
     database: duckdb.DuckDBPyConnection, tables: Sequence[Path]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield candidates, a batch at a time: the row's number, and both signatures."""
-    starts = np.cumsum([0, *(pq.read_metadata(path).num_rows for path in tables)])
-    signed = " UNION ALL ".join(
-        f"SELECT file_row_number + {start} AS row, signature"
-        f" FROM read_parquet({listed([table])}, file_row_number = true)"
-        for start, table in zip(starts, tables, strict=False)
-    )
     found = database.sql(
-        f"WITH signed AS ({signed}) SELECT found.row, own.signature AS one, before.signature AS other"
+        f"WITH signed AS ({numbered(tables, 'signature')})"
+        " SELECT found.row, own.signature AS one, before.signature AS other"
         " FROM candidates AS found JOIN signed AS own ON own.row = found.row"
         " JOIN signed AS before ON before.row = found.other"
     )
