@@ -33,6 +33,7 @@ from ascent.settings.losses import M3, ScoreWeights
 from ascent.settings.model import Contract
 from ascent.settings.validation import check
 from support import reference_losses
+from support.insurance import ANSWERS, OTHERS, QUESTIONS
 
 BESIDE = {"lexical": {}, "multi_vector": {"dimension": 6}}
 PROMPT = "find the answer: "
@@ -290,21 +291,6 @@ def test_a_loss_on_embeddings_leaves_the_heads_as_they_are(parent, contract, tra
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("heads."))
     assert not torch.equal(after["encoder.layer.0.output.dense.weight"], before["encoder.layer.0.output.dense.weight"])
-
-
-QUESTIONS = [
-    "what is term life",
-    "how much do i pay for car insurance",
-    "is a home policy a claim",
-    "what is health cover",
-]
-ANSWERS = [
-    "term life is a policy",
-    "i pay the cost of a plan for a car",
-    "a home policy is a cover",
-    "health is a plan",
-]
-OTHERS = ["whole life", "the cost of a claim", "do i pay", "what is the cover of a car", "how much is a home plan"]
 
 
 @pytest.fixture
