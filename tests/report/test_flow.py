@@ -98,6 +98,22 @@ def test_huge_ratios_stay_legible():
     assert "7 training pairs" in numbers
 
 
+def test_names_of_steps_fit_beside_the_stream_in_lines_of_their_own():
+    names = ["clean", "empty", "contamination", "near_duplicate", "duplicate"]
+    filters = [entry("select", 9), *(entry(name, 9) for name in names), entry("length", 9, too_long=1)]
+    picture = draw(flow_of(AUDIT | {"filters": filters, "augmentations": []}, None))
+    shown = [words for words in picture.words if words.style == "name"]
+    assert [words.text for words in shown] == [
+        "select, clean,",
+        "empty,",
+        "contamination,",
+        "near_duplicate,",
+        "duplicate",
+        "length",
+    ]
+    assert all(below.y - above.y >= LINE for above, below in pairwise(shown))
+
+
 def test_many_reasons_share_a_stream():
     counts = {f"reason_{i}": 100 - i for i in range(20)}
     (step,) = flow_of(AUDIT | {"filters": [entry("select", 5000, **counts)], "augmentations": []}, None).steps

@@ -5,6 +5,7 @@ Same numbers, same bytes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 
 from ..files import write_atomically
 from .pages import environment
@@ -13,8 +14,9 @@ from .pages import environment
 WIDTH, LEFT, WORDS, WHOLE = 260, 190, 500, 1020
 # A line of words; the least height of a step; the inner radius of a turn; the least width of what is drawn.
 LINE, STEP, TURN, HAIR = 20, 34, 10, 1.5
-# Reasons of a step with a stream of their own; the others share one. Characters of a reason that are shown.
-REASONS, CHARACTERS = 6, 52
+# Reasons of a step with a stream of their own; the others share one. Characters of a reason that are shown, and of a
+# line of steps' names, for which there is room left of the stream.
+REASONS, CHARACTERS, NAMES = 6, 52, 20
 COLOURS = {"kept": "#0072b2", "dropped": "#d55e00", "set aside": "#cc79a7", "elsewhere": "#9a9a9a", "added": "#009e73"}
 
 
@@ -166,7 +168,8 @@ def draw(flow: Flow) -> Picture:
     for step in flow.steps:
         top, edge = y, LEFT + step.rows * scale
         right.append((max(edge, LEFT + HAIR), y))
-        picture.words.append(Words(LEFT - 16, y + 14, _cut(step.name, 26), "name", step.name))
+        lines = wrap(step.name, NAMES)
+        picture.words += [Words(LEFT - 16, y + 14 + LINE * place, line, "name") for place, line in enumerate(lines)]
         widths = [max(branch.rows * scale, HAIR) for branch in step.branches]
         for branch, wide, following in zip(step.branches, widths, [*widths[1:], HAIR], strict=False):
             is_added = branch.kind == "added"
@@ -182,7 +185,7 @@ def draw(flow: Flow) -> Picture:
             text = f"{branch.kind}: {branch.reason}"
             picture.words.append(Words(WORDS + 132, middle + 4.5, _cut(text, CHARACTERS), "reason", text))
             y += max(LINE + (wide - following) / 2, wide + 6)
-        y = max(y + TURN if step.branches else y, top + STEP)
+        y = max(y + TURN if step.branches else y, top + STEP + LINE * (len(lines) - 1))
         if step.branches:
             picture.words.append(Words(LEFT - 16, top + 31, f"{step.after:,} left", "soft"))
             y = max(y, top + STEP + 10)
