@@ -31,6 +31,8 @@ DROPPED_SCHEMA = SCHEMA.insert(0, SCHEMA.field("dataset").with_name("filter")).i
     1, SCHEMA.field("dataset").with_name("reason")
 )
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Behind what is measured, the key of its quantiles in an entry.
+_OF_QUANTILES = "_quantiles"
 
 # What judges a batch, given the number of its first row.
 Judge = Callable[[pl.DataFrame, int], pl.DataFrame]
@@ -53,10 +55,9 @@ def filter_pairs(
     not pass; return the audit.
 
     rows: the files of this pass's rows, the part's and those of other parts that it needs (Filtering.read_for); `place`
-    is the part's place among them, the last by default. audit: the part's from the pass before;
-    None in the first pass. measured: what filters judge by, if that is measured of the rows in their order; a
-    table for each file of `rows`. models: the folders, called by the models' names, of those whose
-    tokenizers filters need.
+    is the part's place among them, the last by default. audit: the part's from the pass before; None in the first pass.
+    measured: what filters judge by, if that is measured of the rows in their order; a table for each file of `rows`.
+    models: the folders, called by the models' names, of those whose tokenizers filters need.
 
     Raises AscentError if a score is missing or NaN, `against` lacks a corpus that a filter names, or no row of a data
     set in one part is left."""
@@ -106,7 +107,7 @@ def filter_pairs(
                 keep(frame.with_columns(filter=pl.lit(entry.name), reason=pl.lit(reason)))
     found = [entry.audit() for entry in entries]
     if quantiles:  # the pass begins with the first filter that judges by them
-        found[0][f"{of_part.columns[-1]}_quantiles"] = {
+        found[0][of_part.columns[-1] + _OF_QUANTILES] = {
             str(share): round(pl.concat(quantiles).quantile(share), 4) for share in _QUANTILES
         }
     return audit | {"filters": audit["filters"] + found} | ({"augmentations": summed(altered)} if altered else {})
@@ -255,9 +256,8 @@ def whole_audit(parts: Sequence[dict]) -> dict:
                 shown[reason] = (shown.get(reason, []) + examples)[:EXAMPLES]
         counts = {key: sum(entry[key] for entry in entries) for key in ("in", "changed", "kept")}
         step = {"filter": entries[0]["filter"]} | counts | {"dropped": dict(sorted(dropped.items())), "examples": shown}
-        for key in ("score_quantiles", "rank_quantiles"):
-            if quantiles := [entry[key] for entry in entries if key in entry]:
-                step[key] = _widest(quantiles)
+        for key in sorted({key for entry in entries for key in entry if key.endswith(_OF_QUANTILES)}):
+            step[key] = _widest([entry[key] for entry in entries if key in entry])
         steps.append(step)
     dropped = sum((Counter(step["dropped"]) for step in steps), Counter())
     if others and (altered := [part["augmentations"] for part in parts if "augmentations" in part]):
