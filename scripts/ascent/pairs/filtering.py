@@ -108,7 +108,7 @@ def filter_pairs(
     found = [entry.audit() for entry in entries]
     if quantiles:  # the pass begins with the first filter that judges by them
         found[0][of_part.columns[-1] + _OF_QUANTILES] = {
-            str(share): round(pl.concat(quantiles).quantile(share), 4) for share in _QUANTILES
+            str(share): _shown(pl.concat(quantiles), share) for share in _QUANTILES
         }
     return audit | {"filters": audit["filters"] + found} | ({"augmentations": summed(altered)} if altered else {})
 
@@ -263,6 +263,12 @@ def whole_audit(parts: Sequence[dict]) -> dict:
     if others and (altered := [part["augmentations"] for part in parts if "augmentations" in part]):
         first = first | {"augmentations": summed(altered)}
     return first | {"filters": steps, "in": steps[0]["in"], "kept": steps[-1]["kept"], "dropped": dict(dropped)}
+
+
+def _shown(measured: pl.Series, share: float) -> float | int:
+    """Return a quantile, which of whole numbers is one."""
+    quantile = measured.quantile(share)
+    return int(quantile) if measured.dtype.is_integer() else round(quantile, 4)
 
 
 def _widest(quantiles: list[dict]) -> dict:
