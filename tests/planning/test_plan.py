@@ -1,6 +1,5 @@
 """A plan's tokens against those that the steps embed, its warnings, its errors, and its command line."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import yaml
 from transformers import AutoTokenizer
 
 from ascent import layout
-from ascent.errors import AscentError
 from ascent.files import read_yaml
 from ascent.pairs.table import pair_frame, read_pairs, write_pairs
 from ascent.planning.gpus import Machine
@@ -274,72 +272,6 @@ def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
     assert encoded == [job.what for job in plain.jobs if job.rule == "encode_shard"] == ["contrastive, questions"]
     texts = [job(each, "train_finetune", "finetune").count.texts for each in (found, plain)]
     assert texts[0] - texts[1] == 2 * len(pairs) + pairs["negatives"].list.len().sum()  # its own
-
-
-def test_texts_that_begin_with_their_prompt_are_told_by_data_set_and_task(recipe, workspace):
-    def change(values):
-        values["stages"]["finetune"]["prompts"] = values["stages"]["merge"]["prompts"] = {
-            "query": {"retrieval": "What does"}
-        }
-
-    rows = read_pairs(workspace / "results/corpora/library/pairs-00000-of-00001.parquet")
-    parts = {}
-    for split, what in (("train", "data set questions"), ("test", "task LibraryRetrieval")):
-        queries = rows.filter(pl.col("split") == split)["query"].unique()
-        assert queries.str.starts_with("what does").all()
-        parts[what] = (
-            f"{len(queries)} of {len(queries)} distinct queries of {what} (100%) begin with the prompt 'What does'"
-            " already"
-        )
-    found = recipe(change).warnings
-    assert [warning.split(", so that")[0] for warning in found] == list(parts.values())
-
-
-def test_a_prompt_without_room_for_a_text_is_refused_before_any_job(recipe):
-    def change(values):
-        values["stages"]["finetune"]["prompts"] = {"query": {"retrieval": "open the file and read a line of it " * 4}}
-
-    with pytest.raises(
-        AscentError, match=r"tiny: the prompt 'open the file .*' alone has \d+ tokens, 1\d\d% of max_tokens: 32, so"
-    ):
-        recipe(change)
-
-
-def test_what_a_model_says_of_itself_otherwise_is_told(recipe, workspace):
-    modules, config = workspace / "model" / "modules.json", workspace / "model" / "1_Pooling" / "config.json"
-    assert not recipe().warnings
-    config.parent.mkdir()
-    modules.write_text('[{"name": "1", "path": "1_Pooling", "type": "x"}]')
-    length = "model 'tiny': tokenizer_config.json says max_tokens: 64, but the recipe has 32."
-    try:
-        for written, pooling in (
-            ('{"pooling_mode": "cls"}', "cls"),
-            ('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}', "cls"),
-            ('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}', "mean and max"),
-        ):
-            config.write_text(written)
-            told = f"model 'tiny': 1_Pooling/config.json says pooling: '{pooling}', but the recipe has 'mean'."
-            assert recipe().warnings == [told, length]  # once, although a filter's teacher is the same model
-        config.write_text('{"pooling_mode": "mean"}')
-        assert recipe().warnings == [length]
-    finally:
-        shutil.rmtree(config.parent)
-        modules.unlink()
-
-
-def test_what_a_recipe_sets_over_a_model_s_own_contract_is_told(recipe, workspace):
-    path = workspace / "config.yaml"
-    before = path.read_text()
-    config = yaml.safe_load(before)
-    config["models"]["tiny"]["contract"] = {"pooling": "mean", "max_tokens": 64}
-    path.write_text(yaml.safe_dump(config))
-    try:
-        own = {"model": "tiny", "contract": "own"}
-        found = recipe(lambda values: values.update(base=own | {"max_tokens": 32}))
-        assert found.warnings == ["model 'tiny': its own contract has max_tokens: 64, but the recipe 32."]
-        assert recipe(lambda values: values.update(base=own)).warnings == []
-    finally:
-        path.write_text(before)
 
 
 def test_stored_scores_are_no_job(recipe):
