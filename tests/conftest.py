@@ -15,13 +15,15 @@ LONG = """
 test_workflow.py test_workflow_variants.py test_training.py test_gradients.py test_workflow_elsewhere.py
 test_plan_command.py test_overview.py test_pretraining.py test_pretraining_runs.py test_adapters.py
 """.split()
+# What these give is started, or trains.
+SLOW = {"warm_python", "train_here"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
     for item in items:
-        if "warm_python" in getattr(item, "fixturenames", ()):
+        if SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
 
 

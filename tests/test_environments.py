@@ -147,6 +147,7 @@ def test_the_running_environment_is_the_locked_one():
         assert installed in pin.specifier, f"{name} {installed} is installed, envs/{lock} has another; run `make test`"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "sources"), [("scripts", ["ascent.in"]), ("tests", ["ascent.in", "dev.in"])])
 def test_what_is_imported_was_asked_for(folder, sources):
     asked = {name for source in sources for name in requirements(source)}

@@ -79,6 +79,7 @@ def test_what_is_parsed_and_planned_loads_nothing_heavy():
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
 def test_workers_that_read_ahead_load_no_tables():
     """Each would spend 0.6 s and 100 MB on polars."""
     code = "import sys, ascent.training.loader; print('polars' in sys.modules)"

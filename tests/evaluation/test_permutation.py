@@ -92,6 +92,7 @@ def test_a_recurring_text_is_exchanged_whole(draws):
     assert independent_units(models[0]) == 6
 
 
+@pytest.mark.slow
 def test_level_over_recurring_texts():
     """Of equal models a twentieth differs; exchanging pairs instead of texts finds far more."""
     found = {"text": 0, "pair": 0}

@@ -118,6 +118,7 @@ def test_texts_are_drawn_where_they_recur(draws, monkeypatch):
     assert own[0] == pytest.approx(list(plain.confidence_interval), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_over_recurring_texts_hold_the_truth(monkeypatch):
     """All pairs of 30 texts. tests/benchmarks/coverage.py does the same with more runs."""
     monkeypatch.setattr("ascent.evaluation.statistics.RESAMPLES", 300)

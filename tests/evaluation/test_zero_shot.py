@@ -24,6 +24,7 @@ def made(upstream="", tasks=(), teacher=None, **evaluate):
     return zero_shot(check(Recipe, recipe, "recipe.yaml"), corpora, models)
 
 
+@pytest.mark.slow
 def test_a_registered_model_has_the_leaderboard_s_percentage():
     """Trained on nothing more, it is as zero-shot as the model that it is adapted from."""
     names = [task.metadata.name for task in mteb.get_benchmark("MTEB(eng, v2)").tasks]

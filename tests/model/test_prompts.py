@@ -114,6 +114,7 @@ def in_evaluation(pairs, task, encoder, texts) -> dict[str, np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", PROMPTS)
 @pytest.mark.parametrize(
     ("kind", "pooling", "pool_prompt"),

@@ -175,6 +175,7 @@ def batch_of(seed: int) -> Embedded:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [2**24, 20], ids=["one tile", "tiles"])
 @pytest.mark.parametrize("distilled", [True, False])
 @pytest.mark.parametrize("names", [("lexical", "multi_vector"), ("multi_vector",)])

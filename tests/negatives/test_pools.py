@@ -75,6 +75,7 @@ def mined(tmp_path):
     return by
 
 
+@pytest.mark.slow
 def test_negatives_are_those_of_brute_force_over_all_pools(mined):
     """In float64, with each text once and no answer or the query itself; and each counts for the first that has it."""
     rows, table, audit = mined(Mining(model="m", per_query=4, ranks=(1, 30), max_share_of_positive=1000))
@@ -105,6 +106,7 @@ def test_negatives_are_those_of_brute_force_over_all_pools(mined):
     assert audit["counts"]["query_itself"] == 2
 
 
+@pytest.mark.slow
 def test_without_pools_the_audit_and_negatives_are_the_data_set_s_own(mined):
     rows, table, audit = mined(Mining(model="m", per_query=2, max_share_of_positive=1000), ())
     assert "from" not in audit
@@ -142,6 +144,7 @@ def test_documents_that_match_test_texts_are_left_out_and_counted(tmp_path):
     assert fingerprint["documents-00000-of-00001.npy"]["rows"] == 2
 
 
+@pytest.mark.slow
 def test_a_pool_without_documents_or_of_another_model_is_refused(tmp_path, mined):
     empty = pool(tmp_path / "empty", [documents(tmp_path / "e.parquet")], 1)
     shards, pairs, mining = open_shards(tmp_path / "own", 2), tmp_path / "pairs.parquet", Mining(model="m")

@@ -46,6 +46,7 @@ def encode(path, folder, count, encoder=None, settings=TOKENISING):
     return open_shards(folder, count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
 def test_every_text_is_embedded_once_whatever_the_cut(pairs, tmp_path, count):
     path, frame = pairs
@@ -72,6 +73,7 @@ def number_of(text: str) -> np.float32:
     return np.float32(int(text_id(text)[:5], 16))
 
 
+@pytest.mark.slow
 def test_parts_are_read_batch_by_batch_and_a_text_has_the_prompt_of_its_first_row(tmp_path):
     """Rows draw prompts by their place in the whole table, or have their own; parts may be empty, or a text in many."""
     draw, settings = np.random.default_rng(0), TOKENISING.model_copy(update={"query_prompts": ["a", "b"], "seed": 3})
@@ -111,6 +113,7 @@ def test_shards_are_those_of_the_model(tiny_model, pairs, tmp_path):
     assert shards.weights_digest == json.loads((tiny_model / "ascent.json").read_text())["weights_digest"]
 
 
+@pytest.mark.slow
 def test_the_same_pairs_are_the_same_bytes(pairs, tmp_path):
     for name in "ab":
         encode(pairs[0], tmp_path / name, 2)

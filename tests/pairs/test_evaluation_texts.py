@@ -60,6 +60,7 @@ class Listener(AbsEncoder):
         return np.random.default_rng(0).normal(size=(len(texts), 8)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_every_text_that_mteb_tests_with_is_listed(name, tmp_path):
     def task():

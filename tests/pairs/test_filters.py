@@ -338,6 +338,7 @@ def test_an_audit_that_loses_a_row_is_refused():
 # ------------------------------------------------------------------ parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [3, 8])
 def test_the_number_of_parts_changes_nothing(parts, corpus_rows):
     rows = [Pair(row["query"], row["positive"]) for row in corpus_rows[:300]]

@@ -194,6 +194,7 @@ def test_ngrams_find_what_brute_force_finds(size):
     assert found == pytest.approx(expected) and len(found) >= 20
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_those_of_brute_force_but_for_one_in_a_hundred():
     tested, training = corpus(random.Random(1))
     expected = {

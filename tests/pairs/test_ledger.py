@@ -115,6 +115,7 @@ def test_another_split_can_be_checked(write, tested):
     ]
 
 
+@pytest.mark.slow
 def test_passes_and_batches_change_nothing(write, tmp_path, monkeypatch):
     """However few keys fit in memory, and however rows are cut into batches and files."""
     words = [

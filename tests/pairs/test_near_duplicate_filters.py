@@ -77,6 +77,7 @@ def test_rows_that_are_nearly_an_earlier_one_are_dropped(planted):
     assert dropped == {"nearly the same row came before": len(rows) - len(pairs)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [3, 8])
 def test_neither_parts_nor_batches_change_what_is_kept(planted, parts, monkeypatch):
     rows, _ = planted

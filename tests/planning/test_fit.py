@@ -38,6 +38,7 @@ def large(recipe, monkeypatch):
     return planned
 
 
+@pytest.mark.slow
 def test_a_stage_that_does_not_fit_is_warned_of_with_a_remedy(large):
     found = large(zero=1)
     sizes = {zero: amount(memory.total, "B") for zero, memory in found.memory["contrastive"].items()}
@@ -55,6 +56,7 @@ def test_what_is_offloaded_is_told_by_node(large):
     assert "Stage contrastive offloads 112 GB to each node's memory or files." in found.notes
 
 
+@pytest.mark.slow
 def test_disk_and_memory_beside_the_gpu_s_are_noted(large):
     whole = [note for note in large(zero=1).notes if note.startswith("Stage contrastive")]
     assert whole == [

@@ -59,6 +59,7 @@ def test_training_s_tokens_are_those_of_its_batches(recipe, workspace, training_
         target.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LibraryRetrieval", "Modules", "Similar", "Groups", "Ranking"])
 def test_evaluation_s_tokens_are_those_that_are_embedded(recipe, base, tmp_path, monkeypatch, name):
     from ascent.evaluation.run import evaluate_task
@@ -132,6 +133,7 @@ def test_what_is_not_here_is_planned_from_the_catalogue(recipe, workspace):
     assert more.texts == 2.25 * 25_000 and more.tokens == 2.25 * 5000 * (12 + 4 * 50)
 
 
+@pytest.mark.slow
 def test_shards_hold_each_text_once(recipe, workspace, base):
     from ascent.negatives.shards import encode_shard
 
@@ -255,6 +257,7 @@ def test_a_teacher_s_tokens_are_those_of_its_candidates(recipe, workspace, train
     assert (found.texts, found.tokens) == (len(lengths), sum(lengths))
 
 
+@pytest.mark.slow
 def test_only_what_is_mined_for_is_encoded_and_has_more_texts(recipe):
     def change(values):
         values["data"]["graded"] = {"corpus": "similar", "task": "sts", "split": "test"}
@@ -328,6 +331,7 @@ def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
     assert "Pre-training of contrastive: heads that predict tokens are not counted." in found.notes
 
 
+@pytest.mark.slow
 def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
     def change(values):
         values["base"]["heads"] = {"lexical": {}}

@@ -21,6 +21,7 @@ def run(folder: Path, *arguments: str, code: str = "") -> subprocess.CompletedPr
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_plan_without_heavy_imports(workspace):
     code = (
         f"import sys, runpy; sys.path.insert(0, {str(ROOT / 'scripts')!r}); "
@@ -54,6 +55,7 @@ def test_an_unknown_recipe_is_one_clear_line(workspace):
     )
 
 
+@pytest.mark.slow
 def test_what_the_catalogue_says_is_planned_and_tasks_whose_rows_are_not_here_are_left_out(tmp_path):
     path = make_workspace(tmp_path)
     arguments = ("--configfile", str(path), "--recipe", "small")

@@ -21,6 +21,7 @@ def test_tokens_of_every_text_are_those_of_transformers(tiny_resource, corpus_ro
     assert found.squares == sum(length**2 for length in lengths)
 
 
+@pytest.mark.slow
 def test_a_sample_stands_for_all(tiny_resource, corpus_rows):
     texts = pl.Series([row["positive"] for row in corpus_rows] * 12)
     counter = TokenCounter(tiny_resource, 512)

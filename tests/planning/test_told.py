@@ -39,6 +39,7 @@ def test_a_prompt_without_room_for_a_text_is_refused_before_any_job(recipe):
         recipe(change)
 
 
+@pytest.mark.slow
 def test_what_a_model_says_of_itself_otherwise_is_told(recipe, workspace):
     modules, config = workspace / "model" / "modules.json", workspace / "model" / "1_Pooling" / "config.json"
     assert not recipe().warnings

@@ -99,6 +99,7 @@ def read(recipe, folders) -> dict[str, tuple[pl.DataFrame, dict]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_extractor_of_its_corpora_makes_pairs_and_loses_no_row(recipe, read):
     data = recipe[0].data
     assert {dataset.corpus for dataset in data.values()} == read.keys()

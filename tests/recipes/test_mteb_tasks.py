@@ -29,6 +29,7 @@ def listed() -> dict:
     return read_json(MTEB)
 
 
+@pytest.mark.slow
 def test_the_list_is_what_the_installed_mteb_says(tmp_path):
     # In a process of its own, which leaves this one's warnings and logging alone, and without a network.
     output = tmp_path / "mteb_tasks.json"

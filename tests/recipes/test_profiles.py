@@ -120,6 +120,7 @@ def test_a_script_outside_the_environment_says_so(script, tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
 
 
+@pytest.mark.slow
 def test_the_snakefile_outside_the_environment_says_so(tmp_path):
     """By a Snakemake whose Python lacks pydantic; its own environment may be another."""
     for name in ("rules", "scripts"):

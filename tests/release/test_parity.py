@@ -75,6 +75,7 @@ def folder_with(prompts, tiny_model, folder):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PROMPTS)
 def test_parity_with_mteb_in_every_type_of_text_task(tiny_model, tmp_path, monkeypatch, case):
     folder, used = folder_with(PROMPTS[case], tiny_model, tmp_path), []

@@ -71,6 +71,7 @@ def test_released_folder_loads_plainly_and_embeds_the_same(files, model):
     assert plain.similarity_fn_name == "cosine"
 
 
+@pytest.mark.slow
 def test_the_card_says_how_texts_are_read_and_mteb_s_wrapper_reads_them_so(files, corpus_rows, tmp_path):
     texts, folder = [row["positive"] for row in corpus_rows], tmp_path / "model"
     resource = make_architecture(tmp_path / "llama", "llama", make_tokenizer(tmp_path / "tokenizer", "llama", texts))

@@ -84,6 +84,7 @@ def test_a_radar_has_at_most_nine_spokes(kinds, count, spokes):
     assert ("Other types" in [spoke.name for spoke in found]) == (kinds > 9)
 
 
+@pytest.mark.slow
 def test_curves_show_each_stage(tmp_path):
     for stage in ("contrastive", "finetune"):
         (tmp_path / stage).mkdir()

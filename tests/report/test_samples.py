@@ -111,6 +111,7 @@ def test_counts_and_reasons_are_the_audit_s(page):
     assert "7no &lt;text&gt;a.jsonl:3; a.jsonl:8 …" in text.replace("> ", ">")
 
 
+@pytest.mark.slow
 def test_parts_and_the_order_of_rows_change_nothing(page, rows):
     first = [one for one in Articles(page()).found if one[0] == "pair"]
     assert first == [one for one in Articles(page(parts=3)).found if one[0] == "pair"]

@@ -59,6 +59,7 @@ WHOLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_parts_of_recipes_in_documents_are_accepted(document):
     """Recipes are checked against the settings' classes; names of corpora and data sets are the reader's own."""
@@ -146,6 +147,7 @@ def test_a_typo_is_refused(kind, path, value):
     assert complaints(kind, values) != []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_files_in_documents_are_accepted(document, tmp_path):
     """Blocks of config.yaml and of the catalogue are laid over them; recipes are complete, and build."""

@@ -132,6 +132,7 @@ def test_a_wrong_checksum_is_refused(index, tmp_path):
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
 
 
+@pytest.mark.slow
 def test_a_pinned_digest_that_the_index_does_not_offer_is_refused(index, tmp_path):
     source = index(source_archive({"a.jsonl": ROWS}))
     with pytest.raises(AscentError, match=r"some-data 1.0: no file has the pinned SHA-256 0+; pin one of"):
@@ -156,6 +157,7 @@ def test_a_pattern_that_matches_nothing_is_named(index, tmp_path):
         fetch(source, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../out.jsonl", "/tmp/out.jsonl", "data/../../out.jsonl", "..\\out.jsonl"])
 @pytest.mark.parametrize("make", [wheel, source_archive])
 def test_a_member_that_escapes_is_refused(index, tmp_path, make, name):

@@ -100,6 +100,7 @@ def test_an_answer_does_not_depend_on_its_batch(decoder, settings):
     assert answers_of(backend(decoder, batch_size=5, **settings), requests[::-1]) == alone[::-1]
 
 
+@pytest.mark.slow
 def test_tokens_are_drawn_from_the_softmax_over_what_is_allowed(decoder):
     """How often each of three texts is written, against the product of the model's own probabilities of their
     tokens."""

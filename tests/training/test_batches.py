@@ -311,6 +311,7 @@ def test_reading_ahead_leaves_the_random_numbers_of_training_alone(mixture):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_signals_that_end_a_run_do_not_end_its_workers_and_a_lost_worker_is_one_sentence(mixture):
     data = mixture(epochs=20)
     handler = signal.getsignal(signal.SIGCHLD)

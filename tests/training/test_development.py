@@ -67,6 +67,7 @@ def selected(train_here, tiny_model, training_contract, tokens_of):
     return _selected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"adapter": {"type": "lora"}, "zero": 2, "seed": 1}])
 def test_the_best_weights_are_kept(selected, held_out, tmp_path, capsys, changes):
     """The score is that of the exported model's embeddings, and the last step is scored even if none is due."""
@@ -88,6 +89,7 @@ def test_the_best_weights_are_kept(selected, held_out, tmp_path, capsys, changes
     assert not (tmp_path / "run" / "checkpoints" / "best.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_graded_pairs_are_scored_by_their_order(selected, held_out, tmp_path):
     draw = np.random.default_rng(0)
     graded = [Pair(row.query, row.positive, label=float(draw.random())) for row in held_out]

@@ -125,6 +125,7 @@ def test_replacements_follow_the_rule_in_a_case_worked_out_by_hand(tokens_with, 
     assert negatives_of(data, 0) == ["r1", "r2"]
 
 
+@pytest.mark.slow
 def test_the_tokens_hold_the_reserve_and_without_one_they_are_the_same(tokens_with, tokens_of, data_of):
     table = data_of({"x": tokens_with(LISTS)}, **MINED).tables[0]
     for row, (_, positive, negatives, reserve) in enumerate(LISTS):

@@ -33,6 +33,7 @@ class Copies(TorchDispatchMode):
         return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", [0, 2])
 @pytest.mark.parametrize("multiple", [1, 16])
 def test_texts_are_copied_once_a_step_and_nothing_waits(monkeypatch, prompts, multiple):

@@ -194,6 +194,7 @@ def test_the_copy_shares_nothing_with_the_model(name, tiny_resource, tmp_path):
     assert torch.allclose(before.norm(), torch.ones(()))
 
 
+@pytest.mark.slow
 def test_the_copy_follows_what_trains_and_nothing_else(tiny_model, data):
     """Beside an adapter the backbone may be held in fewer bits, which the copy's are not to drift to."""
     from ascent.training.queue import Queue

@@ -59,6 +59,7 @@ def test_of_few_rows_all_orders_are_equally_likely(size):
     assert stats.chisquare(list(every.values())).pvalue > CHANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 1000, 4099])
 def test_a_row_may_come_at_any_place(size):
     """The place of the first, a middle and the last row over many seeds, in ten equal parts."""

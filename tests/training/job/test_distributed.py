@@ -4,9 +4,12 @@ import os
 import threading
 import time
 
+import pytest
+
 from ascent.training.job.distributed import DEAD_SECONDS, await_compilers
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_compiler_is_removed_and_a_living_one_waited_for(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     dead, living = tmp_path / "cpu_adam" / "lock", tmp_path / "async_io" / "lock"

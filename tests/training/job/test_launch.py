@@ -88,6 +88,7 @@ raise SystemExit(1)
 """
 
 
+@pytest.mark.slow
 def test_of_processes_that_are_stopped_only_their_own_words_are_told(tmp_path, monkeypatch):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(scripts=launching.__file__.split("/ascent/")[0]))

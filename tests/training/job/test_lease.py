@@ -93,6 +93,7 @@ def test_a_killed_run_is_not_waited_for(other, tmp_path):
     mine.release()
 
 
+@pytest.mark.slow
 def test_a_run_of_another_machine_is_dead_when_it_shows_no_sign_of_life(other, tmp_path, monkeypatch):
     away = owner(tmp_path) | {"host": "elsewhere"}
     other.kill()
