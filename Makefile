@@ -43,7 +43,7 @@ plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: to
 
 test: lint tests slurm-test  ## all that CI runs
 
-test-fast: $(VENV)/.ready-dev  ## the tests that take an instant, nine in ten, while you edit
+test-fast: $(VENV)/.ready-dev  ## the tests that take an instant, six in seven, while you edit
 	$(VENV)/bin/python -m pytest -m "not slow and not workflow and not slurm and not nightly" -n $(CORES) $(SPREAD)
 
 lint: $(VENV)/.ready-dev

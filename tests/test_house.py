@@ -69,6 +69,7 @@ def test_settings_import_pydantic_and_yaml_only():
     assert outside - sys.stdlib_module_names == {"pydantic", "yaml"}
 
 
+@pytest.mark.slow
 def test_what_is_parsed_and_planned_loads_nothing_heavy():
     """One process for all: what any of these modules loads, directly or not, shows in its sys.modules."""
     code = "import importlib, sys\n"

@@ -257,6 +257,7 @@ def test_model_is_named_and_revised(model):
     assert (meta.embed_dim, meta.max_tokens, meta.similarity_fn_name.value) == (32, 32, "cosine")
 
 
+@pytest.mark.slow
 def test_unknown_task_offers_the_nearest(corpus):
     with pytest.raises(AscentError, match=r"mteb has no task 'SciFcat'; did you mean 'SciFact'\?"):
         make_task(check(TaskSettings, {"name": "SciFcat"}, "task.yaml"))

@@ -180,6 +180,7 @@ def test_rows_have_prompts_of_their_own(tiny_resource, tmp_path, task, pool_prom
     assert len(set(table.text_ids[table.documents].tolist())) == 3
 
 
+@pytest.mark.slow
 def test_mteb_s_own_prompts_are_those_that_it_gives_instructed_models():
     contract = Contract(
         templates={"query": TEMPLATE},

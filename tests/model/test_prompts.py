@@ -221,6 +221,7 @@ def test_tokens_counted_for_another_pooling_are_refused(tokens_of, training_rows
         data_of({"questions": tokens}, contract=training_contract.model_copy(update={"pool_prompt": False}))
 
 
+@pytest.mark.slow
 def test_lengths_are_by_side(tokens_of, training_rows, training_contract):
     prompts = {"query": {"default": ["what does "]}, "document": {"default": ["file "]}}
     for whole, expected in ((False, {"query": 3, "document": 2}), (True, {"query": 0, "document": 0})):

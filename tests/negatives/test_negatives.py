@@ -130,6 +130,7 @@ def test_the_positive_s_score_is_recorded():
     assert row["negatives"] == ["middle", "p2"]
 
 
+@pytest.mark.slow
 def test_a_random_draw_is_seeded_and_stays_within_the_candidates():
     draws = {}
     for seed in range(12):

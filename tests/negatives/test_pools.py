@@ -113,6 +113,7 @@ def test_without_pools_the_audit_and_negatives_are_the_data_set_s_own(mined):
     assert set(table["negatives"].explode().drop_nulls()) <= {row.positive for row in rows}
 
 
+@pytest.mark.slow
 def test_each_document_of_the_split_is_embedded_once_with_its_prompt(tmp_path):
     texts = [f"text {i}" for i in range(31)]
     file, settings = (

@@ -102,6 +102,7 @@ def test_parts_are_read_batch_by_batch_and_a_text_has_the_prompt_of_its_first_ro
     assert found.tolist() == [[number_of(first[text]), number_of(text)] for text in ordered]
 
 
+@pytest.mark.slow
 def test_shards_are_those_of_the_model(tiny_model, pairs, tmp_path):
     path, frame = pairs
     encoder = Encoder(tiny_model, precision="float32")
@@ -123,6 +124,7 @@ def test_the_same_pairs_are_the_same_bytes(pairs, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npy", ".ids.npy"])
 def test_a_truncated_shard_is_refused(pairs, tmp_path, suffix):
     folder = tmp_path / "shards"
@@ -135,6 +137,7 @@ def test_a_truncated_shard_is_refused(pairs, tmp_path, suffix):
         open_shards(folder, 2)
 
 
+@pytest.mark.slow
 def test_a_missing_shard_is_refused(pairs, tmp_path):
     folder = tmp_path / "shards"
     encode(pairs[0], folder, 2)
@@ -149,6 +152,7 @@ def test_a_missing_shard_is_refused(pairs, tmp_path):
         open_shards(folder, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "settings"),
     [

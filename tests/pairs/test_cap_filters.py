@@ -58,6 +58,7 @@ def test_neither_the_order_of_rows_nor_another_class_changes_the_draw():
     assert set(one["query"]) != set(other["query"])
 
 
+@pytest.mark.slow
 def test_rows_are_counted_by_query_or_prompt():
     answers = [Pair("query", f"answer {row}", task="classification") for row in range(9)]
     rows = [*CLASSES[:30], *answers]

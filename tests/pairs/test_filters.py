@@ -371,6 +371,7 @@ def test_a_part_may_be_left_with_nothing():
     assert pairs["query"].to_list() == ["a", "b"] and audit["kept"] == 2
 
 
+@pytest.mark.slow
 def test_more_rows_than_a_batch_are_numbered_throughout(monkeypatch):
     monkeypatch.setattr("ascent.pairs.parquet.BATCH", 7)
     rows = [Pair(f"query {number % 40}", "p", query_prompt=None if number % 2 else "find") for number in range(100)]

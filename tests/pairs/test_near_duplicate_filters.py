@@ -65,6 +65,7 @@ def planted(corpus_rows):
     return [Pair(*row) for row in rows], np.array(highest)
 
 
+@pytest.mark.slow
 def test_rows_that_are_nearly_an_earlier_one_are_dropped(planted):
     rows, highest = planted
     pairs, dropped = kept(rows, similarity=0.8, permutations=256)

@@ -292,6 +292,7 @@ def test_a_teacher_that_scores_and_embeds_is_two_jobs(recipe):
     assert one.count == other.count
 
 
+@pytest.mark.slow
 def test_the_gradient_cache_costs_a_forward_pass(recipe):
     # 32 rows of 2 texts of at most 32 tokens: on 8 processes below the small recipe's 256 tokens a mini-batch, on one
     # above.

@@ -41,6 +41,7 @@ def planned(workspace, monkeypatch):
     return _planned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prompt", "requests"), [("queries", 200), ("query-rewriting", 200), ("refined-queries", 600)])
 def test_requests_and_their_tokens_are_those_that_a_server_counts(planned, workspace, tmp_path, prompt, requests):
     """Of all 200 texts, so that it does not matter which are drawn."""

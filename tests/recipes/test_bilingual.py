@@ -138,6 +138,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.slow
 def test_each_filter_drops_the_row_that_is_planted_for_it(recipe, read, tmp_path):
     """Rows in are rows kept and rows dropped at every filter, and the planted ones are among those that it dropped."""
     dataset = recipe[0].data["questions"]
@@ -175,6 +176,7 @@ def test_each_filter_drops_the_row_that_is_planted_for_it(recipe, read, tmp_path
     assert len(kept) == steps["select"]["kept"] - sum(dropped[name] for name in named) >= 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["topics", "questions-zh", "domains-zh", "idioms", "reviews", "documentation"])
 def test_the_other_data_sets_keep_what_is_good_and_count_the_rest(recipe, read, name):
     dataset = recipe[0].data[name]

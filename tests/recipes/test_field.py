@@ -24,6 +24,7 @@ def every() -> Recipes:
         return load_recipes(read_config() | {"recipes": NAMES})
 
 
+@pytest.mark.slow
 def test_all_recipes_are_right_together_and_have_a_settings_file_for_each_step(every):
     files = settings_files(every)
     assert {f"results/{name}/release.yaml" for name in NAMES} <= files.keys()
@@ -31,6 +32,7 @@ def test_all_recipes_are_right_together_and_have_a_settings_file_for_each_step(e
     assert [path for path in files if sum(bool(pattern.fullmatch(path)) for pattern in patterns) != 1] == []
 
 
+@pytest.mark.slow
 def test_a_trial_of_every_recipe_lies_apart():
     corpus = {"retrieval": "insuranceqa", "classification": "insuranceqa", "sts": "simlex"}
     with pytest.MonkeyPatch.context() as patch:

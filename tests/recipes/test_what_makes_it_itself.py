@@ -67,6 +67,7 @@ def base(folder, shrunk, tmp_path):
     return _base
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAUSAL | BOTH_WAYS)
 def test_a_later_token_changes_an_earlier_state_where_attention_is_bidirectional_only(folder, shrunk, tmp_path, name):
     architecture = (CAUSAL | BOTH_WAYS)[name]

@@ -9,6 +9,7 @@ from support.recipes import CORPUS, PRETRAINING, SMALL, changed, filters
 ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__contrastive__data": ["texts"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -125,6 +125,7 @@ def test_card_tells_what_matched_and_what_it_is_zero_shot_on(files, model):
     assert json.loads(meta.read_text())["training_datasets"] == ["FEVER", "NQ"]
 
 
+@pytest.mark.slow
 def test_card_tells_instructions_by_task(files, model, tmp_path):
     (tmp_path / "instructed").mkdir()
     template = "Instruct: {instruction}\nQuery: {text}"
@@ -213,6 +214,7 @@ def test_card_says_what_could_not_be_tested(files, model):
     assert f"- Not tested: Search ({reason})." in text
 
 
+@pytest.mark.slow
 def test_card_tells_the_teachers_of_the_released_stage(files, model):
     assert "Licence |\n|---|---|---|---|\n| contrastive" not in (release(files, model) / "README.md").read_text()
     settings = copy.deepcopy(SETTINGS)

@@ -151,6 +151,7 @@ def test_an_index_that_does_not_answer_is_reported(monkeypatch, tmp_path):
         fetch(source, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_pattern_that_matches_nothing_is_named(index, tmp_path):
     source = index(source_archive({"data/train.jsonl": ROWS}), members=["data/train.jsonl", "data/trian.json"])
     with pytest.raises(AscentError, match="no member matches 'data/trian.json'; did you mean 'data/train.jsonl'"):

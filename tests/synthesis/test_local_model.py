@@ -92,6 +92,7 @@ def test_a_model_of_random_weights_writes_what_the_schema_says(decoder):
     assert len({answer.text for answer in answers}) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 0.7, "top_p": 0.5}])
 def test_an_answer_does_not_depend_on_its_batch(decoder, settings):
     requests = [asked(number, "long " * 9 * (number % 3)) for number in range(5)]

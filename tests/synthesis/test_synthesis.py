@@ -217,6 +217,7 @@ def test_what_concerns_all_requests_ends_the_run_at_once(ask, monkeypatch, statu
     assert len(server.requests) <= 2 and f"HTTP {status}" in str(error.value) and KEY not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_dead_server_and_a_useless_model_end_the_run(ask):
     with ChatServer() as server:
         pass

@@ -83,6 +83,7 @@ def test_ranks_are_those_of_brute_force_in_any_number_of_parts(folder, rows, tmp
     assert ranks(folder, rows, 3, tmp_path) == (whole, ids)
 
 
+@pytest.mark.slow
 def test_a_pool_is_drawn_by_texts(folder, rows, tmp_path):
     found, ids = ranks(folder, rows, 3, tmp_path, pool=12)
     drawn = sorted({text_id(row.positive) for row in rows}, key=lambda id: number(3, id))[:12]

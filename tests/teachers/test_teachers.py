@@ -163,6 +163,7 @@ def test_what_is_no_cross_encoder_is_refused(labels, max_tokens, message, tmp_pa
         CrossEncoder(folder, max_tokens=max_tokens)
 
 
+@pytest.mark.slow
 def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
     tiny_resource, rows, pairs, training_rows, tokens_of, data_of, tmp_path, monkeypatch
 ):

@@ -122,6 +122,7 @@ SETTINGS = Tokenising(
 )
 
 
+@pytest.mark.slow
 def test_places_and_answers_are_those_of_dictionaries_over_all_rows(rows, tables, tiny_model, tmp_path, small_blocks):
     files, mined, table = tables
     small_blocks()
@@ -162,6 +163,7 @@ def test_places_and_answers_are_those_of_dictionaries_over_all_rows(rows, tables
     assert meta["prompts"]["query"] == prompts and len(prompts) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mine", [False, True])
 def test_batches_and_blocks_change_no_byte(tables, tiny_model, tmp_path, small_blocks, mine):
     files, mined, _ = tables

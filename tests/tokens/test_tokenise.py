@@ -115,6 +115,7 @@ def test_texts_that_become_the_same_tokens_are_counted(tokens_of, tiny_model, tr
     assert table.meta["texts_alike"] == {"query": 3, "document": 0}
 
 
+@pytest.mark.slow
 def test_texts_that_begin_with_the_prompt_are_counted(tokens_of, prompted):
     asked = ["Question: what is it", "question:what", "what question: is it", "the question", " question: spaced"]
     rows = [Pair(query, f"question: {place}") for place, query in enumerate(asked)]
@@ -157,6 +158,7 @@ def test_a_text_of_exactly_the_longest_length_is_not_cut(tokens_of, tiny_model, 
     assert table.meta["texts_cut"] == {"query": 0, "document": 1}
 
 
+@pytest.mark.slow
 def test_chunks_change_nothing(rows, table, tokens_of, monkeypatch):
     monkeypatch.setattr(tokenised, "CHUNK_TEXTS", 7)
     small = tokens_of(rows)
@@ -168,6 +170,7 @@ def test_chunks_change_nothing(rows, table, tokens_of, monkeypatch):
         assert (small / name).read_bytes() == (smaller / name).read_bytes() == expected, name
 
 
+@pytest.mark.slow
 def test_two_runs_are_the_same_bytes(training_pairs, tokens_of):
     one, two = tokens_of(training_pairs), tokens_of(training_pairs)
     names = sorted(path.name for path in one.iterdir())

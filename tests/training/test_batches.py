@@ -92,6 +92,7 @@ def shares(data, schedule, step: int, world: int) -> list[Batch]:
 # ---------------------------------------------------------------- what it holds
 
 
+@pytest.mark.slow
 def test_a_batch_is_what_its_rows_say(rows, mixture, tiny_model, training_contract):
     """Every field against the rows themselves, by loops over them and transformers' tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
@@ -174,6 +175,7 @@ def test_all_answers_of_a_query_are_known_to_each_of_its_rows(tokens_of, data_of
     assert data.batch(np.arange(3), rank=0, world=1).answers.tolist() == expected
 
 
+@pytest.mark.slow
 def test_an_answer_that_two_data_sets_know_is_known_once(tokens_of, data_of):
     one = [Pair("a", "first"), Pair("b", "other")]
     two = [Pair("a", "first"), Pair("a", "third"), Pair("c", "other"), Pair("b", "other")]

@@ -76,6 +76,7 @@ def score_of(parents, held, training_contract, tmp_path_factory):
     return _score_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "slerp"])
 def test_the_best_point_of_the_grid_is_chosen(parents, split, score_of, training_contract, kind):
     asked = settings(training_contract, 2, type=kind, weights="grid", development={"data": "held", "divisions": 4})
@@ -89,6 +90,7 @@ def test_the_best_point_of_the_grid_is_chosen(parents, split, score_of, training
     assert (found["stage"], found["dataset"], found["metric"]) == ("merge", "held", "ndcg_at_10")
 
 
+@pytest.mark.slow
 def test_the_greedy_soup_is_wortsman_s(parents, split, score_of, training_contract):
     """Recipe 1 of the paper, on the other way's scores."""
     found = choose_weights(settings(training_contract, 3, weights="greedy"), parents, split)

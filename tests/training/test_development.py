@@ -101,6 +101,7 @@ def test_graded_pairs_are_scored_by_their_order(selected, held_out, tmp_path):
     assert scores[20] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_training_ends_when_nothing_gets_better(selected, held_out, capsys):
     lines, _ = selected(held_out, 1e-9, development={"data": "held", "every_steps": 1, "patience": 2})
     assert [line["step"] for line in lines] == [1, 2, 3]

@@ -141,6 +141,7 @@ def test_the_tokens_hold_the_reserve_and_without_one_they_are_the_same(tokens_wi
         data_of({"x": folder}, **MINED)
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_mined_for_keep_their_own_negatives(tokens_with, tokens_of, data_of):
     tables = {"x": tokens_with(LISTS), "own": tokens_of([Pair("fifth", "five", ("c0",))])}
     data = data_of(tables, data={"x": {}, "own": {"mine": False}}, **MINED)

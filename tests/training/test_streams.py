@@ -51,6 +51,7 @@ def test_seeds_give_orders_that_share_no_more_places_than_chance_has_it():
         assert (order(10_007, *seed) == one).sum() <= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
 def test_of_few_rows_all_orders_are_equally_likely(size):
     every = dict.fromkeys(permutations(range(size)), 0)
