@@ -285,7 +285,7 @@ def test_what_a_cluster_says_of_a_failed_job_is_shown(display, tmp_path):
     )
 
 
-def test_jobs_that_the_user_stopped_are_no_errors(display):
+def test_jobs_that_the_user_stopped_are_no_errors(display, tmp_path):
     assert tell(display, "Terminating processes on user request, this might take some time.").startswith(
         "as Snakemake: "
     )
@@ -300,6 +300,14 @@ def test_jobs_that_the_user_stopped_are_no_errors(display):
     }
     text = tell(display, "Error in rule train, jobid: 3", logging.ERROR, **fields)
     assert re.fullmatch(r"\d\d:\d\d:\d\d stop  train\n", text)
+    (tmp_path / "step.log").write_text(
+        "step 9/32\nerror: model: stopped after step 9 of 32, by SIGINT; re-run to resume.\n"
+    )
+    fields["log"] = [str(tmp_path / "step.log")]
+    text = tell(display, "Error in rule train, jobid: 3", logging.ERROR, **fields)
+    assert text.endswith(" stop  train: model: stopped after step 9 of 32, by SIGINT; re-run to resume.\n")
+    failed = "WorkflowError:\nAt least one job did not complete successfully."
+    assert tell(display, failed, logging.ERROR, event="error") == ""
     assert (
         tell(display, "Complete log(s): x.log")
         == "stopped, 0 of 0 jobs are done; re-run to resume\nSnakemake's own log: x.log\n"

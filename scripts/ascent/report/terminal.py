@@ -184,7 +184,7 @@ class RunDisplay(logging.Handler):
         self.done, self.total = record.done, record.total
 
     def _error(self, record: logging.LogRecord) -> None:
-        if record.getMessage().strip() == f"WorkflowError:\n{FAILED}" and self.failed:
+        if record.getMessage().strip() == f"WorkflowError:\n{FAILED}" and (self.failed or self.cancelled):
             return
         if COMMAND.search(record.getMessage()):
             self.held.append(record)
@@ -200,7 +200,9 @@ class RunDisplay(logging.Handler):
         job = self.running.pop(record.jobid, None) or self.jobs.get(record.jobid)
         name = job.name if job else record.rule_name
         if self.cancelled:
-            self._line(record, "stop", name, style="yellow")
+            # A training tells up to which step its work is kept.
+            _, told, why = last_line(list(record.log or [])).partition("error: ")
+            self._line(record, "stop", f"{name}: {why}" if told else name, style="yellow")
             return
         self.failed[name] = None
         if refused := REFUSED.fullmatch(record.rule_msg or ""):

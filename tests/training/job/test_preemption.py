@@ -40,11 +40,16 @@ def test_a_run_outside_slurm_has_all_the_time(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_is_remembered(number):
-    run = StopRequest()
-    assert run.reason() is None
-    os.kill(os.getpid(), number)
-    assert run.reason() == f"by {number.name}"
+def test_a_signal_is_remembered_and_the_first_process_says_so_once(number, monkeypatch, capfd):
+    for rank, told in ((None, 1), ("0", 1), ("1", 0)):
+        monkeypatch.setenv("RANK", rank) if rank else monkeypatch.delenv("RANK", raising=False)
+        run = StopRequest()
+        assert run.reason() is None
+        for _ in range(2):
+            os.kill(os.getpid(), number)
+        assert run.reason() == f"by {number.name}"
+        text = f"asked to stop by {number.name}: after this step, with a checkpoint\n"
+        assert capfd.readouterr().err == text * told
 
 
 def test_room_is_left_for_a_step_and_a_checkpoint(monkeypatch):

@@ -36,6 +36,11 @@ class StopRequest:
         return None
 
     def _remember(self, number: int, _) -> None:
+        if self._signal is None and os.environ.get("RANK", "0") == "0":
+            # Until then the log would end with an older step. Not by print, which the signal may have interrupted.
+            os.write(
+                2, f"asked to stop by {signal.Signals(number).name}: after this step, with a checkpoint\n".encode()
+            )
         self._signal = signal.Signals(number)
 
 
