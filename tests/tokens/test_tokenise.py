@@ -3,6 +3,7 @@ damaged."""
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -231,6 +232,20 @@ def test_mined_negatives_replace_the_rows_own(training_rows, tokens_of, tmp_path
             AscentError, match=r"negatives\.parquet: was mined for other pairs than .*pairs\.parquet; mine"
         ):
             tokens_of(training_rows, negatives=mined(others))
+
+
+def test_columns_that_training_does_not_read_train_nothing_again(training_rows, tokens_of, tmp_path):
+    """A stage resumes from what it has made of the same digests: a miner's or a corpus's scores are none of it."""
+    keys = [{"query_id": text_id(row.query), "positive_id": text_id(row.positive)} for row in training_rows]
+
+    def digest(score: float, last: str = "mined") -> str:
+        mined = [key | {"negatives": ["mined"], "scores": [score]} for key in keys]
+        mined[-1]["negatives"] = [last]
+        pl.DataFrame(mined).write_parquet(tmp_path / "negatives.parquet")
+        scored = [replace(row, scores=(score,) * (1 + len(row.negatives))) for row in training_rows]
+        return TokenisedPairs(tokens_of(scored, negatives=tmp_path / "negatives.parquet")).digest
+
+    assert digest(0.25) == digest(0.5) != digest(0.5, last="another")
 
 
 def test_damaged_tokens_are_refused(training_tokens, tmp_path):

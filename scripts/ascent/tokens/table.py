@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AscentError
-from ..files import read_json, sha256_file
+from ..files import digest_of, read_json
 from .arrays import blocks, mapped
 
 META = "meta.json"
@@ -45,8 +45,9 @@ class TokenisedPairs:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of meta.json, which holds the SHA-256 of every file."""
-        return sha256_file(self.folder / META)
+        """A digest of every file and of how texts were tokenised: of all that is read here. What else the tables hold
+        that they were made from, such as a miner's scores, changes nothing."""
+        return digest_of({key: self.meta[key] for key in ("files", "settings", "tokenizer_digest")})
 
     def blocks(self) -> Iterator[slice]:
         """Yield the rows, a block at a time."""

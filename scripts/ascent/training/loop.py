@@ -132,8 +132,6 @@ class _Run:
         self.history = {
             "settings": settings.model_dump(mode="json", by_alias=True),
             "parent": self.document["weights_digest"],
-            "data": {name: table.meta["pairs"] for name, table in self.tables.items()},
-            "negatives": {name: table.meta["negatives"] for name, table in self.tables.items()},
             "tokens": {name: table.digest for name, table in self.tables.items()},
         }
         self.checkpoints = Checkpoints(task.checkpoints, digest_of(self.history | {"revision": task.revision}))
