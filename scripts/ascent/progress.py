@@ -6,6 +6,8 @@ from tqdm import tqdm
 
 # A log gets a line at every tenth, and at least one in so many seconds.
 SECONDS = 600.0
+# Seconds of embedding after which a log tells how far it is.
+PATIENCE = 10.0
 
 
 class Progress:

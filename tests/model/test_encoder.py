@@ -16,6 +16,7 @@ from ascent.model.backbone import load_backbone
 from ascent.model.contract import read_contract
 from ascent.model.encoder import Encoder
 from ascent.model.saving import save_new
+from ascent.progress import Progress
 from ascent.settings.model import Backbone, Contract
 
 POOLINGS = [("mean", True), ("mean", False), ("cls", True), ("last", True), ("weighted_mean", True)]
@@ -91,6 +92,16 @@ def test_many_texts_are_embedded_chunk_by_chunk(tiny_model, texts, monkeypatch):
 
 def test_no_texts_give_no_embeddings(tiny_model):
     assert Encoder(tiny_model).encode([], side="query", task="sts").shape == (0, 32)
+
+
+def test_texts_of_several_calls_are_counted_together_repeated_ones_too(tiny_model, capsys):
+    encoder = Encoder(tiny_model)
+    with Progress("pairs", 8, "text") as shown:
+        for texts in (["a file", "open", "a file"], [], ["open"] * 5):
+            encoder.encode(texts, side="query", task="sts", progress=shown)
+    assert capsys.readouterr().out.splitlines()[-1] == "pairs: text 8/8"
+    encoder.encode(["open"] * 3, side="query", task="sts", progress="queries")
+    assert capsys.readouterr().out == ""  # done within the ten seconds that leave no line
 
 
 def test_a_teacher_is_used_as_the_recipe_says(tiny_resource, texts):

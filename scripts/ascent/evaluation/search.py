@@ -6,9 +6,9 @@ import torch
 from mteb._create_dataloaders import create_dataloader
 from mteb.types import PromptType
 
-from ..model.encoder import PATIENCE, Encoder
+from ..model.encoder import Encoder
 from ..model.token_scores import Encoded, scores_by_kind
-from ..progress import Progress
+from ..progress import PATIENCE, Progress
 from .model import model_meta, prompt_of, prompt_used
 
 # Queries per tile of scores.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import AscentError
-from ..progress import Progress
+from ..progress import PATIENCE, Progress
 from ..settings.model import Backbone, Contract
 from .adoption.own_contract import told
 from .adoption.statements import own_pooling
@@ -30,8 +30,6 @@ from .token_scores import Encoded, TokenOutputs
 Side = Literal["query", "document"]
 # On a CPU small batches stay in cache.
 CPU_TOKENS = 2048
-# Seconds of embedding after which a log tells how far it is.
-PATIENCE = 10.0
 # Texts whose tokens are in memory together.
 CHUNK_TEXTS = 100_000
 
@@ -98,7 +96,9 @@ class Encoder:
         self.model = EmbeddingModel(backbone, contract, dtype, heads, tokenizer.all_special_ids).to(self.device).eval()
         self.tokenizer, self.contract, self.digest, self.folder = tokenizer, contract, digest, folder
 
-    def encode(self, texts: Sequence[str], *, side: Side, task: str, progress: str | None = None) -> np.ndarray:
+    def encode(
+        self, texts: Sequence[str], *, side: Side, task: str, progress: str | Progress | None = None
+    ) -> np.ndarray:
         """Return float32 embeddings of shape (texts, dimension), with the contract's prompt and length for the side and
         the task, as `encode_with`: what training makes of the texts."""
         longest = getattr(self.contract.lengths(task), side)
@@ -111,25 +111,29 @@ class Encoder:
         texts: Sequence[str],
         *,
         longest: int | None = None,
-        progress: str | None = None,
+        progress: str | Progress | None = None,
     ) -> np.ndarray:
         """Return float32 embeddings of shape (texts, dimension), with a prompt, or with one for each text, of at most
         `longest` tokens; by default the contract's larger length, to which the folder truncates elsewhere.
 
         Texts are embedded longest first, in batches of neighbours in length, so that little is padded; of many texts
         one chunk after another, while the next one is tokenised. progress: what they are, for a bar in the terminal or
-        lines in a log. Raises AscentError if an embedding is not finite."""
+        lines in a log; or one that counts the texts of several calls. Raises AscentError if an embedding is not
+        finite."""
         # A repeated text is embedded once: mteb passes an STS set of 50 texts as 2,450.
         prompted = list(zip([prompt] * len(texts) if isinstance(prompt, str) else prompt, texts, strict=True))
         place = {text: index for index, text in enumerate(dict.fromkeys(prompted))}
+        places = np.array([place[text] for text in prompted], dtype=np.int64)
+        times = np.bincount(places, minlength=len(place))
         distinct = np.zeros((len(place), self.model.dimension), dtype=np.float32)
-        with Progress(progress, len(place), "text", patience=PATIENCE) if progress else nullcontext() as shown:
+        named = isinstance(progress, str)
+        with Progress(progress, len(texts), "text", patience=PATIENCE) if named else nullcontext(progress) as shown:
             for start, rows, skipped in self._chunks(list(place), longest):
                 for batch, outputs in self._batches(rows, skipped):
                     distinct[start + batch] = outputs[0].float().cpu().numpy()
                     if shown:
-                        shown.advance(len(batch))
-        embeddings = distinct[[place[text] for text in prompted]]
+                        shown.advance(int(times[start + batch].sum()))
+        embeddings = distinct[places]
         self._refuse_infinite(np.isfinite(embeddings).all(axis=1), texts)
         return embeddings
 

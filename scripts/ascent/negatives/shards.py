@@ -12,6 +12,7 @@ import polars as pl
 from ..errors import AscentError
 from ..files import digest_of, read_json, sha256_file, write_atomically, write_json
 from ..pairs.parquet import Table
+from ..progress import PATIENCE, Progress
 from ..settings.base import Settings
 from ..settings.model import Tokenising
 from .shares import SIDES, write_shares
@@ -58,9 +59,10 @@ def embed(encoder, batches: Iterator[pl.DataFrame], rows: int, longest: int, ste
         to_embeddings, to_ids = (
             stack.enter_context(stack.enter_context(write_atomically(path)).open("wb")) for path in (embeddings, ids)
         )
+        shown = stack.enter_context(Progress(name, rows, "text", patience=PATIENCE))
         for number, batch in enumerate(batches):
             texts = batch["text"].to_list()
-            vectors = encoder.encode_with(batch["prompt"].to_list(), texts, longest=longest, progress=name)
+            vectors = encoder.encode_with(batch["prompt"].to_list(), texts, longest=longest, progress=shown)
             for file, array in ((to_embeddings, vectors), (to_ids, np.array(batch["id"].to_list(), dtype="S32"))):
                 if number == 0:
                     header = np.lib.format.header_data_from_array_1_0(array)

@@ -11,7 +11,8 @@ import torch
 from ..model.encoder import Encoder
 from ..pairs.database import Database, listed
 from ..pairs.draws import rank_in_sql
-from ..pairs.table import distinct_texts, pair_batches
+from ..pairs.table import count_pairs, pair_batches
+from ..progress import PATIENCE, Progress
 from ..settings.measures import Ranking
 
 # Queries, and documents, of one matrix of scores: 256 MiB.
@@ -46,18 +47,19 @@ def rank_pairs(
     pool: as embed_ranked_pool returns them."""
     encoder = Encoder.of_backbone(folder, ranking.teacher)
     answers = _answers(part, tables, ids)
-    for _, pairs in pair_batches(part):
-        queries, asked = distinct_texts(pairs["query"])
-        documents, answered = distinct_texts(pairs["positive"])
-        query = encoder.encode(queries.to_list(), side="query", task=ranking.task)[asked]
-        positive = encoder.encode(documents.to_list(), side="document", task=ranking.task)[answered]
-        ranks = []
-        for start in range(0, len(pairs), _QUERIES):
-            some = slice(start, start + _QUERIES)
-            own = pairs[some].select("query_id").with_row_index("row").join(answers, "query_id")
-            found = own["row"].to_numpy(), own["place"].to_numpy()
-            ranks.append(count_closer(query[some], positive[some], pool, *found, device=encoder.device) + 1)
-        yield pairs.select("query_id", "positive_id").with_columns(rank=pl.Series(np.concatenate(ranks)))
+    with Progress("pairs", 2 * count_pairs(part), "text", patience=PATIENCE) as shown:
+        for _, pairs in pair_batches(part):
+            query, positive = (
+                encoder.encode(pairs[column].to_list(), side=side, task=ranking.task, progress=shown)
+                for column, side in (("query", "query"), ("positive", "document"))
+            )
+            ranks = []
+            for start in range(0, len(pairs), _QUERIES):
+                some = slice(start, start + _QUERIES)
+                own = pairs[some].select("query_id").with_row_index("row").join(answers, "query_id")
+                found = own["row"].to_numpy(), own["place"].to_numpy()
+                ranks.append(count_closer(query[some], positive[some], pool, *found, device=encoder.device) + 1)
+            yield pairs.select("query_id", "positive_id").with_columns(rank=pl.Series(np.concatenate(ranks)))
 
 
 def _answers(part: Path, tables: Sequence[Path], ids: np.ndarray) -> pl.DataFrame:

@@ -8,7 +8,8 @@ import polars as pl
 
 from ..errors import AscentError
 from ..model.encoder import Encoder
-from ..pairs.table import distinct_texts, pair_batches
+from ..pairs.table import count_pairs, distinct_texts, pair_batches
+from ..progress import PATIENCE, Progress
 from ..settings.measures import Scoring
 from ..settings.teachers import BiEncoderTeacher, Teaching
 from .cross_encoder import CHUNK, CrossEncoder
@@ -21,12 +22,14 @@ def score_pairs(scoring: Scoring, folder: Path, part: Path) -> Iterator[pl.DataF
     """Yield query_id, positive_id and score of a part's pairs, a batch at a time: the inner product of a pair's
     embeddings by a bi-encoder. The part may have no rows."""
     encoder = Encoder.of_backbone(folder, scoring.teacher)
-    for _, pairs in pair_batches(part):
-        queries = encoder.encode(pairs["query"].to_list(), side="query", task=scoring.task, progress="queries")
-        positives = encoder.encode(
-            pairs["positive"].to_list(), side="document", task=scoring.task, progress="positives"
-        )
-        yield pairs.select("query_id", "positive_id").with_columns(score=pl.Series((queries * positives).sum(axis=1)))
+    with Progress("pairs", 2 * count_pairs(part), "text", patience=PATIENCE) as shown:
+        for _, pairs in pair_batches(part):
+            queries, positives = (
+                encoder.encode(pairs[column].to_list(), side=side, task=scoring.task, progress=shown)
+                for column, side in (("query", "query"), ("positive", "document"))
+            )
+            scores = (queries * positives).sum(axis=1)
+            yield pairs.select("query_id", "positive_id").with_columns(score=pl.Series(scores))
 
 
 def score_with_teacher(teaching: Teaching, folder: Path, rows: pl.DataFrame) -> np.ndarray:
