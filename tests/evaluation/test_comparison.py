@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import print_scores
 from ascent.errors import AscentError
 from ascent.evaluation.comparison import best_parents, compare_stages, read_table, tally, verdict
 from ascent.evaluation.units import write_units
@@ -62,6 +63,23 @@ def test_tables(results):
     before = (results / "scores.tsv").read_bytes(), (results / "significance.tsv").read_bytes()
     score(results)
     assert before == ((results / "scores.tsv").read_bytes(), (results / "significance.tsv").read_bytes())
+
+
+def test_the_scores_are_printed_with_what_is_clear_and_where_the_rest_is(results, monkeypatch, capsys):
+    scores, _ = score(results)
+    (results / "release").mkdir()
+    (results / "release/README.md").write_text("the card")
+    arguments = [str(results), "--report", str(results / "none.html")]
+    monkeypatch.setattr("sys.argv", ["print_scores.py", *arguments])
+    assert print_scores.main() == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    by_task = {task: [round(row["score"], 3) for row in scores if row["task"] == task] for task in ("Search", "Groups")}
+    search, groups = ([f"{value:.3f}" for value in by_task[task]] for task in ("Search", "Groups"))
+    assert shown[0] == ["task", "metric", "base", "merge"]
+    assert shown[2] == ["Search", "nDCG@10", search[0], f"{search[1]}+"]
+    assert shown[3] == ["Groups", "V-measure", *groups]  # no test, so no mark
+    assert shown[4][:3] == ["mean", "over", "tasks"]
+    assert shown[-1] == ["card:", str(results / "release/README.md")]  # there is no report
 
 
 def test_a_merged_stage_is_compared_with_its_parents_too(results, draws):
