@@ -54,7 +54,7 @@ def test_a_recipe_of_the_field_cites_its_paper_and_says_what_is_published(name):
     comment = [line for line in lines[: lines.index("paper:")] if line]
     assert len(comment) >= 3 and all(line.startswith("# ") for line in comment)
     assert f"arXiv {read_yaml(FOLDER / f'{name}.yaml')['paper']['arxiv']}" in " ".join(comment)
-    assert 40 <= len(lines) <= 90
+    assert 40 <= len(lines) <= 80
 
 
 def test_what_the_field_needs_can_be_planned_before_it_is_retrieved(every):

@@ -12,11 +12,13 @@ from .own_contracts import read_recipe
 
 HEAD = """# Which recipes are there?
 
-Each recipe of `config/recipes`, side by side. Its file says in its opening comment which numbers are published
-and which are our choice. Written by `make schemas` from these files: edit them instead. [The plan](planning.md) tells
-what one costs, and [a trial](../config/README.md#try-a-recipe-first) runs any of them in minutes, without a hub.
+Each recipe of `config/recipes`, side by side. Its file says in its opening comment which numbers
+are published and which are our choice. Written by `make schemas` from these files: edit them
+instead. [The plan](planning.md) tells what one costs, and
+[a trial](../config/README.md#try-a-recipe-first) runs any of them in minutes, without a hub.
 
-No recipe of the field was run at its published scale yet: the scores below are their papers', not ours.
+No recipe of the field has been run at its published scale yet: the scores below are their papers',
+not ours.
 """
 # Names in a cell before the others are only counted.
 LISTED = 3
@@ -31,7 +33,7 @@ def recipes_text(folder: Path) -> str:
         HEAD,
         "## The models\n",
         table(
-            ["Recipe", "After", "Base", "Pooling", "Attention", "Tokens", "Beside the backbone"],
+            ["Recipe", "After", "Base", "Pooling", "Attention", "Tokens", "On the backbone"],
             [model_row(name, recipe) for name, recipe in recipes.items()],
         ),
         "## The stages\n",
