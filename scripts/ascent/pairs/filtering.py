@@ -63,18 +63,7 @@ def filter_pairs(
     set in one part is left."""
     part, earlier = rows[place], rows[:place]
     audit = audit or {"kind": "pairs", "dataset": name, "corpus": settings.select.corpus, "filters": []}
-    if bool(measured) != bool(settings.measured):
-        needed = settings.measured or "nothing that is measured"
-        raise AscentError(
-            f"data set {name}: its filters judge by {needed}; give --measured what they judge by, and nothing else."
-        )
-    folders = {folder.name: folder for folder in models}
-    context = Context(positive=settings.positive, against=read_tested(against), models=folders, measured=measured)
-    absent = set(compared_with(settings.filters)) - set(context.against["dataset"])
-    if absent:
-        raise AscentError(
-            f"data set {name}: the test rows of '{min(absent)}' are missing; name corpora in `against` that have some."
-        )
+    context = _context(name, settings, measured, against, models)
     repeat = repeating(part, rows, settings.repeat) if settings.repeat else None
     steps = [*_selection(settings, part, earlier), *_judges(settings, rows, place, context)]
     names = _numbered([entry["filter"] for entry in audit["filters"]], [step for step, _ in steps])
@@ -100,17 +89,41 @@ def filter_pairs(
             if made:
                 altered.append(made)
             keep(batch)
-    with writing(dropped, DROPPED_SCHEMA) as keep:
-        for entry in entries:
-            for reason, frames in sorted(entry.dropped_rows.items()):
-                frame = pl.concat(frames).head(DROPPED_ROWS)
-                keep(frame.with_columns(filter=pl.lit(entry.name), reason=pl.lit(reason)))
+    _write_dropped(entries, dropped)
     found = [entry.audit() for entry in entries]
     if quantiles:  # the pass begins with the first filter that judges by them
         found[0][of_part.columns[-1] + _OF_QUANTILES] = {
             str(share): _shown(pl.concat(quantiles), share) for share in _QUANTILES
         }
     return audit | {"filters": audit["filters"] + found} | ({"augmentations": summed(altered)} if altered else {})
+
+
+def _context(
+    name: str, settings: Filtering, measured: Sequence[Path], against: Sequence[Path], models: Sequence[Path]
+) -> Context:
+    """Return what the filters of a pass judge by, besides the rows."""
+    if bool(measured) != bool(settings.measured):
+        needed = settings.measured or "nothing that is measured"
+        raise AscentError(
+            f"data set {name}: its filters judge by {needed}; give --measured what they judge by, and nothing else."
+        )
+    folders = {folder.name: folder for folder in models}
+    context = Context(positive=settings.positive, against=read_tested(against), models=folders, measured=measured)
+    absent = set(compared_with(settings.filters)) - set(context.against["dataset"])
+    if absent:
+        raise AscentError(
+            f"data set {name}: the test rows of '{min(absent)}' are missing; name corpora in `against` that have some."
+        )
+    return context
+
+
+def _write_dropped(entries: Sequence["Entry"], dropped: Path) -> None:
+    """Write some of the rows that each filter dropped for each reason."""
+    with writing(dropped, DROPPED_SCHEMA) as keep:
+        for entry in entries:
+            for reason, frames in sorted(entry.dropped_rows.items()):
+                frame = pl.concat(frames).head(DROPPED_ROWS)
+                keep(frame.with_columns(filter=pl.lit(entry.name), reason=pl.lit(reason)))
 
 
 def _selection(settings: Filtering, part: Path, earlier: Sequence[Path]) -> Iterator[tuple[str, Judge]]:
