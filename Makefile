@@ -11,8 +11,9 @@ RECIPES = --config 'recipes=[$(RECIPE)]' $(if $(TRIAL),'trial=$(TRIAL)')
 GPU = h100
 GPUS = 8
 NODES = 1
-# Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time. Images often
-# forbid to keep it; then each of a run's Pythons would compile its libraries again, for as long as it takes to import them.
+# Bytecode is compiled when a module is first imported: compiling all of it would double the installation's time. Images
+# often forbid to keep it; then each of a run's Pythons would compile its libraries again, for as long as it takes to
+# import them.
 unexport PYTHONDONTWRITEBYTECODE
 PIP = $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
 # Steps call `python`; this one comes first.
@@ -23,7 +24,8 @@ COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --generate-hashes --no-annotat
 ANYWHERE = --universal --python-version 3.11 --fork-strategy fewest
 CLUSTER = --python-platform x86_64-unknown-linux-gnu --python-version 3.12
 SNAKEMAKE = $(VENV)/bin/snakemake --cores $(CORES)
-# By files, in the order that tests/conftest.py gives them; a worker that dies is not started again, or it would hang again.
+# By files, in the order that tests/conftest.py gives them; a worker that dies is not started again, or it would hang
+# again.
 SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # One more than there are cores, since tests wait for processes, too.
 WORKERS = $(shell expr $(CORES) + 1)

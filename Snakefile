@@ -1,5 +1,6 @@
 # Raw corpora to a released text-embedding model. Read the includes from top to bottom: that is the way of the data.
-# config/config.yaml names the recipes to build; corpora.yaml and models.yaml are the catalogue; docs/reference.md explains every key.
+# config/config.yaml names the recipes to build; corpora.yaml and models.yaml are the catalogue; docs/reference.md
+# explains every key.
 from snakemake.utils import min_version
 
 min_version("9.14")

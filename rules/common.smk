@@ -15,7 +15,8 @@ from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
 
 try:
-    # Files given on the command line are laid over the others, though they are read first. A job need not read them again.
+    # Files given on the command line are laid over the others, though they are read first. A job need not read them
+    # again.
     files = sorted(workflow.configfiles, key=lambda path: path in workflow.overwrite_configfiles)
     given = {"--config": dict(workflow.config_settings.config)}
     recipes = load_recipes(config, files if workflow.is_main_process else (), given)

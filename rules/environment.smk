@@ -1,4 +1,5 @@
-# In: Snakemake's Python and command line. Out: the `python` that rules call; words of a profile that would be misread are refused.
+# In: Snakemake's Python and command line. Out: the `python` that rules call; words of a profile that would be misread
+# are refused.
 import gc
 import os
 import sys
@@ -14,7 +15,8 @@ from ascent.recipes.profiles import check_profiles
 if find_spec("torch"):
     os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))
 
-# Snakemake's graph of jobs holds no garbage; to look for some at every 700 objects takes a tenth of the time of a large one.
+# Snakemake's graph of jobs holds no garbage; to look for some at every 700 objects takes a tenth of the time of a large
+# one.
 gc.set_threshold(100_000, 50, 100)
 
 try:

@@ -1,4 +1,5 @@
-# In: a job's wildcards. Out: the files and values that its rule asks of the recipes, in the order in which rules use them.
+# In: a job's wildcards. Out: the files and values that its rule asks of the recipes, in the order in which rules use
+# them.
 from ascent.recipes.synthesis import read_prompt
 from ascent.settings.filters import compared_with, counted_by
 

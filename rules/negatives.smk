@@ -1,5 +1,5 @@
-# In: training pairs, corpora to mine in, and the model of an earlier stage. Out: embeddings in shards, each with a fingerprint;
-# each pair's hard negatives, and their audit.
+# In: training pairs, corpora to mine in, and the model of an earlier stage. Out: embeddings in shards, each with a
+# fingerprint; each pair's hard negatives, and their audit.
 
 
 rule encode_shard:

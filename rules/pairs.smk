@@ -1,5 +1,5 @@
-# In: a corpus's pairs. Out: training pairs that passed every filter, and the counts of those that did not; the test texts found
-# among them.
+# In: a corpus's pairs. Out: training pairs that passed every filter, and the counts of those that did not; the test
+# texts found among them.
 
 
 # One pass over a part of a data set; recipes/dataset_steps.py says which filters are in which pass.
@@ -148,8 +148,9 @@ rule sign_pairs:
         )
 
 
-# A check that fails leaves no file, and without one everything behind it would be trained again, though the task that leaked be
-# taken back: then the last clean one stands in, older than what has changed since, so that the next run checks again.
+# A check that fails leaves no file, and without one everything behind it would be trained again, though the task that
+# leaked be taken back: then the last clean one stands in, older than what has changed since, so that the next run
+# checks again.
 for recipe in RECIPES:
     before, checked = LEAKAGE_BEFORE.format(recipe=recipe), LEAKAGE.format(recipe=recipe)
     if workflow.is_main_process and exists(before) and not exists(checked):
@@ -158,8 +159,8 @@ for recipe in RECIPES:
         record_of(checked).unlink(missing_ok=True)
 
 
-# The gate of every step that trains, or uses a GPU or much time for a recipe (CONTRIBUTING.md, "The leak check"). Each takes its
-# output as `ancient`, so that a new task, which is checked before anything else, trains nothing again.
+# The gate of every step that trains, or uses a GPU or much time for a recipe (CONTRIBUTING.md, "The leak check"). Each
+# takes its output as `ancient`, so that a new task, which is checked before anything else, trains nothing again.
 rule check_leakage:
     input:
         settings=LEAKAGE_SETTINGS,

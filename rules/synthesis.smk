@@ -1,6 +1,7 @@
-# In: the documents or pairs of a corpus, a prompt, a generator. Out: the rows that the generator wrote about them, as the retrieved
-# files of a corpus of their own, which takes the way of all corpora from there. Every answer is kept outside the output, which
-# Snakemake removes before a job and after one that failed: what was answered is never asked again.
+# In: the documents or pairs of a corpus, a prompt, a generator. Out: the rows that the generator wrote about them, as
+# the retrieved files of a corpus of their own, which is treated like any other from there on. Every answer is kept
+# outside the output, which Snakemake removes before a job and after one that failed: what was answered is never asked
+# again.
 
 
 rule synthesise_corpus:
@@ -21,7 +22,7 @@ rule synthesise_corpus:
         ENVIRONMENT
     resources:
         mem_mb=by_attempt(8_000),
-        # Not longer by attempt: it goes on where it stopped.
+        # Not longer by attempt: it resumes where it stopped.
         runtime=1440,
     params:
         revision=1,

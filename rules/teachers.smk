@@ -1,5 +1,5 @@
-# In: training pairs with the negatives that a stage trains on, and the stage's teacher. Out: the teacher's score of each document
-# or embedding of each text, as the stage's losses need.
+# In: training pairs with the negatives that a stage trains on, and the stage's teacher. Out: the teacher's score of
+# each document or embedding of each text, as the stage's losses need.
 
 
 rule score_with_teacher:

@@ -1,5 +1,5 @@
-# In: training pairs, with a stage's mined negatives and its teacher's scores and embeddings, if any, and the base's tokenizer.
-# Out: the texts as tokens, which training maps into memory.
+# In: training pairs, with a stage's mined negatives and its teacher's scores and embeddings, if any, and the base's
+# tokenizer. Out: the texts as tokens, which training maps into memory.
 
 
 rule tokenise_pairs:

@@ -1,5 +1,5 @@
-# In: parents' models and the tokens of the data sets. Out: the stage's model and metrics, the audit of replaced negatives, the
-# weights that were chosen for a merge.
+# In: parents' models and the tokens of the data sets. Out: the stage's model and metrics, the audit of replaced
+# negatives, the weights that were chosen for a merge.
 
 
 rule import_base:
@@ -53,7 +53,7 @@ rule train_contrastive:
         gpu=1,
         nodes=1,
         mem_mb=by_attempt(64_000),
-        # Not longer by attempt: training goes on where it stopped.
+        # Not longer by attempt: training resumes where it stopped.
         runtime=1440,
     params:
         revision=5,

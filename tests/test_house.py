@@ -24,7 +24,7 @@ ORDER = (
 ).split()
 ROOT = {"__init__", "errors", "layout", "files", "progress", "components", "collectives"}
 HEAVY = ("torch", "transformers", "datasets", "mteb", "faiss", "deepspeed")
-# Files of these folders that are no component.
+# Files of these folders that are not components.
 SHARED = {"losses": {"ring", "mixing", "rows"}, "sources": {"gguf"}}
 PLAIN = ("recipes.loading", "recipes.step_settings", "planning.plan", "tokens.tokenise")
 
@@ -150,3 +150,45 @@ def test_documents_name_what_exists(document):
         f"make {name}" for name in re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.MULTILINE) if name not in targets
     ]
     assert wrong == []
+
+
+GENERATED = {"reference.md", "recipes.md"}
+LONG = GENERATED | {"log.md", "CHANGELOG.md", "CONTRIBUTING.md"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_document_has_150_lines_and_its_prose_100_columns(document):
+    """Tables and code may be wider; the log, lists of changes and references longer."""
+    lines, code, wide = document.read_text().splitlines(), False, []
+    for number, line in enumerate(lines, 1):
+        code ^= line.startswith("```")
+        if len(line) > 100 and not code and not line.startswith(("|", "    ")) and document.name not in GENERATED:
+            wide.append(number)
+    assert wide == []
+    assert len(lines) <= 150 or document.name in LONG
+
+
+def test_comments_have_120_columns():
+    """Of the files that ruff does not read; of snakefmt's it leaves comments as they are."""
+    files = [REPOSITORY / "Makefile", REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]
+    folders = ("config", "config/recipes", "profiles/*")
+    files += [path for folder in folders for path in REPOSITORY.glob(f"{folder}/*.yaml")]
+    wide = [
+        f"{path.name}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > 120 and line.lstrip().startswith("#")
+    ]
+    assert wide == []
+
+
+def test_the_library_s_files_and_functions_are_short():
+    files = {path: path.read_text() for path in LIBRARY.rglob("*.py")}
+    assert [path.name for path, text in files.items() if text.count("\n") > 400] == []
+    functions = [
+        f"{path.name}:{node.name}"
+        for path, text in files.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60
+    ]
+    assert functions == []

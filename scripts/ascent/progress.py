@@ -4,7 +4,7 @@ import time
 
 from tqdm import tqdm
 
-# A log gets a line at every tenth, and at least one in so many seconds.
+# A log gets a line at every tenth, and at least one in this many seconds.
 SECONDS = 600.0
 # Seconds of embedding after which a log tells how far it is.
 PATIENCE = 10.0

@@ -234,7 +234,7 @@ def test_a_tar_of_tables_is_read_as_its_members(tmp_path, name, mode):
     assert texts(pairs) == [("q", "p"), ("r", "s"), ("q", "p")]
     assert audit["examples"] == {
         "not a JSON object": [f"{name}:2"],
-        "a member of the tar that is no table": [f"{name}:3"],
+        "a member of the tar that is not a table": [f"{name}:3"],
     }
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:100])
     with pytest.raises(AscentError, match="cannot be read to its end"):

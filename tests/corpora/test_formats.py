@@ -40,7 +40,7 @@ FEWER, BESIDE = "fewer cells than the header has", "beside a line of one cell, w
     ("broken", "expected"),
     [
         ("what\tis this\nthat\tnegative\n", {2: FEWER, 3: FEWER}),  # in the middle: two lines of two cells
-        ("what\tis\n\nthis\tnegative\n", {2: FEWER, 4: FEWER}),  # a blank line is no row
+        ("what\tis\n\nthis\tnegative\n", {2: FEWER, 4: FEWER}),  # a blank line is not a row
         ("what\nis\tthis\tnegative\n", {2: FEWER, 3: BESIDE}),  # at the beginning: the second line seems whole
         (
             "what\tis\tnega\ntive\n",

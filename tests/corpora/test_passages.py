@@ -105,5 +105,5 @@ def test_errors(tmp_path):
     with pytest.raises(AscentError, match=r"there is no tokenizer at .*tokenizer.json; name a model with"):
         cut("text", tmp_path, tokens=9, model="m")
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(AscentError, match=r"tokenizer.json: is no tokenizer \(.*\); name a tokenizer.json\."):
+    with pytest.raises(AscentError, match=r"tokenizer.json: is not a tokenizer \(.*\); name a tokenizer.json\."):
         cut("text", tmp_path, tokens=9, model="m")

@@ -52,7 +52,7 @@ def test_tables(results):
         ("merge", "Groups"),
     ]
     assert scores[0]["low"] < scores[0]["score"] < scores[0]["high"]
-    assert (scores[1]["low"], scores[1]["reason"]) == (None, "V-measure is no mean over queries")
+    assert (scores[1]["low"], scores[1]["reason"]) == (None, "V-measure is not a mean over queries")
     assert scores[0]["reason"] is None
     (test,) = tests
     ends = ("low", "high", "low_adjusted", "high_adjusted")

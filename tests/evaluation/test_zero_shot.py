@@ -45,7 +45,7 @@ def test_similar_tasks_and_those_of_corpora_count():
     assert found.shares["tasks"] == (50, ["FEVER"])
     assert found.unknown == ["nobody/nothing"]
     assert found.sentences()[1:] == [
-        "Zero-shot on 50 % of the tasks that are evaluated beside benchmarks, by mteb's rule: not on FEVER.",
+        "Zero-shot on 50 % of the tasks that are evaluated in addition to benchmarks, by mteb's rule: not on FEVER.",
         "mteb does not know what nobody/nothing learnt from, so the percentage may be too high.",
     ]
 

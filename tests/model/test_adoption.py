@@ -172,7 +172,7 @@ SPOILED = {
     ),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "retrieved: has no safetensors weights, and pickled"),
     "adapter beside": (adapter, r"adapter_config\.json: is an adapter of 'an/other', which would not be loaded; .*"),
-    "no model": (lambda folder: (folder / "config.json").unlink(), r"retrieved: holds no config\.json, so it is no"),
+    "no model": (lambda folder: (folder / "config.json").unlink(), r"retrieved: holds no config\.json, so it is not"),
 }  # fmt: skip
 
 

@@ -111,6 +111,6 @@ def test_an_adapter_adapts_a_whole_model(tmp_path, adapter_of):
     config = read_yaml(make_workspace(tmp_path))
     config["models"]["other"] = config["models"]["tiny"] | {"adapter_of": adapter_of}
     with pytest.raises(
-        AscentError, match=rf"'models\.other\.adapter_of' names '{adapter_of}', which is no whole model; "
+        AscentError, match=rf"'models\.other\.adapter_of' names '{adapter_of}', which is not a whole model; "
     ):
         load_recipes(config)

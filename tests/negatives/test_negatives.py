@@ -80,7 +80,7 @@ DOCUMENTS = {
     "lowest": [0.40, 0.05],
     "p3": [0.30, 0.90],
 }
-# The texts that are no positive of `q` come into the shards as positives of other queries.
+# The texts that are not positives of `q` come into the shards as positives of other queries.
 OTHERS = ("low", "lower", "lowest", "near", "middle", "p3")
 
 
@@ -107,7 +107,7 @@ def mined(mining: dict) -> tuple[list[list[str]], dict]:
         ({"per_query": 2}, ["middle", "low"], ["low", "lower"]),
         ({"per_query": 1}, ["middle"], ["low"]),
         ({"per_query": 9}, ["middle", "low", "lower", "lowest", "p3"], ["low", "lower", "lowest", "p3"]),
-        # Ranks count the documents that are no positives: near 0, middle 1, low 2, lower 3, lowest 4, p3 5.
+        # Ranks count the documents that are not positives: near 0, middle 1, low 2, lower 3, lowest 4, p3 5.
         ({"per_query": 2, "ranks": (2, 4)}, ["low", "lower"], ["low", "lower"]),
         ({"per_query": 2, "ranks": (0, 3)}, ["middle", "low"], ["low"]),
         ({"per_query": 2, "max_share_of_positive": 2.0}, ["near", "middle"], ["near", "middle"]),
@@ -219,7 +219,7 @@ def test_no_negative_at_all_is_an_error():
     with pytest.raises(AscentError, match=message + "_share_of_positive, or set the data set's mine: false"):
         mined({"max_share_of_positive": 0.01})
     with pytest.raises(
-        AscentError, match=r"ranks \[50, 60\] hold no document that is no answer, of 8 in all; lower them, or"
+        AscentError, match=r"ranks \[50, 60\] hold no document that is not an answer, of 8 in all; lower them, or"
     ):
         mined({"ranks": (50, 60)})
 

@@ -149,7 +149,7 @@ def test_the_confidence_that_is_asked_for():
 
 
 def test_a_language_that_cannot_be_told():
-    with pytest.raises(AscentError, match="'xyz-Latn' is no language that can be told from a text"):
+    with pytest.raises(AscentError, match="'xyz-Latn' is not a language that can be told from a text"):
         check(OneFilter, {"language": {"languages": ["xyz-Latn"]}}, "filters")
     with pytest.raises(
         AscentError, match="filter language: cannot tell python-Code, the language of the rows, from others"
@@ -184,7 +184,7 @@ def test_the_labels_are_those_of_the_model():
         ("a text with a \ufffd in it", "has broken characters"),
         ("a text\x00 with a null", "has broken characters"),
         ("private \ue000 use", "has broken characters"),
-        ("lines\nand\ttabs are no control characters here", None),
+        ("lines\nand\ttabs are not control characters here", None),
         ("=== --- *** +++ a b", "has few letters"),
         ("0123456789 01234567 a phone number", "has few letters"),
         ("one 12345 two 123", "has many digits"),

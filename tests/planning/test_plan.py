@@ -124,7 +124,7 @@ def test_what_is_not_here_is_planned_from_the_catalogue(recipe, workspace):
     assert job(found, "encode_shard", "contrastive, questions").count.texts == 2e6
     pool = job(found, "encode_pool", "contrastive, far").count
     assert (pool.texts, pool.tokens) == (1e6, 50e6)
-    beside = "the tasks that are evaluated beside benchmarks"
+    beside = "the tasks that are evaluated in addition to benchmarks"
     assert f"Zero-shot on 0 % of {beside}, by mteb's rule: not on SciFact." in found.notes
     assert "mteb does not know what far learnt from, so the percentage may be too high." in found.notes
     values["data"]["some"]["augment"] = [{"crop": {"rows": 0.25}}, "word_swap", {"word_deletion": {"replace": True}}]

@@ -67,7 +67,7 @@ def test_a_trial_keeps_what_the_model_is_and_another_model_s_contract_is_none(wr
         (
             {"model": "tiny", "contract": "theirs"},
             OWN,
-            r"'base.contract': 'theirs' is no contract that a recipe can name: write",
+            r"'base.contract': 'theirs' is not a contract that a recipe can name: write",
         ),
         (
             {"model": "tiny"},

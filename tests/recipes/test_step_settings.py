@@ -75,7 +75,7 @@ def test_an_edit_changes_only_the_files_of_the_steps_that_it_concerns(write):
     tasks = {name: task for name, task in SMALL["evaluate"]["tasks"].items() if name != "Similar"}
     checked = "results/small/leakage.yaml"
     assert edited(write, changed(evaluate__tasks=tasks)) == {"results/small/tasks/Similar.yaml", checked, release}
-    # A key that is given its default is no change; nor is the order of the keys.
+    # A key that is given its default is not a change; nor is the order of the keys.
     same = changed(stages__finetune__objective={"infonce": {"temperature": 0.05}})
     same["stages"]["finetune"] = dict(reversed(same["stages"]["finetune"].items()))
     assert edited(write, same) == set()

@@ -257,7 +257,7 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
                     "from": ["contrastive", "base"],
                 }
             },
-            "'stages.merge.base' names 'finetune', which is no parent of it; add it to from.",
+            "'stages.merge.base' names 'finetune', which is not a parent of it; add it to from.",
         ),
         (
             {"stages__merge__from": ["base", "base"]},
@@ -400,6 +400,6 @@ def test_a_corpus_of_a_task_that_mteb_does_not_know_is_refused(write):
     config = write(small=SMALL)
     config["corpora"]["similar"] = CORPUS | {"mteb_tasks": ["SciFac"]}
     with pytest.raises(
-        AscentError, match=r"'corpora\.similar\.mteb_tasks' names 'SciFac', which is no task of mteb; did you"
+        AscentError, match=r"'corpora\.similar\.mteb_tasks' names 'SciFac', which is not a task of mteb; did you"
     ):
         load_recipes(config)

@@ -64,7 +64,7 @@ def test_card_tells_scores_data_prompts_and_settings(files, model):
     )
     assert row in text
     assert "| Groups | Clustering | V-measure | – | 0.500 | – | – |  |" in text
-    assert "- No interval: Groups (V-measure is no mean over texts)." in text
+    assert "- No interval: Groups (V-measure is not a mean over texts)." in text
     assert "all 1 comparisons" not in text and "The recipe makes one comparison only." in text
     assert "| pairs | letters | eng-Latn | cc-by-4.0 (a \\| b) | 2,013 |" in text
     assert "| Recipe | follows C-Pack (arXiv 2309.07597) |" in text

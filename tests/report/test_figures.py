@@ -137,7 +137,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     (tmp_path / "scores.tsv").write_text(
         "recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\treason\n"
         "toy\tbase\tSearch <b>\tRetrieval\tndcg_at_10\t0.5\t0.4\t0.6\t\n"
-        "toy\tmerge\tGroups\tClustering\tv_measure\t0.7\t\t\tV-measure is no mean\n"
+        "toy\tmerge\tGroups\tClustering\tv_measure\t0.7\t\t\tV-measure is not a mean\n"
     )
     (tmp_path / "significance.tsv").write_text(
         "recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\tlow_adjusted\thigh_adjusted\tp_value\tp_adjusted\tunits\treason\n"
@@ -224,7 +224,7 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
         assert not re.search(r"(src|href)=|https?:|<script|@import", page)
     assert "Search &lt;b&gt;" in pages["scores"]
     assert "0.400 to 0.600" in pages["scores"]
-    assert "no interval: V-measure is no mean" in pages["scores"]
+    assert "no interval: V-measure is not a mean" in pages["scores"]
     assert "\u22120.210 to \u22120.040" in pages["significance"]
     assert "not tested: 5 queries cannot tell" in pages["significance"]
     assert "counts all 1 comparisons" not in pages["significance"]

@@ -63,7 +63,7 @@ SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\treason
 toy\tbase\tAlike\tSTS\tcosine_spearman\t0.500000\t0.400000\t0.600000\t
 toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.646000\t0.600000\t0.700000\t
 toy\tmerge\tAlike\tSTS\tcosine_spearman\t0.462000\t0.400000\t0.500000\t
-toy\tmerge\tGroups\tClustering\tv_measure\t0.300000\t\t\tV-measure is no mean over texts
+toy\tmerge\tGroups\tClustering\tv_measure\t0.300000\t\t\tV-measure is not a mean over texts
 toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.733000\t0.700000\t0.760000\t
 """
 TESTS = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\

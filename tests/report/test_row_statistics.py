@@ -187,7 +187,7 @@ def test_languages_are_told_in_either_script(files):
     assert set(named) == {"en", ""} and named["en"] == 46
     both = groups["train", "retrieval"]["languages"]
     assert both["query"]["zh"] >= 1 and both["query"]["en"] >= 2
-    assert "positive" not in groups["train", "classification"]["languages"]  # a class is no text
+    assert "positive" not in groups["train", "classification"]["languages"]  # a class is not a text
 
 
 def test_quantiles_and_bins():

@@ -33,7 +33,8 @@ def test_a_corpus_has_a_language_as_mteb_spells_it(language):
     [("en", "write eng-Latn."), ("zh", "write zho-Hans."), ("English", "write eng-Latn for English"), ("eng", "")],
 )
 def test_another_spelling_is_refused(language, remedy):
-    message = rf"^x: 'language': '{language}' is no language as mteb spells it, an ISO 639-3 code with script; {remedy}"
+    said = f"'{language}' is not a language as mteb spells it, an ISO 639-3 code with script"
+    message = rf"^x: 'language': {said}; {remedy}"
     with pytest.raises(AscentError, match=message):
         check(Reading, {"reader": {"pairs": {}}, "language": language}, "x")
 
@@ -43,6 +44,6 @@ def test_a_release_has_languages_as_hubs_spell_them(language):
     assert check(Release, RELEASE | {"languages": [language]}, "x").languages == [language]
     for other, remedy in (("eng-Latn", "write en."), ("English", "write en for English")):
         with pytest.raises(
-            AscentError, match=rf"^x: 'languages.1': '{other}' is no language as hubs spell it.*; {remedy}"
+            AscentError, match=rf"^x: 'languages.1': '{other}' is not a language as hubs spell it.*; {remedy}"
         ):
             check(Release, RELEASE | {"languages": [language, other]}, "x")

@@ -57,7 +57,7 @@ def test_a_release_is_compared_with_a_source(release, source, reasons):
 def test_case_is_no_difference_and_other_words_are_refused_with_the_nearest():
     assert check(Model, {"source": SOURCE, "licence": "Apache-2.0"}, "here").licence == "apache-2.0"
     with pytest.raises(
-        AscentError, match=r"here: 'licence': 'apache2' is no licence .*: write apache-2.0, or other, with its"
+        AscentError, match=r"here: 'licence': 'apache2' is not a licence .*: write apache-2.0, or other, with its"
     ):
         check(Model, {"source": SOURCE, "licence": "apache2"}, "here")
     with pytest.raises(AscentError, match="licence: other says nothing: add its name"):

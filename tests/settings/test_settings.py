@@ -78,7 +78,7 @@ def test_an_objective_may_be_a_name():
 
 
 def test_settings_tell_of_the_chosen_losses_only():
-    """A loss more must not change every settings file. The order in which they are named is no change either."""
+    """A loss more must not change every settings file. The order in which they are named is not a change either."""
     chosen = {"infonce": {"temperature": 0.1}, "cosine": {"weight": 0.5}}
     stage = check(Contrastive, TRAIN | {"objective": chosen}, "x")
     dumped = yaml.safe_load(dump(stage))["objective"]

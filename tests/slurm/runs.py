@@ -60,7 +60,7 @@ class ClusterCopy(Copy):
         super().__init__(folder, config, python)
         self.cluster = cluster
         self.runs: list[Run] = []
-        self.edit(train_contrastive={"gpu": 1}, train_finetune={"gpu": 1})  # two cores are no eight GPUs
+        self.edit(train_contrastive={"gpu": 1}, train_finetune={"gpu": 1})  # two cores are not eight GPUs
         (self / "disturbed").mkdir()
         (self / "disturbed/sitecustomize.py").write_text(DISTURBED)
 

@@ -8,7 +8,7 @@ PROMPTS = {"query": {"default": "", "retrieval": "find | the answer: "}}
 SCORES = """recipe\tstage\ttask\ttype\tmetric\tscore\tlow\thigh\treason
 toy\tbase\tSearch\tRetrieval\tndcg_at_10\t0.661300\t0.620000\t0.700000\t
 toy\tmerge\tSearch\tRetrieval\tndcg_at_10\t0.771200\t0.733000\t0.801000\t
-toy\tmerge\tGroups\tClustering\tv_measure\t0.500000\t\t\tV-measure is no mean over texts
+toy\tmerge\tGroups\tClustering\tv_measure\t0.500000\t\t\tV-measure is not a mean over texts
 """
 SIGNIFICANCE = """recipe\tstage\tbaseline\ttask\tmetric\tdifference\tlow\thigh\
 \tlow_adjusted\thigh_adjusted\tp_value\tp_adjusted\tunits\treason

@@ -46,7 +46,7 @@ def test_every_prompt_is_whole_and_in_the_documents(name):
             {"system": "For {{ persona }}."},
             "prompt p: 'system' names 'persona', which it does not see; known are: document",
         ),
-        ({"steps": [ASKED | {"user": "{% if %}"}]}, "prompt p: 'steps.draft' is no Jinja template"),
+        ({"steps": [ASKED | {"user": "{% if %}"}]}, "prompt p: 'steps.draft' is not a Jinja template"),
         ({"row": PROMPT["row"] | {"query": "draft.qery"}}, "'row.query' names 'draft.qery', .* did you mean 'query'"),
         ({"row": PROMPT["row"] | {"label": "grade / 5"}}, "'row.label' names 'grade', which it does not see"),
         ({"row": {"query": "draft.query"}}, "p.yaml: .* row has no positive; add it"),

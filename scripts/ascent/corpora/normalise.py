@@ -22,7 +22,7 @@ from .readers import Rejected
 EXAMPLES = 5
 # Of many reasons, how many a sentence names.
 _REASONS = 3
-# Reasons quote what a row holds: so many are told apart, by so many characters, or there were one for each row.
+# Reasons quote what a row holds: this many are distinguished, by this many characters, or each row would have its own.
 _DIFFERENT, _LONGEST = 100, 300
 # As many bad rows stop nothing: a share of a handful of rows says little.
 _FEW = 10
@@ -46,7 +46,7 @@ def normalise(
 
     tokenizer: that of the corpus's passages, if they are measured in tokens. The audit's `warnings` are sentences for
     the user. Raises AscentError if a split or its documents have no usable row, or more rows than `max_rejected` are
-    set aside, and if the corpus cannot be divided into so many parts."""
+    set aside, and if the corpus cannot be divided into that many parts."""
     if parts > 1:
         corpus = _share(name, corpus, folder, part, parts)
     counts, rejected, pooled = {"pairs": Counter(), "documents": Counter()}, _Rejections(), False
@@ -118,7 +118,7 @@ def _share(name: str, corpus: Reading, folder: Path, part: int, parts: int) -> R
 
 
 def _batches(rows: Iterator) -> Iterator[list]:
-    """Yield rows in lists of at most so many rows, and of about so many characters."""
+    """Yield rows in lists with a limit on their rows and, roughly, on their characters."""
     batch, characters = [], 0
     for row in rows:
         batch.append(row)

@@ -35,7 +35,7 @@ def sentences(text: str) -> list[Span]:
         if end.start() < stop or (end["mark"] and not _ends(text, end)):
             continue
         stop = _behind_space(text, end.end())
-        # White space alone, at the beginning, is no sentence.
+        # White space alone, at the beginning, is not a sentence.
         if text[begin:stop].strip():
             spans.append((begin, stop))
             begin = stop

@@ -173,7 +173,7 @@ def _no_interval(model: Units, ends: np.ndarray) -> str | None:
     if not math.isnan(ends[0]):
         return None
     if not model.table.num_rows:
-        return f"{metric_name(model.metric)} is no mean over {units_name(model.type)}"
+        return f"{metric_name(model.metric)} is not a mean over {units_name(model.type)}"
     return f"fewer than two {units_name(model.type)}"
 
 

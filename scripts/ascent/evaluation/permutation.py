@@ -33,7 +33,7 @@ from .units import Units
 ALPHA = 0.05
 # At least this many flips, with the observed signs among them.
 FLIPS = 10_000
-# Of so many flips, this many lie beyond each end of an adjusted interval.
+# Of the flips that a family takes, this many lie beyond each end of an adjusted interval.
 BEYOND = 10
 
 
@@ -43,7 +43,7 @@ def flips_for(family: int) -> int:
 
 
 def smallest_p(units: int, family: int) -> float:
-    """Return the smallest adjusted p-value that a comparison can have over independent units, in a family of so many.
+    """Return the smallest adjusted p-value that a comparison can have over independent units, in a family of this size.
 
     Two-sided, so it is twice the share of one flip: of all 2^units, or of those that are drawn.
     """
@@ -51,7 +51,7 @@ def smallest_p(units: int, family: int) -> float:
 
 
 def units_needed(family: int) -> int:
-    """Return how many independent units a comparison needs in a family of so many, to be found different at all."""
+    """Return how many independent units a comparison needs to be found different at all, in a family of this size."""
     return next(units for units in range(1, 1000) if smallest_p(units, family) < ALPHA)
 
 

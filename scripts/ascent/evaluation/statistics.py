@@ -17,7 +17,7 @@ both to second order (Efron 1987, doi:10.1080/01621459.1987.10478410).
   doi:10.1214/07-AOAS122, shows that this rather overstates the variance).
 - Tasks with several subsets: each subset is resampled separately, and the main score is the mean over subsets, as in
   mteb.
-- A score that is no mean and no correlation of units, such as a V-measure, has no interval.
+- A score that is neither a mean nor a correlation of units, such as a V-measure, has no interval.
 
 All draws have fixed seeds: the same units give the same tables.
 """

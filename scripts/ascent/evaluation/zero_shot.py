@@ -24,7 +24,7 @@ class ZeroShot:
     """All tasks that mteb takes for known: with those of the base, and similar ones."""
     shares: dict[str, tuple[int, list[str]]]
     """By benchmark: the percentage that it is zero-shot on, and the others of its tasks. Tasks that the recipe
-    evaluates beside benchmarks stand under `tasks`."""
+    evaluates in addition to benchmarks stand under `tasks`."""
     unknown: list[str]
     """The base and the teachers, where mteb does not know what they learnt from."""
 
@@ -32,7 +32,7 @@ class ZeroShot:
         """Return what a plan and a card say."""
         told = []
         for name, (percentage, tasks) in self.shares.items():
-            what = name if name != "tasks" else "the tasks that are evaluated beside benchmarks"
+            what = name if name != "tasks" else "the tasks that are evaluated in addition to benchmarks"
             others = f"not on {', '.join(tasks)}" if tasks else "on every task"
             told.append(f"Zero-shot on {percentage} % of {what}, by mteb's rule: {others}.")
         if told and self.unknown:

@@ -37,7 +37,7 @@ def infonce(
     first and the last). Queries that share an answer with the row are left out there, and documents of rows whose
     positive answers it. false_negative_margin: a score above s(q, d+) + margin is left out, too (the mask of arXiv
     2506.05176). tau_plus, focal_gamma: see _debiased and _focal. mixing: settings of further, synthetic negatives, see
-    mixing.py; each row has its own, as in MoCHi, which are no negatives of other rows.
+    mixing.py; each row has its own, as in MoCHi, which are not negatives of other rows.
     """
     weights = sizes_of(sizes or {}, local.queries.shape[1])
     scoring = Scoring(temperature=temperature, widths=tuple(weights), false_negative_margin=false_negative_margin)
@@ -94,7 +94,7 @@ class _Sides:
 
     def query_query(self, scoring: Scoring) -> torch.Tensor:
         """Score queries against queries."""
-        # The padding of one row's answers is no answer of another row.
+        # The padding of one row's answers is not an answer of another row.
         keys = self.query_keys.masked_fill(self.query_keys == -1, -2)
         return OneWay.apply(self.queries, self.positives, self.queries, self.query_keys, keys, scoring)[0]
 

@@ -25,7 +25,7 @@ class Rows:
     document_ids: torch.Tensor = field(metadata=PER_DOCUMENT)
     """int64 (documents,): equal where the texts are equal."""
     answers: torch.Tensor = field(metadata=PER_ROW)
-    """int64 (rows, most): ids of the documents that are no negatives of each query: its own text, and all that are
+    """int64 (rows, most): ids of the documents that are not negatives of each query: its own text, and all that are
     known to answer it, its positive included; padded with -1. `most` is the same in every share of the batch."""
     groups: torch.Tensor = field(metadata=PER_ROW)
     """int64 (rows,): over the whole batch, rows compete only with rows of their own group. 0 where in-batch negatives

@@ -146,7 +146,7 @@ def _backbone(tensors: dict[str, list[int]]) -> dict[str, list[int]]:
     tables = {name.split(".")[0] for name in tensors if name.endswith(_TABLES)}
     prefix = in_layers & tables
     own = {name: shape for name, shape in tensors.items() if not prefix or name.split(".")[0] in prefix}
-    # Numbers that are no weights: position_ids of older files.
+    # Numbers that are not weights: position_ids of older files.
     return {name: shape for name, shape in own.items() if not name.endswith("position_ids")}
 
 

@@ -14,7 +14,7 @@ def stored_dtype(folder: Path) -> torch.dtype:
     kinds = set()
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as file:
-            kinds |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            kinds |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (it is not a dict)
     if kinds <= {"BF16"} or kinds <= {"F16"}:
         return torch.bfloat16 if "BF16" in kinds else torch.float16
     return torch.float32  # which holds both

@@ -1,4 +1,4 @@
-"""Hard negatives: each query's nearest documents that are no answers and not itself, with a count of every choice.
+"""Hard negatives: each query's nearest documents that are not answers and not itself, with a count of every choice.
 
 The selection is positive-aware (NV-Retriever, arXiv 2407.15831, section 3.2, TopK-PercPos): a candidate that scores
 close to the positive is probably an unlabelled positive, and is dropped."""
@@ -62,7 +62,7 @@ def mine(
         _choose_all(ranking, pairs, mining, audit, chosen)
         if not audit.counts["kept"]:
             ranks, within = list(mining.ranks), audit.counts["above_share_of_positive"]
-            why = f"ranks {ranks} hold no document that is no answer, of {len(documents)} in all; lower them"
+            why = f"ranks {ranks} hold no document that is not an answer, of {len(documents)} in all; lower them"
             if within:
                 why = f"all {within} candidates of ranks {ranks} score too high; raise max_share_of_positive"
             raise AscentError(
@@ -106,7 +106,7 @@ class Chosen:
 
 
 def _choose(others: list[Candidate], positive_score: float, mining: Selection, draw: np.random.Generator) -> Chosen:
-    """Choose a pair's negatives from the documents that are no answer, best first."""
+    """Choose a pair's negatives from the documents that are not answers, best first."""
     window = others[slice(*mining.ranks)]
     safe = [each for each in window if each[0] <= mining.max_share_of_positive * positive_score]
     kept = safe[: mining.per_query]

@@ -204,7 +204,7 @@ def refuse(entries: Sequence[Entry]) -> None:
 
 
 def report(entries: Sequence[Entry], path: Path) -> None:
-    """Tell the user how many rows with test texts a run goes on with. path: where examples are."""
+    """Tell the user with how many rows of test texts a run continues. path: where examples are."""
     left = [entry for entry in entries if entry.texts == "test" and entry.action == "report"]
     found = sorted(left, key=lambda entry: -entry.rows)
     if found:

@@ -23,7 +23,7 @@ def load_tokenizer(path: Path | None, where: str) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
-        raise AscentError(f"{file}: is no tokenizer ({str(error)[:200]}); name a tokenizer.json.") from None
+        raise AscentError(f"{file}: is not a tokenizer ({str(error)[:200]}); name a tokenizer.json.") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

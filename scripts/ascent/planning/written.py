@@ -89,7 +89,7 @@ def _answer(step: Step) -> Answer:
 
 
 def _filled(schema: dict[str, Any], tokens: float) -> Any:
-    """Return a value that matches a JSON schema, with so many tokens if it is a text or a list of texts."""
+    """Return a value that matches a JSON schema, with this many tokens if it is a text or a list of texts."""
     if "enum" in schema:
         return schema["enum"][0]
     if schema["type"] == "array":

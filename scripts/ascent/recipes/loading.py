@@ -116,7 +116,7 @@ def _check_adapters(config: Config, where: Callable[[Sequence[str]], str | Path]
         if model.adapter_of is not None and model.adapter_of not in whole:
             raise AscentError(
                 f"{where(['models', name, 'adapter_of'])}: 'models.{name}.adapter_of' names '{model.adapter_of}', which"
-                f" is no whole model; {did_you_mean(model.adapter_of, whole)}"
+                f" is not a whole model; {did_you_mean(model.adapter_of, whole)}"
             )
 
 
@@ -127,8 +127,8 @@ def _check_mteb_tasks(config: Config, where: Callable[[Sequence[str]], str | Pat
         for task in corpus.mteb_tasks:
             if task not in known:
                 raise AscentError(
-                    f"{where(['corpora', name, 'mteb_tasks'])}: 'corpora.{name}.mteb_tasks' names '{task}', which is no"
-                    f" task of mteb; {did_you_mean(task, list(known))}"
+                    f"{where(['corpora', name, 'mteb_tasks'])}: 'corpora.{name}.mteb_tasks' names '{task}', which is"
+                    f" not a task of mteb; {did_you_mean(task, list(known))}"
                 )
 
 

@@ -31,7 +31,7 @@ SECTIONS = {
     "filters": "Filters",
     "augmentations": "Augmentations",
     "model": "Prompt contract",
-    "heads": "Layers beside the backbone",
+    "heads": "Layers on top of the backbone",
     "adapters": "Adapters",
     "stages": "Stages",
     "training": "Training stages",

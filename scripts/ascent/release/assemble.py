@@ -81,7 +81,7 @@ def mteb_licence(word: str) -> str | None:
 def mteb_languages(names: list[str]) -> list[str] | None:
     """Return the languages that a hub calls `names` as mteb calls them, `eng-Latn` for `en`; None if it knows none.
 
-    One that it does not know (`multilingual` is no language) is told and left out.
+    One that it does not know (`multilingual` is not a language) is told and left out.
     """
     from mteb.languages.iso_mappings import _hf_langs_to_iso_lang_scripts
 

@@ -95,7 +95,7 @@ def pair_counts(audit: dict) -> dict:
 
 def read_audits(paths: list[Path]) -> dict[str, list[dict]]:
     """Return audits by kind, each with its file, those of the parts of a corpus or data set as one. Raises AscentError
-    for a file that is no audit."""
+    for a file that is not an audit."""
     audits = {kind: [] for kind in AUDITS}
     for path in paths:
         audit = read_json(path)

@@ -24,12 +24,12 @@ from ..settings.contrastive import LABELLED
 
 # Rows of a group whose tokens and languages are counted. The share of tokens per character is then within a percent.
 DRAWN = 2000
-# Of each drawn row, so many negatives, and of each text so many characters; the rest counts in proportion.
+# The negatives of a drawn row, and the characters of a text, that are read; the rest counts in proportion.
 _NEGATIVES, _CHARACTERS = 4, 20_000
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 # Lengths at which bars of a histogram begin: steps of the square root of two.
 EDGES = sorted({math.ceil(2 ** (step / 2)) for step in range(80)})
-# Classes that are named: so many of the most and of the least frequent. Labels that are counted one by one.
+# How many of the most and of the least frequent classes are named; how many labels are counted one by one.
 NAMED, _LABELS = 10, 20
 # With fewer letters the language of a text cannot be told.
 _LETTERS = 20
@@ -39,7 +39,7 @@ DOCUMENTS = "documents"
 
 @dataclass(frozen=True)
 class Unit:
-    """What texts are measured in beside characters: its name, and a function that counts it in texts."""
+    """What texts are measured in besides characters: its name, and a function that counts it in texts."""
 
     name: str
     count: Callable[[list[str]], list[int]]
@@ -196,7 +196,7 @@ class _Counted:
         }
 
     def _of_pairs(self, split: str, task: str, rows: int) -> dict:
-        """Return what pairs have beside texts."""
+        """Return what pairs have besides texts."""
         where, group = f"FROM {self.view} WHERE split = ? AND task = ?", [split, task]
         same, labels, scored = self.database.execute(
             f"SELECT count(*) FILTER (query_id = positive_id), count(label), count(scores) {where}", group

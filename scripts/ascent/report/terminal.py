@@ -142,7 +142,7 @@ class RunDisplay(logging.Handler):
             return
         self.rules = {rule: Rule(count) for rule, count in counts.items()}
         self.total, self.begun = sum(counts.values()), record.created
-        # The number stays beside its rule: a no-break space is no place to break a line.
+        # The number stays beside its rule: a no-break space is not a place to break a line.
         named = ", ".join(f"{count}\N{NO-BREAK SPACE}{rule}" for rule, count in counts.items() if rule != TARGET)
         lines = textwrap.wrap(f"{count_of_jobs(self.total)}: {named}", self.width, subsequent_indent="  ")
         if not self.dry_run:

@@ -78,7 +78,7 @@ class NeighbouringPassages(DocumentExtractor):
 
 
 class GivenRows(Extractor):
-    """The rows as they were read, beside those that other extractors of the list make of them."""
+    """The rows as they were read, in addition to those that other extractors of the list make of them."""
 
     rows = ("retrieval", "reranking", "sts", "classification", "clustering", "pair-classification")
 

@@ -106,8 +106,8 @@ class Language(Filter):
     fits_texts = True
 
     languages: list[KnownLanguage] | None = Field(None, min_length=1)
-    """The languages to keep, ISO 639-3 codes with script, such as [eng-Latn, zho-Hans]. Scripts are not told apart; the
-    filter `symbols` does that. Default: the row's own language, which is its corpus's."""
+    """The languages to keep, ISO 639-3 codes with script, such as [eng-Latn, zho-Hans]. Scripts are not distinguished;
+    the filter `symbols` does that. Default: the row's own language, which is its corpus's."""
     min_confidence: Share = 0.1
     """Lowest probability that a text is in one of these languages, for it to be kept. Short texts are rarely certain:
     .5 drops a tenth of real questions."""

@@ -19,7 +19,7 @@ COMMON = dict(
 )
 
 # What fastText's model of 176 languages calls them (mostly ISO 639-1), and the ISO 639-3 codes that each label stands
-# for: also those of a language's standard forms, and of languages that are hardly told apart.
+# for: also those of a language's standard forms, and of languages that are hard to distinguish.
 _FASTTEXT = (
     "af=afr als=gsw am=amh an=arg ar=ara,arb,ary,apc arz=arz,ara as=asm ast=ast av=ava az=aze,azj azb=azb ba=bak"
     " bar=bar bcl=bcl be=bel bg=bul bh=bho bn=ben bo=bod bpy=bpy br=bre bs=bos,hbs bxr=bxr ca=cat cbk=cbk ce=che"
@@ -54,7 +54,7 @@ def _of_corpus(language: str) -> str:
     if re.fullmatch(r"[a-z]{3}-[A-Z][a-z]{3}|[a-z+#]+-Code", language):
         return language
     raise ValueError(
-        f"'{language}' is no language as mteb spells it, an ISO 639-3 code with script; write"
+        f"'{language}' is not a language as mteb spells it, an ISO 639-3 code with script; write"
         f" {COMMON.get(language, 'eng-Latn')}{'' if language in COMMON else ' for English, and so on'}"
     )
 
@@ -64,7 +64,7 @@ def _of_hub(language: str) -> str:
         return language
     known = {three: two for two, three in COMMON.items()}
     raise ValueError(
-        f"'{language}' is no language as hubs spell it, an ISO 639 code; write {known.get(language, 'en')}"
+        f"'{language}' is not a language as hubs spell it, an ISO 639 code; write {known.get(language, 'en')}"
         f"{'' if language in known else ' for English, and so on'}"
     )
 
@@ -73,7 +73,7 @@ def _identified(language: str) -> str:
     if labels_of(language):
         return language
     raise ValueError(
-        f"'{language}' is no language that can be told from a text; it is one of fastText's 176 with their scripts"
+        f"'{language}' is not a language that can be told from a text; it is one of fastText's 176 with their scripts"
     )
 
 

@@ -41,8 +41,8 @@ def _known(word: str) -> str:
         return word.lower()
     near = get_close_matches(word.lower(), TERMS, n=1)
     raise ValueError(
-        f"'{word}' is no licence of SPDX or the hub that Ascent knows: write {f'{near[0]}, or ' if near else ''}other,"
-        " with its terms in licence_note"
+        f"'{word}' is not a licence of SPDX or the hub that Ascent knows: write {f'{near[0]}, or ' if near else ''}"
+        "other, with its terms in licence_note"
     )
 
 

@@ -123,7 +123,7 @@ class Mixture(Merge):
 
 
 def _points(development: MergeDevelopment | None, parents: int) -> int:
-    """Return how many ways there are to deal `divisions` equal parts to so many parents."""
+    """Return how many ways there are to deal `divisions` equal parts to this many parents."""
     return comb(development.divisions + parents - 1, parents - 1) if development else 0
 
 
@@ -184,7 +184,7 @@ class Mergekit(Merge):
         """See Stage."""
         yield from super().problems(base, data, contract)
         if self.base is not None and self.base not in self.parents:
-            yield "base", f"names '{self.base}', which is no parent of it; add it to from"
+            yield "base", f"names '{self.base}', which is not a parent of it; add it to from"
 
 
 class Bfloat16(Merge):

@@ -197,7 +197,7 @@ class Contract(Settings):
 
 def _of_the_catalogue(given: Any) -> Any:
     if isinstance(given, str):
-        raise ValueError(f"{given!r} is no contract that a recipe can name: write own, or leave it out")
+        raise ValueError(f"{given!r} is not a contract that a recipe can name: write own, or leave it out")
     return given
 
 

@@ -36,7 +36,7 @@ class Repeat(Settings):
     """What is counted, as by the filter `cap`: by default rows of the same positive, which in rows of classes is the
     class."""
     rows: Count
-    """Rows of each are repeated until there are so many."""
+    """Rows of each are repeated until there are this many."""
     most: Count = 10
     """How often a row occurs at most."""
     seed: Seed = 0

@@ -11,7 +11,7 @@ from .mteb_tasks import mteb_tasks
 
 Side = Literal["query", "document"]
 TEXT, INSTRUCTION = "{text}", "{instruction}"
-# The template of a prompt that is no instruction.
+# The template of a prompt that is not an instruction.
 AS_IS = INSTRUCTION + TEXT
 
 

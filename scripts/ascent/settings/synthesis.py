@@ -100,7 +100,7 @@ class Openai(Generator):
     def _is_a_variable(cls, given: str | None) -> str | None:
         if given is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", given):
             raise ValueError(
-                "this is no name of an environment variable, such as OPENAI_API_KEY; export the key under a name"
+                "this is not a name of an environment variable, such as OPENAI_API_KEY; export the key under a name"
             )
         return given
 

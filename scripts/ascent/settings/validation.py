@@ -128,8 +128,8 @@ def _resolve(node: dict, definitions: dict) -> dict:
 
 
 def _descend(node: dict, part: str | int, definitions: dict) -> tuple[dict, bool]:
-    """Return the schema one step down an error's path, and whether the step named a branch of a union, which is no
-    key."""
+    """Return the schema one step down an error's path, and whether the step named a branch of a union, which is not
+    a key."""
     node = _resolve(node, definitions)
     for union in [node, *node.get("anyOf", [])]:
         mapping = union.get("discriminator", {}).get("mapping", {})

@@ -86,7 +86,7 @@ class Answers:
 
     def keep(self, answered: Iterable[tuple[str, Answer | Failure]]) -> None:
         """Write answers to disk."""
-        # As ASCII: an answer may hold half a surrogate pair, which is no UTF-8.
+        # As ASCII: an answer may hold half a surrogate pair, which is not UTF-8.
         rows = [(key, isinstance(answer, Failure), json.dumps(asdict(answer))) for key, answer in answered]
         with self._errors(), self._database:
             self._database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)

@@ -17,7 +17,7 @@ _JINJA = ImmutableSandboxedEnvironment(
 
 
 class Templates:
-    """The templates of a prompt. Raises AscentError for one that is no template, or names what it cannot see."""
+    """The templates of a prompt. Raises AscentError for one that is not a template, or names what it cannot see."""
 
     def __init__(self, name: str, prompt: Prompt):
         self.name, self.prompt = name, prompt
@@ -72,7 +72,7 @@ class Templates:
         try:
             parsed = _JINJA.parse(text)
         except TemplateError as error:
-            raise AscentError(f"{where} is no Jinja template ({error}); fix it.") from None
+            raise AscentError(f"{where} is not a Jinja template ({error}); fix it.") from None
         for name in sorted(meta.find_undeclared_variables(parsed) - seen):
             raise AscentError(f"{where} names '{name}', which it does not see; {did_you_mean(name, sorted(seen))}")
         fields = {step.name: list(step.answer) for step in self.prompt.steps}
@@ -80,7 +80,7 @@ class Templates:
             step = getattr(node.node, "name", None)
             if step in fields and node.attr not in fields[step]:
                 known = did_you_mean(node.attr, fields[step])
-                raise AscentError(f"{where} names '{step}.{node.attr}', which is no field of that answer; {known}")
+                raise AscentError(f"{where} names '{step}.{node.attr}', which is not a field of that answer; {known}")
         return _JINJA.from_string(text)
 
     def _evaluated(self, column: str, values: dict[str, Any]) -> Any:

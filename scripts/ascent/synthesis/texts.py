@@ -42,7 +42,7 @@ class Texts:
             labels.add(row.get("positive"))
             if len(labels) > MOST_LABELS:
                 raise AscentError(
-                    f"{named(table)}: has over {MOST_LABELS:,} positives, so they are no classes; use another prompt."
+                    f"{named(table)}: has over {MOST_LABELS:,} positives, so they are not classes; use another prompt."
                 )
         if not ranks:
             what = "documents" if prompt.of_documents else f"pairs of {prompt.of_task}"

@@ -124,8 +124,8 @@ def _handles() -> list:
 class Trackers:
     """Writes each step's metrics to the trackers that a recipe names. Default: none.
 
-    `run` names the run the same when it is started again, so that a tracker goes on with it. `start` is the step to go
-    on with: what a tracker has seen after it is overwritten. Raises AscentError when a tracker's package is not
+    `run` names the run the same when it is started again, so that a tracker continues it. `start` is the step to resume
+    from: what a tracker has seen after it is overwritten. Raises AscentError when a tracker's package is not
     installed.
     """
 

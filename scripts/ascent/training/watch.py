@@ -1,13 +1,13 @@
-"""Whether a run learns anything: a loss of zero ends it, a loss at chance is told."""
+"""Whether a run learns anything: a loss of zero ends it, a loss at chance level is reported."""
 
 from ..errors import AscentError
 from .engine import StepResult
 
-# So many first steps without loss and gradient end a run.
+# A run ends if this many first steps have neither a loss nor a gradient.
 EMPTY_STEPS = 10
 # The loss is compared with chance ten times in a run, after the first fifth of it (warm-up is a tenth by default).
 CHECKS, UNWATCHED = 10, 0.2
-# It is at chance above this share of it; so many times in a row are told.
+# It is at chance level above this share of it; that is reported after this many times in a row.
 SHARE, TIMES = 0.95, 3
 
 

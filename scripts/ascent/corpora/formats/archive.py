@@ -14,8 +14,8 @@ Rows = Iterator[tuple[int, dict[str, Any] | str]]
 
 
 def read(path: Path, read_member: Callable[[Path], Rows], is_table: Callable[[Path], bool]) -> Rows:
-    """Yield the rows of a tar's members in their order, numbered through. A member that is no table is one row that has
-    none."""
+    """Yield the rows of a tar's members in their order, numbered through. A member that is not a table is one row that
+    has none."""
     count = 0
     try:
         with open_bytes(path) as file, tarfile.open(fileobj=file, mode="r|") as tar, TemporaryDirectory() as folder:
@@ -23,7 +23,7 @@ def read(path: Path, read_member: Callable[[Path], Rows], is_table: Callable[[Pa
                 unpacked = Path(folder) / PurePosixPath(member.name).name
                 if not is_table(unpacked):
                     count += 1
-                    yield count, "a member of the tar that is no table"
+                    yield count, "a member of the tar that is not a table"
                     continue
                 with unpacked.open("wb") as copy:
                     shutil.copyfileobj(tar.extractfile(member), copy)

@@ -18,7 +18,7 @@ _MAGIC = {
     b"PK\x03\x04": "zip",
     b"PAR1": "parquet",
 }
-# Bytes looked at for what is no UTF-8.
+# Bytes looked at for what is not UTF-8.
 _HEAD = 4096
 
 

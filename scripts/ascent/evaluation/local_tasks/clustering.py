@@ -39,5 +39,5 @@ def fill(mteb_task, task: Clustering, pairs: Table, documents: Table | None) -> 
 
 
 def units(mteb_task, observed, split: str, subset: str) -> Iterator[tuple]:
-    """Yield nothing: a V-measure is no mean over texts."""
+    """Yield nothing: a V-measure is not a mean over texts."""
     yield from ()

@@ -130,7 +130,7 @@ def _grades(task, rows: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def units(mteb_task, observed: Ranking, split: str, subset: str) -> Iterator[tuple]:
-    """Yield each query's main score; nothing when the main score is no mean over queries."""
+    """Yield each query's main score; nothing when the main score is not a mean over queries."""
     metric = mteb_task.metadata.main_score
     measure, _, depth = metric.removeprefix(_MERGED).partition("_at_")
     if not re.fullmatch(r"\d+", depth) or measure not in (*_PER_QUERY, "mrr"):

@@ -51,7 +51,7 @@ def fill(mteb_task, task: Sts, pairs: Table, documents: Table | None) -> None:
 
 
 def units(mteb_task, observed: dict, split: str, subset: str) -> Iterator[tuple]:
-    """Yield the similarity, the label and the texts of each pair; nothing when the main score is no correlation."""
+    """Yield the similarity, the label and the texts of each pair; nothing when the main score is not a correlation."""
     metric = mteb_task.metadata.main_score
     if metric.endswith(("spearman", "pearson")):
         similarities = observed["cosine_scores" if metric.startswith("cosine") else "similarity_scores"]

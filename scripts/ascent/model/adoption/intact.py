@@ -30,7 +30,7 @@ def check_files(folder: str | Path) -> dict:
             " it already, leave this file out of the source."
         )
     if not (folder / "config.json").exists():
-        raise AscentError(f"{folder}: holds no config.json, so it is no model folder; check the model's source.")
+        raise AscentError(f"{folder}: holds no config.json, so it is not a model folder; check the model's source.")
     weight_files(folder)
     for path in [*folder.glob("*.safetensors"), *folder.glob("[0-9]_*/*.safetensors")]:
         tensor_shapes(path)
@@ -82,7 +82,7 @@ def tensor_shapes(path: Path) -> dict[str, list[int]]:
     """Return the shapes of a safetensors file's tensors by name. Raises AscentError unless the file is whole."""
     try:
         with safe_open(path, framework="np") as file:
-            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is not a dict)
     except (SafetensorError, OSError) as error:
         raise AscentError(
             f"{path}: not a whole safetensors file ({error}); remove its folder and retrieve it again."

@@ -95,7 +95,7 @@ def load_weights(automatic: Any, folder: Path, config: dict, *, pooler: bool, **
 
 
 def load_tokenizer(folder: Path, embeddings: int) -> Any:
-    """Return a folder's tokenizer for a table of so many embeddings, with a padding token.
+    """Return a folder's tokenizer for an embedding table of this many rows, with a padding token.
 
     Raises AscentError if it cannot be read, knows no words, has tokens without an embedding, or nothing to pad with.
     """

@@ -129,7 +129,7 @@ class StoredWeights:
         self._places = {}
         for prefix, file in files.items():
             opened = safe_open(file, "pt")
-            self._places |= {prefix + key: (opened, key) for key in opened.keys()}  # noqa: SIM118  it is no dictionary
+            self._places |= {prefix + key: (opened, key) for key in opened.keys()}  # noqa: SIM118  it is not a dictionary
         self.shapes = {name: tuple(opened.get_slice(key).get_shape()) for name, (opened, key) in self._places.items()}
 
     def __getitem__(self, name: str) -> torch.Tensor:

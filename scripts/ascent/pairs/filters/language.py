@@ -14,7 +14,7 @@ from . import Context
 
 # A text is judged by its first characters: more of them take time and tell no more.
 _CHARACTERS = 300
-# Of so many languages the probabilities are asked for. What is left for the others is too little to matter.
+# The model is asked for this many languages. The probability that is left for the others is too small to matter.
 _LANGUAGES = 5
 _LABEL = "__label__"
 # Ideographs alone are Chinese, though the model takes some short texts of them for Japanese.

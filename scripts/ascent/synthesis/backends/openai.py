@@ -160,7 +160,7 @@ class Pace:
                 return False
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for so many seconds."""
+        """Let nobody send for this many seconds."""
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 

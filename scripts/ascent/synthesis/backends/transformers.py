@@ -166,7 +166,7 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise AscentError(
-            f"{folder}: is no causal language model that transformers can load ({reason}); use another model."
+            f"{folder}: is not a causal language model that transformers can load ({reason}); use another model."
         ) from None
     if report["missing_keys"]:
         raise AscentError(
