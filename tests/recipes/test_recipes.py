@@ -163,6 +163,21 @@ def test_prompts_are_inherited_from_the_nearest_stage_that_sets_them(write):
     assert recipes.contract("small", "merge") == Contract(max_tokens=32, prompts={"query": {"retrieval": "question: "}})
 
 
+def test_the_leak_check_has_whatever_a_stage_reads(write):
+    """Data sets that only pre-training or a development split uses, too."""
+    recipe = changed(
+        stages__contrastive__from=["pretrain"],
+        stages__contrastive__development={"data": "held"},
+        data__documents={"corpus": "library", "filters": ["clean"]},
+        data__held={"corpus": "library", "split": "validation"},
+        data__unused={"corpus": "library", "filters": []},
+    )
+    recipe["stages"]["pretrain"] = PRETRAINING | {"data": ["documents"], "objective": "mlm"}
+    recipes = load_recipes(write(small=recipe))
+    checked = {recipes.steps("small", name).key for name in ("documents", "held", "questions")}
+    assert set(recipes.leak_check("small").training) == checked
+
+
 def test_a_pre_training_stage_has_a_kind_of_its_own_and_tokens_without_prompts(write, tmp_path):
     recipe = changed(base__prompts={"document": {"default": "passage: "}}, stages__contrastive__from=["pretrain"])
     recipe["stages"]["pretrain"] = PRETRAINING | {"objective": {"type": "retromae", "decoder_mask": 0.7}}

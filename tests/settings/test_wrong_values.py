@@ -51,6 +51,11 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
                 " positive_scores, and "
             ),
         ),
+        (
+            Corpus,
+            CORPUS | {"max_rejected": "1e-1"},
+            "'max_rejected' is '1e-1', but it should be a number: write 1.0e-1.",
+        ),
         # The former form.
         (
             Corpus,

@@ -78,7 +78,10 @@ def _error_message(kind: type[BaseModel], error: ValidationError, where: str | P
         name = ".".join([*path, first["ctx"]["discriminator"].strip("'")])
         return f"{where}: '{name}' is '{word}'; {did_you_mean(word, known)}"
     if first["type"] in _SHAPES:
-        return f"{where}: {key} is {shown(first['input'])}, but it should be {_SHAPES[first['type']]}."
+        # The configuration is read by Snakemake, whose YAML 1.1 takes a number without a point for a word.
+        power = re.fullmatch(r"([-+]?\d+)(e[-+]?\d+)", str(first["input"]), re.IGNORECASE)
+        fix = f": write {power[1]}.0{power[2]}" if power and first["type"] == "float_type" else ""
+        return f"{where}: {key} is {shown(first['input'])}, but it should be {_SHAPES[first['type']]}{fix}."
     if first["type"] == "too_short":
         return f"{where}: {key} is {shown(first['input'])}, but it should name at least {first['ctx']['min_length']}."
     if first["type"] == "string_pattern_mismatch":
