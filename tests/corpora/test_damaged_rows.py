@@ -109,6 +109,18 @@ CASES = {
             "ids.tsv": b"1\t7\t9\n2\t8\t9\n",
         },
     ),
+    "pylate": Case(
+        {
+            "pairs": {"train": ["train.jsonl"]},
+            "queries": ["queries.jsonl"],
+            "documents": ["documents.jsonl"],
+        },
+        {
+            "train.jsonl": lines({"query_id": 1, "document_ids": [7, 8], "scores": [0.9, 0.1]}) * 2,
+            "queries.jsonl": lines({"query_id": 1, "query": "which"}),
+            "documents.jsonl": lines({"document_id": 7, "document": "one"}, {"document_id": 8, "text": "two"}),
+        },
+    ),
     "similarity": Case({"scores": "s.tsv"}, {"s.tsv": b"# comment\na\tb\t1.5\nc\td\t2\n"}),
     "insuranceqa": Case(
         {},

@@ -60,6 +60,23 @@ def test_texts_are_shared_by_files(tmp_path, parts):
     assert read_in(tmp_path, settings, parts) == whole
 
 
+@pytest.mark.parametrize("parts", [1, 3, 6])
+def test_rows_of_scores_are_shared_by_files(tmp_path, parts):
+    for source in "ab":
+        lines(tmp_path / f"q-{source}.jsonl", [{"query_id": n, "query": f"{source} query {n}"} for n in range(4)])
+        lines(tmp_path / f"d-{source}.jsonl", [{"document_id": n, "text": f"{source} text {n}"} for n in range(9)])
+        for file in range(3):
+            rows = [{"query_id": n, "document_ids": [n, n + file], "scores": [1, 0.5]} for n in range(5)]
+            lines(tmp_path / f"s-{source}{file}.jsonl", rows)
+    patterns = {"queries": ["q-{source}.jsonl"], "documents": ["d-{source}.jsonl"]}
+    settings = corpus("pylate", pairs={"train": ["s-{source}*.jsonl"]}, sources=["b", "a"], **patterns).reader
+    whole = read(tmp_path, settings)
+    assert [len(rows) for rows in whole] == [24, 0, 6]
+    assert read_in(tmp_path, settings, parts) == whole
+    with pytest.raises(AscentError, match="has 6 files, but `parts` is 7"):
+        read_in(tmp_path, settings, 7)
+
+
 @pytest.mark.parametrize("parts", [1, 3, 8])
 @pytest.mark.parametrize("reader", ["beir", "trec"])
 def test_judgements_are_shared_by_queries(tmp_path, reader, parts):

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from .base import Count, Settings, Split, components, one_of
+from .base import Count, Positive, Settings, Split, components, one_of
 from .evaluation import LocalTask
 from .mteb_tasks import TrainedTask, task_type
-from .tables import Reader, Reads
+from .tables import PairTables, Reader, Reads
 
 
 class TextColumns(Settings):
@@ -52,8 +52,27 @@ class Text(Reader):
 QRELS = {"query-id": "query", "corpus-id": "document", "score": "grade"}
 
 
-class Judged(Reader):
-    """What readers of relevance judgements have."""
+class InParts(Reader):
+    """What readers have that know which part they read."""
+
+    abstract = True
+
+    _part: tuple[int, int] = PrivateAttr((0, 1))
+
+    def of_part(self, part: int, parts: int) -> Self:
+        """Return the settings that read one of several parts."""
+        copy = self.model_copy()
+        copy._part = part, parts
+        return copy
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which part is read, and of how many."""
+        return self._part
+
+
+class Judged(InParts):
+    """What readers of relevance judgements have. A part has its queries' pairs, and the first part all documents."""
 
     abstract = True
 
@@ -66,19 +85,6 @@ class Judged(Reader):
     training each positive counts the same, and losses that read no labels refuse rows with different ones."""
     negatives: Annotated[int, Field(ge=0)] = 15
     """Most negatives of a pair: first documents judged below `min_grade`, then those of `runs` by rank."""
-    _part: tuple[int, int] = PrivateAttr((0, 1))
-
-    def of_part(self, part: int, parts: int) -> Self:
-        """Return the settings that read one of several parts: its queries' pairs, and in the first part all
-        documents."""
-        copy = self.model_copy()
-        copy._part = part, parts
-        return copy
-
-    @property
-    def part(self) -> tuple[int, int]:
-        """Which part is read, and of how many."""
-        return self._part
 
 
 class JudgedFiles(Judged):
@@ -173,6 +179,66 @@ class Trec(JudgedFiles):
     def splits(self) -> list[str]:
         """Return the splits with judgements or triples."""
         return list(dict.fromkeys((*self.qrels, *self.triples)))
+
+    def task_type(self) -> str:
+        """Return retrieval."""
+        return "retrieval"
+
+
+# What stands for each of `sources` in the patterns of files.
+SOURCE = "{source}"
+
+
+class Pylate(PairTables, InParts):
+    """PyLate's form for distillation: queries and documents by id, and rows of a query's id, ids of documents, and a
+    teacher's scores of these. What no row names is not read."""
+
+    type: Literal["pylate"]
+    """The reader."""
+    pairs: dict[Split, list[str]] = Field(min_length=1)
+    """Files of rows per split, with the columns `query_id`, `document_ids` and that of the scores."""
+    queries: list[str] = ["queries/*"]
+    """Files of queries, of all splits, with the columns `query_id` and `query` (or `text`)."""
+    documents: list[str] = ["documents/*"]
+    """Files of documents, of all splits, with the columns `document_id` and `document` (or `text`)."""
+    sources: list[str] = []
+    """Where ids are those of one source of several: the sources, each of which stands for `{source}` in all patterns.
+    Default: ids are those of the whole corpus."""
+    scores: str = "scores"
+    """The column of the scores."""
+    positives: str | None = None
+    """The column of the ids of a row's positives, each of which makes a pair. Default: the first document is the
+    positive."""
+    negatives: Count = 15
+    """Most negatives of a pair: those with the highest scores."""
+    max_share_of_positive: Positive = 0.95
+    """A document that scores above this share of the positive's score is no negative, since it is probably an answer
+    (NV-Retriever, arXiv 2407.15831, TopK-PercPos)."""
+
+    @model_validator(mode="after")
+    def _sources_stand_in_patterns(self):
+        keys = {f"pairs.{split}": patterns for split, patterns in self.pairs.items()}
+        keys |= {"queries": self.queries, "documents": self.documents}
+        for key, pattern in ((key, each) for key, patterns in keys.items() for each in patterns):
+            if self.sources and SOURCE not in pattern:
+                raise ValueError(f"{key} has the pattern {pattern} for each of `sources`; write {SOURCE} in it")
+            if SOURCE in pattern and not self.sources:
+                raise ValueError(f"{key} has the pattern {pattern}, but `sources` names no source; list them there")
+        return self
+
+    def of_source(self, patterns: list[str], source: str) -> list[str]:
+        """Return the patterns of one source's files."""
+        return [pattern.replace(SOURCE, source) for pattern in patterns]
+
+    def reads(self) -> Iterator[Reads]:
+        """Yield the files of queries, documents and rows, source by source."""
+        columns = dict.fromkeys(("query_id", "document_ids"), "") | {self.scores: "scores"}
+        columns |= {self.positives: "positives"} if self.positives else {}
+        for source in self.sources or [""]:
+            yield Reads("queries", self.of_source(self.queries, source), {"query_id": ""})
+            yield Reads("documents", self.of_source(self.documents, source), {"document_id": ""})
+            for split, patterns in self.pairs.items():
+                yield Reads(f"pairs.{split}", self.of_source(patterns, source), columns)
 
     def task_type(self) -> str:
         """Return retrieval."""
