@@ -14,6 +14,7 @@ from ascent.pairs.draws import digest, rank_in_sql
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
 from ascent.report import statistics
 from ascent.report.statistics import SHARES, describe, histogram, quantiles
+from ascent.report.statistics_page import joined_counts
 
 ENGLISH = "How long must a policy be kept before the insurer pays the whole sum to the family?"
 CHINESE = "如果投保人在合同生效后两年内去世,保险公司是否必须向其家人支付全部赔偿金额?请说明理由。"
@@ -188,6 +189,13 @@ def test_languages_are_told_in_either_script(files):
     both = groups["train", "retrieval"]["languages"]
     assert both["query"]["zh"] >= 1 and both["query"]["en"] >= 2
     assert "positive" not in groups["train", "classification"]["languages"]  # a class is not a text
+
+
+def test_what_is_too_short_to_tell_is_not_among_other_languages():
+    assert joined_counts({"": 90, "zh": 6, "en": 4}) == "zh 6.0%, en 4.0%, too short to tell 90.0%"
+    counts = {"": 90, "zh": 4, "en": 3, "de": 2, "it": 1}
+    assert joined_counts(counts, 3) == "zh 4.0%, others 6.0%, too short to tell 90.0%"
+    assert joined_counts({"zh": 4, "en": 3, "de": 2, "it": 1}, 3) == "zh 40.0%, en 30.0%, others 30.0%"
 
 
 def test_quantiles_and_bins():

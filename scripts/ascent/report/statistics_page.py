@@ -62,9 +62,12 @@ def short_number(value: float) -> str:
 
 def joined_counts(counts: dict[str, int], most: int = 5) -> str:
     """Return counts by name as `en 98.2%, de 1.1%, too short to tell 0.7%`, the first few and the rest together."""
-    total, items = sum(counts.values()), sorted(counts.items(), key=lambda item: (item[0] == "", -item[1], item[0]))
-    shown = items if len(items) <= most else [*items[: most - 1], ("others", sum(n for _, n in items[most - 1 :]))]
-    return ", ".join(f"{name or 'too short to tell'} {share(number, total)}" for name, number in shown)
+    total, items = sum(counts.values()), sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    named, short = [item for item in items if item[0]], [("too short to tell", counts[""])] if "" in counts else []
+    if len(named) + len(short) > most:
+        kept = most - 1 - len(short)
+        named = [*named[:kept], ("others", sum(number for _, number in named[kept:]))]
+    return ", ".join(f"{name} {share(number, total)}" for name, number in [*named, *short])
 
 
 def lengths_figure(sides: dict[str, dict]) -> dict:
