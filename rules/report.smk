@@ -134,7 +134,7 @@ rule describe_rows:
         mem_mb=by_attempt(4_000),
         runtime=by_attempt(240),
     params:
-        revision=1,
+        revision=2,
         name=described_name,
     shell:
         call_script(

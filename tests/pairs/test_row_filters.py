@@ -135,10 +135,22 @@ def test_short_texts_are_not_judged_and_capitals_change_nothing():
 
 
 def test_ideographs_without_kana_are_chinese():
-    """The model alone takes both for Japanese."""
-    rows = ["旧时形容在父母丧中因过度悲伤而瘦得只剩一把骨头。", "形容秩序良好，百姓和原来一样安居乐业，各得其所。"]
-    assert reasons("language", *rows, language="zho-Hans") == [None, None]
-    assert reasons("language", JAPANESE, language="zho-Hans") == ["query is in another language"]
+    """The model alone takes these for Japanese, Japanese, Kazakh, Korean, English and Cantonese."""
+    rows = [
+        "旧时形容在父母丧中因过度悲伤而瘦得只剩一把骨头。",
+        "形容秩序良好，百姓和原来一样安居乐业，各得其所。",
+        "精锐指军队装备优良，战斗力强；师军队。指战斗能力很强的部队。",
+        "妖魔鬼怪到处闹事作乱。比喻小人兴风作浪，为非做歹。",
+        "刚买了U盘到货了,想上去写评论的,又看见降价.现在看买的东西又在降价.",
+        "我哋今日去邊度食飯好呢？佢話唔使等佢喇，咁就快啲行啦。",
+    ]
+    other = "query is in another language"
+    assert reasons("language", *rows, language="zho-Hans") == [None] * 6
+    assert reasons("language", rows[-1], rows[2], language="yue-Hant") == [None, None]
+    mixed = "帮同事订的：It was excellent and I can recommend it to anyone else to stay there."
+    foreign = [JAPANESE, mixed, "大韓民國의 保險 會社는 契約者에게 무엇을 지급합니까?"]
+    assert reasons("language", *foreign, language="zho-Hans") == [other] * 3
+    assert reasons("language", rows[3], CHINESE, language="kor-Hang") == [other] * 2
 
 
 def test_the_confidence_that_is_asked_for():
@@ -233,15 +245,22 @@ def gopher(text, n, most_frequent):
     return sum(len(found[place]) for place in covered) / total
 
 
+def word_size(text):
+    """How many characters make a word: two where most words are characters of Chinese."""
+    found = words(pl.Series([text])).to_list()[0]
+    return 1 + (sum(word in "保险" for word in found) > len(found) / 2)
+
+
 def test_repetition_is_gophers():
     """Each n alone, at bounds between the shares of some texts, which are judged together."""
     random = Random(0)
     for n in [*range(2, 11)] * 3:
         texts = [
-            " ".join(random.choices("a bb ccc dddd 保 险 eeeee".split(), k=random.randrange(1, 60))) for _ in range(6)
+            " ".join(random.choices(f"a bb {some}".split(), k=random.randrange(1, 60)))
+            for some in ("ccc dddd 保 险 eeeee", "保 险 保 险") * 3
         ]
         most_frequent = n < 5
-        shares = [gopher(text, n, most_frequent) for text in texts]
+        shares = [gopher(text, n * word_size(text), most_frequent) for text in texts]
         first, key = (2, "most_frequent") if most_frequent else (5, "duplicated")
         for low, high in pairwise(sorted({0.0, *shares, 1.0})):
             given = {
@@ -270,9 +289,19 @@ def test_repetition_in_real_texts():
     repeated = "保险公司会赔付，" * 12
     often, again = "query has few words in a row too often", "query has many words in a row again"
     rows = [natural, spam, lines, chinese, repeated, "buy " * 60]
-    assert reasons("repetition", *rows) == [None, often, again, None, often, often]
-    assert reasons("repetition", "buy " * 49) == [None]
-    assert reasons("repetition", (ENGLISH, spam)) == ["positive has few words in a row too often"]
+    assert reasons("repetition", *rows, min_words=30) == [None, often, again, None, often, often]
+    assert reasons("repetition", "buy " * 99, "buy " * 100, "赔" * 199, "赔" * 200) == [None, often, None, often]
+    assert reasons("repetition", (ENGLISH, spam), min_words=72) == ["positive has few words in a row too often"]
+
+
+def test_a_term_of_four_characters_may_recur_in_chinese():
+    """Were each character a word, the term would be a 4-gram with a sixth of the text."""
+    term = (
+        "人寿保险分为几类。定期的人寿保险最便宜，到期以后不再有价值；终身的保险会积累现金，可以借出。"
+        "购买人寿保险以前，先算一算家人每年需要多少收入，再比较几家公司的价格。"
+    )
+    assert gopher(term, 4, True) > 0.16
+    assert reasons("repetition", term, min_words=30) == [None]
 
 
 # ------------------------------------------------------------------ overlap
@@ -307,7 +336,7 @@ def test_overlap():
 
 def test_a_row_is_judged_alone():
     """What a filter says of a row is the same in any batch, which is what makes parts of a corpus agree."""
-    texts = [ENGLISH, CHINESE, GERMAN, "buy " * 60, "donâ€™t 1234"]
+    texts = [ENGLISH, CHINESE, GERMAN, "buy " * 120, "赔付" * 120, "donâ€™t 1234"]
     rows = [(query, positive) for query in texts for positive in texts]
     for name in ("words", "language", "symbols", "repetition", "overlap"):
         together = reasons(name, *rows)
@@ -317,7 +346,7 @@ def test_a_row_is_judged_alone():
 
 
 def test_batches_longer_than_a_slice(monkeypatch):
-    texts = [CHINESE if number % 3 else "buy " * 60 for number in range(23)]
+    texts = [CHINESE if number % 3 else "buy " * 120 for number in range(23)]
     whole = reasons("repetition", *texts)
     monkeypatch.setattr("ascent.pairs.filters.repetition.SLICE", 5)
     assert reasons("repetition", *texts) == whole and whole.count(None) == 15

@@ -13,8 +13,9 @@ _APART = (
     "\u3005-\u3007\u3040-\u3098\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9f\U00020000-\U0003ffff"
 )
-WORD = rf"[{_APART}]|[^\W{_APART}]+(?:['’][^\W{_APART}]+)*"
-"""A regular expression of polars. An apostrophe stays in its word."""
+CHARACTER = f"[{_APART}]"
+WORD = rf"{CHARACTER}|[^\W{_APART}]+(?:['’][^\W{_APART}]+)*"
+"""Regular expressions of polars, of such a character and of any word. An apostrophe stays in its word."""
 
 SLICE = 500
 """Texts whose words are held at a time: they take many times the memory of the texts."""

@@ -17,8 +17,10 @@ _CHARACTERS = 300
 # The model is asked for this many languages. The probability that is left for the others is too small to matter.
 _LANGUAGES = 5
 _LABEL = "__label__"
-# Ideographs alone are Chinese, though the model takes some short texts of them for Japanese.
-_CHINESE, _JAPANESE, _KANA = f"{_LABEL}zh", f"{_LABEL}ja", re.compile("[\u3040-\u30ff\uff66-\uff9f]")
+# Ideographs without kana are Chinese, though the model takes some short texts of them for Korean, English or Kazakh.
+_CHINESE = [f"{_LABEL}{language}" for language in ("zh", "yue", "wuu")]
+_IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 
 _DENSE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]"
 
@@ -53,9 +55,10 @@ def language_told(texts: pl.Series, min_letters: int) -> list[str]:
 def _probabilities(text: str) -> dict[str, float]:
     """Return the labels of the most probable languages of a text as it is read, with their probabilities."""
     found = dict(zip(*_model().predict(text, k=_LANGUAGES), strict=True))
-    if _JAPANESE in found and not _KANA.search(text):
-        found[_CHINESE] = found.get(_CHINESE, 0) + found.pop(_JAPANESE)
-    return found
+    if 2 * len(_IDEOGRAPH.findall(text)) <= sum(map(str.isalpha, text)) or _KANA.search(text):
+        return found
+    chinese = {label: found[label] for label in _CHINESE if label in found} or {_CHINESE[0]: 1.0}
+    return {label: share / sum(chinese.values()) for label, share in chinese.items()}
 
 
 @cache

@@ -1,7 +1,8 @@
 """Drop rows with a text that repeats itself: Gopher's rules of repeated n-grams (arXiv 2112.11446, table A1).
 
 Gopher's other rules are of lines and paragraphs, which normalised texts do not have. A line that recurs is an n-gram
-that does."""
+that does. Chinese and Japanese words have about two characters, so that two count as one word here: a name of four
+characters is no 4-gram."""
 
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ...settings.filters import Repetition
-from ..words import SLICE, words
+from ..words import CHARACTER, SLICE, words
 from . import Context
 
 # The hash of an n-gram is a polynomial in its words' hashes, modulo 2 ** 64.
@@ -27,26 +28,31 @@ def judge(pairs: pl.DataFrame, settings: Repetition, context: Context) -> pl.Dat
 def _judge(pairs: pl.DataFrame, settings: Repetition) -> pl.DataFrame:
     reasons = []
     for side in ("query", "positive"):
-        often, again = _judged(words(pairs[side]), settings)
+        found = words(pairs[side])
+        # Of how many characters and words, which are one in Chinese and Japanese, a word is made.
+        sizes = np.where(pairs[side].str.count_matches(CHARACTER) * 2 > found.list.len(), 2, 1)
+        often, again = np.zeros(len(pairs), dtype=bool), np.zeros(len(pairs), dtype=bool)
+        for size in np.unique(sizes).tolist():
+            often[sizes == size], again[sizes == size] = _judged(found.filter(sizes == size), size, settings)
         reasons += [
-            pl.when(often).then(pl.lit(f"{side} has few words in a row too often")),
-            pl.when(again).then(pl.lit(f"{side} has many words in a row again")),
+            pl.when(pl.Series(often)).then(pl.lit(f"{side} has few words in a row too often")),
+            pl.when(pl.Series(again)).then(pl.lit(f"{side} has many words in a row again")),
         ]
     return pairs.with_columns(reason=pl.coalesce(reasons))
 
 
-def _judged(words: pl.Series, settings: Repetition) -> tuple[pl.Series, pl.Series]:
+def _judged(words: pl.Series, size: int, settings: Repetition) -> tuple[np.ndarray, np.ndarray]:
     """Return of which texts, given as lists of words, one n-gram makes up too much, and of which all those that recur
-    do."""
-    counts = words.list.len().to_numpy()
-    words = words.filter(counts >= settings.min_words).explode()
-    rows = np.repeat(np.arange(len(counts)), np.where(counts >= settings.min_words, counts, 0))
+    do. size: how many of these words count as one."""
+    counts, fewest = words.list.len().to_numpy(), settings.min_words * size
+    words = words.filter(counts >= fewest).explode()
+    rows = np.repeat(np.arange(len(counts)), np.where(counts >= fewest, counts, 0))
     lengths = words.str.len_chars().to_numpy().astype(np.int64)
     begins = np.concatenate([[0], np.cumsum(lengths)])
     totals = np.maximum(1, np.bincount(rows, lengths, len(counts)))
     often, again = np.zeros(len(counts), dtype=bool), np.zeros(len(counts), dtype=bool)
-    most_frequent = dict(enumerate(settings.most_frequent, _MOST_FREQUENT))
-    duplicated = dict(enumerate(settings.duplicated, _DUPLICATED))
+    most_frequent = {n * size: share for n, share in enumerate(settings.most_frequent, _MOST_FREQUENT)}
+    duplicated = {n * size: share for n, share in enumerate(settings.duplicated, _DUPLICATED)}
     for n, places, occurrences in _recurring(
         rows, words.hash().to_numpy(), max([*most_frequent, *duplicated], default=1)
     ):
@@ -59,7 +65,7 @@ def _judged(words: pl.Series, settings: Repetition) -> tuple[pl.Series, pl.Serie
             for word in range(n):
                 covered[places + word] = True
             again |= np.bincount(rows[covered], lengths[covered], len(counts)) / totals > duplicated[n]
-    return pl.Series(often), pl.Series(again)
+    return often, again
 
 
 def _recurring(rows: np.ndarray, words: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
