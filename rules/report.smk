@@ -189,7 +189,7 @@ rule render_samples:
     conda:
         ENVIRONMENT
     params:
-        revision=1,
+        revision=2,
     shell:
         call_script(
             "render_samples.py --audits {input.audits} --pairs {input.pairs} --dropped {input.dropped} "

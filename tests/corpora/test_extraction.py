@@ -131,7 +131,7 @@ def test_the_pool_holds_passages_or_what_was_made_of_a_document():
     other = Document("Dogs bark. They run.", "train", origin="b.md")
     test = Document("# Mice\nThey hide.", "test", origin="c.md")
     pairs, pool, _ = extracted([document, other, test], "title_body")
-    assert pairs == [Pair("Cats", "They purr. They sleep.")]
+    assert pairs == [Pair("Cats", "They purr. They sleep.", origin="a.md")]
     assert pool == [
         Document("They purr. They sleep.", "train", origin="a.md"),
         Document("Dogs bark. They run.", "train", origin="b.md"),  # it has no title

@@ -197,6 +197,7 @@ def test_medi(tmp_path, indent):
         ("it rains", "rain falls", ["it snows"], SAME, SAME),
         ("a text alone", "its pair", [], None, None),
     ]
+    assert pairs["origin"].to_list() == [row.get("task_name") for row in MEDI[:3]]
     assert audit["examples"] == {
         "the negative's instruction is not the positive's": ["medi-data.json:4"],
         "query is not a list of an instruction and a text": ["medi-data.json:5", "medi-data.json:7"],

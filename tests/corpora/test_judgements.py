@@ -90,6 +90,8 @@ def test_beir(tmp_path):
     for split in ("train", "test"):  # every document is in each split's pool, once
         assert sorted(text for text, of in texts(documents, "text", "split") if of == split) == sorted(POOL)
     assert set(documents["origin"]) == {"k2", "everest", "alps", "4"}
+    ids = dict(texts(documents, "text", "origin"))
+    assert pairs["origin"].to_list() == [ids[text] for text in pairs["positive"]]
     assert audit["set_aside"] == {} and audit["warnings"] == []
 
 

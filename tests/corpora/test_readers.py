@@ -112,6 +112,20 @@ def test_rows_may_have_prompts_of_their_own(tmp_path):
     assert audit["set_aside"] == {"prompt is not text": 1}
 
 
+def test_rows_may_say_where_they_come_from(tmp_path):
+    origins = ["https://a.example/1", 7, "", None, {"url": "b"}]
+    given = [{"query": f"q{place}", "positive": ["p", "r"], "from": {"at": at}} for place, at in enumerate(origins)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    pairs, _, audit = table(tmp_path, columns={"origin": "from.at"})
+    assert texts(pairs, "query", "positive", "origin") == [
+        (f"q{place}", text, origin)
+        for place, origin in enumerate(["https://a.example/1", "7", None, None])
+        for text in ("p", "r")
+    ]
+    assert audit["set_aside"] == {"origin is not text": 1}
+    assert table(tmp_path)[0]["origin"].to_list() == [None] * 10
+
+
 def test_classes_may_be_numbers_and_are_no_documents(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"query": "a", "positive": 1}')
     pairs, documents, _ = table(tmp_path, task="classification")

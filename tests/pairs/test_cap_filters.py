@@ -1,10 +1,12 @@
 """The filter cap, and rows that are repeated, against draws that are counted in a loop."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from ascent.errors import AscentError
 from ascent.pairs.draws import number
 from ascent.pairs.table import Pair, pair_frame
 from ascent.pairs.text import text_id
@@ -67,6 +69,49 @@ def test_rows_are_counted_by_query_or_prompt():
     pairs, _ = kept(rows, 3, by="query_prompt", rows=4)
     assert pairs.select("query", "positive").rows() == drawn(rows, 4, 0, lambda row: row.query_prompt)
     assert Counter(pairs["query_prompt"]) == {"a": 4, None: 4, "b": 4, "c": 4}
+
+
+# A page of each site for some rows, one without a scheme, and rows of which nothing is known.
+ORIGINS = [
+    "https://a.example/1",
+    "http://user:word@A.example:8080?page=2",
+    "a.example/3",
+    None,
+    "https://b.example#top",
+    "ftp://b.example/1",
+]
+HOSTS = ["a.example", "a.example", None, None, "b.example", "b.example"]
+
+
+@pytest.mark.parametrize("parts", [1, 3, 8])
+@pytest.mark.parametrize(("by", "known"), [("origin", ORIGINS), ("host", HOSTS)])
+def test_rows_are_counted_by_where_they_come_from(by, known, parts):
+    """Those of which it is not known are kept."""
+    rows = [
+        Pair(f"query {row}", f"answer {row % 7}", task="classification", origin=ORIGINS[row * row % 11 % 6])
+        for row in range(60)
+    ]
+    of_row = {row.query: known[ORIGINS.index(row.origin)] for row in rows}
+    pairs, audit = kept(rows, parts, by=by, rows=4, seed=2)
+    # A group of its own for each row that is not counted.
+    assert pairs.select("query", "positive").rows() == drawn(rows, 4, 2, lambda row: of_row[row.query] or row.query)
+    sizes = Counter(of_row.values())
+    assert Counter(of_row[query] for query in pairs["query"]) == {
+        value: size if value is None else min(4, size) for value, size in sizes.items()
+    }
+    assert max(size for value, size in sizes.items() if value) > 8 and sizes[None] > 4
+    assert audit["dropped"] == {f"not among the 4 rows drawn of its {by}": len(rows) - len(pairs)}
+    # The origins stay with their rows.
+    assert dict(pairs.select("query", "origin").rows()).items() <= {row.query: row.origin for row in rows}.items()
+
+
+def test_rows_of_which_no_origin_is_known_cannot_be_counted_by_it():
+    rows = [Pair("query", "answer", task="classification", origin="a.md:1")]
+    assert len(kept(rows, by="origin", rows=1)[0]) == 1
+    with pytest.raises(AscentError, match=r"no row of the data set has a host in its origin to be counted by; have"):
+        kept(rows, by="host", rows=1)
+    with pytest.raises(AscentError, match=r"has an origin to be counted by; .* such as `columns: {origin: url}`, or"):
+        kept([replace(row, origin=None) for row in rows] * 4, 3, by="origin", rows=1)
 
 
 @pytest.mark.parametrize("parts", [1, 3, 8])

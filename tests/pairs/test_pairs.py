@@ -54,7 +54,9 @@ def test_a_written_table_is_read_back(tmp_path, frame):
     assert back.equals(frame)
     assert back.row(0, named=True)["negatives"] == ["A car.", "A house."]
     assert back["label"].to_list() == [None, 1.58]
-    more = replace(PAIRS[0], scores=(9.5, -1, 2.25), query_prompt="Find: ", document_prompt="found: ")
+    more = replace(
+        PAIRS[0], scores=(9.5, -1, 2.25), query_prompt="Find: ", document_prompt="found: ", origin="a.example"
+    )
     taught = pair_frame([*PAIRS, more], "insurance", "eng-Latn")
     write_pairs(tmp_path / "pairs.parquet", taught)
     assert pq.read_schema(tmp_path / "pairs.parquet").equals(SCHEMA)

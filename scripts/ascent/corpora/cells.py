@@ -44,6 +44,13 @@ def usable_text(value: Any, what: str) -> str:
     return text
 
 
+def usable_id(value: Any, what: str) -> str:
+    """Return an id, which may be a whole number, as text. Raises BadRow if there is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return usable_text(value, what)
+
+
 def usable_number(value: Any, what: str) -> float:
     """Return the value as a finite number. Raises BadRow if it is not one."""
     try:

@@ -144,7 +144,7 @@ class _OfDocuments(_Run):
         self._used += 1
         texts = some(texts, settings.per_document, settings.seed, document.text)
         self._pairs += len(texts)
-        return [Pair(*pair, task=settings.task, split=document.split) for pair in texts]
+        return [Pair(*pair, task=settings.task, split=document.split, origin=document.origin) for pair in texts]
 
 
 class _OfRows(_Run):

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import AscentError
 from ..pairs.table import Document, Pair
 from ..settings.readers import Judged, JudgedFiles
-from .cells import BadRow, is_none, usable_number, usable_text
+from .cells import BadRow, is_none, usable_id, usable_number, usable_text
 from .readers import Rejected
 from .rows import Rows, bare_rows, rows_made
 from .texts_by_id import TextsById
@@ -85,13 +85,6 @@ def document_text(cells: dict[str, Any]) -> str:
     if not parts:
         raise BadRow("no document")
     return " ".join(parts)
-
-
-def usable_id(value: Any, what: str) -> str:
-    """Return an id, which may be a whole number, as text. Raises BadRow if there is none."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return usable_text(value, what)
 
 
 def _keep(cells: dict[str, Any] | str, texts: TextsById) -> None:
@@ -197,10 +190,15 @@ def _pairs(
     negatives = tuple(islice(others, settings.negatives))
     for document, grade in positives.items():
         yield Pair(
-            question, found[document], negatives, float(grade) if split in settings.graded else None, split=split
+            question,
+            found[document],
+            negatives,
+            float(grade) if split in settings.graded else None,
+            split=split,
+            origin=document,
         )
 
 
 def _triple(cells: dict[str, str], asked: TextsById, texts: TextsById, split: str) -> Pair:
     query, positive, negative = (usable_id(cells[name], f"{name}'s id") for name in ("query", "positive", "negative"))
-    return Pair(asked.text(query), texts.text(positive), (texts.text(negative),), split=split)
+    return Pair(asked.text(query), texts.text(positive), (texts.text(negative),), split=split, origin=positive)

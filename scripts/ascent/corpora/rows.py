@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import AscentError
 from ..pairs.table import Document, Pair
 from ..settings.tables import Columns, root_of
-from .cells import BadRow, cell_of, fields_of, is_none, usable_number, usable_text
+from .cells import BadRow, cell_of, fields_of, is_none, usable_id, usable_number, usable_text
 from .formats import lines_of, rows_of
 from .readers import Rejected, matching_files
 
@@ -92,9 +92,19 @@ def pairs_of(cells: dict, columns: Columns, task: str, split: str) -> list[Pair]
         own_prompt(cell_of(cells, column) if column else None)
         for column in (columns.query_prompt, columns.document_prompt)
     ]
+    origin = cell_of(cells, columns.origin) if columns.origin else None
+    origin = None if is_none(origin) else usable_id(origin, "origin")
     return [
         Pair(
-            query, positive, texts, label, task, split, (score, *scores) if columns.positive_scores else None, *prompts
+            query,
+            positive,
+            texts,
+            label,
+            task,
+            split,
+            (score, *scores) if columns.positive_scores else None,
+            *prompts,
+            origin,
         )
         for positive, score in positives
     ]

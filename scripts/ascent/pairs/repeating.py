@@ -1,4 +1,4 @@
-"""Rows of rare classes, documents, queries or prompts, repeated so that they are not rare in training."""
+"""Rows of rare classes, documents, queries, prompts or origins, repeated so that they are not rare in training."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,15 +10,13 @@ from ..settings.pairs import Repeat
 from .augmenting import EXAMPLES
 from .earlier import rare_rows
 
-COLUMNS = {"positive": "positive_id", "query": "query_id", "query_prompt": "query_prompt"}
-
 
 def repeating(
     part: Path, parts: Sequence[Path], settings: Repeat
 ) -> Callable[[pl.DataFrame, int], tuple[pl.DataFrame, dict]]:
     """Return a function from a batch of a part's rows, and the number of its first, to the rows with the repeated ones
     behind each, and an entry of the audit as an augmentation has it. parts: all files in order, with `part`."""
-    rows, times = rare_rows(part, parts, COLUMNS[settings.by], settings.rows, settings.seed)
+    rows, times = rare_rows(part, parts, settings.by, settings.rows, settings.seed)
     times = np.minimum(times, settings.most)
 
     def repeat(pairs: pl.DataFrame, start: int) -> tuple[pl.DataFrame, dict]:

@@ -5,7 +5,7 @@ A text's id is a hash of the text, so that the same text has the same id everywh
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
@@ -39,12 +39,10 @@ SCHEMA = pa.schema(
         "dataset": pa.string(),
         "language": pa.string(),
         "split": pa.string(),
+        # Where it comes from: the origin of its document, or what the corpus's reader says; null where that is unknown.
+        "origin": pa.string(),
     }
 )
-# Columns whose cells may be null, and which tables of others need not have.
-OPTIONAL = ("scores", "query_prompt", "document_prompt")
-# What may be null, and what may be missing.
-_MAY_BE = ({"label", *OPTIONAL}, OPTIONAL)
 # What a step finds out of each pair, and filters judge by: the last column.
 _PAIR = {"query_id": pa.string(), "positive_id": pa.string()}
 MEASURES = {
@@ -71,6 +69,13 @@ class Pair:
     scores: tuple[float, ...] | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
+    origin: str | None = None
+
+
+# Columns whose cells may be null, and which tables of others need not have.
+OPTIONAL = tuple(field.name for field in fields(Pair) if field.default is None and field.name != "label")
+# What may be null, and what may be missing.
+_MAY_BE = ({"label", *OPTIONAL}, OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +90,11 @@ class Document:
 
 def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFrame:
     """Return pairs as a frame in the form of SCHEMA, with ids."""
-    rows = [
-        {
-            "query": pair.query,
-            "positive": pair.positive,
-            "negatives": list(pair.negatives),
-            "query_id": text_id(pair.query),
-            "positive_id": text_id(pair.positive),
-            "label": pair.label,
-            "scores": None if pair.scores is None else list(pair.scores),
-            "query_prompt": pair.query_prompt,
-            "document_prompt": pair.document_prompt,
-            "task": pair.task,
-            "dataset": dataset,
-            "language": language,
-            "split": pair.split,
-        }
-        for pair in pairs
-    ]
-    return pl.DataFrame(rows, schema=_polars(SCHEMA))
+    pairs = list(pairs)
+    columns = {field.name: [getattr(pair, field.name) for pair in pairs] for field in fields(Pair)}
+    columns |= {f"{side}_id": [text_id(text) for text in columns[side]] for side in ("query", "positive")}
+    columns |= {"dataset": [dataset] * len(pairs), "language": [language] * len(pairs)}
+    return pl.DataFrame({name: columns[name] for name in SCHEMA.names}, schema=_polars(SCHEMA))
 
 
 def document_frame(documents: Iterable[Document]) -> pl.DataFrame:

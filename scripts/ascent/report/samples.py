@@ -20,7 +20,9 @@ from .pages import pair_counts, read_audits, write_page
 SEED = 0
 # Pairs that are shown of those kept, rows of each reason of a filter, negatives of a row, characters of a text.
 KEPT, DROPPED, NEGATIVES, CHARACTERS = 25, 6, 8, 3000
-_COLUMNS = "query, positive, negatives, query_id, positive_id, label, scores, query_prompt, document_prompt, language"
+_COLUMNS = (
+    "query, positive, negatives, query_id, positive_id, label, scores, query_prompt, document_prompt, language, origin"
+)
 
 
 @dataclass(frozen=True)

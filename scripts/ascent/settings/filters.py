@@ -200,16 +200,22 @@ class NearDuplicate(Filter):
         return Signing(side=self.side, shingle=self.shingle, permutations=self.permutations)
 
 
+# What rows are counted by; COUNTED in pairs/earlier.py says how.
+Counted = Literal["positive", "query", "query_prompt", "origin", "host"]
+
+
 class Cap(Filter):
-    """Drops rows of a text that has very many: of a class, of a document that answers very many queries, of a query
-    with very many answers. Which rows are kept is drawn by their texts, so neither their order nor their parts
+    """Drops rows of what has very many: of a class, of a document that answers very many queries, of a query with very
+    many answers, of a site. Which rows are kept is drawn by their texts, so neither their order nor their parts
     matter."""
 
     needs = "all rows"
 
-    by: Literal["positive", "query", "query_prompt"] = "positive"
-    """What is counted: rows of the same positive, which is the class in rows of classes; of the same query; or with the
-    same prompt of their own, which in corpora of many sources names the source. Rows without one count together."""
+    by: Counted = "positive"
+    """What is counted: rows of the same positive, which is the class in rows of classes; of the same query; with the
+    same prompt of their own, those without one together; of the same origin, which is the document that a pair was
+    extracted from, or what the corpus's reader says; or of the same host in origins that are web addresses. Rows
+    without origin or host are not counted, and kept."""
     rows: Count
     """How many rows of each are kept at most."""
     seed: Seed = 0

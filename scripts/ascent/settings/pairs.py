@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from .augmentations import AnyAugmentation
 from .base import Count, Seed, Settings, Split, as_written
 from .evaluation import TaskType
-from .filters import AnyFilter, OneFilter
+from .filters import AnyFilter, Counted, OneFilter
 from .measures import Measure, Ranking, Scoring
 from .model import Backbone
 from .prompts import DatasetPrompts
@@ -30,9 +30,9 @@ class CorpusRows(Settings):
 
 
 class Repeat(Settings):
-    """Which rows are repeated, because few have the same text."""
+    """Which rows are repeated, because few have the same text, or origin."""
 
-    by: Literal["positive", "query", "query_prompt"] = "positive"
+    by: Counted = "positive"
     """What is counted, as by the filter `cap`: by default rows of the same positive, which in rows of classes is the
     class."""
     rows: Count

@@ -286,7 +286,7 @@ class Slice(Settings):
 
 
 class Insuranceqa(Reader):
-    """InsuranceQA (arXiv 1508.01585) in the form of the package insuranceqa-data."""
+    """InsuranceQA (arXiv 1508.01585) in the form of the package insuranceqa-data. The origin of a row is its domain."""
 
     type: Literal["insuranceqa"]
     """The reader."""

@@ -100,6 +100,9 @@ class Columns(Settings):
     """The column of each query's own prompt, or instruction, in place of the data set's; a cell may be empty."""
     document_prompt: str | None = None
     """The column of the prompt of each row's positive and negatives."""
+    origin: str | None = None
+    """The column of where each row comes from: an address, a data set, a document, a subject. The filter `cap` and
+    `repeat` count by it. A cell may be empty."""
 
     @model_validator(mode="after")
     def _all_documents_are_scored(self):
@@ -197,7 +200,7 @@ class SentenceTransformers(PairTables):
 
 class Medi(PairTables):
     """MEDI's form (INSTRUCTOR, arXiv 2212.09741): `query`, `pos` and `neg`, each an instruction and a text, and
-    `task_name`."""
+    `task_name`, which is the rows' origin."""
 
     type: Literal["medi"]
     """The reader."""

@@ -72,7 +72,7 @@ def _rows(question: dict, answers: dict, split: str, language: str) -> list[Pair
         right = right[:1]
     else:
         wrong = tuple(usable_text(answers[id][language], "negative") for id in question["negatives"][:NEGATIVES])
-    rows = [Pair(text, answer, wrong, split=split) for answer in right]
+    rows = [Pair(text, answer, wrong, split=split, origin=domain) for answer in right]
     return [*rows, Pair(text, domain, task="classification", split=split)]
 
 

@@ -47,7 +47,8 @@ def _pair(cells: dict, settings: Medi, split: str) -> list[Pair]:
         if prompt != query_prompt:
             raise BadRow(f"two instructions, but both texts of a row of {settings.task} get the query's")
         prompt = None
-    return [Pair(query, positive, negatives, None, settings.task, split, None, query_prompt, prompt)]
+    origin = None if is_none(name) else str(name)
+    return [Pair(query, positive, negatives, None, settings.task, split, None, query_prompt, prompt, origin)]
 
 
 def _side(value: Any, what: str) -> tuple[str | None, str]:

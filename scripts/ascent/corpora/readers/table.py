@@ -14,7 +14,7 @@ def read(folder: Path, settings: Table) -> Iterator[Pair | Document | Rejected]:
     """Yield the rows of all files, split by split."""
     columns = settings.columns
     wanted = [columns.query, columns.positive, *columns.negatives, *columns.negative_scores]
-    optional = (columns.label, columns.positive_scores, columns.query_prompt, columns.document_prompt)
+    optional = (columns.label, columns.positive_scores, columns.query_prompt, columns.document_prompt, columns.origin)
     wanted += [name for name in optional if name]
     for split, patterns in settings.pairs.items():
         rows = table_rows(folder, patterns, wanted)
