@@ -10,7 +10,7 @@ for path, text in SETTINGS.items() if workflow.is_main_process else ():
         and Path(path).exists()
         and Path(path).read_text(encoding="utf-8") != text
     ):
-        with write_atomically(path) as temporary:
+        with write_atomically(path, shared=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 

@@ -4,10 +4,9 @@ be."""
 import argparse
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ascent.errors import AscentError, reports_errors
-from ascent.files import write_json
+from ascent.files import scratch_in, write_json
 from ascent.pairs.ledger import (
     Training,
     as_rows,
@@ -54,8 +53,8 @@ def main() -> None:
     training = trained_on(options.pairs)
     for name, *files in options.pool:
         training.append(Training(name, [Path(file) for file in files], True, tuple(settings.pools[name])))
-    with TemporaryDirectory(dir=options.output.parent, prefix=".tested-") as folder:
-        tested = TestedTexts.written(Path(folder) / "tested.arrow", tables)
+    with scratch_in(options.output.parent) as folder:
+        tested = TestedTexts.written(folder / "tested.arrow", tables)
         encode = None
         if options.encoder:
             from ascent.model.encoder import Encoder  # torch is loaded only where texts are embedded

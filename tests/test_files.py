@@ -12,7 +12,16 @@ import pytest
 
 from ascent import files
 from ascent.errors import AscentError, reports_errors
-from ascent.files import digest_of, folder_atomically, read_json, read_yaml, sha256_file, write_atomically, write_json
+from ascent.files import (
+    digest_of,
+    folder_atomically,
+    read_json,
+    read_yaml,
+    scratch_in,
+    sha256_file,
+    write_atomically,
+    write_json,
+)
 
 SCRIPTS = Path(files.__file__).parent.parent
 
@@ -173,19 +182,113 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         write_json(tmp_path / "taken" / "a.json", 1)
 
 
-def test_a_killed_writer_leaves_no_file_of_the_name(tmp_path):
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ascent.files import folder_atomically, scratch_in, write_atomically
+folder = Path(sys.argv[1])
+with write_atomically(folder / "a.txt") as file, folder_atomically(folder / "model") as model:
+    with scratch_in(folder) as scratch:
+        for path in (file, model / "weights", scratch / "sorted"):
+            path.write_text("half")
+        print("written", flush=True)
+        if sys.argv[2] == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """Start a process that writes a.txt, the folder model and a scratch folder, and then waits or is killed."""
+    started = []
+
+    def _writer(then: str) -> subprocess.Popen:
+        code = [sys.executable, "-c", KILLED, tmp_path, then]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(code, env=os.environ | {"PYTHONPATH": str(SCRIPTS)}, text=True, **pipes))
+        assert started[-1].stdout.readline() == "written\n"
+        return started[-1]
+
+    yield _writer
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_what_a_killed_job_left_is_removed_by_the_next_one(writer, tmp_path):
+    others = [".a.12345678.json", ".b.12345678.txt", ".a.1234567.txt", ".model-2.12345678", ".a.b.12345678.txt"]
+    for name in others:  # of other targets
+        (tmp_path / name).touch()
+    for _ in range(2):
+        assert writer("die").wait() == -signal.SIGKILL
+        assert not {"a.txt", "model"} & {*names(tmp_path)}
+        assert len(names(tmp_path)) == len(others) + 3
+    with write_atomically(tmp_path / "a.txt") as temporary:
+        assert len(names(tmp_path)) == len(others) + 3
+        temporary.write_text("whole")
+    with folder_atomically(tmp_path / "model"):
+        assert len(names(tmp_path)) == len(others) + 3
+    with scratch_in(tmp_path) as scratch:
+        assert names(tmp_path) == sorted([*others, "a.txt", "model", scratch.name])
+    assert names(tmp_path) == sorted([*others, "a.txt", "model"])
+
+
+def test_a_job_that_was_started_again_is_not_disturbed_by_the_first_one(writer, tmp_path):
+    """Which a cluster took for dead: it fails, and what it needs meanwhile is its own until then."""
+    first = writer("wait")
+    with write_atomically(tmp_path / "a.txt") as temporary, scratch_in(tmp_path) as scratch:
+        temporary.write_text("again")
+        (scratch / "sorted").write_text("again")
+        assert len(list(tmp_path.glob(".scratch-*/sorted"))) == 2
+        _, error = first.communicate()
+        assert first.returncode == 1
+        assert "a.txt: could not be written (No such file or directory)" in error
+        assert (scratch / "sorted").read_text() == "again"
+    assert (tmp_path / "a.txt").read_text() == "again"
+    assert names(tmp_path) == ["a.txt", "model"]
+
+
+def test_what_several_may_write_at_a_time_is_left_alone(writer, tmp_path):
+    other = writer("wait")
+    write_json(tmp_path / "a.txt", 1, shared=True)
+    other.communicate()
+    assert other.returncode == 0
+    assert (tmp_path / "a.txt").read_text() == "half"
+
+
+def test_a_spill_of_a_killed_query_is_removed_by_the_next_one(tmp_path):
+    from ascent.pairs.database import Database
+
     code = (
         "import os, signal, sys\n"
-        "from ascent.files import write_atomically\n"
-        "with write_atomically(sys.argv[1]) as temporary:\n"
-        "    temporary.write_text('half')\n"
+        "from pathlib import Path\n"
+        "from ascent.pairs.database import Database\n"
+        "with Database(Path(sys.argv[1])) as database:\n"
+        "    database.execute(\"SET memory_limit = '20MB'; SET threads = 1\")\n"
+        "    rows = 'SELECT range AS a, hash(range) AS b FROM range(3_000_000)'\n"
+        "    database.execute(f'SELECT * FROM ({rows}) ORDER BY b')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "a.txt"], env=os.environ | {"PYTHONPATH": str(SCRIPTS)}
-    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
     assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "a.txt").exists()
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) > 10_000_000
+    with Database(tmp_path):
+        assert len(names(tmp_path)) == 1
+    assert names(tmp_path) == []
+
+
+def test_without_locks_what_is_left_stays(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    left = tmp_path / ".scratch-left"
+    left.mkdir()
+    (left / ".lock").touch()
+    with scratch_in(tmp_path) as scratch:
+        assert names(tmp_path) == sorted([left.name, scratch.name])
+    assert names(tmp_path) == [left.name]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [1, float("-inf")]}])

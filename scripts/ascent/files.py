@@ -1,5 +1,6 @@
 """Reading and writing files. A file or folder is written whole or not at all."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,29 +11,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from .errors import AscentError
 
+# Scratch folders, and the file in each that its job locks.
+_SCRATCH, _LOCK = ".scratch-", ".lock"
 # The file in each folder that a rule makes, whose time Snakemake takes for the folder's.
 SNAKEMAKE_MARK = ".snakemake_timestamp"
 
 
 @contextmanager
-def write_atomically(path: str | Path) -> Iterator[Path]:
+def write_atomically(path: str | Path, *, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the same folder; sync and rename it to `path` on success, remove it on failure.
 
-    The file's mode follows the umask, whatever wrote it: safetensors' own files are the user's alone.
-    Raises AscentError if the path cannot be written, for example because the disk is full.
-    """
+    One job writes a path at a time, so what another one, which was killed, left of it is removed first. shared: that
+    several may write it, each the whole; then nothing is. The file's mode follows the umask, whatever wrote it:
+    safetensors' own files are the user's alone. Raises AscentError if the path cannot be written, for example because
+    the disk is full."""
     path = Path(path)
-    # Keep the suffix last: numpy, pyarrow and matplotlib choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     with _errors_of_writing(path):
+        # Keep the suffix last: numpy, pyarrow and matplotlib choose their format by it.
+        temporary = _temporary(path, path.stem, path.suffix, shared)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             temporary.touch()
             mode = temporary.stat().st_mode
             yield temporary
@@ -50,13 +54,13 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 def folder_atomically(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; replace `path` by it on success, remove it on failure.
 
-    Its files' modes follow the umask. Raises the errors of write_atomically.
-    """
+    What a killed job left of it is removed first. Its files' modes follow the umask. Raises the errors of
+    write_atomically."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with _errors_of_writing(path):
+        temporary = _temporary(path, path.name, "", shared=False)
         try:
-            temporary.mkdir(parents=True)
+            temporary.mkdir()
             mode = temporary.stat().st_mode & 0o666
             yield temporary
             for file in temporary.rglob("*"):
@@ -70,6 +74,45 @@ def folder_atomically(path: str | Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def _temporary(path: Path, stem: str, suffix: str, shared: bool) -> Path:
+    """Return a new name beside a path, in a folder that is there, and remove the earlier ones, unless it is shared.
+
+    A cluster may start a job again on another machine while the first, which it took for lost, still runs: that one
+    then misses its own and fails, and never gets in the new one's way, whose name it does not know."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    left = re.compile(rf"\.{re.escape(stem)}\.[0-9a-f]{{8}}{re.escape(suffix)}")
+    for found in () if shared else path.parent.iterdir():
+        if left.fullmatch(found.name):
+            _remove(found)
+    return path.with_name(f".{stem}.{uuid.uuid4().hex[:8]}{suffix}")
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # a folder into which a job still writes is left for the next time
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def scratch_in(folder: str | Path) -> Iterator[Path]:
+    """Yield a new folder in a folder, for what is needed meanwhile, and remove those that killed jobs left there.
+
+    Any number of jobs may have one in the same folder: each locks its own, which the kernel or the file server unlocks
+    when the job dies. On a file system without locks what is left stays."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for lock in folder.glob(f"{_SCRATCH}*/{_LOCK}"):
+        with suppress(OSError), lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(lock.parent)
+    with TemporaryDirectory(dir=folder, prefix=_SCRATCH, ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        with (scratch / ".new").open("w") as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (scratch / ".new").rename(scratch / _LOCK)  # no other job sees it unlocked
+            yield scratch
 
 
 def copy_folder(source: str | Path, folder: str | Path, *but: str) -> None:
@@ -165,13 +208,13 @@ def _misread(node: yaml.Node, problem: str) -> AscentError:
     return AscentError(f"{node.start_mark.name}, line {node.start_mark.line + 1}: {problem}.")
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON with sorted keys, atomically. NaN is rejected, because strict readers reject it."""
+def write_json(path: str | Path, value: Any, *, shared: bool = False) -> None:
+    """Write JSON with sorted keys, as write_atomically does. NaN is rejected, because strict readers reject it."""
     try:
         text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise AscentError(f"{path}: a value is NaN or infinite; check the step that computed it.") from error
-    with write_atomically(path) as temporary:
+    with write_atomically(path, shared=shared) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from ..files import write_json
+from ..files import scratch_in, write_json
 from ..pairs.draws import number
 from ..pairs.earlier import count_rows
 from ..pairs.filters import Context
@@ -32,9 +31,8 @@ def encode_pool(
 
     against: rows of the corpora and tasks that `settings.without` names. Return how many documents are left out, by
     reason."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".texts-") as scratch:
-        texts, left_out = _write_share(documents, settings, against, *share, Path(scratch) / "documents.parquet")
+    with scratch_in(folder) as scratch:
+        texts, left_out = _write_share(documents, settings, against, *share, scratch / "documents.parquet")
         stem = folder / shard_name("documents", *shard)
         written = embed(encoder, texts.batches(TOGETHER), texts.rows, settings.max_tokens, stem, "documents")
     write_json(folder / f"{shard_name('fingerprint', *shard)}.json", kind_of(encoder, settings) | written)

@@ -6,13 +6,13 @@ close to the positive is probably an unlabelled positive, and is dropped."""
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from ..errors import AscentError
+from ..files import scratch_in
 from ..pairs.parquet import Table, files_of, read_batches, writing
 from ..pairs.table import SCHEMA
 from ..settings.negatives import Selection
@@ -52,9 +52,8 @@ def mine(
     pairs' order. A pair may get fewer than `per_query` negatives, or none: the audit counts them. With a reserve also
     reserve_ids, reserve (texts) and reserve_scores: the next candidates after these, best first. In memory are numbers
     for each document, query and pair, and a block of embeddings or texts."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=".mining-") as name:
-        scratch, pools = Path(name), pools or {}
+    with scratch_in(output.parent) as scratch:
+        pools = pools or {}
         documents = Documents(shards, {corpus: pool.shards for corpus, pool in pools.items()})
         audit = Audit(mining, documents)
         ranking = Ranking(shards, documents, pairs, mining.ranks[1], scratch)

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 
 from ..errors import AscentError
-from ..files import digest_of, read_json, sha256_file, write_atomically, write_json
+from ..files import digest_of, read_json, scratch_in, sha256_file, write_atomically, write_json
 from ..pairs.parquet import Table
 from ..progress import PATIENCE, Progress
 from ..settings.base import Settings
@@ -31,10 +30,9 @@ def encode_shard(encoder, pairs: Table, settings: Tokenising, index: int, count:
     fingerprint into `folder`.
 
     See shares.py for what is in a shard. Return for the first one how many texts of each side have several prompts."""
-    folder.mkdir(parents=True, exist_ok=True)
     fingerprint = kind_of(encoder, settings)
-    with TemporaryDirectory(dir=folder, prefix=".texts-") as scratch:
-        shares, several = write_shares(pairs, settings, index, count, Path(scratch))
+    with scratch_in(folder) as scratch:
+        shares, several = write_shares(pairs, settings, index, count, scratch)
         for name, (side, _, _) in SIDES.items():
             longest = getattr(settings.max_tokens, side)
             stem = folder / shard_name(name, index, count)

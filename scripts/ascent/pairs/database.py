@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow.parquet as pq
+
+from ..files import scratch_in
 
 # What DuckDB may hold in memory; the process needs some hundred MB besides.
 MEMORY = "1500MB"
@@ -17,17 +19,17 @@ class Database:
     """A database that lives as long as its `with`, and spills into a folder that is then removed."""
 
     def __init__(self, folder: Path):
-        self._spill = TemporaryDirectory(dir=folder, prefix=".duckdb-")
+        self._folder, self._open = folder, ExitStack()
 
     def __enter__(self) -> duckdb.DuckDBPyConnection:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        options = {"memory_limit": MEMORY, "threads": threads, "temp_directory": self._spill.name}
-        self._connection = duckdb.connect(config=options | {"preserve_insertion_order": False})
-        return self._connection
+        spill = self._open.enter_context(scratch_in(self._folder))
+        options = {"memory_limit": MEMORY, "threads": threads, "temp_directory": str(spill)}
+        connection = duckdb.connect(config=options | {"preserve_insertion_order": False})
+        return self._open.enter_context(connection)
 
     def __exit__(self, *error) -> None:
-        self._connection.close()
-        self._spill.cleanup()
+        self._open.close()
 
 
 def quoted(file: Path) -> str:

@@ -44,4 +44,4 @@ def _digest(file: str, before: dict | None) -> dict:
 
 def _write_changed(path: Path, value: dict) -> None:
     if not path.exists() or read_json(path) != value:
-        write_json(path, value)
+        write_json(path, value, shared=True)  # a dry run beside a run

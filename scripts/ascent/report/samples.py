@@ -44,7 +44,6 @@ def render_samples(
     passes dropped. scores: the teacher's, of the pairs as they were scored; none if no filter needs them."""
     found = read_audits(list(audits))
     (audit,), corpora = found["pairs"], found["corpus"]
-    output.parent.mkdir(parents=True, exist_ok=True)
     with Database(output.parent) as database:
         kept = kept_rows(database, pairs)
         reasons = dropped_rows(database, audit, dropped)

@@ -31,14 +31,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
 
 from ..errors import AscentError
-from ..files import folder_atomically, read_json, sha256_file, write_json
+from ..files import folder_atomically, read_json, scratch_in, sha256_file, write_json
 from ..model.contract import tokenizer_digest
 from ..model.prompt_checks import refuse_long_prompts
 from ..pairs.parquet import Table, digest_of_table, files_of
@@ -76,8 +75,7 @@ def tokenise_pairs(
     pooling leaves out leaves nothing of a text, and as read_pairs does."""
     tokenizer, digest = load_tokenizer(model, settings.max_tokens.longest)
     with folder_atomically(output) as folder:
-        with TemporaryDirectory(dir=folder) as name:
-            scratch = Path(name)
+        with scratch_in(folder) as scratch:
             rows = Rows(pairs, negatives, settings, scratch)
             count, prompts = _read_rows(rows, folder, scratch, _prompt_check(model, settings, tokenizer))
             places = {side: number_texts(_keys_of(rows, side, scratch), scratch) for side in prompts}

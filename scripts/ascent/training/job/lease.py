@@ -75,9 +75,9 @@ class Lease:
             if _is_gone(other) or time.monotonic() - seen_at > DEAD_SECONDS:
                 dead = other
             elif _read(self._request) is None and asked is not None:
-                write_json(self._request, self._me)  # a third run came in between, and cleared it
+                write_json(self._request, self._me, shared=True)  # a third run came in between, and cleared it
             elif asked is None:
-                write_json(self._request, self._me)
+                write_json(self._request, self._me, shared=True)
                 asked = time.monotonic()
                 print(
                     f"{describe_run(other)} is training this stage; asked it to stop, and will resume from its"
@@ -118,7 +118,7 @@ class Lease:
             owner = _read(self._owner)
             if owner is not None and (dead is None or owner["name"] != dead["name"]):
                 return owner
-            write_json(self._owner, self._me)
+            write_json(self._owner, self._me, shared=True)
             return None
 
     @contextmanager
