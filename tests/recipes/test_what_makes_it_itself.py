@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors import safe_open
@@ -118,10 +119,13 @@ def test_the_instruction_stands_before_the_query_and_not_before_the_document(
     tokenise_pairs(made, tokenising, training_pairs, None, tmp_path / "tokens")
     table, tokenizer = TokenisedPairs(tmp_path / "tokens"), load_backbone(made, contract)[1]
     query = tokenizer.decode(table.text(int(table.queries[0]))).lower()
-    document = tokenizer.decode(table.text(table.documents_of(0)[0])).lower()
+    document = table.text(table.documents_of(0)[0]).tolist()
     word = "represent" if on_documents else "instruct"
     assert word in query.replace(" ", "")
-    assert (word in document.replace(" ", "")) == on_documents
+    assert (word in tokenizer.decode(document).lower().replace(" ", "")) == on_documents
+    positive = pl.read_parquet(training_pairs)["positive"][0]
+    alone = tokenizer(positive, truncation=True, max_length=contract.max_tokens.document)["input_ids"]
+    assert (document == alone) != on_documents
 
 
 def test_in_batch_negatives_are_off_in_nv_embed_s_second_stage(shrunk):
