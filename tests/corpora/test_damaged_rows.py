@@ -161,7 +161,7 @@ def reading(name: str):
 
 
 def test_every_reader_has_a_case():
-    """But for `mteb`, whose files mteb's own code reads."""
+    """But for `mteb`, which test_damaged_mteb.py has."""
     assert {CASES[name].settings.get("type", name) for name in CASES} == components(Reader).keys() - {"mteb"}
 
 

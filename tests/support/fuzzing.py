@@ -21,10 +21,10 @@ _MANY = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")), prin
 fuzzed = pytest.mark.parametrize("examples", ["few", pytest.param("many", marks=pytest.mark.nightly)])
 
 
-def holds(examples: str, check: Callable, times: int = 1, **drawn: st.SearchStrategy) -> None:
+def holds(examples: str, check: Callable, times: float = 1, **drawn: st.SearchStrategy) -> None:
     """Call `check` with drawn arguments, again and again. times: how many times as often as others."""
     chosen = _FEW if examples == "few" else _MANY
-    settings(chosen, max_examples=chosen.max_examples * times)(given(**drawn)(check))()
+    settings(chosen, max_examples=int(chosen.max_examples * times))(given(**drawn)(check))()
 
 
 # What breaks readers: quotes, line ends, separators of several kinds, brackets, printed nulls and lists, white space.
