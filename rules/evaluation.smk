@@ -8,6 +8,7 @@ rule evaluate_task:
         model=MODEL,
         pairs=task_pairs,
         documents=task_documents,
+        pools=lambda wildcards: documents_in(task_corpora(wildcards)),
     output:
         result=RESULT,
         units=RESULT_UNITS,
@@ -22,12 +23,13 @@ rule evaluate_task:
         mem_mb=by_model("model", 32_000, copies=2),
         runtime=by_attempt(480),
     params:
-        revision=6,
+        revision=7,
+        pools=lambda wildcards: words_of("--pool", task_corpora(wildcards)),
     shell:
         call_script(
             "evaluate_task.py --settings {input.settings} --model {input.model} "
             "--recipe {wildcards.recipe} --stage {wildcards.stage} --pairs {input.pairs} --documents {input.documents} "
-            "--output {output.result} --units {output.units} > {log} 2>&1"
+            "{params.pools} --output {output.result} --units {output.units} > {log} 2>&1"
         )
 
 

@@ -165,7 +165,8 @@ rule check_leakage:
     input:
         settings=LEAKAGE_SETTINGS,
         pairs=recipe_pairs,
-        pools=mined_documents,
+        pools=lambda wildcards: documents_in(mined_corpora(wildcards)),
+        searched=lambda wildcards: documents_in(searched_corpora(wildcards)),
         encoder=comparing_model,
         evaluation=evaluation_pairs,
         documents=evaluation_documents,
@@ -186,10 +187,11 @@ rule check_leakage:
         before=LEAKAGE_BEFORE,
         # No output: what a check found must stay when it fails.
         ledger=LEDGER,
-        pools=words_of_mined,
+        pools=lambda wildcards: words_of("--pool", mined_corpora(wildcards)),
+        searched=lambda wildcards: words_of("--searched", searched_corpora(wildcards)),
     shell:
         call_script(
             "check_leakage.py --settings {input.settings} --pairs {input.pairs} {params.pools} "
-            "--evaluation {input.evaluation} --documents {input.documents} --ledger {params.ledger} "
+            "--evaluation {input.evaluation} --documents {input.documents} {params.searched} --ledger {params.ledger} "
             "--encoder {input.encoder} --output {output} > {log} 2>&1 && cp -p {output} {params.before}"
         )

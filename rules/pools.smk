@@ -1,4 +1,4 @@
-# In: a job's wildcards. Out: the files and values of the corpora that a recipe mines negatives among.
+# In: a job's wildcards. Out: the files and values of the corpora that a recipe mines negatives among, or searches in.
 from ascent.recipes.pools import pools_of, pools_of_recipe
 
 # The pools of all recipes, by recipe, the stage whose model embeds them, and name.
@@ -55,11 +55,7 @@ def shards_of_pools(wildcards):
 
 def documents_of_pools(wildcards):
     """The documents of the pools that a stage mines in for a data set."""
-    return [
-        path
-        for pool in pools_mined(wildcards)
-        for path in recipes.corpus_files(CORPUS_DOCUMENTS, pool.corpus)
-    ]
+    return documents_in(pool.corpus for pool in pools_mined(wildcards))
 
 
 def words_of_pools(wildcards):
@@ -77,17 +73,26 @@ def words_of_pools(wildcards):
     ]
 
 
-def mined_documents(wildcards):
-    """The documents of the corpora that a recipe mines negatives among."""
-    corpora = recipes.recipes[wildcards.recipe].mined_documents
+def documents_in(corpora):
+    """The documents of corpora."""
     return [path for corpus in corpora for path in recipes.corpus_files(CORPUS_DOCUMENTS, corpus)]
 
 
-def words_of_mined(wildcards):
-    """The same as check_leakage takes them."""
-    corpora = recipes.recipes[wildcards.recipe].mined_documents
-    return [
-        word
-        for corpus in corpora
-        for word in ("--pool", corpus, *recipes.corpus_files(CORPUS_DOCUMENTS, corpus))
-    ]
+def words_of(option, corpora):
+    """The same, each corpus's behind an option and its name."""
+    return [word for corpus in corpora for word in (option, corpus, *documents_in([corpus]))]
+
+
+def mined_corpora(wildcards):
+    """The corpora that a recipe mines negatives among."""
+    return recipes.recipes[wildcards.recipe].mined_documents
+
+
+def searched_corpora(wildcards):
+    """The corpora that a recipe's local tasks search in, and no task is made of."""
+    return recipes.further_pools(wildcards.recipe)
+
+
+def task_corpora(wildcards):
+    """The other corpora whose documents a local task searches in."""
+    return getattr(recipes.tasks(wildcards.recipe)[wildcards.task].task, "documents", [])

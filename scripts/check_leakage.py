@@ -12,6 +12,7 @@ from ascent.pairs.ledger import (
     as_rows,
     make_ledger,
     named_tables,
+    pool_of,
     refuse,
     report,
     sizes_of,
@@ -34,6 +35,8 @@ def main() -> None:
         "--evaluation", type=Path, nargs="*", default=[], help="pairs of the corpora that tasks are made of"
     )
     parser.add_argument("--documents", type=Path, nargs="*", default=[], help="documents of each of them, or none")
+    of_searched = "a further corpus that tasks search in, and its documents"
+    parser.add_argument("--searched", action="append", nargs="+", default=[], help=of_searched)
     parser.add_argument("--encoder", type=Path, nargs="?", help="model folder for the method `embedding`")
     parser.add_argument("--settings", required=True, help="leakage.yaml")
     parser.add_argument(
@@ -50,6 +53,8 @@ def main() -> None:
         for name, pairs in named_tables(options.evaluation)
         for table in tables_of(name, pairs, [pools[file] for file in pairs] if pools else None, settings.splits)
     ]
+    for name, *files in options.searched:
+        tables.append(pool_of(name, [Path(file) for file in files], settings.searched[name]))
     training = trained_on(options.pairs)
     for name, *files in options.pool:
         training.append(Training(name, [Path(file) for file in files], True, tuple(settings.pools[name])))

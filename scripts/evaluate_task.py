@@ -20,16 +20,19 @@ def main() -> None:
     # The workflow passes these two without a value for a task that mteb knows by name.
     parser.add_argument("--pairs", type=Path, nargs="*", help="pairs of a local task's corpus")
     parser.add_argument("--documents", type=Path, nargs="*", help="documents of a local task's corpus")
+    of_pool = "another corpus whose documents a local task searches, and these"
+    parser.add_argument("--pool", action="append", nargs="+", default=[], metavar=("CORPUS", "FILE"), help=of_pool)
     parser.add_argument("--output", type=Path, required=True, help="<Task>.json, as mteb writes it")
     parser.add_argument(
         "--units", type=Path, required=True, help="<Task>.units.parquet: scores per query, pair or text"
     )
     options = vars(parser.parse_args())
     settings = load(TaskSettings, options.pop("settings"))
+    pools = {corpus: [Path(file) for file in files] for corpus, *files in options.pop("pool")}
 
     from ascent.evaluation.run import evaluate_task
 
-    evaluate_task(settings, options.pop("model"), **options)
+    evaluate_task(settings, options.pop("model"), pools=pools, **options)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from ascent.components import module_of
 from ascent.corpora.readers import Rejected
 from ascent.errors import AscentError
+from ascent.evaluation.local_tasks import Tables
 from ascent.evaluation.tasks import make_task
 from ascent.pairs.table import Pair, write_documents, write_pairs
 from ascent.settings.evaluation import TaskSettings
@@ -322,7 +323,7 @@ def test_a_local_task_ranks_by_grades(tmp_path, kind):
     write_pairs(tmp_path / "pairs.parquet", pairs)
     write_documents(tmp_path / "documents.parquet", documents)
     settings = check(TaskSettings, {"name": "Peaks", "task": {"type": kind, "corpus": "peaks"}}, "the.yaml")
-    task = make_task(settings, tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
+    task = make_task(settings, Tables(tmp_path / "pairs.parquet", tmp_path / "documents.parquet", folder=tmp_path))
     data = task.dataset["default"]["test"]
     text = dict(zip(data["corpus"]["id"], data["corpus"]["text"], strict=True))
     [grades] = data["relevant_docs"].values()
@@ -340,4 +341,4 @@ def test_a_label_that_is_no_grade_is_refused(tmp_path):
     with pytest.raises(
         AscentError, match=r"c: a row of the split 'test' has the label 0\.5, but a grade .* is a whole number"
     ):
-        make_task(settings, tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
+        make_task(settings, Tables(tmp_path / "pairs.parquet", tmp_path / "documents.parquet", folder=tmp_path))

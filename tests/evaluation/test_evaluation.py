@@ -14,6 +14,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score
 
 from ascent.errors import AscentError
+from ascent.evaluation.local_tasks import Tables
 from ascent.evaluation.model import EvaluatedModel
 from ascent.evaluation.mteb_names import units_of
 from ascent.evaluation.run import evaluate_task
@@ -122,7 +123,7 @@ def test_only_retrieval_takes_the_prompt_of_retrieval(model):
 
 
 def test_reranking_ranks_positives_among_the_negatives_only(corpus, model):
-    task = make_task(settings("reranking"), corpus / "pairs.parquet")
+    task = make_task(settings("reranking"), Tables(corpus / "pairs.parquet"))
     data = task.dataset["default"]["test"]
     first = text_id(QUESTIONS[0])
     expected = {ANSWERS[0], OTHERS[4], *OTHERS[:3]}
@@ -141,7 +142,7 @@ def observed(task, model, corpus, monkeypatch):
 
 
 def test_reciprocal_ranks_are_units(corpus, model, monkeypatch):
-    task = make_task(settings("reranking"), corpus / "pairs.parquet")
+    task = make_task(settings("reranking"), Tables(corpus / "pairs.parquet"))
     ranked = task.dataset["default"]["test"]["top_ranked"]
     task.metadata = task.metadata.model_copy(update={"main_score": "mrr_at_10"})
     score, units = observed(task, model, corpus, monkeypatch)
@@ -159,7 +160,7 @@ def test_reciprocal_ranks_are_units(corpus, model, monkeypatch):
 def test_a_query_that_mteb_cuts_is_one_unit(corpus, model, monkeypatch):
     """MindSmallReranking, with our texts: a document's score is the best of its query's parts, whose mean AP is
     taken."""
-    data = make_task(settings("reranking"), corpus / "pairs.parquet").dataset["default"]["test"]
+    data = make_task(settings("reranking"), Tables(corpus / "pairs.parquet")).dataset["default"]["test"]
     names = ["first_0", "first_1", "second_0", "second_1"]
     documents = data["corpus"]["id"]
     relevant = {name: {documents[0 if name < "s" else 1]: 1, documents[5]: 1} for name in names}
@@ -266,12 +267,12 @@ def test_unknown_task_offers_the_nearest(corpus):
 def test_positive_outside_the_pool_is_refused(corpus):
     write_documents(corpus / "documents.parquet", document_frame([Document(text, "test") for text in ANSWERS]))
     with pytest.raises(AscentError, match=r"documents.parquet: lacks the document .* add it to the documents"):
-        make_task(settings("retrieval"), corpus / "pairs.parquet", corpus / "documents.parquet")
+        make_task(settings("retrieval"), Tables(corpus / "pairs.parquet", corpus / "documents.parquet", folder=corpus))
 
 
 def test_split_without_rows_is_refused(corpus):
     with pytest.raises(AscentError, match=r"pairs.parquet: has no rows for sts in the split 'validation'"):
-        make_task(settings("sts", split="validation"), corpus / "pairs.parquet")
+        make_task(settings("sts", split="validation"), Tables(corpus / "pairs.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_labels_that_say_nothing_are_refused(tmp_path, kind, rows, message):
     pairs = [Pair(*row, task="classification", split=split) for row in rows for split in ("train", "test")]
     write_pairs(tmp_path / "pairs.parquet", pair_frame(pairs, "toy", "eng-Latn"))
     with pytest.raises(AscentError, match=message):
-        make_task(settings(kind), tmp_path / "pairs.parquet", None)
+        make_task(settings(kind), Tables(tmp_path / "pairs.parquet"))
 
 
 @pytest.mark.parametrize("kind", ["retrieval", "reranking"])
@@ -298,14 +299,14 @@ def test_a_pool_of_answers_only_is_refused(tmp_path, kind):
     with pytest.raises(
         AscentError, match="toy: every document that a query ranks is an answer to it, so any model scores 1"
     ):
-        make_task(settings(kind), tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
+        make_task(settings(kind), Tables(tmp_path / "pairs.parquet", tmp_path / "documents.parquet", folder=tmp_path))
 
 
 def test_sts_row_without_label_is_refused(corpus):
     rows = [Pair("a", "b", task="sts", split="test"), Pair("a", "c", label=1.0, task="sts", split="test")]
     write_pairs(corpus / "pairs.parquet", pair_frame(rows, "toy", "eng-Latn"))
     with pytest.raises(AscentError, match=r"pairs.parquet: the pair of the query 'a' has no label"):
-        make_task(settings("sts"), corpus / "pairs.parquet")
+        make_task(settings("sts"), Tables(corpus / "pairs.parquet"))
 
 
 def test_nan_score_is_refused_and_leaves_nothing(corpus, model):

@@ -9,6 +9,7 @@ from sklearn.metrics import ndcg_score
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ascent.errors import AscentError
+from ascent.evaluation.local_tasks import Tables
 from ascent.evaluation.model import EvaluatedModel
 from ascent.evaluation.tasks import make_task
 from ascent.files import read_json
@@ -105,7 +106,7 @@ def in_mining(pairs, task, encoder, tmp_path) -> dict[str, np.ndarray]:
 
 def in_evaluation(pairs, task, encoder, texts) -> dict[str, np.ndarray]:
     settings = check(TaskSettings, {"name": "Toy", "task": {"type": task, "corpus": "toy", "split": "train"}}, "x")
-    metadata = make_task(settings, pairs, pairs.with_name("documents.parquet")).metadata
+    metadata = make_task(settings, Tables(pairs, pairs.with_name("documents.parquet"), folder=pairs.parent)).metadata
     model, found = EvaluatedModel(encoder, "ascent/toy"), {}
     options = {"task_metadata": metadata, "hf_split": "train", "hf_subset": "default"}
     for side, own in texts.items():

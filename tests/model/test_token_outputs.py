@@ -14,6 +14,7 @@ from sentence_transformers.multi_vector_encoder.scoring import mean_colbert_scor
 
 from ascent.components import module_of
 from ascent.errors import AscentError
+from ascent.evaluation.local_tasks import Tables
 from ascent.evaluation.run import evaluate_task
 from ascent.evaluation.search import SearchingModel
 from ascent.evaluation.tasks import make_task
@@ -316,7 +317,7 @@ def test_documents_are_ranked_by_the_weighted_sum(folder, corpus, monkeypatch, k
     settings = check(
         TaskSettings, {"name": "Toy", "task": {"type": kind, "corpus": "toy", "rank_by": weights}}, "toy.yaml"
     )
-    task = make_task(settings, corpus / "pairs.parquet", corpus / "documents.parquet")
+    task = make_task(settings, Tables(corpus / "pairs.parquet", corpus / "documents.parquet", folder=corpus))
     data = task.dataset["default"]["test"]
     model = SearchingModel(Encoder(folder, precision="float32"), "ascent/toy", weights)
     model.index(data["corpus"])

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from ascent.errors import AscentError
-from ascent.pairs.ledger import Entry, Training, as_rows, make_ledger, refuse, sizes_of, tables_of, trained_on
+from ascent.pairs.ledger import Entry, Training, as_rows, make_ledger, pool_of, refuse, sizes_of, tables_of, trained_on
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
 from ascent.pairs.tested import TestedTexts
 from ascent.settings.leaks import Hash, Leaks, NearDuplicate, Ngram
@@ -158,14 +158,18 @@ def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write, warm_p
     write("tested", *TESTED)
     write("web", Pair("a", "b"))
     write("dump", Pair("WHAT IS TERM LIFE", "b"))
-    (tmp_path / "leakage.yaml").write_text("{splits: [test], training: [web], evaluation: [insurance]}")
+    write_documents(tmp_path / "wiki.parquet", document_frame([Document("c", "test"), Document("b", "train")]))
+    (tmp_path / "leakage.yaml").write_text(
+        "{splits: [test], training: [web], evaluation: [insurance], searched: {wiki: [test]}}"
+    )
     options = {
         "--settings": "leakage.yaml",
         "--evaluation": "tested.parquet",
         "--output": "leakage.json",
         "--ledger": "ledger.tsv",
     }
-    command = [warm_python, SCRIPT, *(word for option in options.items() for word in option), "--pairs"]
+    command = [warm_python, SCRIPT, *(word for option in options.items() for word in option)]
+    command += ["--searched", "wiki", "wiki.parquet", "--pairs"]
 
     run = subprocess.run([*command, "web.parquet", "dump.parquet"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1 and run.stderr.startswith("error: data set dump: 1 of its rows")
@@ -176,7 +180,8 @@ def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write, warm_p
 
     run = subprocess.run([*command, "web.parquet"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stderr == ""
-    assert json.loads((tmp_path / "leakage.json").read_text())["ledger"] == []
+    found = json.loads((tmp_path / "leakage.json").read_text())
+    assert (found["ledger"], found["evaluation"]["wiki"]) == ([], {"texts": 0, "documents": 1})
     assert (tmp_path / "ledger.tsv").read_text().startswith("dataset\ttask\ttexts\tmethod\taction\trows")
 
     write("near", Pair("a", "Storms hit the coasts."))
@@ -208,3 +213,15 @@ def test_documents_that_negatives_are_mined_among_are_compared(tmp_path, write, 
     (entry,) = make_ledger(mined, tested(), dropped)
     refuse([entry])
     assert entry.action == "drop"
+
+
+def test_documents_of_a_corpus_that_is_searched_are_a_pool_and_its_pairs_no_test(tmp_path, write):
+    texts = [Document("What is a TERM?", "test"), Document("x", "test"), Document("of another split", "train")]
+    write_documents(tmp_path / "wiki.parquet", document_frame(texts))
+    tables = [pool_of("wiki", [tmp_path / "wiki.parquet"], ["test"])]
+    tested = TestedTexts.written(tmp_path / "tested.arrow", tables)
+    training = trained_on([write("web", Pair("what is a term", "x"), Pair("of another split", "y"))])
+    ledger = make_ledger(training, tested, HASH)
+    assert told(ledger) == [("web", "wiki", "documents", "hash", 1, 2, 2)]
+    refuse(ledger)  # which it only reports
+    assert sizes_of(training, tested)["evaluation"] == {"wiki": {"texts": 0, "documents": 2}}

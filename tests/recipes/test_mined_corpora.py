@@ -55,5 +55,5 @@ def test_the_corpus_counts_among_those_that_the_model_learnt_from_and_is_checked
 def test_unknown_and_repeated_corpora_are_refused(write):
     with pytest.raises(AscentError, match=r"'stages.finetune.mining.documents' names the corpus 'wikki', which"):
         loaded(write, **{FINETUNE: ["wikki"]})
-    with pytest.raises(AscentError, match="documents names the corpus wiki twice; name it once"):
+    with pytest.raises(AscentError, match="mining.documents': names wiki twice; name it once"):
         loaded(write, **{FINETUNE: ["wiki", "wiki"]})

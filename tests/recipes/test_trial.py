@@ -149,3 +149,11 @@ def test_numbers_that_are_smaller_stay():
         32,
         7,
     )
+
+
+def test_corpora_that_are_searched_are_those_of_the_trial_each_once():
+    recipe = huge()
+    recipe["evaluate"]["tasks"]["LibraryRetrieval"]["documents"] = ["library", "similar"]
+    found = shrunk(recipe, corpora={"similar": "tickets", "library": "tickets"})
+    assert found.evaluate.tasks["LibraryRetrieval"].documents == ["tickets"]
+    assert shrunk(recipe).evaluate.tasks["LibraryRetrieval"].documents == ["library", "similar"]

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import datasets
@@ -9,10 +10,11 @@ import mteb
 from sklearn.exceptions import UndefinedMetricWarning
 
 from ..errors import AscentError
-from ..files import write_atomically
+from ..files import scratch_in, write_atomically
 from ..model.encoder import Encoder
 from ..pairs.parquet import Table
 from ..settings.evaluation import TaskSettings
+from .local_tasks import Tables
 from .model import EvaluatedModel
 from .search import SearchingModel
 from .statistics import main_score
@@ -30,30 +32,34 @@ def evaluate_task(
     units: Path,
     pairs: Table | None = None,
     documents: Table | None = None,
+    pools: Mapping[str, Table] | None = None,
 ) -> None:
-    """Evaluate a stage's model on a task: write mteb's own result to `output`, and its units to `units`.
+    """Evaluate a stage's model on a task: write mteb's own result to `output`, and its units to `units`. pairs,
+    documents, pools: a local task's Tables.
 
     Raises AscentError for an unknown task, missing data, and a main score that is NaN.
     """
     datasets.disable_progress_bars()
     # About the precision of a label that no classifier predicts, which is never the main score.
     warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
-    task, name = make_task(settings, pairs, documents), f"ascent/{recipe}-{stage}"
-    observer = UnitsObserver(task)
-    # In the precision in which the released folder is loaded.
-    encoder, rank_by = Encoder(model, precision="float32"), getattr(settings.task, "rank_by", {})
-    result = mteb.evaluate(
-        SearchingModel(encoder, name, rank_by) if rank_by else EvaluatedModel(encoder, name),
-        task,
-        co2_tracker=False,
-        # Our encoder batches by tokens; this is only how many texts a data loader hands over at a time.
-        encode_kwargs={"batch_size": 1024, "show_progress_bar": False},
-        # No cache: the workflow decides what runs again, and a cache in the user's home would overrule it.
-        cache=None,
-        # Switches on the observer's hook, which writes nothing. The parts of an aggregate are not observed.
-        prediction_folder=None if task.is_aggregate else Path("predictions"),
-        show_progress_bar=False,
-    ).task_results[0]
+    name = f"ascent/{recipe}-{stage}"
+    with scratch_in(output.parent) as folder:
+        task = make_task(settings, Tables(pairs, documents, pools or {}, folder) if pairs else None)
+        observer = UnitsObserver(task)
+        # In the precision in which the released folder is loaded.
+        encoder, rank_by = Encoder(model, precision="float32"), getattr(settings.task, "rank_by", {})
+        result = mteb.evaluate(
+            SearchingModel(encoder, name, rank_by) if rank_by else EvaluatedModel(encoder, name),
+            task,
+            co2_tracker=False,
+            # Our encoder batches by tokens; this is only how many texts a data loader hands over at a time.
+            encode_kwargs={"batch_size": 1024, "show_progress_bar": False},
+            # No cache: the workflow decides what runs again, and a cache in the user's home would overrule it.
+            cache=None,
+            # Switches on the observer's hook, which writes nothing. The parts of an aggregate are not observed.
+            prediction_folder=None if task.is_aggregate else Path("predictions"),
+            show_progress_bar=False,
+        ).task_results[0]
     score = result.get_score()
     if math.isnan(score):
         raise AscentError(

@@ -9,32 +9,41 @@ from mteb.abstasks.task_metadata import TaskMetadata
 
 from ..components import module_of
 from ..errors import AscentError, did_you_mean
-from ..pairs.parquet import Table, digest_of_table
+from ..pairs.parquet import digest_of_table, files_of
 from ..settings.evaluation import TaskSettings
+from .local_tasks import Tables
 
 
-def make_task(settings: TaskSettings, pairs: Table | None = None, documents: Table | None = None) -> AbsTask:
-    """Return a new task with its data loaded.
+def make_task(settings: TaskSettings, tables: Tables | None = None) -> AbsTask:
+    """Return a new task with its data loaded. tables: what a local task is made of.
 
-    A local task reads `pairs` and, for retrieval, `documents`. Raises AscentError for a name that mteb does not know,
-    data that cannot be loaded, and a corpus without rows for the task."""
+    Raises AscentError for a name that mteb does not know, data that cannot be loaded, and a corpus without rows for the
+    task."""
     if settings.task is None:
         return _registered_task(settings)
-    if not pairs:
+    if not (tables and tables.pairs):
         raise AscentError(f"{settings.name}: a local task is made of pairs; add --pairs.")
-    kind, metadata = module_of(settings.task), local_metadata(settings, digest_of_table(pairs)[:40])
+    kind, metadata = module_of(settings.task), local_metadata(settings, _revision(tables))
     task = type(settings.name, (kind.mteb_class(),), {"metadata": metadata})(seed=settings.seed)
-    kind.fill(task, settings.task, pairs, documents)
+    kind.fill(task, settings.task, tables)
     task.data_loaded = True
     return task
+
+
+def _revision(tables: Tables) -> str:
+    """Return the digest of what is evaluated, truncated to a commit's length."""
+    searched = [path for table in (tables.documents or [], *tables.pools.values()) for path in files_of(table)]
+    return digest_of_table([*files_of(tables.pairs), *searched])[:40]
 
 
 def local_metadata(settings: TaskSettings, revision: str) -> TaskMetadata:
     """Return mteb's description of a local task whose rows have a revision."""
     kind, mteb_type = module_of(settings.task), settings.task.mteb_types[0]
+    pools = getattr(settings.task, "documents", [])
+    beside = f", with the documents of {', '.join(pools)}" if pools else ""
     return TaskMetadata(
         name=settings.name,
-        description=f"{mteb_type} over the {settings.task.split} split of the corpus {settings.task.corpus}",
+        description=f"{mteb_type} over the {settings.task.split} split of the corpus {settings.task.corpus}{beside}",
         type=mteb_type,
         category=kind.CATEGORY,
         modalities=["text"],

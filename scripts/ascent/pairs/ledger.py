@@ -94,11 +94,12 @@ def tables_of(
     for kind, texts_of in (("test", evaluation_texts), ("labels", label_texts)):
         yield Table(name, kind), _distinct(pairs, texts_of, splits)
     if documents is not None:
-        rows = (
-            frame.filter(pl.col("split").is_in(list(splits)))
-            for frame in _stream(documents, DOCUMENT_SCHEMA, ["text", "split"], _TEXTS)
-        )
-        yield Table(name, "documents"), (frame["text"] for frame in rows)
+        yield pool_of(name, documents, splits)
+
+
+def pool_of(name: str, documents: Files, splits: Sequence[str]) -> tuple[Table, Iterator[pl.Series]]:
+    """Return what is searched of these splits of a corpus, or in a task."""
+    return Table(name, "documents"), (frame["text"] for frame in documents_of(documents, splits))
 
 
 def _distinct(pairs: Files, texts_of, splits: Sequence[str]) -> Iterator[pl.Series]:

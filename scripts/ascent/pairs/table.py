@@ -181,10 +181,18 @@ def read_measures(path: str | Path, measured: str) -> pl.DataFrame:
 
 def read_documents(table: Table) -> pl.DataFrame:
     """Read a document table, which may be empty, each text once per split. Raises AscentError as read_pairs does."""
-    parts = [read_frame(path, DOCUMENT_SCHEMA, {"origin"}, {"origin"}) for path in files_of(table)]
-    for path, documents in zip(files_of(table), parts, strict=True):
-        _check_rows(path, documents, pl.col("text").str.len_bytes() == 0, "an empty text", 0)
+    empty = pl.from_arrow(DOCUMENT_SCHEMA.empty_table())
+    parts = [empty, *(batch for path in files_of(table) for batch in document_batches(path))]
     return pl.concat(parts).unique(["document_id", "split"], keep="first", maintain_order=True)
+
+
+def document_batches(path: str | Path) -> Iterator[pl.DataFrame]:
+    """Yield the rows of one file of a document table, a batch at a time. Raises AscentError as read_pairs does."""
+    start = 0
+    for batch in read_batches(path, DOCUMENT_SCHEMA, {"origin"}, {"origin"}):
+        _check_rows(path, batch, pl.col("text").str.len_bytes() == 0, "an empty text", start)
+        yield batch
+        start += len(batch)
 
 
 def _check_rows(path: str | Path, frame: pl.DataFrame, wrong: pl.Expr, what: str, start: int) -> None:

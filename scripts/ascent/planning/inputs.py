@@ -26,6 +26,7 @@ class Inputs:
         self.recipes, self.name, self.recipe = recipes, name, recipes.recipes[name]
         self.notes: list[str] = []
         self._rows = cache(self._read_rows)
+        self.documents = cache(self._read_documents)
         self.shape = cache(self._read_shape)
         self.counter = cache(self._make_counter)
 
@@ -131,7 +132,7 @@ class Inputs:
         """Return how many rows of a data set each of `rows` stands for."""
         return self._rows(dataset)[1]
 
-    def documents(self, corpus: str, split: str) -> tuple[pl.Series, float]:
+    def _read_documents(self, corpus: str, split: str) -> tuple[pl.Series, float]:
         """Return a sample of a corpus's documents of a split, and how many documents each of them stands for; 0 if
         nothing is known of them."""
         files, known = self.recipes.corpus_files(layout.CORPUS_DOCUMENTS, corpus), self.recipes.config.corpora[corpus]

@@ -11,6 +11,7 @@ import polars as pl
 
 from .. import layout
 from ..components import module_of
+from ..evaluation.local_tasks import Tables
 from ..model.adoption.own_contract import overrides, told
 from ..model.costs import (
     Memory,
@@ -318,18 +319,19 @@ class _Planner:
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
-        tables = [
+        pairs, documents = (
             self.recipes.corpus_files(table, task.corpus) for table in (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)
-        ]
-        parts = module_of(task).texts(task, *tables)
+        )
+        parts = [(*part, 1.0) for part in module_of(task).texts(task, Tables(pairs, documents))]
+        pools = [self.inputs.documents(corpus, task.split) for corpus in getattr(task, "documents", [])]
+        parts += [("document", *pool) for pool in pools]
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
-            for side, texts in parts:
+            for side, texts, times in parts:
                 distinct = texts.unique(maintain_order=True).to_frame("text")
                 distinct = distinct.with_columns(prompt=pl.lit(contract.prompt(side, task.type)))
-                total += self.inputs.counter(model, contract.max_tokens.longest).count(
-                    distinct["text"], distinct["prompt"]
-                )
+                counter = self.inputs.counter(model, contract.max_tokens.longest)
+                total += counter.count(distinct["text"], distinct["prompt"]) * times
                 self.warn(*prompts_twice(f"task {name}", {side: distinct}))
         return self.embedding("evaluate_task", name, model, total, len(self.recipe.evaluate.stages), "float32")
 

@@ -40,9 +40,8 @@ def written(recipes: Recipes, recipe: str) -> list[Written]:
 
     Tokens are those of answers that are good at once. A corpus that has been written is left out.
     """
-    config, data = recipes.config, recipes.recipes[recipe].data
-    used = [data[name].corpus for name in recipes.training_data(recipe)] + recipes.evaluation_corpora(recipe)
-    behind, _ = config.made_from(dict.fromkeys(used))
+    config = recipes.config
+    behind, _ = config.made_from(recipes.corpora_used(recipe))
     missing = [name for name in behind[::-1] if not Path(layout.RETRIEVED_CORPUS.format(corpus=name)).is_dir()]
     return [_written(recipes, name, source) for name in missing if (source := config.synthesised.get(name))]
 

@@ -146,7 +146,7 @@ class Recipes:
             steps = [self.steps(name, data) for data in recipe.data]
             against = {other for step in steps for other in compared_with(step.dataset.filters)}
             used["corpora"] |= {step.dataset.corpus for step in steps} | against | {*self.evaluation_corpora(name)}
-            used["corpora"] |= {*recipe.mined_documents}
+            used["corpora"] |= {*recipe.mined_documents, *recipe.evaluate.searched_documents}
             teachers = {teacher.model for step in steps for teacher in step.dataset.teachers}
             of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
             counting = {model for step in steps for model in counted_by(step.dataset.filters)}
@@ -248,6 +248,12 @@ class Recipes:
         """Return the corpora that the recipe's local tasks are made of."""
         return sorted({task.corpus for task in self.recipes[recipe].evaluate.tasks.values()})
 
+    def further_pools(self, recipe: str) -> dict[str, list[str]]:
+        """Return the corpora that the recipe's local tasks search in, and no task is made of, with the splits of the
+        documents."""
+        made_of, searched = self.evaluation_corpora(recipe), self.recipes[recipe].evaluate.searched_documents
+        return {corpus: splits for corpus, splits in searched.items() if corpus not in made_of}
+
     def leak_check(self, recipe: str) -> LeakCheck:
         """Return leakage.yaml's settings. The texts of tasks that mteb knows are listed as `test`."""
         local = {task.split for task in self.recipes[recipe].evaluate.tasks.values()}
@@ -257,6 +263,7 @@ class Recipes:
             training=[self.steps(recipe, name).key for name in self.training_data(recipe)],
             pools=self.recipes[recipe].mined_documents,
             evaluation=[*self.evaluation_corpora(recipe), *registered],
+            searched=self.further_pools(recipe),
             leaks=self.recipes[recipe].leaks,
         )
 
@@ -319,9 +326,11 @@ class Recipes:
         return [*(page.format(recipe=recipe) for page in pages), *samples]
 
     def corpora_used(self, recipe: str) -> list[str]:
-        """Return the corpora that the recipe's stages train on or mine in, or its local tasks are made of."""
+        """Return the corpora that the recipe's stages train on or mine in, or its local tasks are made of or search
+        in."""
         trained = {self.dataset(recipe, name).corpus for name in self.training_data(recipe)}
-        return sorted(trained | set(self.evaluation_corpora(recipe)) | self.recipes[recipe].mined_documents.keys())
+        pools = self.recipes[recipe].mined_documents | self.recipes[recipe].evaluate.searched_documents
+        return sorted({*trained, *self.evaluation_corpora(recipe), *pools})
 
     def tables(self, recipe: str) -> list[str]:
         """Return the folders in results/ of the recipe's corpora and data sets, for layout.STATISTICS."""

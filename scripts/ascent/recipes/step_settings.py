@@ -78,16 +78,12 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
 
 
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
-    corpora = {recipe.data[dataset].corpus for dataset in recipes.training_data(name)} | {
-        *recipes.evaluation_corpora(name),
-        *recipe.mined_documents,
-    }
     models = {recipe.base.model} | {teacher.model for data in recipe.data.values() for teacher in data.teachers}
     models |= {model for stage in recipes.trained(name) if (model := recipe.stages[stage].teacher_model)}
     return ReleaseSettings(
         name=name,
         # How training was run changes nothing on the card.
         recipe=recipe.model_copy(update={"running": Running()}),
-        corpora={corpus: recipes.config.corpora[corpus] for corpus in sorted(corpora)},
+        corpora={corpus: recipes.config.corpora[corpus] for corpus in recipes.corpora_used(name)},
         models={model: recipes.config.models[model] for model in sorted(models)},
     )

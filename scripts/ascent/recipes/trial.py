@@ -113,7 +113,9 @@ def _changes(recipe: Recipe, trial: Trial, corpora: Collection[str]) -> dict[str
             list(trial.corpus.values()) or [trial.corpora.get(name, name) for name in names if name in corpora]
         ),
         "documents": lambda given: (
-            [trial.corpora.get(name, name) for name in given if not trial.corpus] if isinstance(given, list) else given
+            list(dict.fromkeys(trial.corpora.get(name, name) for name in given if not trial.corpus))
+            if isinstance(given, list)
+            else given
         ),
         "every_steps": lambda number: min(number, trial.steps),
         "encoder": lambda teacher: teacher and _teacher(teacher, trial, attention),

@@ -128,7 +128,7 @@ def training_facts(settings: ReleaseSettings, audits: list[Path]) -> dict:
             if stage.teacher_used
         },
         "datasets": {name: (recipe.data[name], settings.corpora[recipe.data[name].corpus]) for name in datasets},
-        "evaluated": {task.corpus: settings.corpora[task.corpus] for task in recipe.evaluate.tasks.values()},
+        "evaluated": {name: settings.corpora[name] for name in recipe.evaluate.corpora},
         "pairs": [audit for audit in by_kind["pairs"] if audit["dataset"] in datasets],
         "negatives": [audit for audit in by_kind["negatives"] if audit["stage"] in made_for],
         "choices": [audit for audit in by_kind["weights"] if audit["stage"] in lineage],

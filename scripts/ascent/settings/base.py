@@ -14,7 +14,16 @@ from operator import or_
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -29,6 +38,16 @@ COMMIT = r"^[0-9a-f]{40}$"
 ARXIV = r"^\d{4}\.\d{4,5}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Split = Literal["train", "validation", "test"]
+
+
+def _each_once(names: list[str]) -> list[str]:
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"names {repeated[0]} twice; name it once")
+    return names
+
+
+# Different names, in order.
+Names = Annotated[list[Name], AfterValidator(_each_once)]
 
 
 class Settings(BaseModel):

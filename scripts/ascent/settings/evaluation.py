@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from .base import Component, Count, Name, Positive, Settings, Split, components, one_of
+from .base import Component, Count, Name, Names, Positive, Settings, Split, components, one_of
 from .heads import ScoreKind
 
 
@@ -31,21 +31,31 @@ class LocalTask(Component):
     """Evaluate the first queries only (by id), this many. Default: all."""
 
 
-class Retrieval(LocalTask):
-    """Each query ranks all documents of its split (nDCG@10)."""
+class _Ranking(LocalTask):
+    """What tasks have whose queries rank documents."""
 
+    abstract = True
     rows = "retrieval"
     searches = True
-    mteb_types = ("Retrieval", "InstructionRetrieval")
 
-    type: Literal["retrieval"]
-    """The task type. Metrics and protocol are mteb's."""
     rank_by: dict[ScoreKind, Positive] = {}
     """Rank documents by a weighted sum of scores: one weight per score, `dense` (the embedding's) or a token-level
     head's. Default: the embedding's score alone."""
 
 
-class Reranking(Retrieval):
+class Retrieval(_Ranking):
+    """Each query ranks all documents of its split (nDCG@10)."""
+
+    mteb_types = ("Retrieval", "InstructionRetrieval")
+
+    type: Literal["retrieval"]
+    """The task type. Metrics and protocol are mteb's."""
+    documents: Names = []
+    """Corpora whose documents are searched, too, besides the task's own: those of the evaluated split. A text that
+    occurs several times counts once. Default: none."""
+
+
+class Reranking(_Ranking):
     """Each query ranks its positives and negatives only (MAP)."""
 
     mteb_types = ("Reranking", "InstructionReranking")
@@ -109,6 +119,18 @@ class Evaluate(Settings):
     benchmarks: list[str] = []
     """Benchmarks that mteb knows by name, such as `MTEB(eng, v2)`: all their public tasks of text. Others are left out,
     by name in the run's first lines and in the plan."""
+
+    @property
+    def corpora(self) -> list[Name]:
+        """The corpora that tasks are made of, or search in."""
+        return list(dict.fromkeys([*(task.corpus for task in self.tasks.values()), *self.searched_documents]))
+
+    @property
+    def searched_documents(self) -> dict[Name, list[Split]]:
+        """The corpora whose documents tasks search besides their own, and the splits of these documents."""
+        searched = [task for task in self.tasks.values() if isinstance(task, Retrieval)]
+        pools = sorted({(corpus, task.split) for task in searched for corpus in task.documents})
+        return {corpus: [split for name, split in pools if name == corpus] for corpus, _ in pools}
 
 
 class TaskSettings(Settings):

@@ -127,5 +127,7 @@ class LeakCheck(Settings):
     """The corpora whose documents negatives are mined among, and the splits of these documents."""
     evaluation: list[str]
     """The corpora and tasks whose texts must not be among them."""
+    searched: dict[str, list[Split]] = {}
+    """Further corpora whose documents tasks search, and the splits of these documents."""
     leaks: Leaks = Leaks()
     """How texts are compared."""

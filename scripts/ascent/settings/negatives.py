@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Count, Name, Positive, Seed, Settings, Split
+from .base import Count, Names, Positive, Seed, Settings, Split
 from .filters import Contamination
 
 
@@ -55,18 +55,12 @@ class Dynamic(Settings):
 class Mining(Selection):
     """How hard negatives are chosen from each query's nearest documents."""
 
-    documents: list[Name] = []
+    documents: Names = []
     """Corpora whose documents are ranked, too, besides the positives of the data set: those of the split that the data
     set's pairs are of. A text that occurs several times counts once. Default: none."""
     dynamic: Dynamic | None = None
     """Replace easy negatives from `reserve` while the stage trains. Each batch is then read when its step begins, not
     ahead. If omitted, negatives stay."""
-
-    @model_validator(mode="after")
-    def _each_corpus_once(self):
-        if repeated := [name for name in self.documents if self.documents.count(name) > 1]:
-            raise ValueError(f"documents names the corpus {repeated[0]} twice; name it once")
-        return self
 
     @model_validator(mode="after")
     def _the_reserve_serves_dynamic(self):

@@ -2,18 +2,22 @@
 
 Each file has
 
-    CATEGORY                    mteb's name for what it compares
-    MAIN_SCORE                  mteb's name for the main score
-    UNITS                       what the main score averages or correlates: queries, texts or pairs
-    METRICS                     display names of the type's metrics (without their `_at_<k>`)
-    texts(task, pairs, documents)            texts to embed by side, for the planner
-    mteb_class()                             mteb's class
-    fill(mteb_task, task, pairs, documents)  gives a task object of mteb its data
+    CATEGORY                       mteb's name for what it compares
+    MAIN_SCORE                     mteb's name for the main score
+    UNITS                          what the main score averages or correlates: queries, texts or pairs
+    METRICS                        display names of the type's metrics (without their `_at_<k>`)
+    texts(task, tables)            texts of its corpus to embed by side, for the planner
+    mteb_class()                   mteb's class
+    fill(mteb_task, task, tables)  gives a task object of mteb its data
     units(mteb_task, observed, split, subset)  units: (name, score, reference, ids of its texts); `observed`: a
-                                             Ranking, or mteb's predictions
+                                   Ranking, or mteb's predictions
 
-`task` is the type's settings; `pairs` and `documents` are the corpus's tables. The planner reads these files too, so
-mteb and datasets are imported inside functions only."""
+`task` is the type's settings, `tables` the Tables that it is made of. The planner reads these files too, so mteb and
+datasets are imported inside functions only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -21,6 +25,19 @@ from ...errors import AscentError
 from ...pairs.parquet import Table, named
 from ...pairs.table import read_pairs
 from ...settings.evaluation import LocalTask
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that a local task is made of."""
+
+    pairs: Table
+    documents: Table | None = None
+    """The documents of the same corpus; needed where queries search."""
+    pools: Mapping[str, Table] = field(default_factory=dict)
+    """The documents of other corpora that queries search in, by corpus."""
+    folder: Path | None = None
+    """Where what does not fit into memory is written; needed where queries search. It must stay as long as the task."""
 
 
 def rows_of(task: LocalTask, pairs: Table, *conditions: pl.Expr, split: str | None = None) -> pl.DataFrame:

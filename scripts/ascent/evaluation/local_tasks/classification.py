@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from ...errors import AscentError
-from ...pairs.parquet import Table, named
+from ...pairs.parquet import named
 from ...pairs.text import text_id
 from ...settings.evaluation import Classification
-from . import check_labels, rows_of
+from . import Tables, check_labels, rows_of
 
 CATEGORY, MAIN_SCORE = "t2c", "accuracy"
 UNITS = "texts"
@@ -18,10 +18,10 @@ METRICS = {}
 _DRAWN = 80
 
 
-def texts(task: Classification, pairs: Table, documents: Table | None) -> list[tuple[str, pl.Series]]:
+def texts(task: Classification, tables: Tables) -> list[tuple[str, pl.Series]]:
     """Return the evaluated texts, and as many training texts as mteb may draw."""
-    train = rows_of(task, pairs, split="train").filter(pl.int_range(pl.len()).over("positive") < _DRAWN)
-    return [("query", train["query"]), ("query", rows_of(task, pairs)["query"])]
+    train = rows_of(task, tables.pairs, split="train").filter(pl.int_range(pl.len()).over("positive") < _DRAWN)
+    return [("query", train["query"]), ("query", rows_of(task, tables.pairs)["query"])]
 
 
 def mteb_class() -> type:
@@ -31,18 +31,19 @@ def mteb_class() -> type:
     return AbsTaskClassification
 
 
-def fill(mteb_task, task: Classification, pairs: Table, documents: Table | None) -> None:
+def fill(mteb_task, task: Classification, tables: Tables) -> None:
     """Fill mteb's task with the texts and labels of the training split and of the evaluated one."""
     from datasets import Dataset, DatasetDict
 
-    train, evaluated = rows_of(task, pairs, split="train"), rows_of(task, pairs)
-    check_labels(train, pairs)
+    train, evaluated = rows_of(task, tables.pairs, split="train"), rows_of(task, tables.pairs)
+    check_labels(train, tables.pairs)
     # Numbers, because mteb's average precision of two labels takes no text.
     numbers = {label: i for i, label in enumerate(sorted(set(train["positive"])))}
     unseen = set(evaluated["positive"]) - numbers.keys()
     if unseen:
         raise AscentError(
-            f"{named(pairs)}: no training row has the label {min(unseen)!r}; add one, or remove the label's rows."
+            f"{named(tables.pairs)}: no training row has the label {min(unseen)!r}; add one, or remove the label's"
+            " rows."
         )
     splits = {
         name: Dataset.from_dict(

@@ -4,18 +4,17 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ...pairs.parquet import Table
 from ...settings.evaluation import Clustering
-from . import check_labels, rows_of
+from . import Tables, check_labels, rows_of
 
 CATEGORY, MAIN_SCORE = "t2c", "v_measure"
 UNITS = "texts"
 METRICS = {"v_measure": "V-measure"}
 
 
-def texts(task: Clustering, pairs: Table, documents: Table | None) -> list[tuple[str, pl.Series]]:
+def texts(task: Clustering, tables: Tables) -> list[tuple[str, pl.Series]]:
     """Return the texts."""
-    return [("query", rows_of(task, pairs)["query"])]
+    return [("query", rows_of(task, tables.pairs)["query"])]
 
 
 def mteb_class() -> type:
@@ -25,12 +24,12 @@ def mteb_class() -> type:
     return AbsTaskClustering
 
 
-def fill(mteb_task, task: Clustering, pairs: Table, documents: Table | None) -> None:
+def fill(mteb_task, task: Clustering, tables: Tables) -> None:
     """Fill mteb's task with texts and labels. Raises AscentError when the labels tell no groups apart."""
     from datasets import Dataset, DatasetDict
 
-    rows = rows_of(task, pairs)
-    check_labels(rows, pairs)
+    rows = rows_of(task, tables.pairs)
+    check_labels(rows, tables.pairs)
     # mteb embeds all texts, then clusters samples of this size, drawn with replacement.
     mteb_task.max_fraction_of_documents_to_embed = None
     mteb_task.max_documents_per_cluster = len(rows)

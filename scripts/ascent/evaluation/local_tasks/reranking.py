@@ -2,30 +2,39 @@
 
 import polars as pl
 
-from ...pairs.parquet import Table
 from ...pairs.text import text_id
 from ...settings.evaluation import Reranking
-from . import retrieval, rows_of
+from . import Tables, retrieval, rows_of
 
 WITH_NEGATIVES = pl.col("negatives").list.len() > 0
 CATEGORY, MAIN_SCORE = "t2t", "map_at_1000"
 UNITS, METRICS = retrieval.UNITS, retrieval.METRICS
-mteb_class, units = retrieval.mteb_class, retrieval.units
+units = retrieval.units
 
 
-def texts(task: Reranking, pairs: Table, documents: Table | None) -> list[tuple[str, pl.Series]]:
+def texts(task: Reranking, tables: Tables) -> list[tuple[str, pl.Series]]:
     """Return the queries, their positives and their negatives."""
-    rows = rows_of(task, pairs, WITH_NEGATIVES)
+    rows = rows_of(task, tables.pairs, WITH_NEGATIVES)
     return [("query", rows["query"]), ("document", pl.concat([rows["positive"], rows["negatives"].explode()]))]
 
 
-def fill(mteb_task, task: Reranking, pairs: Table, documents: Table | None) -> None:
+def mteb_class() -> type:
+    """Return mteb's class."""
+    from mteb.abstasks import AbsTaskRetrieval
+
+    return AbsTaskRetrieval
+
+
+def fill(mteb_task, task: Reranking, tables: Tables) -> None:
     """Fill mteb's task with the queries and the documents that each of them ranks."""
-    rows = rows_of(task, pairs, WITH_NEGATIVES)
+    from datasets import Dataset
+
+    rows = rows_of(task, tables.pairs, WITH_NEGATIVES)
     texts, candidates = {}, {}
     for row in rows.iter_rows(named=True):
         documents_of_row = {row["positive_id"]: row["positive"]} | {text_id(text): text for text in row["negatives"]}
         texts |= documents_of_row
         candidates.setdefault(row["query_id"], set()).update(documents_of_row)
     ranked = {query: sorted(ids) for query, ids in candidates.items()}
-    retrieval.fill_ranking(mteb_task, task, rows, sorted(texts), [texts[key] for key in sorted(texts)], ranked)
+    corpus = Dataset.from_dict({"id": sorted(texts), "text": [texts[key] for key in sorted(texts)]})
+    retrieval.fill_ranking(mteb_task, task, rows, corpus, ranked)

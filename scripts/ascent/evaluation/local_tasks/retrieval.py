@@ -1,4 +1,4 @@
-"""Retrieval: each query ranks all documents of its split except itself."""
+"""Retrieval: each query ranks all documents of its split, and of those of other corpora, except itself."""
 
 import re
 from collections import defaultdict
@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...errors import AscentError
-from ...pairs.parquet import Table, named
+from ...pairs.parquet import named
 from ...pairs.table import read_documents
 from ...settings.evaluation import Retrieval
-from . import rows_of
+from ..pool import write_pool
+from . import Tables, rows_of
 
 CATEGORY, MAIN_SCORE = "t2t", "ndcg_at_10"
 UNITS = "queries"
@@ -53,36 +56,41 @@ class Ranking:
         return Ranking(calculate_retrieval_scores(results, qrels, [depth]).all_scores, qrels, results)
 
 
-def texts(task: Retrieval, pairs: Table, documents: Table) -> list[tuple[str, pl.Series]]:
+def texts(task: Retrieval, tables: Tables) -> list[tuple[str, pl.Series]]:
     """Return the queries and all documents of the split."""
-    return [("query", rows_of(task, pairs)["query"]), ("document", _pool(task, documents)["text"])]
+    pool = read_documents(tables.documents).filter(pl.col("split") == task.split)
+    return [("query", rows_of(task, tables.pairs)["query"]), ("document", pool["text"])]
 
 
 def mteb_class() -> type:
-    """Return mteb's class."""
+    """Return mteb's class, whose result also says how many documents were searched."""
     from mteb.abstasks import AbsTaskRetrieval
 
-    return AbsTaskRetrieval
+    class Searching(AbsTaskRetrieval):
+        def task_specific_scores(self, scores, qrels, results, hf_split, hf_subset) -> dict[str, int]:
+            return {"documents_searched": len(self.dataset[hf_subset][hf_split]["corpus"])}
+
+    return Searching
 
 
-def fill(mteb_task, task: Retrieval, pairs: Table, documents: Table | None) -> None:
+def fill(mteb_task, task: Retrieval, tables: Tables) -> None:
     """Fill mteb's task with the queries, the documents and which of these answer them."""
-    rows = rows_of(task, pairs)
-    if not documents:
+    rows = rows_of(task, tables.pairs)
+    if not tables.documents:
         raise AscentError("a retrieval task searches in documents; add --documents.")
-    pool = _pool(task, documents).unique("document_id").sort("document_id")
-    missing = rows.join(pool, left_on="positive_id", right_on="document_id", how="anti")
+    corpus = write_pool(tables.folder, tables.documents, tables.pools, task.split)
+    missing = rows.filter(~pl.col("positive_id").is_in(_among(corpus, rows["positive_id"])))
     if not missing.is_empty():
         raise AscentError(
-            f"{named(documents)}: lacks the document {missing['positive_id'][0]}, a positive of the query "
+            f"{named(tables.documents)}: lacks the document {missing['positive_id'][0]}, a positive of the query "
             f"{missing['query'][0]!r}; add it to the documents of the split '{task.split}'."
         )
-    fill_ranking(mteb_task, task, rows, pool["document_id"].to_list(), pool["text"].to_list())
+    fill_ranking(mteb_task, task, rows, corpus)
 
 
-def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked=None) -> None:
-    """Fill a ranking task of mteb. `top_ranked`: the documents that each query ranks, by id; all if omitted. Labels are
-    grades.
+def fill_ranking(mteb_task, task, rows, corpus, top_ranked=None) -> None:
+    """Fill a ranking task of mteb. corpus: all documents, a Dataset of `id` and `text`. top_ranked: those that each
+    query ranks, by id; all if omitted. Labels are grades.
 
     A document that is the query itself is not ranked (`ignore_identical_ids`, as in BEIR's Quora and ArguAna), unless
     it is its answer: such a query gets an id of its own."""
@@ -95,10 +103,10 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
     queries = rows.unique("query_id", keep="first").sort("query_id")
     top_ranked = top_ranked and {query: top_ranked[query.removesuffix(ITSELF)] for query in queries["query_id"]}
     relevant = _grades(task, rows)
-    pool = {*document_ids}
+    among = {*_among(corpus, queries["query_id"])}
 
     def ranked(query: str) -> int:
-        return len({*top_ranked[query]} - {query}) if top_ranked else len(pool) - (query in pool)
+        return len({*top_ranked[query]} - {query}) if top_ranked else len(corpus) - (query in among)
 
     if all(len(grades) >= ranked(query) for query, grades in relevant.items()):
         raise AscentError(
@@ -107,7 +115,7 @@ def fill_ranking(mteb_task, task, rows, document_ids, document_texts, top_ranked
         )
     data = RetrievalSplitData(
         queries=Dataset.from_dict({"id": queries["query_id"].to_list(), "text": queries["query"].to_list()}),
-        corpus=Dataset.from_dict({"id": document_ids, "text": document_texts}),
+        corpus=corpus,
         relevant_docs=relevant,
         top_ranked=top_ranked,
     )
@@ -144,5 +152,7 @@ def units(mteb_task, observed: Ranking, split: str, subset: str) -> Iterator[tup
     yield from ((query, scores[query], None, [query]) for query in sorted(scores))
 
 
-def _pool(task: Retrieval, documents: Table) -> pl.DataFrame:
-    return read_documents(documents).filter(pl.col("split") == task.split)
+def _among(corpus, ids: pl.Series) -> list[str]:
+    """Return which of these ids are of documents."""
+    documents = corpus.data.column("id")
+    return documents.filter(pc.is_in(documents, pa.array(ids.unique().to_list(), pa.string()))).to_pylist()
