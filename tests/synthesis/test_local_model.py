@@ -17,12 +17,13 @@ from ascent.pairs.table import Document, document_frame, write_documents
 from ascent.recipes.loading import read_config
 from ascent.recipes.synthesis import read_prompt
 from ascent.settings.sources import Resource
-from ascent.settings.synthesis import Prompt, Step, Synthesis, SynthesisSettings, Transformers
+from ascent.settings.synthesis import Synthesis, SynthesisSettings, Transformers
 from ascent.settings.validation import check
 from ascent.sources import retrieve
 from ascent.synthesis.answers import Request
 from ascent.synthesis.backends.transformers import Transformers as Backend
 from ascent.synthesis.run import synthesise
+from support.sentence_prompt import SENTENCE
 from support.tiny_models import make_tokenizer
 
 SCHEMA = {
@@ -168,23 +169,6 @@ def test_a_model_without_its_head_is_refused(decoder, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(AscentError, match=r"has no weights for lm_head.weight, so it would write at random"):
         backend(folder)
-
-
-SENTENCE = Prompt(
-    summary="A sentence for a text.",
-    task="retrieval",
-    inputs=["document"],
-    system="You summarise texts in one sentence.",
-    steps=[
-        Step(
-            name="short",
-            user="{{ document }}\n\nSummarise this text in one sentence.",
-            answer={"sentence": {"type": "string", "minLength": 10, "maxLength": 160}},
-            tokens=30,
-        )
-    ],
-    row={"query": "short.sentence", "positive": "document"},
-)
 
 
 @pytest.mark.nightly

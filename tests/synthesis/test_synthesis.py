@@ -229,6 +229,13 @@ def test_a_dead_server_and_a_useless_model_end_the_run(ask):
         assert len(server.requests) < 150
 
 
+def test_a_few_rows_that_are_all_set_aside_end_the_run(ask):
+    """As by a server that takes `response_format` and ignores it."""
+    message = "8 of the first 8 rows were set aside .8 x not JSON.; fix .* or its server, which may ignore `response_f"
+    with ChatServer(lambda number, body: "broken JSON") as server, pytest.raises(AscentError, match=message):
+        ask(server, rows=8, attempts=1)
+
+
 def test_the_key_is_sent_and_written_nowhere(ask, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("TEST_KEY", KEY)
 

@@ -74,7 +74,9 @@ class _Run:
                 if self.waiting:
                     self._take(self.backend.finished())
                 elif not fresh:
-                    return
+                    break
+        if not self.outcomes[""]:
+            self._refuse()
 
     def _converse(self, asked: Asked) -> Conversation:
         return converse(self.templates, asked.values, asked.seed, self.settings.attempts)
@@ -110,13 +112,17 @@ class _Run:
         self.progress.advance()
         self.outcomes[outcome.reason if isinstance(outcome, SetAside) else ""] += 1
         total = self.outcomes.total()
-        aside = total - self.outcomes[""]
-        if total >= FEW and aside > MOST_SET_ASIDE * total:
-            reasons = "; ".join(f"{count} x {reason}" for reason, count in self.outcomes.most_common(4) if reason)
-            raise AscentError(
-                f"corpus {self.name}: {aside} of the first {total} rows were set aside ({reasons}); fix the prompt, the"
-                " settings of the generator or its server; the answers so far are kept."
-            )
+        if total >= FEW and total - self.outcomes[""] > MOST_SET_ASIDE * total:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        total, reasons = self.outcomes.total(), [each for each in self.outcomes.most_common(4) if each[0]]
+        told = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+        ignores = ", which may ignore `response_format`" if reasons and reasons[0][0] == "not JSON" else ""
+        raise AscentError(
+            f"corpus {self.name}: {total - self.outcomes['']} of the first {total} rows were set aside ({told}); fix"
+            f" the prompt, the settings of the generator or its server{ignores}; the answers so far are kept."
+        )
 
     def _count_failures(self, answer: Answer | Failure) -> None:
         self.unanswered = self.unanswered + 1 if isinstance(answer, Failure) else 0
