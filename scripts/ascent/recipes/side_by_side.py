@@ -78,7 +78,7 @@ def model_row(name: str, recipe: Recipe) -> list[str]:
 def stage_rows(name: str, recipe: Recipe) -> Iterator[list[str]]:
     """Yield the rows of a recipe's stages."""
     for stage, settings in recipe.stages.items():
-        if isinstance(settings, Training):
+        if settings.trains:
             settings = settings.with_defaults(recipe.data)
             corpora = list(dict.fromkeys(recipe.data[data].corpus for data in settings.data))
             rate = f"{settings.learning_rate:.0e}".replace("e-0", "e-")
