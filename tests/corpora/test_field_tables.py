@@ -216,6 +216,17 @@ def test_tasks_of_medi(tmp_path):
     assert audit["set_aside"] == {"two instructions, but both texts of a row of sts get the query's": 1}
 
 
+def test_task_names_of_medi_that_are_no_names_are_set_aside(tmp_path):
+    """A file may spell half a surrogate pair, which nothing can write."""
+    names = ["\ud800", ["squad"], 7, None]
+    rows = [{"query": [f"q{place}"], "pos": ["p"], "task_name": name} for place, name in enumerate(names)]
+    (tmp_path / "medi-data.json").write_text(json.dumps(rows))
+    reading = corpus("medi", pairs={"train": ["*.json"]}).model_copy(update={"max_rejected": 1.0})
+    pairs, _, audit = normalised("medi", reading, tmp_path)
+    assert dict(zip(pairs["query"], pairs["origin"], strict=True)) == {"q2": "7", "q3": None}
+    assert audit["set_aside"] == {"task_name is not valid UTF-8": 1, "task_name is not text": 1}
+
+
 # ---------------------------------------------------------------- tars
 
 

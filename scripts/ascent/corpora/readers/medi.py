@@ -13,7 +13,7 @@ from typing import Any
 from ...pairs.table import Pair
 from ...settings.evaluation import TWO_SIDED
 from ...settings.tables import Medi
-from ..cells import BadRow, is_none, usable_text
+from ..cells import BadRow, is_none, usable_id, usable_text
 from ..rows import own_prompt, rows_made, table_rows
 from . import Rejected, share_of_files
 
@@ -47,7 +47,7 @@ def _pair(cells: dict, settings: Medi, split: str) -> list[Pair]:
         if prompt != query_prompt:
             raise BadRow(f"two instructions, but both texts of a row of {settings.task} get the query's")
         prompt = None
-    origin = None if is_none(name) else str(name)
+    origin = None if is_none(name) else usable_id(name, "task_name")
     return [Pair(query, positive, negatives, None, settings.task, split, None, query_prompt, prompt, origin)]
 
 
