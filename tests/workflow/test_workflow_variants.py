@@ -84,6 +84,33 @@ def test_a_stage_of_two_data_sets_that_is_chosen_by_a_third(begun):
 
 
 @pytest.mark.nightly
+def test_a_task_searches_a_corpus_of_texts_in_two_parts(begun):
+    """It is compared with training texts as a pool, and its documents are counted in the result."""
+    files = [begun.config.parent / f"wiki-{part}.jsonl" for part in range(2)]
+    for part, file in enumerate(files):
+        rows = [{"text": f"text {row} of part {part} about a module"} for row in range(9)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config, recipe = (yaml.safe_load(path.read_text()) for path in (begun.config, recipe_of(begun)))
+    config["corpora"]["wiki"] = {
+        "source": {"type": "files", "paths": [str(file) for file in files]},
+        "reader": {"type": "text", "documents": {"test": ["wiki-*.jsonl"]}, "columns": {"text": "text"}},
+        "parts": 2,
+        "licence": "internal",
+        "language": "eng-Latn",
+    }
+    recipe["evaluate"]["tasks"]["LibraryRetrieval"]["documents"] = ["wiki"]
+    begun.config.write_text(yaml.safe_dump(config))
+    recipe_of(begun).write_text(yaml.safe_dump(recipe))
+    done = begun.build("results/small/base/mteb/LibraryRetrieval.json")
+    assert done.returncode == 0, done.stdout
+    result = json.loads((begun / "results/small/base/mteb/LibraryRetrieval.json").read_text())
+    own = pl.read_parquet(begun / "results/corpora/library/documents-00000-of-00001.parquet").filter(split="test")
+    assert result["scores"]["test"][0]["documents_searched"] == len(own) + 2 * 9
+    leakage = json.loads((begun / "results/small/leakage.json").read_text())
+    assert leakage["evaluation"]["wiki"] == {"texts": 0, "documents": 2 * 9}
+
+
+@pytest.mark.nightly
 def test_seeds_are_merged_by_a_development_set_and_rounded(fresh):
     """What does not depend on the seed is made once; the merge is compared with the parent that is best on held-out
     rows."""
