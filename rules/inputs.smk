@@ -55,6 +55,11 @@ def synthesis_model(wildcards):
     return RETRIEVED_MODEL.format(model=generator.model) if generator.is_local else []
 
 
+def kept_answers(wildcards):
+    """The file of the answers for a corpus, which a trial's copy of it shares."""
+    return ANSWERS.format(corpus=wildcards.corpus.removesuffix(TRIAL_SUFFIX))
+
+
 def pass_of(wildcards):
     """A pass over a data set's rows."""
     return recipes.passes_by_key[wildcards.key][1]
@@ -106,7 +111,7 @@ def measured_rows(wildcards):
 def measuring_model(wildcards):
     """The model by which a data set's rows are measured."""
     _, measuring = recipes.measures_by_key[wildcards.key]
-    return RETRIEVED_MODEL.format(model=measuring.settings.teacher.model)
+    return RETRIEVED_MODEL.format(model=measuring.settings.used)
 
 
 def all_measured_rows(wildcards):

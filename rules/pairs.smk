@@ -125,6 +125,34 @@ rule rank_pairs:
         )
 
 
+# How well a language model predicts both texts of each pair.
+rule measure_perplexity:
+    input:
+        settings=PREDICTING,
+        pairs=measured_rows,
+        model=measuring_model,
+    output:
+        PERPLEXITIES,
+    log:
+        "logs/predicted/{key}/measure_perplexity/{part}-of-{parts}.log",
+    benchmark:
+        "benchmarks/predicted/{key}/measure_perplexity/{part}-of-{parts}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=by_attempt(32_000),
+        runtime=by_attempt(480),
+    params:
+        revision=1,
+    shell:
+        call_script(
+            "measure_perplexity.py --settings {input.settings} --pairs {input.pairs} "
+            "--model {input.model} --output {output} > {log} 2>&1"
+        )
+
+
 # The signatures by which near duplicates are found. Each part is signed once, and compared with all parts before it.
 rule sign_pairs:
     input:

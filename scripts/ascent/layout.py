@@ -39,12 +39,15 @@ RANKING = "results/ranked/{key}/ranking.yaml"
 RANKED_POOL = "results/ranked/{key}/pool.npy"
 RANKED_POOL_IDS = "results/ranked/{key}/pool.ids.npy"
 PAIR_RANKS = "results/ranked/{key}/ranks-{part}-of-{parts}.parquet"
+PREDICTING = "results/predicted/{key}/predicting.yaml"
+PERPLEXITIES = "results/predicted/{key}/perplexities-{part}-of-{parts}.parquet"
 SIGNING = "results/signed/{key}/signing.yaml"
 SIGNATURES = "results/signed/{key}/signatures-{part}-of-{parts}.parquet"
 # What filters judge by, if it is measured: the settings, and the table of a part's rows.
 MEASURED = {
     "scores": (SCORING, PAIR_SCORES),
     "ranks": (RANKING, PAIR_RANKS),
+    "perplexities": (PREDICTING, PERPLEXITIES),
     "signatures": (SIGNING, SIGNATURES),
 }
 
@@ -107,7 +110,7 @@ RELEASE = "results/{recipe}/release"
 RELEASE_CARD = "results/{recipe}/release/README.md"
 
 # Folders beside the recipes' own: no recipe may be called so.
-SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "ranked", "signed", "pairs")
+SHARED_FOLDERS = ("corpora", "tested", "prepared", "scored", "ranked", "predicted", "signed", "pairs")
 
 
 def parts_of(pattern: str, parts: int, until: int | None = None, **names: str) -> list[str]:

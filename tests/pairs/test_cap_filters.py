@@ -8,6 +8,7 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.pairs.draws import number
+from ascent.pairs.repeating import repeated_share
 from ascent.pairs.table import Pair, pair_frame
 from ascent.pairs.text import text_id
 from ascent.settings.pairs import Dataset
@@ -137,3 +138,5 @@ def test_rows_of_rare_classes_are_repeated(parts):
     (entry,) = audit["augmentations"]
     assert (entry["augmentation"], entry["in"], entry["added"]) == ("repeat", len(frame), len(pairs) - len(frame))
     assert audit["kept"] == len(frame)
+    repeat = check(Dataset, dataset, "recipe.yaml").repeat
+    assert repeated_share(frame, repeat) == pytest.approx((len(pairs) - len(frame)) / len(frame))

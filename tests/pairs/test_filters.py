@@ -319,12 +319,10 @@ def test_filters_behind_the_score_run_after_it():
 @pytest.mark.parametrize("wrong", [float("nan"), None])
 def test_a_nan_or_missing_score_is_an_error(wrong):
     rows = [Pair("a", "1"), Pair("b", "2")]
-    with pytest.raises(
-        AscentError, match="data set faq: 1 pairs have no score or NaN, .*first 'b'; score the pairs again"
-    ):
+    with pytest.raises(AscentError, match="data set faq: 1 pairs have no score or NaN, .*first 'b'; run the step that"):
         prepared(*rows, filters=[SCORE], scores=scores(0.5, wrong))
     for wrong_rows in (lambda pairs: scores(0.5, 0.5)(pairs).clear(), lambda pairs: scores(0.5, 0.5)(pairs).reverse()):
-        with pytest.raises(AscentError, match="2 pairs have no score or NaN, or others' scores, first 'a'"):
+        with pytest.raises(AscentError, match="2 pairs have no score or NaN, or that of others, first 'a'"):
             prepared(*rows, filters=[SCORE], scores=wrong_rows)
 
 

@@ -1,5 +1,6 @@
 """A plan's tokens against those that the steps embed, its warnings, its errors, and its command line."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,6 +187,51 @@ def test_ranking_embeds_a_pool_and_each_pair(recipe):
     scored, pool, ranked = (job.count for job in found.jobs[:3])
     assert (ranked.texts, ranked.tokens) == (scored.texts, scored.tokens)
     assert pool.texts == pytest.approx(5, abs=1) and 0 < pool.tokens <= 6 * 32
+
+
+def test_a_language_model_reads_each_text_of_the_rows(recipe, training_rows):
+    """As the scores' teacher does, but without prompts and special tokens."""
+
+    def change(values):
+        values["data"]["questions"]["filters"] += [
+            {"perplexity": {"model": "tiny", "positive": [1, 900], "max_tokens": 20}}
+        ]
+
+    scored, found = recipe(change).jobs[:2]
+    assert (found.rule, found.what) == ("measure_perplexity", "questions")
+    assert found.count.texts == scored.count.texts and 0 < found.count.tokens <= 20 * found.count.texts
+    assert found.flops > 0
+
+
+def test_repeated_rows_are_trained_on_and_embedded_once(recipe, workspace, training_rows):
+    """By the rows of the corpus, before the data set is made."""
+    rows = [replace(row, positive=training_rows[0].positive) for row in training_rows[:5]] + training_rows[5:]
+
+    def once(values):
+        values["data"]["questions"]["augment"] = [{"word_swap": {"rows": 0.5}}]
+
+    def change(values):
+        once(values)
+        values["data"]["questions"]["repeat"] = {"rows": 3, "most": 2}
+
+    target = workspace / "results/corpora/library/pairs-00000-of-00001.parquet"
+    kept = target.read_bytes()
+    try:
+        tested = read_pairs(target).filter(pl.col("split") != "train")
+        write_pairs(target, pl.concat([pair_frame(rows, "library", "eng-Latn"), tested]))
+        plain, found = recipe(once), recipe(change)
+    finally:
+        target.write_bytes(kept)
+    sizes = Counter(row.positive for row in rows).values()
+    share = sum(max(size, min(3, 2 * size)) for size in sizes) / len(rows)
+    assert 1.5 < share < 2
+    trained = ("train_contrastive", "contrastive", share)
+    for rule, what, times in (trained, ("encode_shard", "contrastive, questions", 1)):
+        counts = [job(each, rule, what).count for each in (plain, found)]
+        assert counts[1].texts == pytest.approx(counts[0].texts * times, rel=0.01)
+        assert counts[1].tokens == pytest.approx(counts[0].tokens * times, rel=0.01)
+    added = round((share - 1) * len(rows))
+    assert f"Data set questions: {added} rows more, which `repeat` adds to these." in found.notes
 
 
 def test_every_job_that_uses_a_gpu_has_a_line(recipe):

@@ -4,6 +4,7 @@ Filters run in passes over the rows (recipes/dataset_steps.py), each part of the
 A part's audit has one entry per filter so far, the selection of rows first: how many rows came in, were changed,
 dropped (why, with examples) and kept."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -68,15 +69,15 @@ def filter_pairs(
     steps = [*_selection(settings, part, earlier), *_judges(settings, rows, place, context)]
     names = _numbered([entry["filter"] for entry in audit["filters"]], [step for step, _ in steps])
     entries = [Entry(step) for step in names]
-    by_pair, quantiles, altered = settings.measured in MEASURES, [], []
-    of_part = read_measures(measured[place], settings.measured) if by_pair else None
+    altered, values = [], []
+    of_part = read_measures(measured[place], settings.measured) if settings.measured in MEASURES else None
     with writing(output, SCHEMA) as keep:
         for start, batch in pair_batches(part):
             if settings.select:
                 batch = batch.with_columns(dataset=pl.lit(name))
-            if by_pair:
+            if of_part is not None:
                 batch = _with_measure(name, batch, of_part, start)
-                quantiles.append(batch[of_part.columns[-1]])
+                values.append(batch.select(of_part.columns[2:]))
             for entry, (_, judge) in zip(entries, steps, strict=True):
                 batch = entry.kept_of(batch, judge(batch, start))
             made = []
@@ -91,10 +92,8 @@ def filter_pairs(
             keep(batch)
     _write_dropped(entries, dropped)
     found = [entry.audit() for entry in entries]
-    if quantiles:  # the pass begins with the first filter that judges by them
-        found[0][of_part.columns[-1] + _OF_QUANTILES] = {
-            str(share): _shown(pl.concat(quantiles), share) for share in _QUANTILES
-        }
+    for column in pl.concat(values) if values else ():  # the pass begins with the first filter that judges by them
+        found[0][column.name + _OF_QUANTILES] = {str(share): _shown(column, share) for share in _QUANTILES}
     return audit | {"filters": audit["filters"] + found} | ({"augmentations": summed(altered)} if altered else {})
 
 
@@ -176,19 +175,19 @@ def _numbered(before: list[str], names: list[str]) -> list[str]:
 
 
 def _with_measure(name: str, pairs: pl.DataFrame, of_part: pl.DataFrame, start: int) -> pl.DataFrame:
-    """Return the rows of a batch with their score or rank in a column of that name. start: the number of the first
-    row."""
-    *ids, column = of_part.columns
+    """Return the rows of a batch with what was measured of them, such as a score, in a column of that name. start: the
+    number of the first row."""
+    ids, columns = of_part.columns[:2], of_part.columns[2:]
     found = of_part[start : start + len(pairs)]
-    unknown = found[column].is_null() | found[column].cast(pl.Float64).is_nan()
-    unknown = pairs.filter(unknown) if len(found) == len(pairs) else pairs
+    unknown = found.select(pl.any_horizontal(pl.col(columns).cast(pl.Float64).fill_null(math.nan).is_nan()))
+    unknown = pairs.filter(unknown.to_series()) if len(found) == len(pairs) else pairs
     if len(unknown) or not found.select(ids).equals(pairs.select(ids)):
-        first = (unknown if len(unknown) else pairs)["query"][0]
+        first, what = (unknown if len(unknown) else pairs)["query"][0], " and ".join(columns).replace("_", " ")
         raise AscentError(
-            f"data set {name}: {len(unknown) or len(pairs)} pairs have no {column} or NaN, or others' {column}s, first "
-            f"'{_short(first)}'; {column} the pairs again."
+            f"data set {name}: {len(unknown) or len(pairs)} pairs have no {what} or NaN, or that of others, first "
+            f"'{_short(first)}'; run the step that measures the pairs again."
         )
-    return pairs.with_columns(found[column])
+    return pairs.hstack(found.select(columns))
 
 
 class Entry:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 
 from ..settings.pairs import Repeat
 from .augmenting import EXAMPLES
-from .earlier import rare_rows
+from .earlier import COUNTED, rare_rows
 
 
 def repeating(
@@ -29,3 +30,13 @@ def repeating(
         return repeated, {"augmentation": "repeat"} | counted
 
     return repeat
+
+
+def repeated_share(pairs: pl.DataFrame, settings: Repeat) -> float:
+    """Return how many rows would be added to all of these, as a share of them."""
+    value = COUNTED[settings.by]
+    with duckdb.connect() as database:
+        database.register("pairs", pairs.select("query_id", "positive_id", "query_prompt", "origin").to_arrow())
+        sizes = f"SELECT count(*) AS size FROM pairs WHERE {value} IS NOT NULL GROUP BY {value}"
+        added = f"greatest(least({settings.rows}, size * {settings.most}) - size, 0)"
+        return float(database.execute(f"SELECT sum({added}) FROM ({sizes})").fetchone()[0] or 0) / len(pairs)

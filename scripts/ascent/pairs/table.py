@@ -43,9 +43,10 @@ SCHEMA = pa.schema(
         "origin": pa.string(),
     }
 )
-# What a step finds out of each pair, and filters judge by: the last column.
+# What a step finds out of each pair, and filters judge by: the columns behind the ids.
 _PAIR = {"query_id": pa.string(), "positive_id": pa.string()}
 MEASURES = {
+    "perplexities": pa.schema(_PAIR | {"query_perplexity": pa.float64(), "positive_perplexity": pa.float64()}),
     "scores": pa.schema(_PAIR | {"score": pa.float64()}),
     "ranks": pa.schema(_PAIR | {"rank": pa.int64()}),
 }
@@ -175,7 +176,7 @@ def read_tested(tables: Iterable[str | Path]) -> pl.DataFrame:
 
 
 def read_measures(path: str | Path, measured: str) -> pl.DataFrame:
-    """Read what score_pairs or rank_pairs writes. Raises AscentError as read_columns does."""
+    """Read what score_pairs, rank_pairs or measure_perplexity writes. Raises AscentError as read_columns does."""
     return pl.from_arrow(read_columns(path, MEASURES[measured]))
 
 

@@ -10,6 +10,7 @@ from ..errors import AscentError
 from ..model.shape import Shape, described_shape, read_shape
 from ..pairs.earlier import count_rows
 from ..pairs.parquet import named
+from ..pairs.repeating import repeated_share
 from ..pairs.select import with_positives
 from ..pairs.table import Pair, pair_frame, read_pairs
 from ..recipes.recipes import Recipes
@@ -39,10 +40,11 @@ class Inputs:
 
     @cached_property
     def models(self) -> set[str]:
-        """The models that the recipe's jobs load: the base and all teachers."""
+        """The models that the recipe's jobs load: the base, all teachers, and those that filters judge by."""
         stages = [self.recipe.stages[name] for name in self.recipes.trained(self.name)]
-        teachers = {teacher.model for teacher in self.teachers} | {stage.teacher_model for stage in stages}
-        return {self.recipe.base.model} | teachers - {None}
+        data = [self.recipe.data[name] for name in self.recipes.training_data(self.name)]
+        measuring = {model for each in data for model in each.measured_by}
+        return {self.recipe.base.model} | measuring | {stage.teacher_model for stage in stages} - {None}
 
     @cached_property
     def backbones(self) -> list[Backbone]:
@@ -99,7 +101,7 @@ class Inputs:
         for dataset in self.recipes.training_data(self.name):
             tables, corpus = self._tables(dataset), self.recipe.data[dataset].corpus
             if not (corpora[corpus].planned_size or any(map(_is_here, tables))):
-                waiting = len(self.recipes.steps(self.name, dataset).behind_teachers)
+                waiting = len(self.recipes.steps(self.name, dataset).behind_models)
                 unknown.setdefault(f"corpora.{corpus}.size", []).extend(tables[waiting])
         left_out = {name: files for name, files in self._tested().items() if not _is_here(files)}
         tested = dict.fromkeys(path for files in left_out.values() for path in files)
@@ -129,8 +131,12 @@ class Inputs:
         return self._rows(dataset)[0]
 
     def times(self, dataset: str) -> float:
-        """Return how many rows of a data set each of `rows` stands for."""
+        """Return how many rows with texts of their own each of `rows` stands for."""
         return self._rows(dataset)[1]
+
+    def repeats(self, dataset: str) -> float:
+        """Return how often each of these rows occurs in the data set, in the mean, by its `repeat`."""
+        return self._rows(dataset)[2]
 
     def _read_documents(self, corpus: str, split: str) -> tuple[pl.Series, float]:
         """Return a sample of a corpus's documents of a split, and how many documents each of them stands for; 0 if
@@ -148,7 +154,7 @@ class Inputs:
         self.notes.append(f"Corpus {corpus}: is not retrieved and has no size, so its documents are not counted.")
         return pl.Series([], dtype=pl.String), 0.0
 
-    def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float]:
+    def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float, float]:
         settings, tables = self.recipe.data[dataset], self._tables(dataset)
         table = next(filter(_is_here, tables), None)
         if table is None:
@@ -161,9 +167,16 @@ class Inputs:
                 f"{named(table)}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'."
             )
         self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {named(table)}.")
-        return rows, 1.0 if table == tables[0] else settings.growth
+        if table == tables[0]:
+            return rows, 1.0, 1.0
+        share = repeated_share(rows, settings.repeat) if settings.repeat else 0.0
+        if share:
+            self.notes.append(
+                f"Data set {dataset}: {round(share * len(rows)):,} rows more, which `repeat` adds to these."
+            )
+        return rows, settings.growth, 1 + share
 
-    def _sample(self, dataset: str) -> tuple[pl.DataFrame, float]:
+    def _sample(self, dataset: str) -> tuple[pl.DataFrame, float, float]:
         settings = self.recipe.data[dataset]
         size = self.recipes.config.corpora[settings.corpus].planned_size
         total = min(settings.rows or size.rows, size.rows)
@@ -183,7 +196,9 @@ class Inputs:
         self.notes.append(
             f"Data set {dataset}: {total:,} rows, as the catalogue says of {settings.corpus}, unfiltered."
         )
-        return rows, total / len(rows) * settings.growth
+        if settings.repeat:
+            self.notes.append(f"Data set {dataset}: rows that `repeat` adds are not counted before its corpus is read.")
+        return rows, total / len(rows) * settings.growth, 1.0
 
 
 def _is_here(table: list[str]) -> bool:

@@ -28,7 +28,6 @@ from ..pairs.prompts import with_prompts
 from ..recipes.pools import Pool, pools_of_recipe
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
-from ..settings.measures import Ranking, Scoring
 from ..settings.model import Contract, Tokenising
 from ..settings.teachers import BiEncoderTeacher
 from ..settings.training import Stage, Training
@@ -140,6 +139,9 @@ class _Planner:
             )
         if pretrained := [name for name, stage in stages.items() if stage.unit == "texts"]:
             self.notes.append(f"Pre-training of {', '.join(pretrained)}: heads that predict tokens are not counted.")
+        data = [self.recipe.data[name] for name in self.recipes.training_data(self.name)]
+        if any(measure.used and not measure.encoder for each in data for measure in each.measures):
+            self.notes.append("Perplexities: heads that predict tokens are not counted.")
         if token_level := [name for name, stage in stages.items() if stage.token_level_losses]:
             self.notes.append(f"Not counted: token-level outputs and their scores, in {', '.join(token_level)}.")
         remote = len(self.recipes.tasks(self.name)) - len(self.recipe.evaluate.tasks)
@@ -184,18 +186,15 @@ class _Planner:
 
     def measuring(self, dataset: str) -> Iterator[Job]:
         for measure in self.recipe.data[dataset].measures:
-            if not isinstance(measure, Scoring | Ranking):
-                continue
-            model, times = measure.teacher.model, self.times(dataset)
-            tokenising = measure.teacher.tokenising(measure.task).without_rows()
-            texts = self.distinct(dataset, tokenising)
-            if isinstance(measure, Ranking):
-                pool = texts["document"].head(math.ceil(measure.pool / times))
-                yield self.embedding(
-                    "embed_ranked_pool", dataset, model, self.count(model, tokenising, document=pool) * times, 1
-                )
-            rule = "rank_pairs" if isinstance(measure, Ranking) else "score_pairs"
-            yield self.embedding(rule, dataset, model, self.count(model, tokenising, **texts) * times, 1)
+            for rule, sides in measure.reads().items():
+                tokenising, times = measure.tokenising(), self.times(dataset)
+                texts = self.distinct(dataset, tokenising)
+                read = {
+                    side: texts[side] if most is None else texts[side].head(math.ceil(most / times))
+                    for side, most in sides.items()
+                }
+                count = self.count(measure.used, tokenising, **read) * times
+                yield self.embedding(rule, dataset, measure.used, count, 1)
 
     def teaching(self, rule: str, name: str, stage: Training, dataset: str) -> Job:
         teacher, rows = stage.teacher_used, self.rows(dataset)
@@ -243,12 +242,13 @@ class _Planner:
             part = min(1, stage.max_steps * stage.batch_size / sum(taken))
             taken = [round(rows * part) for rows in taken]
         for dataset, size, uses in zip(stage.data, sizes, taken, strict=True):
-            total += self.trained(model, contract, stage, dataset) * (uses / size * self.times(dataset))
+            total += self.trained(model, contract, stage, dataset) * (uses / size * self.trained_times(stage, dataset))
             tokenising = self.tokenising(stage, contract, dataset)
             self.warn(*prompts_twice(f"data set {dataset}", self.distinct(dataset, tokenising)))
             if stage.queue_size:
                 positives = self.texts(dataset, tokenising)["document"]
-                queued += self.count(model, tokenising, document=positives) * (uses / size * self.times(dataset))
+                times = self.trained_times(stage, dataset)
+                queued += self.count(model, tokenising, document=positives) * (uses / size * times)
         self.warn(batch_warning(name, stage, taken, self.machine.processes))
         if warning := few_steps(stage, sum(sizes)):
             self.warn(f"stages.{name}.{warning}")
@@ -269,9 +269,12 @@ class _Planner:
 
     def size(self, stage: Training, dataset: str) -> int:
         """The number of rows, or texts, that a stage's batches are made of."""
-        return round(
-            len(self.documents(dataset) if stage.unit == "texts" else self.rows(dataset)) * self.times(dataset)
-        )
+        given = self.documents(dataset) if stage.unit == "texts" else self.rows(dataset)
+        return round(len(given) * self.trained_times(stage, dataset))
+
+    def trained_times(self, stage: Training, dataset: str) -> float:
+        """How often a stage sees each row, or text, of a pass over `rows`: repeated rows repeat no text."""
+        return self.times(dataset) * (1 if stage.unit == "texts" else self.inputs.repeats(dataset))
 
     def trained(self, model: str, contract: Contract, stage: Training, dataset: str) -> Count:
         """Count the texts of one pass over a data set's `rows`."""

@@ -69,10 +69,9 @@ class Checks:
                 self._known(other, comparable, "the corpus or task", f"data.{name}.filters")
                 if other not in self.config.corpora:
                     self._runnable(other, f"data.{name}.filters")
-            for model in counted_by(dataset.filters):
+            for model in [*counted_by(dataset.filters), *dataset.measured_by]:
                 self._known(model, self.config.models, "the model", f"data.{name}.filters")
             for teacher in dataset.teachers:
-                self._known(teacher.model, self.config.models, "the model", f"data.{name}.filters")
                 self._teacher_s_prompts(teacher, f"data.{name}.filters")
 
     def stages(self) -> None:

@@ -18,7 +18,7 @@ class Measuring:
     """What is found out of each row before a pass."""
 
     measured: str
-    """`scores`, `ranks`, `signatures`."""
+    """`scores`, `ranks`, `perplexities`, `signatures`."""
     settings: Measure
     key: str
     before: str
@@ -58,9 +58,9 @@ class DatasetSteps:
         return [step.measuring for step in self.passes if step.measuring]
 
     @property
-    def behind_teachers(self) -> list[Step]:
-        """The passes that wait for a teacher."""
-        waits = (number for number, step in enumerate(self.passes) if step.settings.measured in ("scores", "ranks"))
+    def behind_models(self) -> list[Step]:
+        """The passes that wait for what a model finds out."""
+        waits = (number for number, step in enumerate(self.passes) if step.measuring and step.measuring.settings.used)
         return self.passes[next(waits, len(self.passes)) :]
 
 

@@ -147,11 +147,11 @@ class Recipes:
             against = {other for step in steps for other in compared_with(step.dataset.filters)}
             used["corpora"] |= {step.dataset.corpus for step in steps} | against | {*self.evaluation_corpora(name)}
             used["corpora"] |= {*recipe.mined_documents, *recipe.evaluate.searched_documents}
-            teachers = {teacher.model for step in steps for teacher in step.dataset.teachers}
+            measuring = {model for step in steps for model in step.dataset.measured_by}
             of_stages = {model for stage in self.trained(name) if (model := recipe.stages[stage].teacher_model)}
             counting = {model for step in steps for model in counted_by(step.dataset.filters)}
             comparing = {recipe.leaks.embedding.encoder.model} if recipe.leaks.embedding.is_used else set()
-            used["models"] |= {recipe.base.model} | teachers | of_stages | counting | comparing
+            used["models"] |= {recipe.base.model} | measuring | of_stages | counting | comparing
         corpora, models = self.config.made_from(sorted(used["corpora"]))
         used = {"corpora": {*corpora}, "models": used["models"] | {*models}}
         found = [

@@ -78,7 +78,7 @@ def settings_files(recipes: Recipes) -> dict[str, str]:
 
 
 def _release(name: str, recipe: Recipe, recipes: Recipes) -> ReleaseSettings:
-    models = {recipe.base.model} | {teacher.model for data in recipe.data.values() for teacher in data.teachers}
+    models = {recipe.base.model} | {model for data in recipe.data.values() for model in data.measured_by}
     models |= {model for stage in recipes.trained(name) if (model := recipe.stages[stage].teacher_model)}
     return ReleaseSettings(
         name=name,

@@ -1,6 +1,6 @@
 """The filters that a data set may list, and each one's settings."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,7 +8,7 @@ from .base import Component, Count, Name, One, Range, Seed, Share, by_name, some
 from .evaluation import TaskType
 from .languages import KnownLanguage, Script
 from .leaks import Methods
-from .measures import Measure, Ranking, Scoring, Signing
+from .measures import Measure, Predicting, Ranking, Scoring, Signing
 from .model import Backbone
 
 
@@ -19,7 +19,7 @@ class Filter(Component):
     needs: ClassVar[Literal["", "rows", "earlier rows", "all rows", "tokenizer"]] = ""
     """What it needs besides a row: `rows` of the corpora and tasks that its setting `against` names, all `earlier rows`
     of the data set, `all rows` of it, or the `tokenizer` of the model in its setting `model`."""
-    measured: ClassVar[Literal["", "scores", "ranks", "signatures"]] = ""
+    measured: ClassVar[Literal["", "scores", "ranks", "perplexities", "signatures"]] = ""
     """What it judges rows by, if a step of its own finds that out: see `measure`."""
     fits_texts: ClassVar[bool] = False
     """Whether its settings fit the texts of one corpus, so that a trial with another one leaves it out."""
@@ -283,6 +283,40 @@ class Rank(Filter):
 
     def measure(self, task: TaskType) -> Ranking:
         return Ranking(teacher=self.teacher, task=task, pool=self.pool, seed=self.seed)
+
+
+# A perplexity, which is 1 where each token was certain.
+Perplexities = tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1)]]
+
+
+class Perplexity(Filter):
+    """Drops rows with a text that a causal language model predicts too badly, as what nobody wrote, or too well, as
+    boilerplate (CCNet, arXiv 1911.00359)."""
+
+    measured = "perplexities"
+    fits_texts = True
+
+    model: Name
+    """The model in config/models.yaml that predicts. It should know the language: a small one is enough."""
+    query: Perplexities | None = Field(None, strict=False)
+    """Lowest and highest perplexity of a query to keep, per token of the model. Default: any."""
+    positive: Perplexities | None = Field(None, strict=False)
+    """The same of a positive."""
+    max_tokens: Count = 512
+    """Tokens of a text that are predicted; what is behind them is not read."""
+
+    @model_validator(mode="after")
+    def _some_perplexities(self):
+        bounds = {side: bound for side in ("query", "positive") if (bound := getattr(self, side))}
+        if not bounds:
+            raise ValueError("neither query nor positive is bounded, so nothing is dropped; write positive: [5, 500]")
+        for side, (lowest, highest) in bounds.items():
+            if lowest > highest:
+                raise ValueError(f"{side} [{lowest:g}, {highest:g}] admits no text; write the lower perplexity first")
+        return self
+
+    def measure(self, task: TaskType) -> Predicting:
+        return Predicting(model=self.model, max_tokens=self.max_tokens)
 
 
 OneFilter = some_of(Filter, "OneFilter", One)

@@ -8,7 +8,7 @@ from .augmentations import AnyAugmentation
 from .base import Count, Seed, Settings, Split, as_written
 from .evaluation import TaskType
 from .filters import AnyFilter, Counted, OneFilter
-from .measures import Measure, Ranking, Scoring
+from .measures import Measure
 from .model import Backbone
 from .prompts import DatasetPrompts
 
@@ -99,8 +99,13 @@ class Dataset(CorpusRows):
 
     @property
     def teachers(self) -> list[Backbone]:
-        """The models by which pairs are scored or ranked for the filters."""
-        return [measure.teacher for measure in self.measures if isinstance(measure, Scoring | Ranking)]
+        """The models that embed pairs for the filters."""
+        return [measure.encoder for measure in self.measures if measure.encoder]
+
+    @property
+    def measured_by(self) -> list[str]:
+        """The models that find out what filters judge by, teachers and others."""
+        return [measure.used for measure in self.measures if measure.used]
 
     @property
     def measures(self) -> list[Measure]:

@@ -146,7 +146,7 @@ class Recipe(Settings):
         trained = [stage for stage in self.lineage.values() if stage.trains]
         datasets = [self.data[name] for stage in trained for name in stage.data]
         teachers = [
-            *(teacher.model for data in datasets for teacher in data.teachers),
+            *(model for data in datasets for model in data.measured_by),
             *(stage.teacher_model for stage in trained),
         ]
         models = [self.base.model, *(model for model in teachers if model)]

@@ -9,11 +9,11 @@ from jinja2 import TemplateError
 from llguidance import LLMatcher
 from llguidance.hf import from_tokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
-from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
-from transformers.utils import logging
+from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
 from ...errors import AscentError
 from ...files import digest_of, read_json
+from ...model.causal import load_causal
 from ...model.device import find_device
 from ...settings.synthesis import Transformers as Settings
 from ..answers import Answer, Failure, Request
@@ -31,8 +31,10 @@ class Transformers:
         # Another model of the same name gives other answers.
         self.identity = digest_of(read_json(provenance)["files"]) if provenance.exists() else None
         self.device = find_device()
-        self.model, self.tokenizer = _load(self.folder, self.device)
+        self.model, self.tokenizer = load_causal(self.folder, self.device, "write at random")
         self.end = self.tokenizer.eos_token_id
+        if self.end is None:
+            raise AscentError(f"{folder}: its tokenizer has no end token, so no answer would end; use another model.")
         self.width = self.model.get_output_embeddings().weight.shape[0]
         try:
             self.vocabulary = from_tokenizer(self.tokenizer, n_vocab=self.width, eos_token=self.end)
@@ -150,29 +152,3 @@ class Drawing(LogitsProcessor):
 def _grammar(request: Request) -> str:
     # Without white space between fields: a small model may go on writing it for ever.
     return LLMatcher.grammar_from_json_schema(json.dumps(request.schema), {"whitespace_flexible": False})
-
-
-def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
-    logging.disable_progress_bar()
-    try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.bfloat16 if device.type == "cuda" else torch.float32,
-            output_loading_info=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise AscentError(
-            f"{folder}: is not a causal language model that transformers can load ({reason}); use another model."
-        ) from None
-    if report["missing_keys"]:
-        raise AscentError(
-            f"{folder}: has no weights for {sorted(report['missing_keys'])[0]}, so it would write at random; use a"
-            " whole causal language model."
-        )
-    if tokenizer.eos_token_id is None:
-        raise AscentError(f"{folder}: its tokenizer has no end token, so no answer would end; use another model.")
-    return model.to(device).eval(), tokenizer
