@@ -26,7 +26,7 @@ rule synthesise_corpus:
         runtime=1440,
     params:
         revision=1,
-        answers=ANSWERS,
+        answers=kept_answers,
     shell:
         call_script(
             "synthesise_corpus.py --name {wildcards.corpus} --settings {input.settings} "

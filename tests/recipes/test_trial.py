@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from ascent.errors import AscentError
+from ascent.planning.written import written
+from ascent.recipes.loading import load_recipes
 from ascent.recipes.trial import shrink
 from ascent.settings.recipe import Recipe
 from ascent.settings.trial import Trial
@@ -132,6 +134,51 @@ def test_one_corpus_for_each_type_of_rows_replaces_all_others_and_the_tasks():
     assert (alone.data["graded"].corpus, list(alone.evaluate.tasks)) == ("far", ["Retrieval"])
     counted = shrunk(recipe, model="tiny").data["held"].filters[2].tokens
     assert counted.model == "tiny"
+
+
+def test_corpora_that_a_language_model_writes_are_written_small(write):
+    """So is one that is written about another such; the texts that both are about stay whole."""
+    recipe = copy.deepcopy(SMALL)
+    recipe["data"]["questions"]["corpus"] = "rewritten"
+    recipe["data"]["few"] = {"corpus": "few"}
+    recipe["stages"]["contrastive"]["data"] = ["questions", "few"]
+    recipe["evaluate"]["tasks"]["LibraryRetrieval"]["corpus"] = "written"
+    config = write(small=recipe)
+
+    def made(documents, prompt, rows):
+        source = {"type": "synthesis", "documents": documents, "prompt": prompt, "generator": "g", "rows": rows}
+        return {"source": source, "reader": {"type": "synthesised"}, "licence": "mit", "language": "eng-Latn"}
+
+    config["generators"] = {"g": {"type": "openai", "address": "http://127.0.0.1:1/v1", "model": "m"}}
+    config["corpora"] |= {
+        "written": made("library", "queries", 5000),
+        "rewritten": made("written", "query-rewriting", 900),
+        "few": made("library", "queries", 30),
+    }
+    trial = {"rows": 50, "corpora": {"modules": "written"}}
+    recipes = load_recipes(config | {"trial": trial})
+    found = recipes.recipes["small-trial"]
+    assert {name: dataset.corpus for name, dataset in found.data.items()} == {
+        "questions": "rewritten-trial",
+        "few": "few",
+    }
+    tasks = {task.corpus for task in found.evaluate.tasks.values()}
+    assert tasks == {"written-trial", "similar"}  # in place of `modules`, too
+    sources = recipes.config.synthesised
+    asked = {name: (source.documents, source.rows) for name, source in sources.items()}
+    assert asked == {
+        "written": ("library", 5000),
+        "rewritten": ("written", 900),
+        "few": ("library", 30),
+        "written-trial": ("library", 50),
+        "rewritten-trial": ("written-trial", 50),
+    }
+    lines = {each.corpus: each.requests for each in written(recipes, "small-trial")}
+    assert lines == {"written-trial": 50, "rewritten-trial": 50, "few": 30}
+    assert load_recipes(config).recipes["small"].data["questions"].corpus == "rewritten"
+    config["corpora"]["written-trial"] = config["corpora"]["library"]
+    with pytest.raises(AscentError, match=r"'corpora.written-trial' has the name of the copy .* of written; rename it"):
+        load_recipes(config | {"trial": trial})
 
 
 def test_a_replaced_model_attends_alike_as_base_and_as_teacher():

@@ -16,7 +16,7 @@ from .own_contracts import read_recipe
 from .recipes import Recipes, mteb_tasks, of_workflow
 from .seeds import with_seeds
 from .synthesis import check_synthesis
-from .trial import SUFFIX, check_trial, shrink
+from .trial import SUFFIX, check_trial, shrink, with_little_synthesis
 
 # Later files are laid over earlier ones, as by the Snakefile.
 CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
@@ -67,6 +67,7 @@ def load_recipes(config: dict, files: Sequence[str | Path] = (), options: dict[s
     check_synthesis(checked, where)
     if checked.trial:
         check_trial(checked.trial, checked, where)
+        checked = with_little_synthesis(checked, where)
     recipes = {}
     for name in checked.recipes:
         if name in SHARED_FOLDERS:

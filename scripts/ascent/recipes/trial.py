@@ -29,6 +29,34 @@ PLAIN = {
 }
 
 
+def with_little_synthesis(config: Config, where: Callable[[list[str]], str | Path]) -> Config:
+    """Return a trial's configuration with a small copy of each corpus that a language model writes, which the trial
+    takes in its place: each row is a request or more. where: the file of some keys."""
+    trial, corpora = config.trial, config.corpora
+    small = {name: name + SUFFIX for name, source in config.synthesised.items() if source.rows > trial.rows}
+    if taken := sorted({*small.values()} & {*corpora}):
+        raise AscentError(
+            f"{where(['corpora', taken[0]])}: 'corpora.{taken[0]}' has the name of the copy that a trial makes of"
+            f" {taken[0].removesuffix(SUFFIX)}; rename it."
+        )
+    copies = {}
+    for name, copy in small.items():
+        source = corpora[name].source
+        changes = {"rows": trial.rows, "documents": small.get(source.documents, source.documents)}
+        copies[copy] = corpora[name].model_copy(update={"source": source.model_copy(update=changes)})
+    tasks = {}
+    for name, task in trial.tasks.items():
+        searched = [small.get(other, other) for other in getattr(task, "documents", ())]
+        changes = {"corpus": small.get(task.corpus, task.corpus)} | ({"documents": searched} if searched else {})
+        tasks[name] = task.model_copy(update=changes)
+    changed = {
+        "corpus": {kind: small.get(name, name) for kind, name in trial.corpus.items()},
+        "corpora": small | {old: small.get(name, name) for old, name in trial.corpora.items()},
+        "tasks": tasks,
+    }
+    return config.model_copy(update={"corpora": corpora | copies, "trial": trial.model_copy(update=changed)})
+
+
 def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -> Recipe:
     """Return a recipe made small. corpora: the names of all corpora, the others that a filter names are mteb's.
 

@@ -25,7 +25,8 @@ class Trial(Settings):
     model_config = ConfigDict(strict=False)
 
     rows: Count = 200
-    """Rows per data set, the first of its split."""
+    """Rows per data set, the first of its split; and of each corpus that a language model writes, of which a copy
+    called <corpus>-trial is written. The answers are kept, and are not asked for again for the whole corpus."""
     steps: Count = 10
     """Steps per stage."""
     batch_size: Count = 32
