@@ -60,5 +60,16 @@ class CharacterNoise(Augmentation):
     """Probability of an error at a character."""
 
 
+class Synonyms(Augmentation):
+    """Puts synonyms in place of English words, by WordNet: other words for the sense in which a word is most frequent
+    (EDA, arXiv 1901.11196). Inflected words stay."""
+
+    wordnet: str
+    """A folder of WordNet's database, with the files cntlist.rev and data.*: `/usr/share/wordnet` of Debian's package
+    wordnet-base, or `corpora/wordnet` of NLTK's data. Other files under the same path re-run nothing."""
+    share: Share = 0.2
+    """Probability that a word with synonyms is replaced."""
+
+
 OneAugmentation = some_of(Augmentation, "OneAugmentation", One)
 AnyAugmentation = by_name(OneAugmentation)
