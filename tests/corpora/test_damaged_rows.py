@@ -232,3 +232,21 @@ def test_no_row_of_damaged_cells_is_lost(tmp_path, reader, examples):
             assert text.strip() and text.encode()
 
     holds(examples, check, times=2, rows=rows())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"split": "\udc80train"}, "split is unknown"),
+        ({"task": "retrievel"}, "task is unknown"),
+        ({"negatives": ["n", "\ud800"]}, "negative is not valid UTF-8"),
+    ],
+    ids=["split", "task", "negatives"],
+)
+def test_what_synthesis_does_not_write_is_refused(tmp_path, change, reason):
+    """Of its own files nothing is set aside: a damaged one is made again."""
+    row = json.loads(CASES["synthesised"].files["rows.jsonl"]) | change
+    write(tmp_path, "rows.jsonl", lines(row))
+    write(tmp_path, "set_aside.jsonl", b"")
+    with pytest.raises(AscentError, match=rf"rows.jsonl: row 1 is not as synthesis writes it \({reason}\); remove the"):
+        normalised("made", reading("synthesised"), tmp_path)

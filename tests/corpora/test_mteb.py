@@ -107,6 +107,17 @@ def test_graded_pairs_and_older_forms(tmp_path):
     assert audit["set_aside"] == {"lists of other lengths than sentences": 1}
 
 
+def test_a_row_of_lists_that_is_not_utf_8_is_set_aside(tmp_path):
+    good = {"sent1": ["a b"], "sent2": ["a c"], "labels": [1]}
+    lines(tmp_path / "train.jsonl", good, good | {"sent1": ["a X"]}, good | {"sent1": ["d e"]})
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"X", b"\xff"))
+    settings = corpus("mteb", task="SprintDuplicateQuestions").model_copy(update={"max_rejected": 1.0})
+    pairs, _, audit = normalised("own", settings, tmp_path)
+    assert texts(pairs, "query", "positive") == [("a b", "a c"), ("d e", "a c")]
+    assert audit["examples"] == {"not valid UTF-8": ["train:2"]}
+
+
 def test_what_mteb_does_not_have_is_refused(tmp_path):
     lines(tmp_path / "test.jsonl", {"text": "a", "label": 1})
     with pytest.raises(AscentError, match="Banking77Classification has no split 'train', but test; fix `splits_of`"):

@@ -30,7 +30,7 @@ def read(folder: Path, settings: Mteb) -> Iterator[Pair | Document | Rejected]:
             if name not in splits:
                 has = ", ".join(map(str, splits)) or "none"
                 raise AscentError(f"{folder}: {settings.task} has no split '{name}', but {has}; fix `splits_of`.")
-            if "relevant_docs" in splits[name]:
+            if isinstance(splits[name], dict):  # of retrieval: queries, documents, and which answer which
                 yield from _judged(splits[name], name, split, settings)
             else:
                 columns = _columns(task, settings.classes)
@@ -67,7 +67,8 @@ def _judged(data: dict[str, Any], name: str, split: str, settings: Mteb) -> Iter
         for number, row in enumerate(judged, 1)
     )
     queries, documents = (
-        ((f"{name} {part}:{number}", row) for number, row in enumerate(data[part], 1)) for part in ("queries", "corpus")
+        ((f"{name} {part}:{number}", row) for number, row in enumerate(_decoded(data[part]), 1))
+        for part in ("queries", "corpus")
     )
     yield from judged_rows(settings, queries, documents, {split: qrels})
 
@@ -88,7 +89,11 @@ def _rows(data: Any, columns: Columns, name: str) -> Rows:
     wanted = [column for column in (columns.query, columns.positive, columns.label) if column]
     wrong = f"lists of other lengths than {wanted[0]}"
     number = 0
-    for row in data:
+    for row in _decoded(data):
+        if isinstance(row, str):
+            number += 1
+            yield f"{name}:{number}", row
+            continue
         cells = [row.get(column) for column in wanted]
         lists = all(isinstance(cell, list) for cell in cells)
         whole = not lists or len(set(map(len, cells))) == 1
@@ -98,3 +103,14 @@ def _rows(data: Any, columns: Columns, name: str) -> Rows:
                 f"{name}:{number}",
                 dict(zip(wanted, each, strict=True)) if whole else wrong,
             )
+
+
+def _decoded(data: Any) -> Iterator[dict[str, Any] | str]:
+    """Yield the rows of a data set of `datasets`; for one with a text that is not UTF-8, which a list in a file of JSON
+    may hold, those words. (datasets itself would stop there.)"""
+    for row in data.with_format("arrow"):
+        try:
+            (cells,) = row.to_pylist()
+        except UnicodeDecodeError:
+            cells = "not valid UTF-8"
+        yield cells

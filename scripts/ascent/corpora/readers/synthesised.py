@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AscentError
-from ...pairs.table import Document, Pair
+from ...pairs.table import SPLITS, TASKS, Document, Pair
 from ...settings.readers import Synthesised
 from ..cells import BadRow, usable_text
 from ..formats import rows_of
@@ -29,8 +29,14 @@ def _row(where: str, row: dict[str, Any] | str) -> Pair | Rejected:
     """Return what a line holds."""
     if isinstance(row, str):
         raise BadRow(row)
+    if row["split"] not in SPLITS:
+        raise BadRow("split is unknown")
     if "reason" in row:
-        return Rejected(where, usable_text(row["reason"], "reason"), usable_text(row["split"], "split"))
+        return Rejected(where, usable_text(row["reason"], "reason"), row["split"])
+    if row["task"] not in TASKS:
+        raise BadRow("task is unknown")
     for name in ("query", "positive"):
         usable_text(row[name], name)
+    for text in row.get("negatives") or ():
+        usable_text(text, "negative")
     return Pair(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
