@@ -189,7 +189,7 @@ rule render_samples:
     conda:
         ENVIRONMENT
     params:
-        revision=2,
+        revision=3,
     shell:
         call_script(
             "render_samples.py --audits {input.audits} --pairs {input.pairs} --dropped {input.dropped} "

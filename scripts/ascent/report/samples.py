@@ -75,13 +75,18 @@ def kept_rows(database: duckdb.DuckDBPyConnection, pairs: Sequence[Path], most: 
 def dropped_rows(
     database: duckdb.DuckDBPyConnection, audit: dict, dropped: Sequence[Path], most: int = DROPPED
 ) -> list[Reason]:
-    """Return for each reason of each filter, in the filters' order, how many rows it dropped, and some of them."""
-    rows = f"read_parquet({listed(dropped)}, filename = true, file_row_number = true)"
+    """Return for each reason of each filter, in the filters' order, how many rows it dropped, and some of them, each
+    pair of texts once."""
+    pair = "filter, reason, query_id, positive_id"
+    rows = (
+        f"SELECT * FROM read_parquet({listed(dropped)}, filename = true, file_row_number = true)"
+        " WHERE filter <> 'select'"
+        f" QUALIFY row_number() OVER (PARTITION BY {pair} ORDER BY filename, file_row_number) = 1"
+    )
     rank = rank_in_sql(SEED, "filter", "reason", "query_id", "positive_id")
-    place = f"row_number() OVER (PARTITION BY filter, reason ORDER BY {rank}, filename, file_row_number)"
+    place = f"row_number() OVER (PARTITION BY filter, reason ORDER BY {rank})"
     query = (
-        f"SELECT filter, reason, {_COLUMNS} FROM {rows} WHERE filter <> 'select' QUALIFY {place} <= {most}"
-        f" ORDER BY filter, reason, {place}"
+        f"SELECT filter, reason, {_COLUMNS} FROM ({rows}) QUALIFY {place} <= {most} ORDER BY filter, reason, {place}"
     )
     shown: dict[tuple[str, str], list[dict]] = {}
     for row in _dicts(database, query):
