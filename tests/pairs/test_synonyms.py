@@ -67,7 +67,7 @@ def wordnet(tmp_path_factory):
             pointers = ["@", "00000009", "n", "0000", *(["&", head[0], "a", "0000"] if kind == "s" else [])]
             cells = [place, "06", kind, f"{len(words):02x}", *cells, f"{len(pointers) // 4:03d}", *pointers]
             data += " ".join(cells) + ' | a gloss & its example; "car 0 | big"\n'
-        (folder / f"data.{file}").write_text(data)
+        (folder / f"data.{file}").write_text(data + "\n" * (file == "adv"))  # as some copies end
     (folder / "cntlist.rev").write_text("\n".join(sorted(counts)) + "\n")
     return folder
 

@@ -62,7 +62,7 @@ def _synsets(path: Path) -> Iterator[list[str]]:
     pointers, pointers each of four cells, and so on."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            if not line.startswith(" "):  # as the licence above does
+            if line.strip() and not line.startswith(" "):  # as the licence above does
                 yield line.split("|")[0].split()
 
 
