@@ -30,7 +30,7 @@ SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # One more than there are cores, since tests wait for processes, too.
 WORKERS = $(shell expr $(CORES) + 1)
 
-.PHONY: demo run plan test test-fast lint format tests unit workflow slurm-test nightly gradients gpu-test acceptance bench-train bench-data bench-tokens schemas lock clean
+.PHONY: demo run plan test test-fast lint format tests unit workflow slurm-test nightly gradients gpu-test acceptance bench-train bench-data bench-tokens bench-teachers schemas lock clean
 
 demo: override RECIPE = demo
 demo: run  ## build the recipe `demo`, its card and its report
@@ -93,6 +93,9 @@ bench-data: $(VENV)/.ready-dev  ## from raw rows to pairs, beside datasets: BENC
 
 bench-tokens: $(VENV)/.ready-dev  ## memory of tokenising, and of reading batches from tokens: BENCH='--rows 50000000'
 	$(VENV)/bin/python tests/benchmarks/tokens.py --folder bench-tokens $(BENCH)
+
+bench-teachers: $(VENV)/.ready-dev  ## memory of a teacher's scores and embeddings: BENCH='--rows 20000 200000'
+	$(VENV)/bin/python tests/benchmarks/teachers.py --folder bench-teachers $(BENCH)
 
 schemas: $(VENV)/.ready  ## write config/schemas and docs/reference.md from scripts/ascent/settings, docs/recipes.md from the recipes
 	$(VENV)/bin/python scripts/generate_schemas.py

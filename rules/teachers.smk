@@ -20,7 +20,8 @@ rule score_with_teacher:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=by_attempt(64_000),
+        # The weights as they are read and in float32.
+        mem_mb=by_model("teacher", 32_000, copies=2),
         runtime=by_attempt(480),
     params:
         revision=3,
@@ -49,7 +50,8 @@ rule embed_with_teacher:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=by_attempt(64_000),
+        # The weights as they are read and in float32.
+        mem_mb=by_model("teacher", 32_000, copies=2),
         runtime=by_attempt(480),
     params:
         revision=3,

@@ -4,10 +4,8 @@ import argparse
 from pathlib import Path
 
 from ascent.errors import reports_errors
-from ascent.negatives.table import training_rows
 from ascent.settings.teachers import Teaching
 from ascent.settings.validation import load
-from ascent.teachers.outputs import write_embeddings
 from ascent.teachers.scoring import embed_with_teacher
 
 
@@ -20,10 +18,9 @@ def main() -> None:
     parser.add_argument("--negatives", type=Path, nargs="?", help="mined negatives; default: the pairs' own")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     arguments = parser.parse_args()
-    files = (arguments.pairs, arguments.negatives)
-    embeddings = embed_with_teacher(load(Teaching, arguments.settings), arguments.teacher, training_rows(*files))
-    write_embeddings(arguments.output, embeddings, *files)
-    print(f"{embeddings.shape[0]:,} texts, {embeddings.shape[1]:,} dimensions")
+    files = (arguments.teacher, arguments.pairs, arguments.negatives, arguments.output)
+    texts, dimensions = embed_with_teacher(load(Teaching, arguments.settings), *files)
+    print(f"{texts:,} texts, {dimensions:,} dimensions")
 
 
 if __name__ == "__main__":

@@ -61,9 +61,9 @@ def main() -> None:
         shutil.rmtree(options.folder)
 
 
-def part(folder: Path, *what: str) -> dict:
-    """Run one measurement in a process of its own; return what it found."""
-    command = [sys.executable, __file__, "--folder", str(folder), "--part", *what]
+def part(folder: Path, *what: str, script: str = __file__) -> dict:
+    """Run one measurement of a script in a process of its own; return what it found."""
+    command = [sys.executable, script, "--folder", str(folder), "--part", *what]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
@@ -107,7 +107,7 @@ class Memory:
 def write_tokens(folder: Path, rows: int) -> None:
     """Write tokens of rows that have a query and a document each, all different."""
     from ascent.files import write_json
-    from ascent.tokens.arrays import blocks, growing
+    from ascent.pairs.arrays import blocks, growing
     from ascent.tokens.table import META
 
     folder.mkdir()

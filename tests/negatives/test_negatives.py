@@ -9,9 +9,9 @@ import pytest
 
 from ascent.errors import AscentError
 from ascent.negatives import search as search_module
+from ascent.negatives.rows import TrainingRows
 from ascent.negatives.search import nearest
 from ascent.negatives.selection import mine as mine_into
-from ascent.negatives.table import read_negatives
 from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import text_id
 from ascent.settings.negatives import Mining, Selection
@@ -284,12 +284,13 @@ def test_shards_of_other_pairs_are_refused():
         mine(InMemory({"q": [1, 0]}, DOCUMENTS), frame, Mining(model="m"))
 
 
-def test_negatives_are_read_back_by_pair(tmp_path):
+def test_negatives_are_read_back_beside_their_pairs(tmp_path):
     frame = pairs_of(Pair("q", "a"), Pair("s", "c"))
     shards = InMemory({"q": [1, 0], "s": [0, 1]}, {"a": [0.9, 0.1], "c": [0.2, 0.9]})
     write_pairs(tmp_path / "pairs.parquet", frame)
     mine_into(shards, tmp_path / "pairs.parquet", Mining(model="m"), tmp_path / "negatives.parquet")
-    assert read_negatives(tmp_path / "negatives.parquet").rows() == [
-        (text_id("q"), text_id("a"), ["c"]),
-        (text_id("s"), text_id("c"), ["a"]),
-    ]
+    rows = TrainingRows(tmp_path / "pairs.parquet", tmp_path / "negatives.parquet", tmp_path)
+    (found,) = rows.batches("query_id", "positive_id", "negatives")
+    assert sorted(found.select("query_id", "positive_id", "negatives").rows()) == sorted(
+        [(text_id("q"), text_id("a"), ["c"]), (text_id("s"), text_id("c"), ["a"])]
+    )

@@ -14,12 +14,10 @@ from transformers import AutoModel
 from ascent.model.backbone import load_backbone
 from ascent.model.encoder import Encoder
 from ascent.model.saving import save_new
-from ascent.negatives.table import training_rows
 from ascent.recipes.loading import load_recipes, read_config
 from ascent.recipes.recipes import Recipes
 from ascent.settings.model import Contract
 from ascent.settings.teachers import Teaching
-from ascent.teachers.outputs import write_embeddings
 from ascent.teachers.scoring import embed_with_teacher
 from ascent.tokens.table import TokenisedPairs
 from ascent.tokens.tokenise import tokenise_pairs
@@ -199,8 +197,7 @@ def test_distil_s_student_beats_its_untrained_self(base, folder, train_here, tra
     recipes, recipe, made = base("distil", "bert")
     stage, contract = recipes.recipes[recipe].stages["imitate"], recipes.contract(recipe, "imitate")
     teaching = Teaching(teacher=stage.teacher, task="retrieval")
-    taught = embed_with_teacher(teaching, folder / "modernbert", training_rows(training_pairs, None))
-    write_embeddings(tmp_path / "embeddings", taught, training_pairs, None)
+    embed_with_teacher(teaching, folder / "modernbert", training_pairs, None, tmp_path / "embeddings")
     tokens = tmp_path / "tokens"
     tokenise_pairs(
         made, contract.tokenising("retrieval"), training_pairs, None, tokens, embeddings=tmp_path / "embeddings"

@@ -17,17 +17,16 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 
 from ascent.errors import AscentError
 from ascent.model import encoder
-from ascent.negatives.table import training_rows as training_rows_of
-from ascent.pairs.table import Pair, pair_frame, write_pairs
+from ascent.pairs.table import Pair, pair_frame, read_pairs, write_pairs
 from ascent.pairs.text import clean_text
 from ascent.settings.corpora import Reading
 from ascent.settings.pairs import Dataset
 from ascent.settings.teachers import BiEncoderTeacher, CrossEncoderTeacher, Teaching
 from ascent.settings.validation import dump
 from ascent.teachers import cross_encoder
-from ascent.teachers import scoring as teachers
+from ascent.teachers.candidates import candidates
 from ascent.teachers.cross_encoder import CrossEncoder
-from ascent.teachers.outputs import candidates, embeddings_file, read_scores, write_embeddings, write_scores
+from ascent.teachers.outputs import embeddings_file, read_scores, write_scores, writing_embeddings
 from ascent.teachers.scoring import embed_with_teacher, score_with_teacher
 from ascent.tokens import tokenise as tokenised
 from ascent.tokens.table import TokenisedPairs
@@ -59,7 +58,7 @@ def pairs(corpus_rows, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(pairs):
-    return training_rows_of(pairs, None)
+    return read_pairs(pairs)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def asked(rows):
 def scored(rows, asked, tmp_path):
     """A table of scores that differ."""
     scores = np.linspace(-8, 9, len(asked), dtype=np.float32)
-    write_scores(tmp_path / "scores.parquet", rows, scores)
+    write_scores(tmp_path / "scores.parquet", [rows], [scores])
     return tmp_path / "scores.parquet", scores
 
 
@@ -100,22 +99,24 @@ def test_a_cross_encoder_s_scores_are_sentence_transformers_logits(architecture,
     assert np.ptp(found) > 1e-2
 
 
-def test_candidates_are_scored_by_a_cross_encoder(judge, rows, asked, monkeypatch):
+def test_candidates_are_scored_by_a_cross_encoder(judge, rows, pairs, asked, tmp_path, monkeypatch):
     monkeypatch.setattr(cross_encoder, "precision_dtype", lambda *_: None)
-    monkeypatch.setattr(cross_encoder, "CHUNK", 13)
     teaching = Teaching(teacher=CrossEncoderTeacher(**TEACHER), task="retrieval")
     expected = Reference(str(judge), max_length=48, device="cpu").predict(asked, activation_fn=torch.nn.Identity())
-    found = score_with_teacher(teaching, judge, rows)
+    told = score_with_teacher(teaching, judge, pairs, None, tmp_path / "scores.parquet")
+    (found,) = read_scores(tmp_path / "scores.parquet", [rows])
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert (told.rows, told.scores, told.least, told.greatest) == (40, len(asked), found.min(), found.max())
 
 
-def test_candidates_are_scored_by_a_bi_encoder(tiny_resource, rows, asked, monkeypatch):
+def test_candidates_are_scored_by_a_bi_encoder(tiny_resource, rows, pairs, asked, tmp_path, monkeypatch):
     monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
-    monkeypatch.setattr(teachers, "CHUNK", 13)
     prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
     teacher = BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32, prompts=prompts)
-    found = score_with_teacher(Teaching(teacher=teacher, task="retrieval"), tiny_resource, rows)
+    teaching = Teaching(teacher=teacher, task="retrieval")
+    score_with_teacher(teaching, tiny_resource, pairs, None, tmp_path / "scores.parquet")
+    (found,) = read_scores(tmp_path / "scores.parquet", [rows])
     reference = SentenceTransformer(str(tiny_resource), device="cpu")
     reference.max_seq_length = 32
     queries = reference.encode([query for query, _ in asked], prompt="question: ")
@@ -126,7 +127,7 @@ def test_candidates_are_scored_by_a_bi_encoder(tiny_resource, rows, asked, monke
 
 
 @pytest.mark.parametrize(("pooling", "layer"), [("mean", True), ("cls", False)])
-def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows, tmp_path, pooling, layer):
+def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, pairs, tmp_path, pooling, layer):
     """With a layer of its own that no head is, or made with another pooling than the recipe's."""
     transformer = Transformer(str(tiny_resource))
     width = transformer.get_embedding_dimension()
@@ -139,7 +140,7 @@ def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, rows
         else "pools by cls, but the recipe's teacher by mean"
     )
     with pytest.raises(AscentError, match=message):
-        score_with_teacher(teaching, tmp_path / "teacher", rows)
+        score_with_teacher(teaching, tmp_path / "teacher", pairs, None, tmp_path / "scores.parquet")
 
 
 @pytest.mark.parametrize(
@@ -170,11 +171,10 @@ def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
     """As sentence-transformers has them, to float16; and in the batches of a stage in which one of two data sets learns
     them."""
     monkeypatch.setattr(encoder, "precision_dtype", lambda *_: None)
-    monkeypatch.setattr(teachers, "CHUNK", 13)
     prompts = {"query": {"retrieval": "question: "}, "document": {"default": "passage: "}}
     teacher = BiEncoderTeacher(model="t", type="bi-encoder", max_tokens=32, prompts=prompts)
-    embeddings = embed_with_teacher(Teaching(teacher=teacher, task="retrieval"), tiny_resource, rows)
-    write_embeddings(tmp_path / "embeddings", embeddings, pairs, None)
+    teaching = Teaching(teacher=teacher, task="retrieval")
+    embed_with_teacher(teaching, tiny_resource, pairs, None, tmp_path / "embeddings")
     table = TokenisedPairs(tokens_of(pairs, embeddings=tmp_path / "embeddings"))
 
     reference = SentenceTransformer(str(tiny_resource), device="cpu")
@@ -206,7 +206,8 @@ def test_a_teacher_s_embeddings_are_those_of_its_texts_in_the_tokens(
 
 def test_embeddings_of_other_rows_or_damaged_ones_are_refused(pairs, training_pairs, tmp_path):
     folder = tmp_path / "embeddings"
-    write_embeddings(folder, np.zeros((3, 2)), pairs, None)
+    with writing_embeddings(folder, pairs, None) as file:
+        np.save(file, np.zeros((3, 2)))
     assert embeddings_file(folder, pairs, None).exists()
     for files in ((training_pairs, None), (pairs, training_pairs)):
         with pytest.raises(AscentError, match=r"embeddings: is damaged, or was made for other pairs or negatives"):
@@ -216,7 +217,7 @@ def test_embeddings_of_other_rows_or_damaged_ones_are_refused(pairs, training_pa
         embeddings_file(folder, pairs, None)
 
 
-def test_embeddings_too_large_to_keep_are_refused(tiny_resource, rows, monkeypatch):
+def test_embeddings_too_large_to_keep_are_refused(tiny_resource, pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(
         encoder.Encoder, "encode", lambda self, texts, **_: np.full((len(texts), 2), 1e5, dtype=np.float32)
     )
@@ -224,7 +225,8 @@ def test_embeddings_too_large_to_keep_are_refused(tiny_resource, rows, monkeypat
     with pytest.raises(
         AscentError, match=r"tiny: an embedding has a number above 65,504; set the teacher's normalise: true"
     ):
-        embed_with_teacher(teaching, tiny_resource, rows)
+        embed_with_teacher(teaching, tiny_resource, pairs, None, tmp_path / "embeddings")
+    assert not list(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------- the table
@@ -250,7 +252,7 @@ def test_scores_of_other_rows_are_refused(rows, scored):
 @pytest.mark.parametrize("wrong", [[0.0], [0.0, math.nan], [0.0, math.inf], [0.0, None]])
 def test_a_score_that_is_missing_or_not_finite_is_refused(rows, tmp_path, wrong):
     row = rows.filter(pl.col("negatives").list.len() == 1)[:1]
-    write_scores(tmp_path / "scores.parquet", row, np.array([0.0, 1.0], dtype=np.float32))
+    write_scores(tmp_path / "scores.parquet", [row], [np.array([0.0, 1.0], dtype=np.float32)])
     changed = pl.read_parquet(tmp_path / "scores.parquet").with_columns(
         scores=pl.Series([wrong], dtype=pl.List(pl.Float32))
     )
@@ -377,8 +379,8 @@ def test_rows_without_negatives_teach_no_margin(training_rows, tokens_of, data_o
     write_pairs(
         tmp_path / "pairs.parquet", pair_frame([Pair(r.query, r.positive) for r in training_rows], "q", "eng-Latn")
     )
-    table = training_rows_of(tmp_path / "pairs.parquet", None)
-    write_scores(tmp_path / "scores.parquet", table, np.zeros(len(table), dtype=np.float32))
+    table = read_pairs(tmp_path / "pairs.parquet")
+    write_scores(tmp_path / "scores.parquet", [table], [np.zeros(len(table), dtype=np.float32)])
     folder = tokens_of(tmp_path / "pairs.parquet", scores=tmp_path / "scores.parquet")
     with pytest.raises(
         AscentError, match=r"data\.a: has no negatives of its own, which the objective 'margin_mse' needs"
@@ -408,9 +410,10 @@ def test_rows_without_negatives_are_not_scored(training_rows, judge, tmp_path, m
 def test_a_teacher_of_another_dimension_is_refused(
     tiny_model, training_contract, training_rows, training_pairs, tokens_of, train_here, tmp_path
 ):
-    table = training_rows_of(training_pairs, None)
+    table = read_pairs(training_pairs)
     texts = len(set(table["query"])) + len(set(candidates(table)["document"]))
-    write_embeddings(tmp_path / "embeddings", np.zeros((texts, 8), dtype=np.float16), training_pairs, None)
+    with writing_embeddings(tmp_path / "embeddings", training_pairs, None) as file:
+        np.save(file, np.zeros((texts, 8), dtype=np.float16))
     tokens = tokens_of(training_pairs, embeddings=tmp_path / "embeddings")
     asked = {"objective": "embedding_mse", "teacher": {"model": "t", "type": "bi-encoder"}}
     with pytest.raises(

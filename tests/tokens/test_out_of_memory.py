@@ -5,14 +5,13 @@ import polars as pl
 import pytest
 
 from ascent.errors import AscentError
-from ascent.pairs import parquet
+from ascent.negatives.mined import in_order_of
+from ascent.pairs import arrays, distinct, parquet
+from ascent.pairs.arrays import Offsets, blocks, growing, mapped
+from ascent.pairs.distinct import count_distinct, new_texts, number_texts, writing_keys
 from ascent.pairs.table import Pair, pair_frame, write_pairs
 from ascent.pairs.text import text_id
 from ascent.settings.model import Tokenising
-from ascent.tokens import arrays, distinct
-from ascent.tokens.arrays import Offsets, blocks, growing, mapped
-from ascent.tokens.distinct import count_distinct, new_texts, number_texts, writing_keys
-from ascent.tokens.mined import in_order_of
 from ascent.tokens.table import TokenisedPairs
 from ascent.tokens.tokenise import tokenise_pairs
 

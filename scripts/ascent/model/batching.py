@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+# Texts tokenised at a time: the library keeps more than a hundred bytes per token.
+_TOKENISED = 5_000
+
 
 @dataclass(frozen=True, eq=False)
 class Texts(Sequence):
@@ -75,10 +78,12 @@ def tokenise(tokenizer, texts: Sequence[str], prompt: str, max_tokens: int) -> l
     A text without tokens, from a tokenizer without special tokens, becomes one padding token, so that there is
     something to embed.
     """
-    if not texts:
-        return []
-    encoded = tokenizer([prompt + text for text in texts], truncation=True, max_length=max_tokens)
-    return [np.asarray(ids or [tokenizer.pad_token_id or 0], dtype=np.int32) for ids in encoded["input_ids"]]
+    rows = []
+    for start in range(0, len(texts), _TOKENISED):
+        some = [prompt + text for text in texts[start : start + _TOKENISED]]
+        encoded = tokenizer(some, truncation=True, max_length=max_tokens, return_attention_mask=False)
+        rows += [np.asarray(ids or [tokenizer.pad_token_id or 0], dtype=np.int32) for ids in encoded["input_ids"]]
+    return rows
 
 
 def prompt_length(tokenizer, prompt: str, max_tokens: int) -> int:

@@ -13,12 +13,12 @@ from ..model.adoption.loading import load_tokenizer, load_weights
 from ..model.backbone import longest_input
 from ..model.batching import by_length
 from ..model.device import find_device
-from ..model.encoder import PATIENCE, tokens_at_once
+from ..model.encoder import tokens_at_once
 from ..model.precision import precision_dtype
 from ..progress import Progress
 
-# Pairs or texts to tokenise, or embeddings to multiply, at a time: 100,000 of 500 tokens are 400 MB.
-CHUNK = 100_000
+# Pairs to tokenise at a time: the library keeps more than a hundred bytes per token.
+_TOKENISED = 5_000
 
 
 class CrossEncoder:
@@ -49,26 +49,35 @@ class CrossEncoder:
         self.model = model.to(self.device).eval()
 
     @torch.inference_mode()
-    def score(self, queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
+    def score(self, queries: Sequence[str], documents: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return the logit of each query with its document: float32 (pairs,).
 
-        Raises AscentError if one is not finite.
+        progress: counts the pairs. Raises AscentError if a logit is not finite.
         """
-        scores = np.empty(len(queries), dtype=np.float32)
-        with Progress("pairs", len(queries), "pair", patience=PATIENCE) as bar:
-            for start in range(0, len(queries), CHUNK):
-                texts = (list(side[start : start + CHUNK]) for side in (queries, documents))
-                encoded = self.tokenizer(*texts, truncation=True, max_length=self.max_tokens)
-                for batch in by_length([len(ids) for ids in encoded["input_ids"]], self.tokens_per_batch):
-                    rows = {name: [values[i] for i in batch] for name, values in encoded.items()}
-                    inputs = self.tokenizer.pad(rows, return_tensors="pt").to(self.device)
-                    with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                        logits = self.model(**inputs).logits
-                    scores[start + batch] = logits[:, 0].float().cpu().numpy()
-                    bar.advance(len(batch))
+        scores, rows = np.empty(len(queries), dtype=np.float32), self._rows(queries, documents)
+        for batch in by_length([len(row["input_ids"]) for row in rows], self.tokens_per_batch):
+            listed = {name: [rows[i][name].tolist() for i in batch] for name in rows[0]}
+            inputs = self.tokenizer.pad(listed, return_tensors="pt").to(self.device)
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+                logits = self.model(**inputs).logits
+            scores[batch] = logits[:, 0].float().cpu().numpy()
+            if progress:
+                progress.advance(len(batch))
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores))[0])
             raise AscentError(
                 f"{self.folder}: the score of {documents[row][:60]!r} is not finite; use another teacher."
             )
         return scores
+
+    def _rows(self, queries: Sequence[str], documents: Sequence[str]) -> list[dict[str, np.ndarray]]:
+        """Return what the model takes of each pair, int32 (tokens,) by name, but for the mask, which padding makes."""
+        rows = []
+        for start in range(0, len(queries), _TOKENISED):
+            texts = (list(side[start : start + _TOKENISED]) for side in (queries, documents))
+            encoded = self.tokenizer(
+                *texts, truncation=True, max_length=self.max_tokens, return_attention_mask=False
+            )  # fmt: skip
+            arrays = {name: [np.array(ids, dtype=np.int32) for ids in lists] for name, lists in encoded.items()}
+            rows += [dict(zip(arrays, values, strict=True)) for values in zip(*arrays.values(), strict=True)]
+        return rows

@@ -5,7 +5,10 @@ negative; one row per row of the data set, in the same order. Embeddings are a f
 dimension), the distinct queries and then the distinct documents, in order of first occurrence; and meta.json, with the
 digests of their pairs."""
 
+import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,8 @@ import polars as pl
 import pyarrow as pa
 
 from ..errors import AscentError
-from ..files import folder_atomically, read_json, sha256_file, write_atomically, write_json
-from ..pairs.parquet import Following, Table, digest_of_table, files_of, named
+from ..files import folder_atomically, read_json, sha256_file, write_json
+from ..pairs.parquet import Following, Table, digest_of_table, files_of, named, writing
 from ..pairs.text import text_id
 
 _IDS = ("query_id", "positive_id", "negative_ids")
@@ -28,18 +31,27 @@ _SCHEMA = pa.schema(
 )
 
 
-def candidates(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the query with each of its row's documents, the positive first, one row after another."""
-    return rows.select("query", document=pl.concat_list("positive", "negatives")).explode("document")
+@dataclass
+class Scored:
+    """What was written: how many rows and scores, and the least and the greatest of these."""
+
+    rows: int = 0
+    scores: int = 0
+    least: float = math.inf
+    greatest: float = -math.inf
 
 
-def write_scores(path: Path, rows: pl.DataFrame, scores: np.ndarray) -> None:
-    """Write the scores of the rows' candidates, (candidates,)."""
-    counts = (rows["negatives"].list.len() + 1).to_numpy()
-    lists = pl.DataFrame({"row": np.repeat(np.arange(len(rows)), counts), "scores": scores})
-    lists = lists.group_by("row", maintain_order=True).agg("scores")
-    with write_atomically(path) as temporary:
-        _ids(rows).with_columns(lists["scores"]).write_parquet(temporary)
+def write_scores(path: Path, rows: Iterable[pl.DataFrame], scores: Iterable[np.ndarray]) -> Scored:
+    """Write the scores of the rows' candidates, float32 (candidates,), a batch of rows at a time."""
+    told = Scored()
+    with writing(path, _SCHEMA) as add:
+        for batch, found in zip(rows, scores, strict=True):
+            offsets = pa.array(np.cumsum([0, *(batch["negatives"].list.len() + 1)]), type=pa.int32())
+            lists = pa.ListArray.from_arrays(offsets, pa.array(found, type=pa.float64(), safe=False))
+            add(_ids(batch).with_columns(scores=pl.from_arrow(lists)))
+            told.rows, told.scores = told.rows + len(batch), told.scores + len(found)
+            told.least, told.greatest = min(told.least, found.min()), max(told.greatest, found.max())
+    return told
 
 
 def read_scores(table: Table, rows: Iterable[pl.DataFrame]) -> Iterator[np.ndarray]:
@@ -77,11 +89,14 @@ def stored_scores(table: Table, rows: Iterable[pl.DataFrame]) -> Iterator[np.nda
         )
 
 
-def write_embeddings(output: Path, embeddings: np.ndarray, pairs: Table, negatives: Path | None) -> None:
-    """Write the embeddings of the texts of a data set's rows, float16 (texts, dimension)."""
+@contextmanager
+def writing_embeddings(output: Path, pairs: Table, negatives: Path | None) -> Iterator[Path]:
+    """Yield the file to write the embeddings of the texts of a data set's rows to, float16 (texts, dimension), in a new
+    folder."""
     with folder_atomically(output) as folder:
-        np.save(folder / "embeddings.npy", embeddings)
-        write_json(folder / "meta.json", _origin(pairs, negatives) | {"sha256": sha256_file(folder / "embeddings.npy")})
+        file = folder / "embeddings.npy"
+        yield file
+        write_json(folder / "meta.json", _origin(pairs, negatives) | {"sha256": sha256_file(file)})
 
 
 def embeddings_file(folder: Path, pairs: Table, negatives: Path | None) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..pairs.arrays import blocks, growing, mapped
+from ..pairs.distinct import distinct_answers, number_texts, writing_answers
 from ..pairs.prompts import COLUMNS
-from .arrays import blocks, growing, mapped
-from .distinct import distinct_answers, number_texts, writing_answers
 from .texts import plain_keys
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import AscentError
 from ..files import digest_of, read_json
-from .arrays import blocks, mapped
+from ..pairs.arrays import blocks, mapped
 
 META = "meta.json"
 

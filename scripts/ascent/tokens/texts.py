@@ -12,12 +12,12 @@ from tokenizers import Tokenizer
 
 from ..errors import AscentError
 from ..model.prompt_checks import with_prompt
+from ..pairs.arrays import Offsets, growing
+from ..pairs.distinct import count_distinct, new_texts, writing_keys, writing_numbers
 from ..pairs.prompts import COLUMNS
 from ..pairs.text import text_id
 from ..settings.model import Tokenising
 from ..settings.prompts import Side
-from .arrays import Offsets, growing
-from .distinct import count_distinct, new_texts, writing_keys, writing_numbers
 from .rows import PLACES, Rows
 
 # Texts tokenised at a time: at most this many, of this many bytes. The library keeps about a hundred bytes per token.

@@ -40,14 +40,14 @@ from ..errors import AscentError
 from ..files import folder_atomically, read_json, scratch_in, sha256_file, write_json
 from ..model.contract import tokenizer_digest
 from ..model.prompt_checks import refuse_long_prompts
+from ..pairs.arrays import Offsets, blocks, growing
+from ..pairs.distinct import number_texts, writing_keys
 from ..pairs.parquet import Table, digest_of_table, files_of
 from ..pairs.prompts import COLUMNS
 from ..settings.model import Tokenising
 from ..settings.prompts import Side
 from ..teachers.outputs import embeddings_file, read_scores, stored_scores
-from .arrays import Offsets, blocks, growing
 from .derived import copy_embeddings, write_answers, write_row_tokens
-from .distinct import number_texts, writing_keys
 from .rows import PLACES, Rows, listed_at, texts_at
 from .table import META
 from .texts import CHUNK_TEXTS, write_texts

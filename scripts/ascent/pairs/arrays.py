@@ -12,29 +12,30 @@ BLOCK = 1 << 18
 
 
 class Growing:
-    """A one-dimensional array in a file."""
+    """An array in a file, of numbers or of rows of numbers."""
 
-    def __init__(self, file: BinaryIO, dtype: str):
-        self._file, self._dtype, self.length = file, dtype, 0
+    def __init__(self, file: BinaryIO, dtype: str, *row: int):
+        self._file, self._dtype, self._row, self.length = file, dtype, row, 0
         self.write_header()
 
     def add(self, numbers: np.ndarray) -> None:
-        """Append numbers, as the array's type."""
+        """Append numbers, or rows of them, as the array's type."""
         self._file.write(np.ascontiguousarray(numbers, dtype=self._dtype).data)
         self.length += len(numbers)
 
     def write_header(self) -> None:
         """Write the header at the file's beginning: numpy leaves room in it for any length."""
         self._file.seek(0)
-        header = {"descr": self._dtype, "fortran_order": False, "shape": (self.length,)}
+        header = {"descr": self._dtype, "fortran_order": False, "shape": (self.length, *self._row)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
 @contextmanager
-def growing(path: Path, dtype: str) -> Iterator[Growing]:
-    """Yield an array that is written to a new file, in the bytes of np.save. dtype: such as `<i8`."""
+def growing(path: Path, dtype: str, *row: int) -> Iterator[Growing]:
+    """Yield an array that is written to a new file, in the bytes of np.save. dtype: such as `<i8`; row: the shape of
+    each of its rows, by default a number."""
     with path.open("wb") as file:
-        array = Growing(file, dtype)
+        array = Growing(file, dtype, *row)
         yield array
         array.write_header()
 

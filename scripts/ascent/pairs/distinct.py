@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..pairs.database import Database, numbered, quoted
 from .arrays import BLOCK, blocks
+from .database import Database, numbered, quoted
 
 _KEYS = pa.schema({"high": pa.int64(), "low": pa.int64()})
 _PAIRS = pa.schema({"query": pa.int64(), "answer": pa.int64()})
