@@ -1,5 +1,7 @@
 """Whether stages fit a GPU, the remedies, and what machines are known."""
 
+import re
+
 import pytest
 
 from ascent.errors import AscentError
@@ -77,6 +79,27 @@ def test_disk_and_memory_beside_the_gpu_s_are_noted(large):
         "Stage contrastive fits at zero: 1, too, where gradients are reduced once a step; at zero: 3, where no process"
         " holds them whole, once a mini-batch."
     ]
+
+
+def test_what_mining_holds_is_noted_where_it_is_much(recipe, monkeypatch):
+    def change(values):
+        values["stages"]["finetune"]["mining"] |= {"per_query": 2, "ranks": [0, 9], "reserve": 3, "dynamic": {}}
+        values["stages"]["finetune"]["epochs"] = 2
+
+    assert not [note for note in recipe(change, gpus=8).notes if "mem_mb" in note]
+    monkeypatch.setattr(inputs.Inputs, "times", lambda *_: 1e6)
+    found = recipe(change, gpus=8)
+    counted = next(re.search(r"questions: (\d+) rows of", note) for note in found.notes if "questions" in note)
+    pairs = int(counted[1])
+    mining, dynamic = (note for note in found.notes if "mem_mb" in note)
+    documents = int(re.search(r"each of ([\d,]+) documents", mining)[1].replace(",", "")) // 10**6
+    assert 1 <= documents <= pairs
+    size = amount((40 * documents + 64 * pairs) * 1e6, "B")
+    assert mining.startswith(f"Mining for finetune, questions keeps {size} of numbers in memory, 40 bytes for each of ")
+    assert f" 64 for each of {pairs}," in mining
+    # In each of 8 processes 13 bytes for each of 2 negatives, and 16 for their row.
+    size = amount(8 * (2 * 13 + 16) * pairs * 1e6, "B")
+    assert dynamic.startswith(f"Stage finetune keeps {size} of numbers in a node's memory for mining.dynamic, 13 bytes")
 
 
 def test_a_batch_larger_than_the_data_is_warned_of(recipe):

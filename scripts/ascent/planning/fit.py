@@ -11,6 +11,11 @@ from .gpus import Machine, amount
 LARGE_CHECKPOINT = 10e9
 # What loading takes of a node's memory is, too; jobs of rules/training.smk ask for 64 GB.
 LARGE_LOAD = 50e9
+# Bytes that mining holds, at most, for each document and each pair: keys, rows and places, and copies while it sorts
+# them (negatives/documents.py, negatives/ranking.py); and dynamic negatives for each negative and row in each process.
+PER_DOCUMENT, PER_PAIR, PER_NEGATIVE, PER_ROW = 40, 64, 13, 16
+# What such numbers may take without a note.
+LARGE_NUMBERS = 4e9
 
 
 def stage_warning(
@@ -109,4 +114,28 @@ def loading_note(name: str, stage: Training, machine: Machine, parameters: int) 
     return (
         f"Stage {name} needs {amount(size, 'B')} of a node's memory to start, as each of its {machine.gpus} processes"
         " loads the model in float32; at zero: 3 one process loads it for all."
+    )
+
+
+def mining_note(name: str, dataset: str, documents: float, pairs: float) -> str | None:
+    """Return a note on the memory in which mining for a stage keeps numbers of a data set, if it is much."""
+    size = PER_DOCUMENT * documents + PER_PAIR * pairs
+    if size < LARGE_NUMBERS:
+        return None
+    return (
+        f"Mining for {name}, {dataset} keeps {amount(size, 'B')} of numbers in memory, {PER_DOCUMENT} bytes for each of"
+        f" {documents:,.0f} documents and {PER_PAIR} for each of {pairs:,.0f} pairs; give mine_negatives more"
+        " mem_mb than that in the profile's set-resources."
+    )
+
+
+def dynamic_note(name: str, rows: float, negatives: int, machine: Machine) -> str | None:
+    """Return a note on a node's memory in which dynamic negatives keep scores, if it is much. negatives: of a row."""
+    size = (PER_NEGATIVE * negatives + PER_ROW) * rows * machine.gpus
+    if size < LARGE_NUMBERS:
+        return None
+    return (
+        f"Stage {name} keeps {amount(size, 'B')} of numbers in a node's memory for mining.dynamic, {PER_NEGATIVE} bytes"
+        f" for each negative and {PER_ROW} for each of {rows:,.0f} rows in each of its {machine.gpus} processes; give"
+        " the stage more mem_mb than that in the profile's set-resources."
     )

@@ -25,14 +25,23 @@ from ..model.costs import (
 from ..model.prompt_checks import prompts_twice
 from ..model.shape import Shape, forward_flops, trained_weights
 from ..pairs.prompts import with_prompts
-from ..recipes.pools import Pool, pools_of_recipe
+from ..recipes.pools import Pool, pools_of, pools_of_recipe
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
 from ..settings.model import Contract, Tokenising
 from ..settings.teachers import BiEncoderTeacher
 from ..settings.training import Stage, Training
 from ..training.schedule import few_steps, shares
-from .fit import batch_warning, checkpoint_note, job_warning, loading_note, reduction_note, stage_warning
+from .fit import (
+    batch_warning,
+    checkpoint_note,
+    dynamic_note,
+    job_warning,
+    loading_note,
+    mining_note,
+    reduction_note,
+    stage_warning,
+)
 from .gpus import Machine, amount
 from .inputs import Inputs
 from .token_counts import Count
@@ -116,6 +125,7 @@ class _Planner:
             self.note(reduction_note(name, stage, self.machine, memory[name][1]))
             if host := memory[name][stage.zero].host * self.machine.gpus:
                 self.notes.append(f"Stage {name} offloads {amount(host, 'B')} to each node's memory or files.")
+            self.note_mining(name, stage)
         jobs += [self.choosing(name) for name in self.recipes.chosen(self.name)]
         jobs += [self.evaluation(name, task) for name, task in self.inputs.tasks().items()]
         for job in jobs:
@@ -127,6 +137,19 @@ class _Planner:
         shapes = {model: self.shape(model) for model in sorted(self.inputs.models)}
         parts = {"memory": memory, "zero": zero, "shapes": shapes, "written": written(self.recipes, self.name)}
         return Plan(jobs=jobs, **parts, notes=self.notes, warnings=self.warnings)
+
+    def note_mining(self, name: str, stage: Training) -> None:
+        """Note what mining for a stage, and its dynamic negatives, hold in memory."""
+        mined = [dataset for dataset in stage.data if stage.mines_for(dataset)]
+        for dataset in mined:
+            times, documents = self.times(dataset), self.rows(dataset)["positive_id"].n_unique()
+            pools = pools_of(self.recipes, self.name, stage.data_name(name), dataset)
+            shares = (self.inputs.documents(pool.corpus, pool.encoding.split) for pool in pools)
+            pooled = sum(len(sample) * stands_for for sample, stands_for in shares)
+            self.note(mining_note(name, dataset, documents * times + pooled, len(self.rows(dataset)) * times))
+        if mined and stage.mining_used.dynamic:
+            rows = sum(len(self.rows(dataset)) * self.times(dataset) for dataset in mined)
+            self.note(dynamic_note(name, rows, stage.mining_used.per_query, self.machine))
 
     def note_assumptions(self, stages: dict[str, Training]) -> None:
         for name, stage in stages.items():

@@ -13,6 +13,7 @@ import torch
 from ..collectives import gather
 from ..errors import AscentError
 from ..losses import Embedded, Objective
+from ..pairs.arrays import blocks
 from ..settings.negatives import Dynamic
 from ..tokens.table import TokenisedPairs
 
@@ -45,7 +46,10 @@ class DynamicNegatives:
         self._listed = counts + np.concatenate(reserves)
         self._replaced = np.repeat(mined, [counts.sum() for counts in by_table])
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
-        self.candidates = (np.arange(self._offsets[-1]) - np.repeat(self._offsets[:-1], counts)).astype(np.int32)
+        self.candidates = np.empty(self._offsets[-1], dtype=np.int32)
+        for rows in blocks(len(counts)):
+            begin, end = self._offsets[rows.start], self._offsets[rows.stop]
+            self.candidates[begin:end] = np.arange(begin, end) - np.repeat(self._offsets[rows], counts[rows])
         self.first, self.latest = (np.full(len(self.candidates), np.nan, dtype=np.float32) for _ in range(2))
         self._scores: torch.Tensor | None = None
 
