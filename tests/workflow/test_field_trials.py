@@ -40,7 +40,8 @@ def test_a_recipe_runs_end_to_end_at_trial_size(field, name):
     assert f"tiny-{architecture}" in card and "## Scores" in card
     metrics = sorted((field / f"results/{name}-trial").glob("*/metrics.jsonl"))
     steps = {path.parent.name: [json.loads(line)["step"] for line in path.read_text().splitlines()] for path in metrics}
-    assert steps and all(found == [1, 2, 3] for found in steps.values()), steps
+    # Half a pass over 60 rows, as smollm2 has it, is two batches.
+    assert steps and all(found in ([1, 2], [1, 2, 3]) for found in steps.values()), steps
     assert not (field / f"results/{name}").exists()
     decoding = {stage for stage, settings in recipe["stages"].items() if "retromae" in str(settings.get("objective"))}
     for path in (path for path in metrics if path.parent.name in decoding):
