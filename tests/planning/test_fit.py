@@ -94,9 +94,9 @@ def test_what_mining_holds_is_noted_where_it_is_much(recipe, monkeypatch):
     mining, dynamic = (note for note in found.notes if "mem_mb" in note)
     documents = int(re.search(r"each of ([\d,]+) documents", mining)[1].replace(",", "")) // 10**6
     assert 1 <= documents <= pairs
-    size = amount((40 * documents + 64 * pairs) * 1e6, "B")
-    assert mining.startswith(f"Mining for finetune, questions keeps {size} of numbers in memory, 40 bytes for each of ")
-    assert f" 64 for each of {pairs}," in mining
+    size = amount((64 * documents + 108 * pairs) * 1e6, "B")
+    assert mining.startswith(f"Mining for finetune, questions keeps {size} of numbers in memory, 64 bytes for each of ")
+    assert f" 108 for each of {pairs}," in mining
     # In each of 8 processes 13 bytes for each of 2 negatives, and 16 for their row.
     size = amount(8 * (2 * 13 + 16) * pairs * 1e6, "B")
     assert dynamic.startswith(f"Stage finetune keeps {size} of numbers in a node's memory for mining.dynamic, 13 bytes")

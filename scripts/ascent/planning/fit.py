@@ -13,7 +13,7 @@ LARGE_CHECKPOINT = 10e9
 LARGE_LOAD = 50e9
 # Bytes that mining holds, at most, for each document and each pair: keys, rows and places, and copies while it sorts
 # them (negatives/documents.py, negatives/ranking.py); and dynamic negatives for each negative and row in each process.
-PER_DOCUMENT, PER_PAIR, PER_NEGATIVE, PER_ROW = 40, 64, 13, 16
+PER_DOCUMENT, PER_PAIR, PER_NEGATIVE, PER_ROW = 64, 108, 13, 16
 # What such numbers may take without a note.
 LARGE_NUMBERS = 4e9
 
