@@ -7,7 +7,7 @@ import pytest
 from ascent.errors import AscentError
 from ascent.recipes.loading import load_recipes
 from ascent.recipes.local_files import check_local_files
-from support.recipes import SMALL
+from support.recipes import SMALL, changed
 
 COMMON = {"licence": "mit", "language": "eng-Latn"}
 
@@ -222,3 +222,43 @@ def test_a_corpus_of_texts_alone_needs_extractors_for_the_rows_that_are_used(con
         AscentError, match=r"'corpora\.library\.passages\.model' names the model 'mini', which does not exist"
     ):
         load_recipes(config)
+
+
+SEARCHED = {
+    "stages.finetune.mining.documents": ("train", "test"),
+    "evaluate.tasks.LibraryRetrieval.documents": ("test", "train"),
+}
+
+
+@pytest.mark.parametrize("key", SEARCHED)
+def test_corpora_that_are_only_searched_are_checked_too(config, write, tmp_path, key):
+    """For their files and columns, and for documents of the split that is searched."""
+    split, other = SEARCHED[key]
+    write(small=changed(**{key.replace(".", "__"): ["wiki"]}))
+    (tmp_path / "wiki.jsonl").write_text('{"text": "a"}\n')
+    source = {"type": "files", "paths": [str(tmp_path / "wiki.jsonl")]}
+
+    def refused(reader: dict, message: str, paths: tuple[str, ...] = ()) -> None:
+        own = source | ({"paths": [str(tmp_path / path) for path in paths]} if paths else {})
+        config["corpora"]["wiki"] = COMMON | {"source": own, "reader": reader}
+        with pytest.raises(AscentError, match=message):
+            check_local_files(load_recipes(config))
+
+    searched = {"type": "text", "documents": {split: ["wiki.jsonl"]}}
+    refused(searched, r"^'corpora\.wiki\.source\.paths' names '.*wiky\.jsonl', which does not .*wiki", ("wiky.jsonl",))
+    refused(searched | {"columns": {"text": "body"}}, r"wiki\.jsonl: its first row has no column 'body'")
+    refused(
+        searched | {"documents": {split: ["**/*.json"]}}, rf"'corpora\.wiki\.reader\.documents\.{split}' names '\*\*"
+    )
+    lacks = rf"'{key}' names the corpus 'wiki' for its documents of the split '{split}', but its reader has files for:"
+    refused({"type": "text", "documents": {other: ["wiki.jsonl"]}}, rf"{lacks} {other}; have it read")
+    pairs = {"columns": dict.fromkeys(("query", "positive"), "text")}
+    refused(pairs | {"pairs": {other: ["*.jsonl"]}}, rf"{lacks} {other}; have it read")
+    for reader in (
+        searched,
+        searched | {"documents": {split: ["**/*.jsonl"]}},
+        pairs | {"pairs": {split: ["*.jsonl"]}},  # whose positives are documents
+        pairs | {"pairs": {other: ["*.jsonl"]}, "documents": {split: ["*.jsonl"]}},
+    ):
+        config["corpora"]["wiki"] = COMMON | {"source": source, "reader": reader}
+        check_local_files(load_recipes(config))

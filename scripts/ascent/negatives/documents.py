@@ -30,7 +30,7 @@ class Documents:
             if not sum(len(ids) for ids, _ in of_corpus):
                 raise AscentError(
                     f"{shards.folder}: the corpus {corpus} has no documents of the data set's split to mine in; remove"
-                    " it from mining.documents."
+                    " it from mining.documents, or read documents into this split, too."
                 )
         arrays = [part for of_corpus in parts for part in of_corpus]
         self._ids, self._embeddings = Stack(ids for ids, _ in arrays), Stack(vectors for _, vectors in arrays)

@@ -17,8 +17,8 @@ from .recipes import Recipes
 
 def check_local_files(recipes: Recipes) -> None:
     """Raise AscentError for a local file that is missing, empty or of another form than its corpus says, and for a
-    split that a recipe uses and its corpus lacks."""
-    for name in sorted({corpus for corpus, *_ in _uses(recipes)}):
+    split that a recipe uses and its corpus lacks, of pairs or of documents to search in."""
+    for name in sorted({corpus for corpus, *_ in (*_uses(recipes), *_searches(recipes))}):
         corpus = recipes.config.corpora[name]
         if corpus.source.type == "files":
             files = _files(recipes, name)
@@ -28,6 +28,14 @@ def check_local_files(recipes: Recipes) -> None:
         corpus = recipes.config.corpora[name]
         if not corpus.makes(split, task):
             _check_use(corpus.reader, name, split, task, where)
+    for name, split, where in _searches(recipes):
+        splits = recipes.config.corpora[name].reader.document_splits()
+        if splits is not None and split not in splits:
+            raise AscentError(
+                f"{where} names the corpus '{name}' for its documents of the split '{split}', but its reader has files"
+                f" for: {', '.join(splits) or 'none'}; have it read documents of this split, too, or remove the corpus"
+                " here."
+            )
 
 
 def _uses(recipes: Recipes) -> Iterator[tuple[str, str, str, str]]:
@@ -41,16 +49,26 @@ def _uses(recipes: Recipes) -> Iterator[tuple[str, str, str, str]]:
                 yield task.corpus, split, task.rows, f"{path}: 'evaluate.tasks.{key}'"
 
 
+def _searches(recipes: Recipes) -> Iterator[tuple[str, str, str]]:
+    """Yield each use of a corpus for its documents: its name, the split, and where the recipe says so."""
+    for name, recipe in recipes.recipes.items():
+        path = recipes.path(name)
+        for key, stage in recipe.stages.items():
+            for dataset in filter(stage.mines_for, stage.datasets_read):
+                for corpus in stage.mining_used.documents:
+                    yield corpus, recipe.data[dataset].split, f"{path}: 'stages.{key}.mining.documents'"
+        for key, task in recipe.evaluate.tasks.items():
+            for corpus in getattr(task, "documents", ()):
+                yield corpus, task.split, f"{path}: 'evaluate.tasks.{key}.documents'"
+
+
 def _files(recipes: Recipes, name: str) -> dict[str, Path]:
     """Return a corpus's local files by the names that its reader knows them by."""
     where, files = f"'corpora.{name}.source.paths'", {}
     for given in map(Path, recipes.config.corpora[name].source.paths):
         if not given.exists():
             known = [str(path) for path in given.parent.glob("*")]
-            raise AscentError(
-                f"the catalogue of corpora: {where} names '{given}', which does not exist;"
-                f" {did_you_mean(str(given), known)}"
-            )
+            raise AscentError(f"{where} names '{given}', which does not exist; {did_you_mean(str(given), known)}")
         inside = [path for path in given.rglob("*") if path.is_file()] if given.is_dir() else []
         files |= {path.relative_to(given).as_posix(): path for path in inside} or {given.name: given}
     for path in files.values():
@@ -62,7 +80,8 @@ def _files(recipes: Recipes, name: str) -> dict[str, Path]:
 def _check_reads(files: dict[str, Path], where: str, reads: Reads, reader: str) -> None:
     for pattern in reads.patterns:
         found = [path for file, path in files.items() if PurePosixPath(file).match(pattern)]
-        if not found and "**" not in pattern:
+        # Python before 3.13 takes `**` for one folder here, so only what is behind it can be missed.
+        if not any(PurePosixPath(file).match(pattern.rpartition("**/")[2]) for file in files):
             raise AscentError(
                 f"'{where}.{reads.key}' names '{pattern}', which is none of the source's files; "
                 f"{did_you_mean(pattern, list(files))}"

@@ -40,6 +40,10 @@ class Text(Reader):
         """Return no split, since it has no pairs."""
         return []
 
+    def document_splits(self) -> list[str]:
+        """Return the splits with files of documents."""
+        return list(self.documents)
+
     def reads(self) -> Iterator[Reads]:
         """Yield the files of documents."""
         columns = {column: f"columns.{key}" for key, column in self.columns.model_dump().items() if column}

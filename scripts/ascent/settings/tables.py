@@ -54,6 +54,9 @@ class Reader(Component):
     def splits(self) -> list[str] | None:
         """Return the splits that its pairs are of. Default: unknown."""
 
+    def document_splits(self) -> list[str] | None:
+        """Return the splits that have documents, which positives are, too. Default: unknown."""
+
     def task_type(self) -> str | None:
         """Return the task type of all its rows. Default: unknown, or several."""
 
@@ -75,6 +78,10 @@ class PairTables(Reader):
     def splits(self) -> list[str]:
         """Return the splits with files of pairs."""
         return list(self.pairs)
+
+    def document_splits(self) -> list[str]:
+        """Return the splits with files of pairs."""
+        return self.splits()
 
 
 class Columns(Settings):
@@ -136,6 +143,10 @@ class Table(PairTables):
         yield from (Reads(f"pairs.{split}", patterns, columns) for split, patterns in self.pairs.items())
         column = {self.document_column: "document_column"}
         yield from (Reads(f"documents.{split}", patterns, column) for split, patterns in self.documents.items())
+
+    def document_splits(self) -> list[str]:
+        """Return the splits with files of pairs or of documents."""
+        return [*{**self.pairs, **self.documents}]
 
     def task_type(self) -> str:
         """Return `task`."""
