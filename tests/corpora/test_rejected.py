@@ -45,6 +45,20 @@ def test_the_share_of_each_part_is_told(folder):
     ]
 
 
+def test_three_reasons_are_told_and_the_others_counted(folder):
+    bad = [("", "a"), ("q", ""), ("q", "None"), ("nan", "a")]
+    rows = [{"query": query, "positive": positive} for query, positive in bad]
+
+    def told() -> str:
+        good = (folder / "dev.jsonl").read_text() * 10
+        (folder / "train.jsonl").write_text(good + "".join(f"{json.dumps(row)}\n" for row in rows))
+        return normalised("faq", reading(SPLITS), folder)[2]["warnings"][0]
+
+    assert told().endswith("; 1 more reason).")
+    rows.append({"query": "q", "positive": "['a']"})
+    assert told().endswith("; 2 more reasons).")
+
+
 @pytest.mark.parametrize(
     ("file", "part", "reason"),
     [("train", "train", "no query"), ("dev", "validation", "no query"), ("pool", "validation documents", "no d")],

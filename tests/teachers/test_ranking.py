@@ -138,6 +138,6 @@ def test_pairs_below_the_top_are_dropped_and_another_top_ranks_nothing_again():
 
     pairs, audit = filtered("set", dataset(2), [frame], scores=made_up)
     assert pairs["query"].to_list() == ["a", "b"] and pairs.columns == frame.columns
-    assert audit["dropped"] == {"the positive is not among the teacher's first 2": 2}
+    assert audit["dropped"] == {"positive is not in the teacher's first 2": 2}
     assert audit["filters"][1]["rank_quantiles"]["1.0"] == 9
     assert dataset(2).measures == dataset(5).measures

@@ -175,7 +175,9 @@ class _Rejections:
             named = [
                 f"{count} x {why}, first at {self.examples[why][0]}" for why, count in reasons.most_common(_REASONS)
             ]
-            why = "; ".join(named) + (f"; {len(reasons) - _REASONS} more reasons" if len(reasons) > _REASONS else "")
+            if (more := len(reasons) - _REASONS) > 0:
+                named.append(f"{more} more reason{'s' if more > 1 else ''}")
+            why = "; ".join(named)
             if not usable[part]:
                 raise AscentError(f"{where}: no usable row of {part} ({why}); fix the corpus or its `reader`.")
             rows = bad + usable[part]

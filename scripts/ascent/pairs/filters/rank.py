@@ -8,5 +8,5 @@ from . import Context
 
 def judge(pairs: pl.DataFrame, settings: Rank, context: Context) -> pl.DataFrame:
     """Drop pairs with a rank below the first `top`."""
-    reason = pl.lit(f"the positive is not among the teacher's first {settings.top}")
+    reason = pl.lit(f"positive is not in the teacher's first {settings.top}")
     return pairs.with_columns(reason=pl.when(pl.col("rank") > settings.top).then(reason))
