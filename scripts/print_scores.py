@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ascent.errors import reports_errors
+from ascent.errors import AscentError, reports_errors
 from ascent.evaluation.comparison import BASE, read_table, tally, verdict
 from ascent.evaluation.mteb_names import metric_name
 from ascent.report.pages import number, score_table
@@ -15,6 +15,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="the folder of a recipe's results")
     parser.add_argument("--report", type=Path, help="the report's file, when there is one")
     options = parser.parse_args()
+    if not (options.results / "scores.tsv").exists():
+        raise AscentError(f"{options.results}: has no scores.tsv; build the recipe first, by `make run RECIPE=...`.")
     rows = read_table(options.results / "scores.tsv")
     tests = read_table(options.results / "significance.tsv")
     clear = {(row["task"], row["stage"]): verdict(row) for row in tests if row["baseline"] == BASE}

@@ -80,6 +80,9 @@ def test_the_scores_are_printed_with_what_is_clear_and_where_the_rest_is(results
     assert shown[3] == ["Groups", "V-measure", *groups]  # no test, so no mark
     assert shown[4][:3] == ["mean", "over", "tasks"]
     assert shown[-1] == ["card:", str(results / "release/README.md")]  # there is no report
+    (results / "scores.tsv").unlink()
+    assert print_scores.main() == 1
+    assert capsys.readouterr().err.endswith(": has no scores.tsv; build the recipe first, by `make run RECIPE=...`.\n")
 
 
 def test_a_merged_stage_is_compared_with_its_parents_too(results, draws):

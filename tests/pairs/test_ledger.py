@@ -187,10 +187,10 @@ def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write, warm_p
     write("near", Pair("a", "Storms hit the coasts."))
     run = subprocess.run([*command, "near.parquet"], cwd=tmp_path, capture_output=True, text=True, check=True)
     told = (
-        "training rows share test texts: 1 of near with tested (near_duplicate); ledger.tsv has examples, and leaks"
-        " of the"
+        "training rows share test texts: 1 of near with tested (near_duplicate); read the examples in ledger.tsv, and"
+        " set the method's `test` in the recipe's `leaks` to drop if they are test texts."
     )
-    assert run.stderr == f"warning: {told} recipe drops them.\n"
+    assert run.stderr == f"warning: {told}\n"
 
 
 def test_documents_that_negatives_are_mined_among_are_compared(tmp_path, write, tested):

@@ -68,9 +68,10 @@ def test_perplexities_are_those_of_transformers_whatever_shares_their_batch(fold
 
 
 @pytest.mark.slow
-def test_models_that_cannot_predict_are_refused(folder, tmp_path):
+def test_models_that_cannot_predict_are_refused(folder, tmp_path, capfd):
     with pytest.raises(AscentError, match=r"so it would predict at random; use a whole causal language model"):
         LanguageModel(make_model(tmp_path / "encoder"), 8)
+    assert "MISSING" not in capfd.readouterr().err  # transformers' own report
     with pytest.raises(AscentError, match=r"reads 64 tokens, the first included; lower max_tokens below 64"):
         LanguageModel(folder, 64)
 

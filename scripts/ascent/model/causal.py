@@ -23,6 +23,7 @@ def load_causal(folder: Path, device: torch.device, otherwise: str) -> tuple[Any
     otherwise: what a model without all of its weights would do. Raises AscentError if there is none in the folder.
     """
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what is missing is said below, in one sentence
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -212,8 +212,8 @@ def report(entries: Sequence[Entry], path: Path) -> None:
         first = [f"{entry.rows} of {entry.dataset} with {entry.task} ({entry.method})" for entry in found[:_TOLD]]
         more = f", and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         warn(
-            f"training rows share test texts: {'; '.join(first)}{more}; {path} has examples, and leaks of the recipe"
-            " drops them."
+            f"training rows share test texts: {'; '.join(first)}{more}; read the examples in {path}, and set the"
+            " method's `test` in the recipe's `leaks` to drop if they are test texts."
         )
 
 
