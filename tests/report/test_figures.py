@@ -212,7 +212,15 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
         "corpus": "plain"
     }
     pooled = [{"corpus": None, "kept": 187}, {"corpus": "wiki", "kept": 12}]
-    audits["pooled.json"] = audits["finetune/negatives/pairs.audit.json"] | {"dataset": "pooled", "from": pooled}
+    audits["pooled.json"] = audits["finetune/negatives/pairs.audit.json"] | {
+        "dataset": "pooled",
+        "from": pooled,
+        # A candidate of a corpus has the corpus's name, one of the data set itself has none.
+        "examples": {
+            "kept": [{"query": "q", "candidate": "own"}, {"query": "q", "candidate": "far", "corpus": "wiki"}],
+            "too_close": [{"query": "q", "candidate": "away", "corpus": "news"}, {"query": "q", "candidate": "here"}],
+        },
+    }
     for name, audit in audits.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(audit))
@@ -237,6 +245,8 @@ def test_pages_are_whole_and_need_nothing_from_outside(tmp_path):
     assert re.findall(r">([\d.]+)<", chosen) == ["0.250", "0.750", "0.4312"]
     assert "6 distinct texts: 187 from the data set itself, 12 from wiki." in pages["audits"]
     assert "6 distinct texts.\n" in pages["audits"]
+    for candidate, corpus in (("own", ""), ("far", "wiki"), ("away", "news"), ("here", "")):
+        assert f'<td class="text">{candidate}</td><td class="text">{corpus}</td></tr>' in pages["audits"]
     assert "worse" in pages["significance"]
     assert "\u22120.100" in pages["significance"]
     assert "31 were replaced" in pages["audits"] and "&lt;u&gt;" in pages["audits"] and "1,100" in pages["audits"]
