@@ -146,6 +146,20 @@ def test_card_tells_instructions_by_task(files, model, tmp_path):
     assert "Rows of pairs may have prompts of their own, which come with the corpus.\n" in text
 
 
+@pytest.mark.parametrize(
+    "reader",
+    [
+        {"type": "text", "documents": {"train": ["*.md"]}},
+        {"type": "sentence_transformers", "pairs": {"train": ["*.jsonl"]}, "columns": ["a", "b"]},
+    ],
+    ids=["text", "sentence_transformers"],
+)
+def test_a_corpus_whose_reader_has_other_columns_has_a_card(files, model, reader):
+    settings = copy.deepcopy(SETTINGS)
+    settings["corpora"]["letters"]["reader"] = reader
+    assert "prompts of their own" not in (release(files, model, settings) / "README.md").read_text()
+
+
 def test_a_card_without_a_base_has_no_column_of_differences(files, model):
     (files / "scores.tsv").write_text("".join(line + "\n" for line in SCORES.splitlines() if "\tbase\t" not in line))
     (files / "significance.tsv").write_text(SIGNIFICANCE.splitlines()[0] + "\n")
