@@ -21,7 +21,7 @@ SETTINGS = {
         "base": {"model": "tiny", "pooling": "weighted_mean", "max_tokens": 32},
         "data": {"pairs": {"corpus": "letters"}, "more": {"corpus": "letters"}},
         "stages": {
-            "warm": {"type": "pretraining", "objective": "retromae", "data": ["more"], "epochs": 2},
+            "warm": {"type": "pretraining", "objective": "retromae", "data": ["more"], "epochs": 2, "max_steps": 1000},
             "tuned": {
                 "from": ["warm"],
                 "objective": {"infonce": {}, "cosent": {}},
@@ -196,7 +196,7 @@ def test_the_headline_does_not_depend_on_the_scores(tmp_path):
 def test_each_stage_is_one_line():
     assert stages_in_words(check(ReleaseSettings, SETTINGS, "release.yaml").recipe) == [
         ("base", "tiny, weighted mean pooling, texts of up to 32 tokens"),
-        ("warm", "from base, pre-trained with retromae, 2 passes over more"),
+        ("warm", "from base, pre-trained with retromae, 2 passes over more, at most 1,000 steps"),
         (
             "tuned",
             "from warm, trained with infonce + cosent, 0.5 passes over pairs and more, hard negatives mined by warm",

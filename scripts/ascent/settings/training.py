@@ -186,6 +186,8 @@ class Training(Optimisation, Stage):
         verb = "pre-trained" if self.unit == "texts" else "trained"
         data = f"{self.epochs:g} pass{'es' * (self.epochs != 1)} over {listed(list(self.data))}"
         parts = [f"from {listed(self.parents)}, {verb} with {objective}, {data}"]
+        if self.max_steps:
+            parts.append(f"at most {self.max_steps:,} steps")
         if self.mining_used:
             parts.append(f"hard negatives mined by {self.mining_used.model}")
         if self.teacher_model:
