@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from ascent import layout
 from ascent.files import read_yaml
 from ascent.pairs.table import pair_frame, read_pairs, write_pairs
+from ascent.planning import inputs
 from ascent.planning.gpus import Machine
 from ascent.planning.plan import make_plan
 from ascent.planning.token_counts import Count
@@ -232,6 +233,19 @@ def test_repeated_rows_are_trained_on_and_embedded_once(recipe, workspace, train
         assert counts[1].tokens == pytest.approx(counts[0].tokens * times, rel=0.01)
     added = round((share - 1) * len(rows))
     assert f"Data set questions: {added} rows more, which `repeat` adds to these." in found.notes
+
+
+def test_of_many_rows_a_sample_is_counted(recipe, monkeypatch):
+    """16 of 200 rows, every thirteenth."""
+    whole = recipe()
+    monkeypatch.setattr(inputs, "ROWS", 16)
+    found = recipe()
+    for rule, what in (("train_contrastive", "contrastive"), ("encode_shard", "contrastive, questions")):
+        counts = [job(each, rule, what).count for each in (whole, found)]
+        assert counts[1].texts == pytest.approx(counts[0].texts, rel=0.05)
+        assert counts[1].tokens != counts[0].tokens
+        assert counts[1].tokens == pytest.approx(counts[0].tokens, rel=0.25)
+    assert any(": 200 rows of " in note and note.endswith(", of which 16 were counted.") for note in found.notes)
 
 
 def test_every_job_that_uses_a_gpu_has_a_line(recipe):

@@ -32,11 +32,11 @@ def repeating(
     return repeat
 
 
-def repeated_share(pairs: pl.DataFrame, settings: Repeat) -> float:
-    """Return how many rows would be added to all of these, as a share of them."""
+def repeated_share(pairs: pl.DataFrame, settings: Repeat, times: float = 1.0) -> float:
+    """Return how many rows would be added to all of these, as a share of them, if each stands for so many."""
     value = COUNTED[settings.by]
     with duckdb.connect() as database:
         database.register("pairs", pairs.select("query_id", "positive_id", "query_prompt", "origin").to_arrow())
-        sizes = f"SELECT count(*) AS size FROM pairs WHERE {value} IS NOT NULL GROUP BY {value}"
+        sizes = f"SELECT count(*) * {times} AS size FROM pairs WHERE {value} IS NOT NULL GROUP BY {value}"
         added = f"greatest(least({settings.rows}, size * {settings.most}) - size, 0)"
-        return float(database.execute(f"SELECT sum({added}) FROM ({sizes})").fetchone()[0] or 0) / len(pairs)
+        return float(database.execute(f"SELECT sum({added}) FROM ({sizes})").fetchone()[0] or 0) / times / len(pairs)

@@ -12,12 +12,15 @@ from ..pairs.earlier import count_rows
 from ..pairs.parquet import named
 from ..pairs.repeating import repeated_share
 from ..pairs.select import with_positives
-from ..pairs.table import Pair, pair_frame, read_pairs
+from ..pairs.table import Pair, pair_batches, pair_frame
 from ..recipes.recipes import Recipes
 from ..settings.corpora import BackboneShape
 from ..settings.evaluation import LocalTask
 from ..settings.model import Backbone
 from .token_counts import CHARACTERS, SAMPLE, EstimatedCounter, TokenCounter
+
+# Rows of a data set that a plan reads; of more, every so many-th.
+ROWS = 200_000
 
 
 class Inputs:
@@ -126,8 +129,8 @@ class Inputs:
         return {name: self.recipe.evaluate.tasks[name] for name, files in self._tested().items() if _is_here(files)}
 
     def rows(self, dataset: str) -> pl.DataFrame:
-        """Return a data set's rows, from the file closest to training; before there is one, a sample of rows as long as
-        the catalogue says, each of which stands for `times` rows."""
+        """Return a data set's rows, from the table closest to training, or of many a sample; before there is one, a
+        sample of rows as long as the catalogue says. Each stands for `times` rows."""
         return self._rows(dataset)[0]
 
     def times(self, dataset: str) -> float:
@@ -159,22 +162,23 @@ class Inputs:
         table = next(filter(_is_here, tables), None)
         if table is None:
             return self._sample(dataset)
-        rows = read_pairs(table).filter((pl.col("split") == settings.split) & (pl.col("task") == settings.task))
-        if table != tables[0]:  # which has the rows that are trained on, with those that augmentations added
-            rows = with_positives(rows, settings).head(settings.rows or len(rows))
+        first = table == tables[0]  # which has the rows that are trained on, with those that augmentations added
+        rows, total = _rows_of(table, settings.split, settings.task, None if first else settings.rows)
+        if not first:
+            rows = with_positives(rows, settings)
         if rows.is_empty():
             raise AscentError(
                 f"{named(table)}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'."
             )
-        self.notes.append(f"Data set {dataset}: {len(rows):,} rows of {named(table)}.")
-        if table == tables[0]:
-            return rows, 1.0, 1.0
-        share = repeated_share(rows, settings.repeat) if settings.repeat else 0.0
+        times = total / len(rows)
+        counted = f", of which {len(rows):,} were counted" if times > 1 else ""
+        self.notes.append(f"Data set {dataset}: {total:,} rows of {named(table)}{counted}.")
+        if first:
+            return rows, times, 1.0
+        share = repeated_share(rows, settings.repeat, times) if settings.repeat else 0.0
         if share:
-            self.notes.append(
-                f"Data set {dataset}: {round(share * len(rows)):,} rows more, which `repeat` adds to these."
-            )
-        return rows, settings.growth, 1 + share
+            self.notes.append(f"Data set {dataset}: {round(share * total):,} rows more, which `repeat` adds to these.")
+        return rows, times * settings.growth, 1 + share
 
     def _sample(self, dataset: str) -> tuple[pl.DataFrame, float, float]:
         settings = self.recipe.data[dataset]
@@ -199,6 +203,20 @@ class Inputs:
         if settings.repeat:
             self.notes.append(f"Data set {dataset}: rows that `repeat` adds are not counted before its corpus is read.")
         return rows, total / len(rows) * settings.growth, 1.0
+
+
+def _rows_of(table: list[str], split: str, task: str, most: int | None) -> tuple[pl.DataFrame, int]:
+    """Return the rows of a split and task, the first `most` if there is one: all, or of more than ROWS each so many-th;
+    and how many there are. Read a batch at a time."""
+    total = count_rows([Path(path) for path in table], split=split, task=task)
+    total = total if most is None else min(total, most)
+    every, seen, taken = max(1, -(-total // ROWS)), 0, []
+    for path in table:
+        for _, batch in pair_batches(path):
+            rows = batch.filter(split=split, task=task).head(total - seen)
+            taken.append(rows.gather_every(every, -seen % every))
+            seen += len(rows)
+    return pl.concat([pair_frame([], "", ""), *taken]), total
 
 
 def _is_here(table: list[str]) -> bool:
