@@ -1,16 +1,13 @@
-import json
-import subprocess
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 import pytest
-import yaml
 
 from ascent.errors import AscentError
 from ascent.pairs.filtering import check_audit
-from ascent.pairs.table import SCHEMA, Pair, pair_frame, read_pairs, write_pairs
+from ascent.pairs.table import SCHEMA, Pair, pair_frame
 from ascent.pairs.text import clean_text, text_id
 from ascent.settings.pairs import Dataset
 from ascent.settings.validation import check
@@ -377,52 +374,3 @@ def test_more_rows_than_a_batch_are_numbered_throughout(monkeypatch):
     expected = list(dict.fromkeys((row.query, row.query_prompt) for row in rows[:90]))
     assert list(pairs.select("query", "query_prompt").iter_rows()) == expected
     assert dropped(audit) == {"select": {"behind the first 90 rows": 10}, "duplicate": {"the pair occurred before": 50}}
-
-
-# ------------------------------------------------------------------ the commands
-
-
-def test_the_commands(tmp_path, warm_python):
-    def run(script, **options):
-        arguments = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
-        return subprocess.run([warm_python, SCRIPTS / script, *arguments], cwd=tmp_path, capture_output=True, text=True)
-
-    write_pairs(tmp_path / "corpus.parquet", frame(Pair("a", "1"), Pair("b", "2"), Pair("A?", "3", split="test")))
-    filters = ["clean", "empty", {"contamination": {"against": ["insurance"]}}]
-    first = {"select": {"corpus": "insurance"}, "positive": "given", "filters": filters}
-    (tmp_path / "first.yaml").write_text(yaml.safe_dump(first))
-    (tmp_path / "second.yaml").write_text(yaml.safe_dump({"positive": "given", "filters": [SCORE]}))
-    given = {"name": "faq", "settings": "first.yaml", "rows": "corpus.parquet", "against": "corpus.parquet"}
-    made = run("filter_pairs.py", **given, output="prepared.parquet", audit="prepared.json", dropped="dropped.parquet")
-    assert made.returncode == 0, made.stderr
-    pairs = read_pairs(tmp_path / "prepared.parquet")
-    assert pairs["query"].to_list() == ["b"]
-    told = pl.read_parquet(tmp_path / "dropped.parquet").select("filter", "reason", "query").rows()
-    assert told == [
-        ("select", "split is test, not train", "A?"),
-        ("contamination", "the query is a test query", "a"),
-    ]
-
-    given = {"name": "faq", "settings": "second.yaml", "rows": "prepared.parquet", "audit_before": "prepared.json"}
-    given |= {
-        "measured": "scores.parquet",
-        "output": "pairs.parquet",
-        "audit": "audit.json",
-        "dropped": "dropped.parquet",
-    }
-    scores(0.6)(pairs).cast({"score": pl.Float32}).write_parquet(tmp_path / "scores.parquet")
-    made = run("filter_pairs.py", **given)
-    assert made.returncode == 0, made.stderr
-    assert read_pairs(tmp_path / "pairs.parquet").equals(pairs)
-    assert json.loads((tmp_path / "audit.json").read_text())["filters"][-1]["kept"] == 1
-
-    made = run("filter_pairs.py", **{key: value for key, value in given.items() if key != "measured"})
-    assert made.returncode == 1
-    assert made.stderr == (
-        "error: data set faq: its filters judge by scores; give --measured what they judge by, and nothing else.\n"
-    )
-
-    scores(0.6)(pairs).drop("score").write_parquet(tmp_path / "scores.parquet")
-    made = run("filter_pairs.py", **given)
-    assert made.returncode == 1
-    assert made.stderr.startswith("error: scores.parquet: column 'score' is missing")

@@ -390,19 +390,3 @@ def test_pre_training_takes_each_document_once(recipe, corpus_rows, base):
     tokens = AutoTokenizer.from_pretrained(base)(texts, truncation=True, max_length=32)["input_ids"]
     assert (pretrain.count.texts, pretrain.count.tokens) == (2 * len(texts), 2 * sum(map(len, tokens)))
     assert "Pre-training of contrastive: heads that predict tokens are not counted." in found.notes
-
-
-@pytest.mark.slow
-def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
-    def change(values):
-        values["base"]["heads"] = {"lexical": {}}
-        values["stages"]["contrastive"]["objective"] = "m3"
-
-    notes = recipe(change).notes
-    assert "Not counted: token-level outputs and their scores, in contrastive." in notes
-    assert not any("token-level" in note for note in recipe().notes)
-
-
-def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
-    found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
-    assert "Not counted: 13 mteb tasks, because their data come from a hub." in found.notes

@@ -75,3 +75,19 @@ def test_what_a_recipe_sets_over_a_model_s_own_contract_is_told(recipe, workspac
         assert recipe(lambda values: values.update(base=own)).warnings == []
     finally:
         path.write_text(before)
+
+
+@pytest.mark.slow
+def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
+    def change(values):
+        values["base"]["heads"] = {"lexical": {}}
+        values["stages"]["contrastive"]["objective"] = "m3"
+
+    notes = recipe(change).notes
+    assert "Not counted: token-level outputs and their scores, in contrastive." in notes
+    assert not any("token-level" in note for note in recipe().notes)
+
+
+def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
+    found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
+    assert "Not counted: 13 mteb tasks, because their data come from a hub." in found.notes
