@@ -13,7 +13,6 @@ from ascent.recipes.local_files import check_local_files
 from ascent.recipes.memory import memory_mb
 from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
-from ascent.recipes.trial import SUFFIX as TRIAL_SUFFIX
 
 try:
     # Files given on the command line are laid over the others, though they are read first. A job need not read them

@@ -57,7 +57,7 @@ def synthesis_model(wildcards):
 
 def kept_answers(wildcards):
     """The file of the answers for a corpus, which a trial's copy of it shares."""
-    return ANSWERS.format(corpus=wildcards.corpus.removesuffix(TRIAL_SUFFIX))
+    return recipes.answers(wildcards.corpus)
 
 
 def pass_of(wildcards):

@@ -95,4 +95,5 @@ def searched_corpora(wildcards):
 
 def task_corpora(wildcards):
     """The other corpora whose documents a local task searches in."""
-    return getattr(recipes.tasks(wildcards.recipe)[wildcards.task].task, "documents", [])
+    task = recipes.tasks(wildcards.recipe)[wildcards.task].task
+    return task.pools if task else []

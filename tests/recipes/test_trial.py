@@ -173,6 +173,8 @@ def test_corpora_that_a_language_model_writes_are_written_small(write):
         "written-trial": ("library", 50),
         "rewritten-trial": ("written-trial", 50),
     }
+    assert recipes.answers("written-trial") == recipes.answers("written") == "resources/answers/written.sqlite"
+    assert load_recipes(config).answers("a-trial") == "resources/answers/a-trial.sqlite"
     lines = {each.corpus: each.requests for each in written(recipes, "small-trial")}
     assert lines == {"written-trial": 50, "rewritten-trial": 50, "few": 30}
     assert load_recipes(config).recipes["small"].data["questions"].corpus == "rewritten"

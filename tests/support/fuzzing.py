@@ -5,6 +5,7 @@ import gzip
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ascent.components import module_of
+from ascent.corpora.readers import Rejected
 from ascent.errors import AscentError
+from ascent.settings.corpora import Reading
+from support.pairs import normalised
 
 _ALWAYS = {"deadline": None, "database": None, "suppress_health_check": [*HealthCheck]}
 # Each run of the tests tries the same few; `make nightly` many new ones. FUZZ_EXAMPLES: how many.
@@ -142,3 +147,16 @@ def check_sentence(error: AscentError) -> None:
     told = str(error)
     assert re.fullmatch(r"[^:;]+:.+; .+[.?]", told), told
     assert told.isprintable() and len(told) < 1500, told
+
+
+def check_counted_or_refused(settings: Reading, folder: Path) -> None:
+    """Assert that a corpus's files are refused in a sentence, or that the audit counts what is written and what is set
+    aside."""
+    try:
+        rows = [*module_of(settings.reader).read(folder, settings.reader)]
+        pairs, documents, audit = normalised("damaged", settings, folder)
+    except AscentError as error:
+        check_sentence(error)
+    else:
+        assert sum(audit["pairs"].values()) == len(pairs) and sum(audit["documents"].values()) == len(documents)
+        assert sum(audit["set_aside"].values()) == sum(isinstance(row, Rejected) for row in rows)

@@ -25,6 +25,14 @@ def normalised(name: str, corpus: Reading, folder: Path) -> tuple[pl.DataFrame, 
         return found, read_documents(documents), audit
 
 
+def write_in_parts(folder: Path, frame: pl.DataFrame, *ends: int) -> list[Path]:
+    """Write the rows up to each of these numbers to a file of its own."""
+    files = [folder / f"{number}.parquet" for number in range(len(ends))]
+    for file, begin, end in zip(files, (0, *ends), ends, strict=False):
+        write_pairs(file, frame[begin:end])
+    return files
+
+
 def filtered(
     name: str,
     dataset: Dataset,

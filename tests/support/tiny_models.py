@@ -51,11 +51,18 @@ def make_architecture(folder: Path, name: str, tokenizer: Path, **changes: int) 
     torch.manual_seed(0)
     config = AutoConfig.for_model(**{"model_type": name} | {**ENCODERS, **DECODERS}.get(name, SHAPE) | changes)
     model = (AutoModelForTextEncoding if name == "t5" else AutoModel).from_config(config)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:  # large enough that attention looks at some tokens more than at others
-            torch.nn.init.normal_(parameter, std=0.25)
+    draw_weights(model)
     model.save_pretrained(folder)
     return folder
+
+
+def draw_weights(model, std: float = 0.25) -> None:
+    """Draw a model's matrices, large enough that attention looks at some tokens more than at others."""
+    import torch
+
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=std)
 
 
 def make_tokenizer(folder: Path, name: str, texts: list[str]) -> Path:

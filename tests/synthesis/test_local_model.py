@@ -24,7 +24,7 @@ from ascent.synthesis.answers import Request
 from ascent.synthesis.backends.transformers import Transformers as Backend
 from ascent.synthesis.run import synthesise
 from support.sentence_prompt import SENTENCE
-from support.tiny_models import make_tokenizer
+from support.tiny_models import draw_weights, make_tokenizer
 
 SCHEMA = {
     "type": "object",
@@ -61,9 +61,7 @@ def decoder(tmp_path_factory, corpus_rows):
     )
     torch.manual_seed(0)
     model = AutoModel.from_config(config)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
+    draw_weights(model, std=0.3)
     model.save_pretrained(folder)
     return folder
 

@@ -28,7 +28,7 @@ def start(tmp_path):
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(tmp_path), "--configfile", str(tmp_path / "config.yaml")]
 
-    def _start(server, rows, *more, **changes) -> subprocess.Popen:
+    def _start(server, rows, *more, target=PAIRS, **changes) -> subprocess.Popen:
         source = {"type": "synthesis", "documents": "library", "prompt": "queries", "generator": "g", "rows": rows}
         made = {"source": source, "reader": {"type": "synthesised"}, "licence": "mit", "language": "eng-Latn"}
         generator = {
@@ -42,7 +42,7 @@ def start(tmp_path):
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
         output = (tmp_path / "output.txt").open("a")
         return subprocess.Popen(
-            [*command, *more, "--", PAIRS],
+            [*command, *more, "--", target],
             env=os.environ | {"PATH": path, "RULE_KEY": KEY},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -84,3 +84,13 @@ def test_a_killed_step_goes_on_and_a_failed_change_is_made_again(start, tmp_path
         assert rows() == 30 and len(server.requests) - asked == 10
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 50 and not [path for path in written if KEY.encode() in path.read_bytes()]
+
+
+def test_a_trial_s_answers_are_kept_for_the_whole(start, tmp_path):
+    with ChatServer() as server:
+        trial = PAIRS.replace("made", "made-trial")
+        assert start(server, 12, "--config", "trial={rows: 5}", target=trial).wait() == 0
+        assert len(pl.read_parquet(tmp_path / trial)) == 5 == len(server.requests)
+        assert start(server, 12).wait() == 0
+        assert len(pl.read_parquet(tmp_path / PAIRS)) == 12 == len(server.requests)
+    assert [path.name for path in (tmp_path / "resources/answers").glob("*.sqlite")] == ["made.sqlite"]

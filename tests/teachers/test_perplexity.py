@@ -19,7 +19,7 @@ from ascent.settings.validation import check
 from ascent.teachers.predicting import measure_perplexity
 from support.pairs import filtered
 from support.small_recipe import make_model
-from support.tiny_models import DECODERS, make_tokenizer
+from support.tiny_models import DECODERS, draw_weights, make_tokenizer
 
 TEXTS = ["a", "what is a list", "the same the same the same", "“Straße” 列表 ?!", "x" * 40, "one two three " * 30]
 
@@ -33,9 +33,7 @@ def folder(request, tmp_path_factory, corpus_rows):
     torch.manual_seed(0)
     config = AutoConfig.for_model(request.param, **DECODERS[request.param])
     model = AutoModelForCausalLM.from_config(config)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.25)
+    draw_weights(model)
     model.save_pretrained(folder)
     return folder
 

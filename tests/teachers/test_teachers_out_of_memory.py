@@ -15,6 +15,7 @@ from ascent.teachers import scoring
 from ascent.teachers.candidates import Distinct
 from ascent.teachers.scoring import embed_with_teacher, score_with_teacher
 from ascent.tokens.tokenise import tokenise_pairs
+from support.pairs import write_in_parts
 from support.small_recipe import make_model
 
 WORDS = ["open", "file", "read", "line", "list", "string"]
@@ -51,9 +52,7 @@ def tables(rows, tmp_path_factory):
     """The rows in three files; each row's documents without mined negatives, and with those of a file."""
     folder = tmp_path_factory.mktemp("tables")
     frame = pair_frame(rows, "x", "eng-Latn")
-    files = [folder / f"{number}.parquet" for number in range(3)]
-    for file, (start, end) in zip(files, [(0, 9), (9, 38), (38, 60)], strict=True):
-        write_pairs(file, frame[start:end])
+    files = write_in_parts(folder, frame, 9, 38, 60)
     keys = frame.select("query_id", "positive_id").unique(maintain_order=True)
     mined = [[f"line {WORDS[(number + each) % 5]}" for each in range(number % 3)] for number in range(len(keys))]
     table = keys.with_columns(negatives=pl.Series(mined, dtype=pl.List(pl.String)))

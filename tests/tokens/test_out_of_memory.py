@@ -14,6 +14,7 @@ from ascent.pairs.text import text_id
 from ascent.settings.model import Tokenising
 from ascent.tokens.table import TokenisedPairs
 from ascent.tokens.tokenise import tokenise_pairs
+from support.pairs import write_in_parts
 
 WORDS = ["open", "file", "read", "line", "list", "string", "what", "does", "how", "of"]
 
@@ -102,9 +103,7 @@ def tables(rows, tmp_path_factory):
     """The rows in three files, and mined negatives with a reserve for each of their pairs, in another order."""
     folder = tmp_path_factory.mktemp("tables")
     frame = pair_frame(rows, "x", "eng-Latn")
-    files = [folder / f"{number}.parquet" for number in range(3)]
-    for file, (start, end) in zip(files, [(0, 9), (9, 38), (38, 60)], strict=True):
-        write_pairs(file, frame[start:end])
+    files = write_in_parts(folder, frame, 9, 38, 60)
     keys = frame.select("query_id", "positive_id").unique(maintain_order=True)
     mined = [
         ([f"mined {WORDS[number % 7]}"] * (number % 3), [WORDS[(number + each) % 5] for each in range(number % 4)])

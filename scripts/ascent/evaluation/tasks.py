@@ -39,7 +39,7 @@ def _revision(tables: Tables) -> str:
 def local_metadata(settings: TaskSettings, revision: str) -> TaskMetadata:
     """Return mteb's description of a local task whose rows have a revision."""
     kind, mteb_type = module_of(settings.task), settings.task.mteb_types[0]
-    pools = getattr(settings.task, "documents", [])
+    pools = settings.task.pools
     beside = f", with the documents of {', '.join(pools)}" if pools else ""
     return TaskMetadata(
         name=settings.name,

@@ -349,7 +349,7 @@ class _Planner:
             self.recipes.corpus_files(table, task.corpus) for table in (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)
         )
         parts = [(*part, 1.0) for part in module_of(task).texts(task, Tables(pairs, documents))]
-        pools = [self.inputs.documents(corpus, task.split) for corpus in getattr(task, "documents", [])]
+        pools = [self.inputs.documents(corpus, task.split) for corpus in task.pools]
         parts += [("document", *pool) for pool in pools]
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)

@@ -109,7 +109,7 @@ class Checks:
             self._known(stage, self._models, "the stage", "evaluate.stages")
         for name, task in evaluate.tasks.items():
             self._known(task.corpus, self.config.corpora, "the corpus", f"evaluate.tasks.{name}.corpus")
-            for corpus in getattr(task, "documents", []):
+            for corpus in task.pools:
                 self._known(corpus, self.config.corpora, "the corpus", f"evaluate.tasks.{name}.documents")
             for score in getattr(task, "rank_by", {}):
                 scores = ["dense", *self.recipe.base.heads.per_token]

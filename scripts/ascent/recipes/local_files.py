@@ -58,7 +58,7 @@ def _searches(recipes: Recipes) -> Iterator[tuple[str, str, str]]:
                 for corpus in stage.mining_used.documents:
                     yield corpus, recipe.data[dataset].split, f"{path}: 'stages.{key}.mining.documents'"
         for key, task in recipe.evaluate.tasks.items():
-            for corpus in getattr(task, "documents", ()):
+            for corpus in task.pools:
                 yield corpus, task.split, f"{path}: 'evaluate.tasks.{key}.documents'"
 
 

@@ -370,7 +370,12 @@ class Recipes:
 
     def path(self, recipe: str) -> Path:
         """Return a recipe's file."""
-        return (
-            of_workflow(self.config.recipe_folder)
-            / f"{recipe.removesuffix(SUFFIX) if self.config.trial else recipe}.yaml"
-        )
+        return of_workflow(self.config.recipe_folder) / f"{self._whole(recipe)}.yaml"
+
+    def answers(self, corpus: str) -> str:
+        """Return the file of the answers for a corpus, which a trial's copy of it shares."""
+        return layout.ANSWERS.format(corpus=self._whole(corpus))
+
+    def _whole(self, name: str) -> str:
+        """Return the name of what a trial made a recipe or corpus of."""
+        return name.removesuffix(SUFFIX) if self.config.trial else name

@@ -46,7 +46,7 @@ def with_little_synthesis(config: Config, where: Callable[[list[str]], str | Pat
         copies[copy] = corpora[name].model_copy(update={"source": source.model_copy(update=changes)})
     tasks = {}
     for name, task in trial.tasks.items():
-        searched = [small.get(other, other) for other in getattr(task, "documents", ())]
+        searched = [small.get(other, other) for other in task.pools]
         changes = {"corpus": small.get(task.corpus, task.corpus)} | ({"documents": searched} if searched else {})
         tasks[name] = task.model_copy(update=changes)
     changed = {

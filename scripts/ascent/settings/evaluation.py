@@ -30,6 +30,11 @@ class LocalTask(Component):
     queries: Count | None = None
     """Evaluate the first queries only (by id), this many. Default: all."""
 
+    @property
+    def pools(self) -> list[Name]:
+        """The corpora whose documents queries search in besides those of the task's own."""
+        return []
+
 
 class _Ranking(LocalTask):
     """What tasks have whose queries rank documents."""
@@ -53,6 +58,11 @@ class Retrieval(_Ranking):
     documents: Names = []
     """Corpora whose documents are searched, too, besides the task's own: those of the evaluated split. A text that
     occurs several times counts once. Default: none."""
+
+    @property
+    def pools(self) -> list[Name]:
+        """See LocalTask."""
+        return self.documents
 
 
 class Reranking(_Ranking):
@@ -128,8 +138,7 @@ class Evaluate(Settings):
     @property
     def searched_documents(self) -> dict[Name, list[Split]]:
         """The corpora whose documents tasks search besides their own, and the splits of these documents."""
-        searched = [task for task in self.tasks.values() if isinstance(task, Retrieval)]
-        pools = sorted({(corpus, task.split) for task in searched for corpus in task.documents})
+        pools = sorted({(corpus, task.split) for task in self.tasks.values() for corpus in task.pools})
         return {corpus: [split for name, split in pools if name == corpus] for corpus, _ in pools}
 
 
