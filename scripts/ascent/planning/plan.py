@@ -345,12 +345,9 @@ class _Planner:
 
     def evaluation(self, name: str, task: LocalTask) -> Job:
         model, total = self.recipe.base.model, Count()
-        pairs, documents = (
-            self.recipes.corpus_files(table, task.corpus) for table in (layout.CORPUS_PAIRS, layout.CORPUS_DOCUMENTS)
-        )
-        parts = [(*part, 1.0) for part in module_of(task).texts(task, Tables(pairs, documents))]
-        pools = [self.inputs.documents(corpus, task.split) for corpus in task.pools]
-        parts += [("document", *pool) for pool in pools]
+        tables = Tables(self.recipes.corpus_files(layout.CORPUS_PAIRS, task.corpus))
+        parts = [(*part, 1.0) for part in module_of(task).texts(task, tables)]
+        parts += [("document", *self.inputs.documents(corpus, task.split)) for corpus in task.searched]
         for stage in self.recipe.evaluate.stages:
             contract = self.recipes.contract(self.name, stage)
             for side, texts, times in parts:

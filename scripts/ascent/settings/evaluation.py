@@ -31,9 +31,14 @@ class LocalTask(Component):
     """Evaluate the first queries only (by id), this many. Default: all."""
 
     @property
-    def pools(self) -> list[Name]:
-        """The corpora whose documents queries search in besides those of the task's own."""
+    def searched(self) -> list[Name]:
+        """The corpora whose documents queries search in, the task's own first."""
         return []
+
+    @property
+    def pools(self) -> list[Name]:
+        """The others of these."""
+        return self.searched[1:]
 
 
 class _Ranking(LocalTask):
@@ -60,9 +65,9 @@ class Retrieval(_Ranking):
     occurs several times counts once. Default: none."""
 
     @property
-    def pools(self) -> list[Name]:
+    def searched(self) -> list[Name]:
         """See LocalTask."""
-        return self.documents
+        return [self.corpus, *self.documents]
 
 
 class Reranking(_Ranking):

@@ -12,8 +12,7 @@ from typing import Any
 
 from ...pairs.table import Pair
 from ...settings.readers import Pylate
-from ..cells import BadRow, usable_number, usable_text
-from ..judgements import usable_id
+from ..cells import BadRow, usable_id, usable_number, usable_text
 from ..rows import rows_made, table_rows
 from ..texts_by_id import TextsById
 from . import Rejected, matching_files, shared_files

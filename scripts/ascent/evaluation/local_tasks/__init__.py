@@ -6,7 +6,7 @@ Each file has
     MAIN_SCORE                     mteb's name for the main score
     UNITS                          what the main score averages or correlates: queries, texts or pairs
     METRICS                        display names of the type's metrics (without their `_at_<k>`)
-    texts(task, tables)            texts of its corpus to embed by side, for the planner
+    texts(task, tables)            texts to embed by side besides searched documents, for the planner
     mteb_class()                   mteb's class
     fill(mteb_task, task, tables)  gives a task object of mteb its data
     units(mteb_task, observed, split, subset)  units: (name, score, reference, ids of its texts); `observed`: a

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from ...errors import AscentError
 from ...pairs.parquet import named
-from ...pairs.table import read_documents
 from ...settings.evaluation import Retrieval
 from ..pool import write_pool
 from . import Tables, rows_of
@@ -57,9 +56,8 @@ class Ranking:
 
 
 def texts(task: Retrieval, tables: Tables) -> list[tuple[str, pl.Series]]:
-    """Return the queries and all documents of the split."""
-    pool = read_documents(tables.documents).filter(pl.col("split") == task.split)
-    return [("query", rows_of(task, tables.pairs)["query"]), ("document", pool["text"])]
+    """Return the queries."""
+    return [("query", rows_of(task, tables.pairs)["query"])]
 
 
 def mteb_class() -> type:
