@@ -6,6 +6,9 @@ from shlex import quote
 WORKFLOW = dirname(abspath(workflow.current_basedir.get_path_or_uri(secret_free=True)))
 sys.path.insert(0, f"{WORKFLOW}/scripts")
 
+from ascent.errors import AscentError
+from ascent.files import read_yaml
+
 
 def call_script(command, before=""):
     """A shell command that calls a script of this workflow. (A name in its braces would be looked up in the main workflow, not in
@@ -14,5 +17,13 @@ def call_script(command, before=""):
 
 
 def found(path):
-    """A file of the working folder or, if it is not there, of this workflow."""
-    return path if exists(path) else f"{WORKFLOW}/{path}"
+    """A configuration file of the working folder or, if it is not there, of this workflow. What Snakemake would refuse without
+    naming file and line is refused here."""
+    path = path if exists(path) else f"{WORKFLOW}/{path}"
+    try:
+        values = read_yaml(path) if workflow.is_main_process else {}
+    except AscentError as error:
+        sys.exit(f"error: {error}")
+    if not isinstance(values, dict):
+        sys.exit(f"error: {path}: holds no keys at its top level; write a key such as `recipes: [demo]`.")
+    return path

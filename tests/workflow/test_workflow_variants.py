@@ -287,6 +287,15 @@ def test_an_unknown_parent_is_one_clear_line(fresh):
     assert "common.smk" not in done.stdout
 
 
+def test_a_configuration_that_is_not_yaml_is_one_clear_line(fresh):
+    for text, message in (
+        ("recipes: [demo]\n  x: 1\n", r"^error: config/config\.yaml: not valid YAML .*line 2, column 3"),
+        ("# recipes: [demo]\n", r"^error: config/config\.yaml: holds no keys at its top level; write"),
+    ):
+        (fresh / "config/config.yaml").write_text(text)
+        one_clear_line(fresh.build("--dry-run"), message)
+
+
 def test_a_wrong_checksum_is_one_clear_line(fresh):
     config = yaml.safe_load(fresh.config.read_text())
     config["corpora"]["similar"]["source"]["sha256"] = {"similar.tsv": "0" * 64}
