@@ -26,6 +26,9 @@ def config(write, tmp_path):
         return {"type": "files", "paths": [str(tmp_path / name) for name in names]}
 
     config = write(small=SMALL)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    config["models"]["tiny"]["source"] = source("model")
     config["corpora"] = {
         "library": (
             COMMON
@@ -113,6 +116,28 @@ def test_what_is_not_there_is_told(config, tmp_path, corpus, path, value, messag
         node = node[key]
     node[last] = [text.format(tmp_path) for text in value] if isinstance(value, list) else value
     with pytest.raises(AscentError, match=message):
+        check_local_files(load_recipes(config))
+
+
+def test_a_model_that_is_not_there_is_told(config, tmp_path):
+    config["models"]["tiny"]["source"]["paths"] = [str(tmp_path / "modell")]
+    with pytest.raises(AscentError, match=r"'models\.tiny\.source\.paths' names '.*modell', .* did you mean '.*model'"):
+        check_local_files(load_recipes(config))
+
+
+def test_a_data_set_of_another_task_type_is_told_which_to_write(config, tmp_path):
+    (tmp_path / "nli.jsonl").write_text('{"query": "a", "positive": "b", "label": 0}\n')
+    config["corpora"]["library"]["source"]["paths"].append(str(tmp_path / "nli.jsonl"))
+    reader = config["corpora"]["library"]["reader"]
+    reader |= {"pairs": {"train": ["nli.jsonl"], "test": ["test.*"]}, "task": "pair-classification"}
+    with pytest.raises(AscentError, match=r"'data\.questions' .* are 'pair-classification'; write `task: pair-clas"):
+        check_local_files(load_recipes(config))
+    config["corpora"]["library"]["extract"] = ["nli_triples"]
+    words = r"'retrieval', but the rows of the corpus 'library' are 'sts' and 'pair-classification'; write `task: sts` "
+    with pytest.raises(AscentError, match=words):
+        check_local_files(load_recipes(config))
+    reader["pairs"] = {"test": ["test.*"]}
+    with pytest.raises(AscentError, match="the corpus 'library' are 'sts'; write `task: sts` here"):
         check_local_files(load_recipes(config))
 
 
@@ -211,7 +236,7 @@ def test_a_corpus_of_texts_alone_needs_extractors_for_the_rows_that_are_used(con
         r"data\.questions' needs rows of the task type 'retrieval' of the split 'train' .*which has documents only;"
         r" make"
     )
-    for extract in ([], [{"whole_text": {"task": "sts"}}], [{"whole_text": {"splits": ["test"]}}]):
+    for extract in ([], [{"whole_text": {"splits": ["test"]}}]):
         library["extract"] = extract
         with pytest.raises(AscentError, match=message):
             check_local_files(load_recipes(config))

@@ -11,23 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import AscentError, did_you_mean
-from ..settings.tables import COMPRESSED, FORMATS, Reader, Reads, format_of, root_of
+from ..settings.corpora import Corpus
+from ..settings.tables import COMPRESSED, FORMATS, Reads, format_of, root_of
 from .recipes import Recipes
 
 
 def check_local_files(recipes: Recipes) -> None:
     """Raise AscentError for a local file that is missing, empty or of another form than its corpus says, and for a
     split that a recipe uses and its corpus lacks, of pairs or of documents to search in."""
+    files = {source: _files(recipes, *source) for source in recipes.local_sources}
     for name in sorted({corpus for corpus, *_ in (*_uses(recipes), *_searches(recipes))}):
         corpus = recipes.config.corpora[name]
         if corpus.source.type == "files":
-            files = _files(recipes, name)
             for reads in corpus.reader.reads():
-                _check_reads(files, f"corpora.{name}.reader", reads, corpus.reader.component())
+                _check_reads(files["corpora", name], f"corpora.{name}.reader", reads, corpus.reader.component())
     for name, split, task, where in _uses(recipes):
-        corpus = recipes.config.corpora[name]
-        if not corpus.makes(split, task):
-            _check_use(corpus.reader, name, split, task, where)
+        _check_use(recipes.config.corpora[name], name, split, task, where)
     for name, split, where in _searches(recipes):
         splits = recipes.config.corpora[name].reader.document_splits()
         if splits is not None and split not in splits:
@@ -62,10 +61,10 @@ def _searches(recipes: Recipes) -> Iterator[tuple[str, str, str]]:
                 yield corpus, task.split, f"{path}: 'evaluate.tasks.{key}.documents'"
 
 
-def _files(recipes: Recipes, name: str) -> dict[str, Path]:
-    """Return a corpus's local files by the names that its reader knows them by."""
-    where, files = f"'corpora.{name}.source.paths'", {}
-    for given in map(Path, recipes.config.corpora[name].source.paths):
+def _files(recipes: Recipes, kind: str, name: str) -> dict[str, Path]:
+    """Return a corpus's or a model's local files by the names that its reader knows them by."""
+    where, files = f"'{kind}.{name}.source.paths'", {}
+    for given in map(Path, getattr(recipes.config, kind)[name].source.paths):
         if not given.exists():
             known = [str(path) for path in given.parent.glob("*")]
             raise AscentError(f"{where} names '{given}', which does not exist; {did_you_mean(str(given), known)}")
@@ -123,21 +122,21 @@ def _header(path: Path, kind: str) -> list[str]:
         return []  # what is wrong with it, its reader says
 
 
-def _check_use(reader: Reader, name: str, split: str, task: str, where: str) -> None:
-    splits, kind = reader.splits(), reader.task_type()
-    if splits == []:
+def _check_use(corpus: Corpus, name: str, split: str, task: str, where: str) -> None:
+    read, made = corpus.reader.splits(), corpus.makes(split)
+    needs = f"{where} needs rows of the task type '{task}'"
+    if not made and read == []:
         raise AscentError(
-            f"{where} needs rows of the task type '{task}' of the split '{split}' of the corpus '{name}', which has"
-            " documents only; make pairs of them by its key `extract`, such as [whole_text], for this split and task"
-            " type."
+            f"{needs} of the split '{split}' of the corpus '{name}', which has documents only; make pairs of them by"
+            " its key `extract`, such as [whole_text], for this split and task type."
         )
-    if splits is not None and split not in splits:
+    if not made and read is not None and split not in read:
         raise AscentError(
             f"{where} uses the split '{split}' of the corpus '{name}', whose reader has files of pairs for: "
-            f"{', '.join(splits) or 'none'}; name files of this split, or change the split."
+            f"{', '.join(read)}; name files of this split, or change the split."
         )
-    if kind is not None and task != kind:
-        raise AscentError(
-            f"{where} needs rows of the task type '{task}', but the rows of the corpus '{name}' are '{kind}'; "
-            "change `task` of its reader, or use another corpus."
-        )
+    kinds = made if read is not None and split not in read else [*made, corpus.reader.task_type()]
+    if task not in kinds and None not in kinds:
+        fix = f"write `task: {kinds[0]}` here" if "'data." in where else "change `task` of its reader"
+        listed = " and ".join(f"'{kind}'" for kind in dict.fromkeys(kinds))
+        raise AscentError(f"{needs}, but the rows of the corpus '{name}' are {listed}; {fix}, or use another corpus.")

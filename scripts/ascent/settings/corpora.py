@@ -64,11 +64,14 @@ class Reading(Settings):
     """Largest share of rows that may be set aside, of each split and of its documents; above it the run stops. Ten rows
     or fewer stop nothing, unless they are all."""
 
-    def makes(self, split: str, task: str) -> bool:
-        """Whether its extractors make rows of this split and task type."""
-        return any(
-            split in each.settings.splits and getattr(each.settings, "task", None) == task for each in self.extract
-        )
+    def makes(self, split: str) -> list[str]:
+        """The task types of the rows that its extractors make of a split."""
+        made = [
+            each.settings.task
+            for each in self.extract
+            if split in each.settings.splits and hasattr(each.settings, "task")
+        ]
+        return list(dict.fromkeys(made))
 
     @model_validator(mode="after")
     def _passages_are_there(self):
