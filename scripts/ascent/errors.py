@@ -25,7 +25,9 @@ class AscentError(Exception):
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return a clause that offers the nearest known word, or lists the known words if none is near."""
+    by_lower_case = {name.lower(): name for name in known}
     near = get_close_matches(word, known, n=1)
+    near = near or [by_lower_case[name] for name in get_close_matches(word.lower(), by_lower_case, n=1)]
     if near:
         return f"did you mean '{near[0]}'?"
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""

@@ -25,6 +25,7 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
 
 def test_an_unknown_word_gets_the_nearest_or_the_list():
     assert did_you_mean("meam", ["mean", "cls"]) == "did you mean 'mean'?"
+    assert did_you_mean("infoNCE", ["triplet", "infonce"]) == "did you mean 'infonce'?"
     assert did_you_mean("zzz", ["mean", "cls"]) == "known are: cls, mean."
     assert did_you_mean("zzz", []) == "known are: none."
 

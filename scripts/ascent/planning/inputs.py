@@ -113,8 +113,8 @@ class Inputs:
         if unknown:
             size = "{rows: 20000, query_tokens: 10, positive_tokens: 90}"
             raise AscentError(
-                f"{', '.join(missing)}: missing, but the plan reads it; say {' and '.join(unknown)} in the catalogue,"
-                f" a size like {size}, or make it first, without a GPU: {make}"
+                f"{_first_of(missing)}: not here yet, but the plan reads it; say {_first_of(list(unknown))} in the"
+                f" catalogue, a size like {size}, or make what is missing first, without a GPU: {make}"
             )
         if left_out:
             self.notes.append(f"Not counted: evaluation on {', '.join(left_out)}, whose rows are not here: {make}")
@@ -222,3 +222,9 @@ def _rows_of(table: list[str], split: str, task: str, most: int | None) -> tuple
 def _is_here(table: list[str]) -> bool:
     """Whether all files of a table are there."""
     return all(Path(path).exists() for path in table)
+
+
+def _first_of(names: list[str]) -> str:
+    """Return two names, and how many more there are: the command beside them has all."""
+    more = f", and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{' and '.join(names[:2]) if not more else ', '.join(names[:2])}{more}"
