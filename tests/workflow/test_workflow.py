@@ -261,7 +261,7 @@ def test_a_task_that_is_removed_reruns_no_other(finished):
 def test_a_task_that_is_added_runs_alone(finished):
     line = "    Similar: {type: sts, corpus: similar}\n"
     with edited(recipe_of(finished), lambda text: text.replace(line, line + line.replace("Similar", "Alike"))):
-        assert finished.jobs() == {*write("tasks/Alike", "release"), *evaluations(STAGES, ["Alike"]), *TOLD}
+        assert finished.jobs() == {*write("release"), *evaluations(STAGES, ["Alike"]), *TOLD}
 
 
 def test_a_task_of_another_split_is_checked_before_it_runs_and_nothing_is_trained(finished):
@@ -270,7 +270,7 @@ def test_a_task_of_another_split_is_checked_before_it_runs_and_nothing_is_traine
         jobs = finished.jobs()
     assert jobs == {
         "check_leakage small",
-        *write("tasks/Held", "leakage", "release"),
+        *write("leakage", "release"),
         *evaluations(STAGES, ["Held"]),
         *TOLD,
     }

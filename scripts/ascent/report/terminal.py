@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .screen import Screen
-from .told import clock, count_of_jobs, job_name, last_line, last_words, short_reason, warnings_of
+from .told import MISSING, clock, count_of_jobs, job_name, last_line, last_words, short_reason, warnings_of
 
 # Jobs that the live display lists; a cluster runs a hundred at once.
 LISTED = 8
@@ -71,7 +71,7 @@ class RunDisplay(logging.Handler):
 
     default: Snakemake's handler; its stream, filters and formatter are used.
     heading, ending: lines for the beginning and for the end of a run that built everything.
-    folded: rules with many short jobs; only the last job is shown.
+    folded: rules with many short jobs; only the last job is shown, in a dry run those that were done before.
     """
 
     def __init__(
@@ -153,7 +153,9 @@ class RunDisplay(logging.Handler):
 
     def _job_info(self, record: logging.LogRecord) -> None:
         name = job_name(record.rule_name, dict(record.wildcards or {}))
-        if self.dry_run and record.rule_name != TARGET:
+        # Of a first run, the settings files would be a third of the lines.
+        first = record.rule_name in self.folded and record.reason.startswith(MISSING)
+        if self.dry_run and record.rule_name != TARGET and not first:
             self._print(f"would run {name}: {short_reason(record.reason)}")
         if self.dry_run:
             return

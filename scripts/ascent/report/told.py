@@ -12,6 +12,8 @@ TAIL_BYTES = 64_000
 # Files named in the reason for a job, and its characters: changed parameters are told with whole settings files.
 NAMED = 2
 CLAUSE = 200
+# What makes another reason superfluous: nothing was made of the inputs yet.
+MISSING, UPDATED = "Missing output files: ", "Input files updated by another job: "
 
 
 def clock(seconds: float) -> str:
@@ -34,9 +36,11 @@ def count_of_jobs(count: int) -> str:
 
 
 def short_reason(text: str) -> str:
-    """Return the reason for a job, with the first files of each list."""
+    """Return the reason for a job, with the first files of each list; that its inputs are new only if it ran before."""
     clauses = []
     for clause in text.split("; "):
+        if text.startswith(MISSING) and clause.startswith(UPDATED):
+            continue
         head, colon, names = clause.partition(": ")
         listed = names.split(", ")
         rest = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
