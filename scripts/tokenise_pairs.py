@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ascent.errors import reports_errors
+from ascent.errors import reports_errors, warn
 from ascent.model.prompt_checks import prompt_twice
 from ascent.settings.model import Tokenising
 from ascent.settings.validation import load
@@ -27,15 +27,16 @@ def main() -> None:
     texts, truncated = sum(meta["texts"].values()), sum(meta["texts_cut"].values())
     print(f"{meta['rows']:,} rows, {texts:,} distinct texts, {meta['tokens']:,} tokens")
     print(f"{truncated:,} texts were truncated to {settings.max_tokens} tokens: {meta['texts_cut']}")
+    dataset = arguments.output.name
     for side, total in meta["texts"].items():
         prompts, what = meta["prompts"][side], "distinct queries" if side == "query" else "distinct documents"
         if number := meta["texts_with_prompt"][side]:
-            print(f"warning: {prompt_twice(number, total, prompts, what)}")
+            warn(f"data set {dataset}: {prompt_twice(number, total, prompts, what)}")
         if number := meta["texts_alike"][side]:
-            print(
-                f"warning: {number:,} of {total:,} {what} ({number / total:.2%}) become the tokens of an earlier one"
-                f" and so get its embedding; if they differ behind max_tokens: {settings.max_tokens}, prompt included,"
-                " raise it."
+            warn(
+                f"data set {dataset}: {number:,} of {total:,} {what} ({number / total:.2%}) become the tokens of an"
+                f" earlier one and so get its embedding; if they differ behind max_tokens: {settings.max_tokens},"
+                " prompt included, raise it; if in characters that the tokenizer does not know, choose another base."
             )
 
 

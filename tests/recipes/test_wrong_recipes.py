@@ -341,6 +341,10 @@ def test_a_wrong_recipe_is_one_sentence(write, changes, message):
             "'evaluate.mteb_tasks' names the task 'NFCorpu', which does not exist; did you mean 'NFCorpus'?",
         ),
         (
+            {"evaluate__benchmarks": ["MTEB(eng", "v2)"]},
+            "names the benchmark 'MTEB(eng', which does not exist; put a name with a comma in quotes.",
+        ),
+        (
             {"evaluate__benchmarks": ["MTEB(eng, v3)"]},
             (
                 "'evaluate.benchmarks' names the benchmark 'MTEB(eng, v3)', which does not exist; did you mean"

@@ -132,19 +132,20 @@ def test_the_log_tells_of_prompts_twice_and_of_equal_tokens(tiny_model, tmp_path
     write_pairs(tmp_path / "pairs.parquet", pair_frame(rows, "questions", "eng-Latn"))
     settings = Tokenising(query_prompts=["query: "], document_prompts=[""], max_tokens=32)
     (tmp_path / "settings.yaml").write_text(dump(settings))
-    files = {"settings": "settings.yaml", "pairs": "pairs.parquet", "output": "tokens"}
+    files = {"settings": "settings.yaml", "pairs": "pairs.parquet", "output": "questions"}
     words = [word for key, name in files.items() for word in (f"--{key}", str(tmp_path / name))]
     monkeypatch.setattr("sys.argv", ["tokenise_pairs.py", "--model", str(tiny_model), *words])
     assert tokenise_script.main() == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert told == [
         (
-            "warning: 2 of 4 distinct queries (50%) begin with the prompt 'query: ' already, so that they have it"
-            " twice; take it out of `prompts`, or out of the corpus."
+            "warning: data set questions: 2 of 4 distinct queries (50%) begin with the prompt 'query: ' already, so"
+            " that they have it twice; take it out of `prompts`, or out of the corpus."
         ),
         (
-            "warning: 1 of 4 distinct queries (25.00%) become the tokens of an earlier one and so get its embedding; if"
-            " they differ behind max_tokens: 32, prompt included, raise it."
+            "warning: data set questions: 1 of 4 distinct queries (25.00%) become the tokens of an earlier one and so"
+            " get its embedding; if they differ behind max_tokens: 32, prompt included, raise it; if in characters"
+            " that the tokenizer does not know, choose another base."
         ),
     ]
 

@@ -205,6 +205,6 @@ class Checks:
 
     def _known(self, word: str, words: Collection[str], what: str, key: str) -> None:
         if word not in words:
-            raise AscentError(
-                f"{self.path}: '{key}' names {what} '{word}', which does not exist; {did_you_mean(word, list(words))}"
-            )
+            cut = word.count("(") > word.count(")")
+            fix = "put a name with a comma in quotes." if cut else did_you_mean(word, list(words))
+            raise AscentError(f"{self.path}: '{key}' names {what} '{word}', which does not exist; {fix}")
