@@ -29,7 +29,6 @@ from ..recipes.pools import Pool, pools_of, pools_of_recipe
 from ..recipes.recipes import Recipes
 from ..settings.evaluation import LocalTask
 from ..settings.model import Contract, Tokenising
-from ..settings.teachers import BiEncoderTeacher
 from ..settings.training import Stage, Training
 from ..training.schedule import few_steps, shares
 from .fit import (
@@ -222,7 +221,7 @@ class _Planner:
     def teaching(self, rule: str, name: str, stage: Training, dataset: str) -> Job:
         teacher, rows = stage.teacher_used, self.rows(dataset)
         negatives = rows.filter(pl.col("negatives").list.len() > 0).explode("negatives")
-        if isinstance(teacher, BiEncoderTeacher):
+        if teacher.embeds:
             tokenising = teacher.tokenising(self.recipe.data[dataset].task).without_rows()
             texts = self.texts(dataset, tokenising)
             documents = texts["document"]

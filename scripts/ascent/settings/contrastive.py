@@ -298,7 +298,7 @@ class Contrastive(Training):
         for loss, needs in [item for name in self.data for item in self.teacher_needs(name).items()]:
             if self.teacher is None:
                 raise ValueError(f"the objective '{loss}' learns from a teacher: give the stage a teacher")
-            if needs == "teacher embeddings" and self.teacher.type != "bi-encoder":
+            if needs == "teacher embeddings" and not self.teacher.embeds:
                 why = "are not stored" if self.teacher.type == "stored" else "a cross-encoder does not have"
                 raise ValueError(f"the objective '{loss}' learns embeddings, which {why}: use a bi-encoder")
         mined = any(self.mines_for(name) and self.teacher_needs(name) for name in self.data)

@@ -12,12 +12,17 @@ from .model import Backbone
 class BiEncoderTeacher(Backbone):
     """A teacher that embeds queries and documents separately. Its score is the inner product of two embeddings."""
 
+    # Each text once, whatever it is paired with; else each pair.
+    embeds: ClassVar[bool] = True
+
     type: Literal["bi-encoder"]
     """The kind of teacher."""
 
 
 class CrossEncoderTeacher(Settings):
     """A teacher that reads a query and a document together. Its score is its only logit."""
+
+    embeds: ClassVar[bool] = False
 
     type: Literal["cross-encoder"]
     """The kind of teacher."""
@@ -37,6 +42,7 @@ class StoredTeacher(Settings):
 
     # No model runs.
     model: ClassVar[None] = None
+    embeds: ClassVar[bool] = False
 
 
 _Teacher = Annotated[BiEncoderTeacher | CrossEncoderTeacher | StoredTeacher, Field(discriminator="type")]

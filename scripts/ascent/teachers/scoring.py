@@ -16,7 +16,7 @@ from ..pairs.parquet import Table
 from ..pairs.table import count_pairs, pair_batches
 from ..progress import PATIENCE, Progress
 from ..settings.measures import Scoring
-from ..settings.teachers import BiEncoderTeacher, Teaching
+from ..settings.teachers import Teaching
 from .candidates import Distinct, candidates
 from .cross_encoder import CrossEncoder
 from .outputs import Scored, write_scores, writing_embeddings
@@ -54,7 +54,7 @@ def score_with_teacher(teaching: Teaching, folder: Path, pairs: Table, negatives
                 f"{rows.name}: no row has a negative, and a teacher's scores of positives alone teach nothing; mine"
                 " negatives, or use another objective."
             )
-        of_rows = _similarities if isinstance(teaching.teacher, BiEncoderTeacher) else _logits
+        of_rows = _similarities if teaching.teacher.embeds else _logits
         scores = of_rows(teaching, folder, rows, scratch)
         return write_scores(output, rows.batches("query_id", "positive_id", "negatives"), scores)
 
