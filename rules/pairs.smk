@@ -26,7 +26,7 @@ rule filter_pairs:
         mem_mb=by_attempt(8_000),
         runtime=by_attempt(480),
     params:
-        revision=4,
+        revision=5,
         name=dataset_of_pass,
         place=place_of_part,
     shell:

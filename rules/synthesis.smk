@@ -25,7 +25,7 @@ rule synthesise_corpus:
         # Not longer by attempt: it resumes where it stopped.
         runtime=1440,
     params:
-        revision=1,
+        revision=2,
         answers=kept_answers,
     shell:
         call_script(

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -214,6 +215,22 @@ def test_nli_triples():
     assert (turned.positive, turned.negatives) == ("he jumps", ("a person is asleep", "he rests"))
 
 
+def test_a_triple_has_the_origin_of_the_row_that_is_entailed():
+    origins = ["fiction", "letters", "x", "x", "x", "travel", "face-to-face", "x"]
+    rows = [replace(row, origin=origin) for row, origin in zip(NLI, origins, strict=True)]
+    # Another subject has the same row, and one is not known.
+    rows += [replace(rows[0], origin="nine"), replace(rows[0], origin=None)]
+    for given in (rows, rows[::-1]):
+        pairs, (audit,) = extracted(given, "nli_triples")
+        assert [(pair.positive, pair.origin) for pair in pairs] == [
+            ("a person is asleep", "face-to-face"),
+            ("he rests", None),
+            ("he rests", "fiction"),
+            ("he rests", "nine"),
+        ]
+        assert audit["used"] == 6
+
+
 def test_nli_labels_in_words(tmp_path):
     words = {0.0: "entailment", 1.0: "neutral", 2.0: "contradiction"}
     rows = [{"a": pair.query, "b": pair.positive, "label": words.get(pair.label, "-")} for pair in NLI]
@@ -298,6 +315,14 @@ def test_a_text_of_two_classes_gets_no_negative_of_either():
     pairs, _ = extracted(rows, {"same_class_pairs": {"negatives": 3}})
     both = [pair for pair in pairs if pair.query == "both"]
     assert len(both) == 2 and {classes[text] for pair in both for text in pair.negatives} == {"class 2"}
+
+
+def test_a_pair_of_a_class_has_the_origin_of_its_query():
+    rows = [replace(row, origin=f"site {place % 5}" if place % 5 else None) for place, row in enumerate(classed(60, 3))]
+    origins = {row.query: row.origin for row in rows}
+    pairs, _ = extracted(rows, "same_class_pairs")
+    assert {pair.query: pair.origin for pair in pairs} == origins and len(pairs) == 60
+    assert any(origins[pair.positive] != pair.origin for pair in pairs)
 
 
 def test_too_many_classes_stop_the_run():

@@ -65,8 +65,8 @@ def test_the_slice_is_the_one_that_published_figures_use(insuranceqa):
     assert rows("test")[0]["negatives"] == [f"Answer {a}." for a in parts["test"][questions[0]]["negatives"][:20]]
     assert rows("train")[0]["negatives"] == []
     assert [r["origin"] for r in rows("train")] == [parts["train"][q]["domain"] for q in training]
-    assert [(r["query"], r["positive"]) for r in rows("train", "classification")] == [
-        (f"train question {q}?", parts["train"][q]["domain"]) for q in training
+    assert [(r["query"], r["positive"], r["origin"]) for r in rows("train", "classification")] == [
+        (f"train question {q}?", *[parts["train"][q]["domain"]] * 2) for q in training
     ]
     # The validation slice draws like the test slice: equal parts and seed give equal question numbers.
     assert [r["query"] for r in rows("validation", "classification")] == [f"valid question {q}?" for q in questions]

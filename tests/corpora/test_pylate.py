@@ -71,7 +71,8 @@ def test_ids_are_those_of_each_source(tmp_path):
     patterns = {name: [f"{name}/{{source}}.parquet"] for name in ("queries", "documents")}
     settings = {**patterns, "pairs": {"train": ["scores/{source}.parquet"]}, "sources": ["a", "b"]}
     pairs, _ = read(tmp_path, **settings)
-    assert texts(pairs)[2:] == [("is it safe", "Yes.")] and len(pairs) == 3
+    assert texts(pairs)[2:] == [("is it safe", "Yes.")]
+    assert pairs["origin"].to_list() == ["a", "a", "b"]
     with pytest.raises(AscentError, match=r"pattern scores.parquet for each of `sources`; write {source}"):
         corpus("pylate", **FILES, sources=["a"])
     with pytest.raises(AscentError, match=r"pattern queries/{source}.parquet, but `sources` names no"):

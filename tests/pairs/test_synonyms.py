@@ -27,8 +27,12 @@ SYNSETS = [
     ("noun", "n", {"claim": 0, "title": 0}),
     ("verb", "v", {"claim": 1, "take": 0}),
     ("adj", "a", {"big(a)": 30, "large": 40, "sizable(p)": 0}),
-    ("adj", "s", {"Roman": 2, "Latin": 0}),
+    ("adj", "s", {"Roman": 2, "Latin": 0}),  # its head is big(a)
     ("adv", "r", {"quickly": 5, "rapidly": 4, "Speedily": 0}),
+    # As frequent as each other: of nouns the sense with the lower number, which here comes later, and no verb.
+    ("noun", "n", {"plant": 3, "works": 0}),
+    ("noun", "n", {"plant": 3, "flora": 0}),
+    ("verb", "v", {"plant": 3, "set": 0}),
 ]
 # Of the word's most frequent sense. That of `book` has no other word, `a` is a function word.
 EXPECTED = {
@@ -37,6 +41,7 @@ EXPECTED = {
     "car": ("auto", "motor vehicle"),
     "claim": ("take",),
     "large": ("big", "sizable"),
+    "plant": ("flora",),
     "quickly": ("rapidly", "Speedily"),
     "rapidly": ("quickly", "Speedily"),
     "reserve": ("book",),
@@ -60,7 +65,7 @@ def wordnet(tmp_path_factory):
                 times[lemma] += 1
                 cells += [word, f"{id:x}"]
                 if count:
-                    at = f"{head[1]}:09" if kind == "s" else ":"
+                    at = f"{head[1]}(a):09" if kind == "s" else ":"  # with the head's marker, as in WordNet 3.0
                     counts.append(f"{lemma}%{numbers[kind]}:06:{id:02d}:{at} {9 - times[lemma]} {count}")
                 if kind == "a":
                     head = head or (place, lemma)
@@ -74,6 +79,15 @@ def wordnet(tmp_path_factory):
 
 def test_synonyms_are_those_of_a_word_s_most_frequent_sense(wordnet):
     assert synonyms(str(wordnet)) == EXPECTED
+
+
+def test_counts_may_stand_in_the_index_of_senses(wordnet, tmp_path):
+    for file in wordnet.glob("data.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    lines = map(str.split, (wordnet / "cntlist.rev").read_text().splitlines())
+    index = [f"{key.replace('(a)', '')} 00001740 {number} {count}\n" for key, number, count in lines]
+    (tmp_path / "index.sense").write_text("".join([*index, "claim%1:06:09:: 00001740 8 0\n"]))
+    assert synonyms(str(tmp_path)) == EXPECTED
 
 
 def test_words_are_replaced_where_they_stand_and_keep_their_capitals(wordnet):
@@ -112,11 +126,12 @@ def test_rows_without_a_word_that_has_synonyms_are_not_added(wordnet):
 
 
 def test_a_folder_that_is_none_is_named(wordnet, tmp_path):
-    message = r"is not a folder of WordNet's database .*; name one with cntlist.rev and data.noun"
-    with pytest.raises(AscentError, match=message):
-        synonyms(str(tmp_path))
+    with pytest.raises(AscentError, match=r"wordnet is '.*no', which does not exist; name a folder of WordNet's data"):
+        synonyms(str(tmp_path / "no"))
     for file in wordnet.iterdir():
+        with pytest.raises(AscentError, match=r"is '.*', which has no file (data|cntlist.rev or index.sense)"):
+            synonyms(str(tmp_path))
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "data.verb").write_text("a line of another form\n")
-    with pytest.raises(AscentError, match=message):
-        synonyms(str(tmp_path) + "/")
+    with pytest.raises(AscentError, match=r"its files are not those of WordNet's database .*; copy the folder again"):
+        synonyms(str(tmp_path))

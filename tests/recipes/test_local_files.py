@@ -1,6 +1,7 @@
 """What local files show before the first job."""
 
 import gzip
+import json
 
 import pytest
 
@@ -287,3 +288,39 @@ def test_corpora_that_are_only_searched_are_checked_too(config, write, tmp_path,
     ):
         config["corpora"]["wiki"] = COMMON | {"source": source, "reader": reader}
         check_local_files(load_recipes(config))
+
+
+def test_an_encoder_predicts_no_texts(config, write, tmp_path):
+    """As the catalogue says; or config.json, where the model is on this machine."""
+    write(small=changed(data__questions__filters=[{"perplexity": {"model": "lm", "positive": [5, 500]}}]))
+    shape = {"layers": 1, "width": 8, "heads": 1, "inner": 8, "vocabulary": 9}
+    message = r"'data\.questions\.filters' has texts predicted by the model 'lm', which is an encoder \(bert\); name a"
+
+    def check(architecture, **written):
+        (tmp_path / "lm").mkdir(exist_ok=True)
+        if written:
+            (tmp_path / "lm" / "config.json").write_text(json.dumps(written))
+        source = {"type": "files", "paths": [str(tmp_path / "lm")]}
+        config["models"]["lm"] = {"source": source, "licence": "mit", "shape": shape | {"architecture": architecture}}
+        check_local_files(load_recipes(config))
+
+    check("llama")
+    with pytest.raises(AscentError, match=message):
+        check("bert")
+    check("bert", model_type="bert", is_decoder=True)
+    with pytest.raises(AscentError, match=message):
+        check("llama", model_type="bert")
+
+
+def test_a_folder_without_wordnet_is_named(config, write, tmp_path):
+    write(small=changed(data__questions__augment=[{"synonyms": {"wordnet": str(tmp_path / "dict")}}]))
+    where = rf"small\.yaml: 'data\.questions\.augment' is '{tmp_path}/dict', which "
+    with pytest.raises(AscentError, match=f"^.*{where}does not exist; name a folder of WordNet's database, such as"):
+        check_local_files(load_recipes(config))
+    (tmp_path / "dict").mkdir()
+    for name in ("data.noun", "data.verb", "data.adj", "data.adv", "index.sense"):
+        what = "cntlist.rev or index.sense" if name == "index.sense" else name
+        with pytest.raises(AscentError, match=f"{where}has no file {what}; name a folder"):
+            check_local_files(load_recipes(config))
+        (tmp_path / "dict" / name).write_text("")
+    check_local_files(load_recipes(config))

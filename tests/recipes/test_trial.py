@@ -83,6 +83,19 @@ def test_filters_by_a_teacher_drop_nothing_by_another_model():
     assert shrunk(recipe).data["questions"].filters[-3].settings.top == 2
 
 
+def test_of_other_corpora_rows_are_not_counted_by_origin():
+    recipe = copy.deepcopy(SMALL)
+    counting = {by: {"by": by, "rows": 9} for by in ("query", "host", "origin")}
+    recipe["data"]["questions"] |= {"filters": [{"cap": each} for each in counting.values()]}
+    for by in ("origin", "query"):
+        recipe["data"]["questions"]["repeat"] = counting[by]
+        replaced = shrunk(recipe, corpus={"retrieval": "tickets"}, model="tiny").data["questions"]
+        assert [each.cap.by for each in replaced.filters] == ["query"]
+        assert (replaced.repeat and replaced.repeat.by) == (None if by == "origin" else "query")
+        own = shrunk(recipe, model="tiny").data["questions"]
+        assert [each.cap.by for each in own.filters if each.cap] == [*counting] and own.repeat.by == by
+
+
 def test_without_another_model_a_recipe_keeps_what_belongs_to_its_own():
     found = shrunk(huge(), rows=100)
     assert (found.base.model, found.base.heads.projection.dimension) == ("eight-billion", 1792)

@@ -113,6 +113,17 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
             "a prompt of data set 'questions' holds '<soft0>', but base.soft_tokens is 0; raise it, or fix the prompt.",
         ),
         (
+            {"data__questions__filters": ["clean", {"cap": {"by": "host", "rows": 9}}]},
+            (
+                "'data.questions.filters' counts rows by host, but the reader 'table' of the corpus 'library' tells no"
+                " origins; have it read them, as `table` does by columns: {origin: url}, or count by something else."
+            ),
+        ),
+        (
+            {"data__questions__repeat": {"by": "origin", "rows": 9}},
+            "'data.questions.repeat' counts rows by origin, but the reader 'table' of the corpus 'library' tells no",
+        ),
+        (
             {"base__soft_tokens": 2, "stages__finetune__prompts": {"query": {"retrieval": "<soft0><soft2>"}}},
             "a prompt of stage 'finetune' holds '<soft2>', but base.soft_tokens is 2; raise it, or fix the prompt.",
         ),
@@ -373,3 +384,36 @@ def test_a_corpus_of_a_task_that_mteb_does_not_know_is_refused(write):
         AscentError, match=r"'corpora\.similar\.mteb_tasks' names 'SciFac', which is not a task of mteb; did you"
     ):
         load_recipes(config)
+
+
+@pytest.mark.parametrize(
+    ("reader", "tells"),
+    [
+        ({"pairs": {}, "columns": {"origin": "url"}}, True),
+        ({"type": "text", "documents": {"train": ["*"]}}, True),
+        ({"type": "medi", "pairs": {}}, True),
+        ({"type": "beir", "qrels": {"train": ["qrels.tsv"]}}, True),
+        ({"type": "trec", "triples": {"train": ["ids"]}, "collection": ["c"], "queries": ["q"]}, True),
+        ({"type": "trec", "triples": {"train": ["texts"]}}, False),
+        ({"type": "flag_embedding", "pairs": {}}, False),
+        ({"type": "sentence_transformers", "pairs": {}}, False),
+        ({"type": "similarity", "scores": "s.tsv"}, False),
+        ({"type": "mteb", "task": "NFCorpus"}, True),
+        ({"type": "mteb", "task": "Banking77Classification"}, False),
+    ],
+)
+def test_rows_are_counted_by_origin_where_the_reader_tells_some(write, reader, tells):
+    """Of rows that a language model writes, the reader of the texts that they are about."""
+    config = write(small=changed(data__questions__filters=[{"cap": {"by": "origin", "rows": 9}}]))
+    task = [reader["task"]] if reader.get("type") == "mteb" else []
+    read = CORPUS | {"reader": reader, "mteb_tasks": task}
+    source = {"type": "synthesis", "documents": "raw", "prompt": "queries", "generator": "server", "rows": 9}
+    config["generators"] = {"server": {"type": "openai", "address": "http://gpu:8000/v1", "model": "m"}}
+    for library in (read, CORPUS | {"source": source, "reader": {"type": "synthesised"}}):
+        config["corpora"] |= {"raw": read, "library": library}
+        if tells:
+            load_recipes(config)
+            continue
+        name = "raw" if library is not read else "library"
+        with pytest.raises(AscentError, match=f"of the corpus '{name}' tells no origins; have it read them"):
+            load_recipes(config)

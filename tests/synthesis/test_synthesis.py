@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -262,6 +263,28 @@ def test_a_key_in_place_of_its_variable_is_not_shown(monkeypatch):
     _, generator = settings_of("http://127.0.0.1:1/v1", key="ABSENT_KEY")
     with pytest.raises(AscentError, match="ABSENT_KEY: .* is not set; export it"):
         Backend(generator)
+
+
+def test_a_row_has_the_origin_of_what_it_is_about(ask, tmp_path):
+    """Of the whole document, as an extracted pair has it; of a pair its own."""
+    origins = ["a.md", "https://b.example/#char=x", None, "c.jsonl:2", "https://d.example/#top"]
+    cut = ["a.md#char=0,20", *origins[1:4], f"{origins[4]}#char=5,9"]
+    about = dict(zip(TEXTS, origins, strict=False))
+    table = tmp_path / "table.parquet"
+    write_documents(
+        table, document_frame([Document(text, "train", origin=at) for text, at in zip(about, cut, strict=True)])
+    )
+    with ChatServer() as server:
+        _, rows, _ = ask(server, rows=10, table=table)
+    assert [row["origin"] for row in rows] == [about[row["positive"]] for row in rows]
+    reading = Reading(reader={"type": "synthesised"}, language="eng-Latn")
+    pairs, documents, _ = normalised("made", reading, tmp_path / "made")
+    assert dict(pairs.select("positive", "origin").rows()) == about
+    assert dict(documents.select("text", "origin").rows()) == about
+    write_pairs(table, pair_frame([replace(PAIRS[0], origin="a site"), PAIRS[1]], "d", "eng-Latn"))
+    with ChatServer() as server:
+        _, rows, _ = ask(server, rows=2, prompt="query-rewriting", table=table)
+    assert {row["positive"]: row["origin"] for row in rows} == {"answer 0": "a site", "answer 1": None}
 
 
 def test_its_rows_are_a_corpus_like_any_other(ask, tmp_path):

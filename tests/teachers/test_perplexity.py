@@ -6,7 +6,7 @@ from itertools import pairwise
 import polars as pl
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from ascent.errors import AscentError
 from ascent.model import causal
@@ -70,6 +70,11 @@ def test_models_that_cannot_predict_are_refused(folder, tmp_path, capfd):
     with pytest.raises(AscentError, match=r"so it would predict at random; use a whole causal language model"):
         LanguageModel(make_model(tmp_path / "encoder"), 8)
     assert "MISSING" not in capfd.readouterr().err  # transformers' own report
+    AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(tmp_path / "encoder")).save_pretrained(
+        tmp_path / "encoder"
+    )
+    with pytest.raises(AscentError, match=r"is an encoder \(bert\), whose tokens see those behind them; use a causal"):
+        LanguageModel(tmp_path / "encoder", 8)
     with pytest.raises(AscentError, match=r"reads 64 tokens, the first included; lower max_tokens below 64"):
         LanguageModel(folder, 64)
 

@@ -50,8 +50,8 @@ class Extraction:
             self.read[f"{row.split} documents" if isinstance(row, Document) else row.split] += 1
             takers = [run for run in self._runs if run.takes(row)]
             made = [pair for run in takers for pair in run.made_of(row)]
-            # Documents before the pairs that hold the same text: the first of a text is kept, and only these have an
-            # origin.
+            # Documents before the pairs that hold the same text: the first of a text is kept, and only these lead back
+            # to a passage.
             if isinstance(row, Document):
                 yield from _pool(row, made, self._cut)
             elif not takers:

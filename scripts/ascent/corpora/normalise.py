@@ -61,7 +61,11 @@ def normalise(
                 for row in of_kind[Rejected]:
                     rejected.add(row)
                 identifiers.add(of_kind[Pair], of_kind[Document])
-                positives = [Document(pair.positive, pair.split) for pair in of_kind[Pair] if pair.task in SEARCHED]
+                positives = [
+                    Document(pair.positive, pair.split, origin=pair.origin)
+                    for pair in of_kind[Pair]
+                    if pair.task in SEARCHED
+                ]
                 counts["pairs"].update(f"{pair.split} {pair.task}" for pair in of_kind[Pair])
                 add_pairs(pair_frame(of_kind[Pair], name, corpus.language))
                 add_documents(document_frame([*of_kind[Document], *positives]))

@@ -29,7 +29,7 @@ class Spill:
         self._rows.execute("BEGIN")
         self._insert = f"INSERT INTO spilled VALUES ({', '.join('?' * len(columns))})"
 
-    def add(self, *row: str | float) -> None:
+    def add(self, *row: str | float | None) -> None:
         """Put a row aside."""
         self._rows.execute(self._insert, row)
 

@@ -43,6 +43,13 @@ def load_causal(folder: Path, device: torch.device, otherwise: str) -> tuple[Any
             f"{folder}: has no weights for {sorted(report['missing_keys'])[0]}, so it would {otherwise}; use a whole"
             " causal language model."
         )
+    # An encoder's class with a head loads without a word, and would predict each token from itself. Of architectures
+    # that do not say (Mamba, Bloom), there are no encoders.
+    if not next((module.is_causal for module in model.modules() if hasattr(module, "is_causal")), True):
+        raise AscentError(
+            f"{folder}: is an encoder ({model.config.model_type}), whose tokens see those behind them; use a causal"
+            " language model."
+        )
     return model.to(device).eval(), tokenizer
 
 

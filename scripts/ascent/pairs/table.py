@@ -4,6 +4,7 @@ A text's id is a hash of the text, so that the same text has the same id everywh
 (parquet.py); in memory they are polars frames with the columns of SCHEMA or DOCUMENT_SCHEMA, in that order.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -39,7 +40,8 @@ SCHEMA = pa.schema(
         "dataset": pa.string(),
         "language": pa.string(),
         "split": pa.string(),
-        # Where it comes from: the origin of its document, or what the corpus's reader says; null where that is unknown.
+        # Where it comes from: the origin of its document, or what the corpus's reader says of its row, of the first
+        # text's where it is made of several; null where that is unknown.
         "origin": pa.string(),
     }
 )
@@ -52,6 +54,7 @@ MEASURES = {
 }
 # `origin` leads back to where a document was read, or was cut out: `<url, id or file:row>#char=<first>,<behind last>`,
 # counted in characters of the document as it was read (RFC 5147). Null where there is none.
+PASSAGE = r"#char=\d+,\d+$"
 DOCUMENT_SCHEMA = pa.schema(
     {"document_id": pa.string(), "text": pa.string(), "split": pa.string(), "origin": pa.string()}
 )
@@ -87,6 +90,15 @@ class Document:
     split: str
     title: str = ""
     origin: str | None = None
+
+
+def whole_document(origin: str | None) -> str | None:
+    """Return the origin of the document that a passage was cut out of.
+
+    >>> whole_document("guide.md:7#char=0,120")
+    'guide.md:7'
+    """
+    return origin and re.sub(PASSAGE, "", origin)
 
 
 def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFrame:

@@ -162,7 +162,7 @@ class _Planner:
         if pretrained := [name for name, stage in stages.items() if stage.unit == "texts"]:
             self.notes.append(f"Pre-training of {', '.join(pretrained)}: heads that predict tokens are not counted.")
         data = [self.recipe.data[name] for name in self.recipes.training_data(self.name)]
-        if any(measure.used and not measure.encoder for each in data for measure in each.measures):
+        if any(each.language_models for each in data):
             self.notes.append("Perplexities: heads that predict tokens are not counted.")
         if token_level := [name for name, stage in stages.items() if stage.token_level_losses]:
             self.notes.append(f"Not counted: token-level outputs and their scores, in {', '.join(token_level)}.")

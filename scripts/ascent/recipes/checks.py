@@ -73,6 +73,8 @@ class Checks:
                 self._known(model, self.config.models, "the model", f"data.{name}.filters")
             for teacher in dataset.teachers:
                 self._teacher_s_prompts(teacher, f"data.{name}.filters")
+            for key, by in dataset.counted_by_origin.items():
+                self._origins(dataset.corpus, by, f"data.{name}.{key}")
 
     def stages(self) -> None:
         """Check the names that stages refer to, and that no stage depends on itself."""
@@ -175,6 +177,17 @@ class Checks:
                     f"{self.path}: '{key}' gives the teacher {unused[0]}, but a teacher embeds no texts of mteb's"
                     " tasks; give it prompts by task type."
                 )
+
+    def _origins(self, corpus: str, by: str, key: str) -> None:
+        """Reject counting by the origin of rows that have none."""
+        read = self.config.read_corpus(corpus)
+        reader = self.config.corpora[read].reader
+        if not reader.tells_origins():
+            raise AscentError(
+                f"{self.path}: '{key}' counts rows by {by}, but the reader '{reader.component()}' of the corpus"
+                f" '{read}' tells no origins; have it read them, as `table` does by columns: {{origin: url}}, or count"
+                " by something else."
+            )
 
     def _runnable(self, name: str, key: str) -> None:
         """Reject a task of mteb that cannot be run here, and a benchmark of such tasks only."""

@@ -1,4 +1,5 @@
-"""What the files of this machine show before the first job: missing files and columns, and splits that no task can use.
+"""What the files of this machine show before the first job: missing files and columns, splits that no task can use,
+encoders where a language model is needed.
 
 Only the first row of each text file is read, and only of the corpora that a recipe uses. Nothing here imports torch or
 uses a network: every cluster job parses the workflow again."""
@@ -11,14 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..errors import AscentError, did_you_mean
+from ..files import read_json
+from ..layout import RESOURCE
 from ..settings.corpora import Corpus
 from ..settings.tables import COMPRESSED, FORMATS, Reads, format_of, root_of
 from .recipes import Recipes
 
+# Architectures whose tokens see those behind them, by the `model_type` of transformers.
+ENCODERS = (
+    *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "modernbert", "mpnet"),
+    *("nomic_bert", "roberta", "t5", "xlm-roberta", "xlm-roberta-xl"),
+)
+
 
 def check_local_files(recipes: Recipes) -> None:
-    """Raise AscentError for a local file that is missing, empty or of another form than its corpus says, and for a
-    split that a recipe uses and its corpus lacks, of pairs or of documents to search in."""
+    """Raise AscentError for a local file that is missing, empty or of another form than its corpus says, for a split
+    that a recipe uses and its corpus lacks, of pairs or of documents to search in, and for what a filter or an
+    augmentation of a recipe needs and does not find."""
     files = {source: _files(recipes, *source) for source in recipes.local_sources}
     for name in sorted({corpus for corpus, *_ in (*_uses(recipes), *_searches(recipes))}):
         corpus = recipes.config.corpora[name]
@@ -35,6 +45,27 @@ def check_local_files(recipes: Recipes) -> None:
                 f" for: {', '.join(splits) or 'none'}; have it read documents of this split, too, or remove the corpus"
                 " here."
             )
+    for name, recipe in recipes.recipes.items():
+        for key, dataset in recipe.data.items():
+            where = f"{recipes.path(name)}: 'data.{key}"
+            for model in dataset.language_models:
+                _check_language_model(recipes, model, f"{where}.filters'")
+            for each in dataset.augment:
+                if lacks := each.settings.lacks():
+                    raise AscentError(f"{where}.augment' {lacks}.")
+
+
+def _check_language_model(recipes: Recipes, name: str, where: str) -> None:
+    """Reject a model that the catalogue, or its own config.json where it is on this machine, shows to be an encoder."""
+    model = recipes.config.models[name]
+    folders = [RESOURCE.format(kind="models", name=name), *(model.source.paths if model.source.type == "files" else [])]
+    found = [path for folder in folders if (path := Path(folder) / "config.json").is_file()]
+    config = read_json(found[0]) if found else {"model_type": model.shape and model.shape.architecture}
+    if config.get("model_type") in ENCODERS and not config.get("is_decoder"):
+        raise AscentError(
+            f"{where} has texts predicted by the model '{name}', which is an encoder ({config['model_type']}); name a"
+            " causal language model."
+        )
 
 
 def _uses(recipes: Recipes) -> Iterator[tuple[str, str, str, str]]:

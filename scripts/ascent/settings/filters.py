@@ -202,6 +202,8 @@ class NearDuplicate(Filter):
 
 # What rows are counted by; COUNTED in pairs/earlier.py says how.
 Counted = Literal["positive", "query", "query_prompt", "origin", "host"]
+# Of these, what a row without an origin has not.
+BY_ORIGIN = ("origin", "host")
 
 
 class Cap(Filter):
@@ -220,6 +222,11 @@ class Cap(Filter):
     """How many rows of each are kept at most."""
     seed: Seed = 0
     """What the draw depends on, besides the texts."""
+
+    @property
+    def fits_texts(self) -> bool:
+        """Whether rows are counted by origins, which another corpus may not have."""
+        return self.by in BY_ORIGIN
 
 
 class Contamination(Filter):

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from .augmentations import AnyAugmentation
 from .base import Count, Seed, Settings, Split, as_written
 from .evaluation import TaskType
-from .filters import AnyFilter, Counted, OneFilter
+from .filters import BY_ORIGIN, AnyFilter, Counted, OneFilter
 from .measures import Measure
 from .model import Backbone
 from .prompts import DatasetPrompts
@@ -112,6 +112,17 @@ class Dataset(CorpusRows):
         """What is found out of each row for the filters, in the order of the passes."""
         found = [next(filter(None, (each.settings.measure(self.task) for each in some)), None) for some in self.passes]
         return [measure for measure in found if measure]
+
+    @property
+    def language_models(self) -> list[str]:
+        """Of these, the ones that predict texts."""
+        return [measure.used for measure in self.measures if measure.used and not measure.encoder]
+
+    @property
+    def counted_by_origin(self) -> dict[str, str]:
+        """What counts rows by their origins or the hosts in them: the key, and which of the two."""
+        counting = [("filters", each.cap) for each in self.filters if each.cap] + [("repeat", self.repeat)]
+        return {key: each.by for key, each in counting if each and each.by in BY_ORIGIN}
 
     @property
     def growth(self) -> float:

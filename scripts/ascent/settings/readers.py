@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from .base import Count, Positive, Settings, Split, components, one_of
-from .evaluation import LocalTask
+from .evaluation import SEARCHED, LocalTask
 from .mteb_tasks import TrainedTask, task_type
 from .tables import PairTables, Reader, Reads
 
@@ -184,6 +184,10 @@ class Trec(JudgedFiles):
         """Return the splits with judgements or triples."""
         return list(dict.fromkeys((*self.qrels, *self.triples)))
 
+    def tells_origins(self) -> bool:
+        """Return whether documents have ids."""
+        return bool(self.collection)
+
     def task_type(self) -> str:
         """Return retrieval."""
         return "retrieval"
@@ -273,6 +277,10 @@ class Mteb(Judged):
         kind = task_type(self.task)
         return components(LocalTask)[kind].rows if kind in components(LocalTask) else kind
 
+    def tells_origins(self) -> bool:
+        """Return whether its rows are judgements, of documents with ids."""
+        return self.task_type() in SEARCHED
+
 
 class Slice(Settings):
     """A fixed part of the corpus, drawn with its own random states, so that results can be compared."""
@@ -312,6 +320,10 @@ class Similarity(Reader):
     """File with one text per line, in the order of the matrix."""
     encoding: str = "utf-8"
     """Encoding of the files."""
+
+    def tells_origins(self) -> bool:
+        """Return no: the form has none."""
+        return False
 
 
 class Synthesised(Reader):

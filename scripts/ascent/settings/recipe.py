@@ -56,6 +56,13 @@ class Config(Settings):
                 models += [generator.model] if generator.is_local else []
         return found, models
 
+    def read_corpus(self, corpus: str) -> str:
+        """Return the corpus whose reader knows where a corpus's rows come from: that of the texts, if a language model
+        wrote the rows about some."""
+        while source := self.synthesised.get(corpus):
+            corpus = source.documents
+        return corpus
+
 
 class Release(Licensed):
     """The model to release, and its name."""

@@ -64,6 +64,10 @@ class Reader(Component):
         """Return the sides whose texts may have prompts of their own. Default: none."""
         return []
 
+    def tells_origins(self) -> bool:
+        """Return whether its rows or documents may have an origin. Default: yes, or unknown."""
+        return True
+
 
 class PairTables(Reader):
     """What readers have whose rows are pairs already."""
@@ -157,6 +161,10 @@ class Table(PairTables):
         columns = {"query": self.columns.query_prompt, "document": self.columns.document_prompt}
         return [side for side, column in columns.items() if column]
 
+    def tells_origins(self) -> bool:
+        """Return whether there is a column of them."""
+        return self.columns.origin is not None
+
     @model_validator(mode="after")
     def _prompts_are_used(self):
         if self.columns.document_prompt and self.task in TWO_SIDED:
@@ -185,6 +193,10 @@ class FlagEmbedding(PairTables):
         """Return the query's side."""
         return ["query"]
 
+    def tells_origins(self) -> bool:
+        """Return no: the form has none."""
+        return False
+
 
 class SentenceTransformers(PairTables):
     """Data sets of sentence-transformers' trainer, of which the order of the columns says what they are: query
@@ -207,6 +219,10 @@ class SentenceTransformers(PairTables):
     def task_type(self) -> str:
         """Return `task`."""
         return self.task
+
+    def tells_origins(self) -> bool:
+        """Return no: the form has none."""
+        return False
 
 
 class Medi(PairTables):

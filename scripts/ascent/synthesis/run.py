@@ -154,7 +154,7 @@ class _Run:
                         }
                         aside.write(json.dumps(value) + "\n")
                     else:
-                        value = outcome | {"task": prompt.task, "split": source.split}
+                        value = outcome | {"task": prompt.task, "split": source.split, "origin": asked.origin}
                         rows.write(json.dumps(value, ensure_ascii=False) + "\n")
             counts = {
                 "asked": source.rows,

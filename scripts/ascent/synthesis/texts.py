@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ..errors import AscentError
 from ..pairs.draws import number
 from ..pairs.parquet import Table, files_of, named
+from ..pairs.table import whole_document
 from ..settings.synthesis import Prompt, Synthesis
 
 BATCH = 4096
@@ -21,10 +22,12 @@ MOST_LABELS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One row to make: the values of the prompt's inputs, the id of what it is about, and a seed of its own."""
+    """One row to make: the values of the prompt's inputs, the id and the origin of what it is about, and a seed of its
+    own."""
 
     values: dict[str, Any]
     about: str
+    origin: str | None
     seed: int
 
 
@@ -64,7 +67,7 @@ class Texts:
         taken = 0
         columns = {"document": "text"} if self.prompt.of_documents else {name: name for name in self.prompt.inputs}
         columns.pop("other_label", None)
-        for row in self._rows(list(columns.values())):
+        for row in self._rows(["origin", *columns.values()]):
             about = row["id"]
             drawn = taken < self._more and number(self.source.seed, about) <= self._last
             taken += drawn
@@ -74,7 +77,7 @@ class Texts:
                 if self._labels:
                     others = [label for label in self._labels if label != row["positive"]]
                     values["other_label"] = random.Random(seed).choice(others)
-                yield Asked(values, about, seed)
+                yield Asked(values, about, whole_document(row["origin"]), seed)
 
     def _rows(self, columns: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the columns and the id of each row that may be asked about."""

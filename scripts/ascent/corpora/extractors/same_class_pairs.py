@@ -18,7 +18,7 @@ class SameClassPairs:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.spill = Spill("split", "place", "text", "name")
+        self.spill = Spill("split", "place", "text", "name", "origin")
         # By split and class: a heap of the least hashes, negative so that the largest of them is first, with their
         # texts.
         self.heaps: dict[str, dict[str, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
@@ -32,7 +32,7 @@ class SameClassPairs:
                 " column of classes and not of ids, or raise `classes`."
             )
         self._hold(heaps[row.positive], row.query)
-        self.spill.add(row.split, digest(self.settings.seed, row.query), row.query, row.positive)
+        self.spill.add(row.split, digest(self.settings.seed, row.query), row.query, row.positive, row.origin)
 
     def _hold(self, heap: list[tuple[int, str]], text: str) -> None:
         held = (-int(digest(self.settings.seed, text)[:15], 16), text)
@@ -40,7 +40,8 @@ class SameClassPairs:
             heappush(heap, held) if len(heap) < self.settings.pool else heappushpop(heap, held)
 
     def finish(self) -> Iterator[Pair | Unused]:
-        """Yield a pair for each text, in the order of their hashes; Unused if its class has no other."""
+        """Yield a pair for each text, in the order of their hashes, with the text's origin; Unused if its class has no
+        other."""
         pools = {
             split: {name: sorted(text for _, text in heap) for name, heap in sorted(heaps.items())}
             for split, heaps in self.heaps.items()
@@ -48,8 +49,8 @@ class SameClassPairs:
         names = {split: list(pool) for split, pool in pools.items()}
         for (split, _, text), rows in self.spill.groups("split", "place", "text"):
             pool = pools[split]
-            own = {name for *_, name in rows}
-            for *_, name in rows:
+            own = {name for *_, name, _ in rows}
+            for *_, name, origin in rows:
                 alike = [other for other in pool[name] if other != text]
                 if not alike:
                     yield Unused("its class has no other text", text)
@@ -60,7 +61,7 @@ class SameClassPairs:
                 negatives = tuple(
                     found for other in others if (found := draw.choice(pool[other])) not in (text, positive)
                 )
-                yield Pair(text, positive, negatives, task=self.settings.task, split=split)
+                yield Pair(text, positive, negatives, task=self.settings.task, split=split, origin=origin)
 
     def _others(self, own: set[str], names: list[str], draw: Random) -> list[str]:
         """Return drawn classes that the text is not of, as many as there are to be negatives, or fewer if there are

@@ -73,7 +73,7 @@ def _rows(question: dict, answers: dict, split: str, language: str) -> list[Pair
     else:
         wrong = tuple(usable_text(answers[id][language], "negative") for id in question["negatives"][:NEGATIVES])
     rows = [Pair(text, answer, wrong, split=split, origin=domain) for answer in right]
-    return [*rows, Pair(text, domain, task="classification", split=split)]
+    return [*rows, Pair(text, domain, task="classification", split=split, origin=domain)]
 
 
 def _slice(questions: dict, answer_ids: list[str], slice: Slice, folder: Path) -> tuple[dict, dict]:

@@ -6,6 +6,7 @@ cross-encoder/lightonai-embeddings-fine-tuning-reranked-v1 those of the column `
 
 import glob
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,10 @@ def read(folder: Path, settings: Pylate) -> Iterator[Pair | Rejected]:
             _keep(folder, settings.of_source(settings.documents, source), "document", documents)
             for _, split, path in of_source:
                 rows = table_rows(path.parent, [glob.escape(path.name)], wanted, "fix `scores`, `positives`")
-                yield from rows_made(
-                    rows, lambda cells, split=split: _pairs(cells, queries, documents, split, settings), split
+                of_row = partial(
+                    _pairs, queries=queries, documents=documents, settings=settings, split=split, source=source
                 )
+                yield from rows_made(rows, of_row, split)
 
 
 def share(folder: Path, settings: Pylate, part: int, parts: int) -> Pylate:
@@ -57,8 +59,11 @@ def _keep(folder: Path, patterns: list[str], what: str, texts: TextsById) -> Non
             pass
 
 
-def _pairs(cells: dict[str, Any], queries: TextsById, documents: TextsById, split: str, settings: Pylate) -> list[Pair]:
-    """Return a row's pairs, one per positive. Raises BadRow if a text or a score cannot be used."""
+def _pairs(
+    cells: dict[str, Any], queries: TextsById, documents: TextsById, settings: Pylate, split: str, source: str
+) -> list[Pair]:
+    """Return a row's pairs, one per positive, whose origin is the source or, without sources, the positive's id. Raises
+    BadRow if a text or a score cannot be used."""
     query = queries.text(usable_id(cells.get("query_id"), "query's id"))
     scores = _scores(cells, settings.scores)
     positives = _ids(cells, settings.positives, "positive") if settings.positives else [next(iter(scores))]
@@ -70,7 +75,7 @@ def _pairs(cells: dict[str, Any], queries: TextsById, documents: TextsById, spli
     for id, positive in answers.items():
         chosen = _negatives(others, scores, scores[id], {*answers.values()}, documents, settings)
         kept = scores[id], *(scores[other] for other in chosen.values())
-        pairs.append(Pair(query, positive, tuple(chosen), split=split, scores=kept))
+        pairs.append(Pair(query, positive, tuple(chosen), split=split, scores=kept, origin=source or id))
     return pairs
 
 

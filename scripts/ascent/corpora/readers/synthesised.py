@@ -37,6 +37,8 @@ def _row(where: str, row: dict[str, Any] | str) -> Pair | Rejected:
         raise BadRow("task is unknown")
     for name in ("query", "positive"):
         usable_text(row[name], name)
+    if row.get("origin") is not None:
+        usable_text(row["origin"], "origin")
     for text in row.get("negatives") or ():
         usable_text(text, "negative")
     return Pair(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
