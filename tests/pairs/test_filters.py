@@ -1,5 +1,4 @@
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -328,42 +327,6 @@ def test_an_audit_that_loses_a_row_is_refused():
     check_audit(audit, 2)
     with pytest.raises(AscentError, match="the audit of filter 'duplicate' does not add up"):
         check_audit(audit, 1)
-
-
-# ------------------------------------------------------------------ parts
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("parts", [3, 8])
-def test_the_number_of_parts_changes_nothing(parts, corpus_rows):
-    rows = [Pair(row["query"], row["positive"]) for row in corpus_rows[:300]]
-    rows += [*rows[100:200], Pair("the same", "the same")]
-    whole = frame(*rows)
-    bounds = [len(rows) * number // parts for number in range(parts + 1)]
-    pieces = [whole[begin:end] for begin, end in pairwise(bounds)]
-    score = {"score": {"teacher": {"model": "minilm"}, "min": 0.3}}
-    filters = ["clean", {"length": {"query": [12, 60]}}, "duplicate", score, "duplicate"]
-    for limit in (None, 350):
-        settings = check(Dataset, {"corpus": "insurance", "rows": limit, "filters": filters}, "recipe.yaml")
-        one, audit = filtered("faq", settings, [whole], scores=_made_up)
-        several, of_parts = filtered("faq", settings, pieces, scores=_made_up)
-        assert several.equals(one) and 0 < len(one) < len(set(rows))
-        for step in [*audit["filters"], *of_parts["filters"]]:
-            step.pop("score_quantiles", None)
-        assert of_parts == audit and "the pair occurred before" in str(dropped(audit))
-
-
-def _made_up(pairs):
-    """Scores by the texts alone."""
-    score = pl.Series([int(id[:6], 16) / 0xFFFFFF for id in pairs["query_id"]], dtype=pl.Float64)
-    return pairs.select("query_id", "positive_id").with_columns(score=score)
-
-
-def test_a_part_may_be_left_with_nothing():
-    rows = frame(Pair("a", "1"), Pair("b", "2"), Pair("a", "1"))
-    settings = check(Dataset, {"corpus": "insurance", "filters": ["duplicate"]}, "recipe.yaml")
-    pairs, audit = filtered("faq", settings, [rows[:2], rows[2:]])
-    assert pairs["query"].to_list() == ["a", "b"] and audit["kept"] == 2
 
 
 @pytest.mark.slow

@@ -6,7 +6,18 @@ import polars as pl
 import pytest
 
 from ascent.errors import AscentError
-from ascent.pairs.ledger import Entry, Training, as_rows, make_ledger, pool_of, refuse, sizes_of, tables_of, trained_on
+from ascent.pairs.ledger import (
+    Entry,
+    Training,
+    as_rows,
+    make_ledger,
+    named_tables,
+    pool_of,
+    refuse,
+    sizes_of,
+    tables_of,
+    trained_on,
+)
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
 from ascent.pairs.tested import TestedTexts
 from ascent.settings.leaks import Hash, Leaks, NearDuplicate, Ngram
@@ -152,6 +163,20 @@ def test_passes_and_batches_change_nothing(write, tmp_path, monkeypatch):
         frame[part * 20 : part * 20 + 20].write_parquet(folder / f"{part}.parquet")
     for training, most, batch in (([whole], 1, 10**6), ([whole], 40, 7), (sorted(folder.iterdir()), 10**6, 9)):
         assert ledger(training, most, batch) == expected
+
+
+def test_parts_without_rows_are_of_the_table_beside_them(write, tmp_path):
+    """Of a corpus in parts the first may have the rows of another split."""
+    empty = write("empty")
+    web, more, dump = (write(name, Pair(name, "b")) for name in ("web", "more", "dump"))
+    renamed = pl.read_parquet(more).with_columns(dataset=pl.lit("web"))
+    write_pairs(more, renamed)
+    assert named_tables([empty, empty, web, empty, more, empty, dump]) == [
+        ("web", [empty, empty, web, empty, more, empty]),
+        ("dump", [dump]),
+    ]
+    with pytest.raises(AscentError, match=r"empty\.parquet: has no rows; check the step that made it, by the audit"):
+        named_tables([empty, empty])
 
 
 def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write, warm_python):

@@ -44,7 +44,7 @@ class TrainingRows:
             rows += len(batch)
             yield batch
         if not rows:
-            raise AscentError(f"{self.name}: has no rows; check the step that made it.")
+            raise AscentError(f"{self.name}: has no rows; check the step that made it, by the audit-*.json beside it.")
 
     def batches(self, *columns: str) -> Iterator[pl.DataFrame]:
         """Yield some columns of the rows, which `checked` has yielded before."""

@@ -120,18 +120,22 @@ def _stream(table: Files, schema: pa.Schema, columns: list[str], rows: int) -> I
 
 def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
     """Return pair tables by the name of their data set, corpus or task: files of one name that follow each other are
-    the parts of one table, and so is a part without rows behind them. Raises AscentError if the first file has no
-    rows."""
+    the parts of one table. So is a part without rows: of the table before it or, before the first, of that. Raises
+    AscentError if no file has rows."""
     tables: list[tuple[str, list[Path]]] = []
+    empty: list[Path] = []
     for file in files:
         first = next((frame for frame in _stream(file, SCHEMA, ["dataset"], 1)), None)
         name = first["dataset"][0] if first is not None else tables[-1][0] if tables else None
         if name is None:
-            raise AscentError(f"{file}: has no rows; check the step that made it.")
-        if tables and tables[-1][0] == name:
+            empty.append(file)
+        elif tables and tables[-1][0] == name:
             tables[-1][1].append(file)
         else:
-            tables.append((name, [file]))
+            tables.append((name, [*empty, file]))
+            empty = []
+    if empty:
+        raise AscentError(f"{empty[0]}: has no rows; check the step that made it, by the audit-*.json beside it.")
     return tables
 
 

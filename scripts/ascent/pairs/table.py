@@ -137,7 +137,7 @@ def read_pairs(table: Table) -> pl.DataFrame:
     parts = [_checked(path, read_frame(path, SCHEMA, *_MAY_BE), 0) for path in files_of(table)]
     pairs = pl.concat(parts)
     if pairs.is_empty():
-        raise AscentError(f"{named(table)}: has no rows; check the step that made it.")
+        raise AscentError(f"{named(table)}: has no rows; check the step that made it, by the audit-*.json beside it.")
     return pairs
 
 

@@ -35,8 +35,8 @@ def _judge(pairs: pl.DataFrame, settings: Repetition) -> pl.DataFrame:
         for size in np.unique(sizes).tolist():
             often[sizes == size], again[sizes == size] = _judged(found.filter(sizes == size), size, settings)
         reasons += [
-            pl.when(pl.Series(often)).then(pl.lit(f"{side} has few words in a row too often")),
-            pl.when(pl.Series(again)).then(pl.lit(f"{side} has many words in a row again")),
+            pl.when(pl.Series(often, dtype=pl.Boolean)).then(pl.lit(f"{side} has few words in a row too often")),
+            pl.when(pl.Series(again, dtype=pl.Boolean)).then(pl.lit(f"{side} has many words in a row again")),
         ]
     return pairs.with_columns(reason=pl.coalesce(reasons))
 

@@ -12,5 +12,8 @@ def judge(pairs: pl.DataFrame, settings: Tokens, context: Context) -> pl.DataFra
     """Drop rows with a text outside its bounds, which are inclusive. Raises AscentError if the model has no
     tokenizer.json."""
     tokenizer = context.once(settings, lambda: load_tokenizer(context.models.get(settings.model), "filter tokens"))
-    counts = {side: pl.Series(count_tokens(tokenizer, pairs[side].to_list())) for side in ("query", "positive")}
+    counts = {
+        side: pl.Series(count_tokens(tokenizer, pairs[side].to_list()), dtype=pl.Int64)
+        for side in ("query", "positive")
+    }
     return outside(pairs, settings, counts, "tokens")
