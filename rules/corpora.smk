@@ -49,7 +49,7 @@ rule normalise_corpus:
         mem_mb=by_attempt(4_000),
         runtime=by_attempt(480),
     params:
-        revision=4,
+        revision=5,
     shell:
         call_script(
             "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "

@@ -95,12 +95,17 @@ def test_damaged_files_are_counted_or_refused(tmp_path, task, examples):
     holds(examples, check, times=0.25, damage=damage)
 
 
-@pytest.mark.parametrize("task", CELLS)
-def test_no_row_of_damaged_cells_is_lost(tmp_path, task):
-    """Rows in are rows kept, each by a number that its first text begins with, and rows set aside.
+def numbered(number: int, value):
+    """A value whose texts begin with a number."""
+    if isinstance(value, list):
+        return [numbered(number, each) for each in value]
+    return f"{number} {value}" if isinstance(value, str) else value
 
-    Of a few only: among some hundred, one ended the process by a segmentation fault in pyarrow's reader of JSON, which
-    `datasets` calls."""
+
+@fuzzed
+@pytest.mark.parametrize("task", CELLS)
+def test_no_row_of_damaged_cells_is_lost(tmp_path, task, examples):
+    """Rows in are rows kept, each by a number that its first text begins with, and rows set aside."""
     settings = reading(task)
 
     @st.composite
@@ -109,7 +114,7 @@ def test_no_row_of_damaged_cells_is_lost(tmp_path, task):
         for number in range(draw(st.integers(1, 4))):
             row = {TEXT[task]: f"{number} {draw(texts)}"} | {key: draw(cell) for key, cell in CELLS[task].items()}
             for column in draw(st.lists(st.sampled_from([*row, "more"]), max_size=1)):
-                row[column] = draw(unsound_texts | values)
+                row[column] = numbered(number, draw(unsound_texts | values))
             for column in draw(st.lists(st.sampled_from([*row]), max_size=1)):
                 del row[column]
             made.append(row)
@@ -122,9 +127,10 @@ def test_no_row_of_damaged_cells_is_lost(tmp_path, task):
         except AscentError as error:
             check_sentence(error)
             return
-        kept = len({query.split()[0] for query in pairs["query"]})
-        assert kept + sum(audit["set_aside"].values()) == len(rows)
+        kept = {query.split()[0] for query in pairs["query"]}
+        assert kept <= {*map(str, range(len(rows)))}
+        assert len(kept) + sum(audit["set_aside"].values()) == len(rows)
         for text in [*pairs["query"], *pairs["positive"]]:
             assert text.strip() and text.encode()
 
-    holds("few", check, rows=rows())
+    holds(examples, check, times=0.5, rows=rows())

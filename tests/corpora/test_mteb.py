@@ -6,6 +6,8 @@ from pathlib import Path
 import datasets
 import huggingface_hub
 import mteb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ascent.errors import AscentError
@@ -107,14 +109,22 @@ def test_graded_pairs_and_older_forms(tmp_path):
     assert audit["set_aside"] == {"lists of other lengths than sentences": 1}
 
 
-def test_a_row_of_lists_that_is_not_utf_8_is_set_aside(tmp_path):
+def test_a_row_that_is_not_utf_8_is_set_aside(tmp_path):
+    """In JSON, where a list may hold it, and in parquet, where `datasets` itself stops."""
     good = {"sent1": ["a b"], "sent2": ["a c"], "labels": [1]}
-    lines(tmp_path / "train.jsonl", good, good | {"sent1": ["a X"]}, good | {"sent1": ["d e"]})
-    path = tmp_path / "train.jsonl"
+    lines(tmp_path / "json/train.jsonl", good, good | {"sent1": ["a X"]}, good | {"sent1": ["d e"]})
+    path = tmp_path / "json/train.jsonl"
     path.write_bytes(path.read_bytes().replace(b"X", b"\xff"))
     settings = corpus("mteb", task="SprintDuplicateQuestions").model_copy(update={"max_rejected": 1.0})
-    pairs, _, audit = normalised("own", settings, tmp_path)
+    pairs, _, audit = normalised("own", settings, tmp_path / "json")
     assert texts(pairs, "query", "positive") == [("a b", "a c"), ("d e", "a c")]
+    assert audit["examples"] == {"query is not valid UTF-8": ["train:2"]}
+    (tmp_path / "parquet").mkdir()
+    cells = pa.array([b"a b", b"a \xff"]).view(pa.string())
+    pq.write_table(pa.table({"text": cells, "label": [0, 1]}), tmp_path / "parquet/train.parquet")
+    settings = corpus("mteb", task="Banking77Classification").model_copy(update={"max_rejected": 1.0})
+    pairs, _, audit = normalised("own", settings, tmp_path / "parquet")
+    assert texts(pairs, "query", "positive") == [("a b", "0")]
     assert audit["examples"] == {"not valid UTF-8": ["train:2"]}
 
 

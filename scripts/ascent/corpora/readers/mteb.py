@@ -1,6 +1,7 @@
 """The train split of a task that mteb knows, or another of its splits, loaded by mteb's own code from files of this
 machine."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -42,17 +43,22 @@ def _loaded(folder: Path, settings: Mteb) -> "AbsTask":
     """Return mteb's task with the data of a folder in place of the hub's."""
     import mteb
 
+    from ..json_for_datasets import read_by_rows
+
     task = mteb.get_task(settings.task, hf_subsets=settings.subsets, eval_splits=list(settings.splits_of.values()))
     if task.is_aggregate:
         raise AscentError(f"{settings.task}: is several tasks of mteb together; name one of them.")
     there = {**task.metadata.dataset, "path": str(folder.resolve())}
     task.metadata = task.metadata.model_copy(update={"dataset": there})
     try:
-        task.load_data()
+        with read_by_rows():
+            task.load_data()
         if hasattr(task, "convert_v1_dataset_format_to_v2"):
             task.convert_v1_dataset_format_to_v2(num_proc=None)
+    except AscentError:
+        raise
     except Exception as error:  # whatever a task's own code may raise: the fix is the same
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise AscentError(
             f"{folder}: mteb cannot load {settings.task} from it ({type(error).__name__}: {reason}); give it the files"
             " of the task's data set, with its README.md, by `source: {type: mteb_task}`."
@@ -106,11 +112,15 @@ def _rows(data: Any, columns: Columns, name: str) -> Rows:
 
 
 def _decoded(data: Any) -> Iterator[dict[str, Any] | str]:
-    """Yield the rows of a data set of `datasets`; for one with a text that is not UTF-8, which a list in a file of JSON
-    may hold, those words. (datasets itself would stop there.)"""
+    """Yield the rows of a data set of `datasets`; for one with a text that is not UTF-8, which parquet may hold, those
+    words. (datasets itself would stop there.)"""
+    import datasets
+
+    mixed = [name for name, feature in data.features.items() if isinstance(feature, datasets.Json)]
     for row in data.with_format("arrow"):
         try:
             (cells,) = row.to_pylist()
+            cells |= {name: json.loads(cells[name]) for name in mixed if cells[name] is not None}
         except UnicodeDecodeError:
             cells = "not valid UTF-8"
         yield cells
