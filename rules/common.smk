@@ -10,7 +10,7 @@ from ascent.errors import AscentError
 from ascent.layout import *
 from ascent.recipes.loading import load_recipes
 from ascent.recipes.local_files import check_local_files
-from ascent.recipes.memory import memory_mb
+from ascent.recipes.memory import memory_mb, mining_mb
 from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
 
@@ -84,5 +84,14 @@ def by_model(name, first, copies):
     def mem_mb(wildcards, input, attempt):
         folders = input[name] if isinstance(input[name], list) else [input[name]]
         return memory_mb(folders, first=first, copies=copies) * min(attempt, 3)
+
+    return mem_mb
+
+
+def by_documents(first):
+    """MB for a job that mines negatives among the documents of its shards and pools, see mining_mb; grows by attempt."""
+
+    def mem_mb(wildcards, input, attempt):
+        return mining_mb([*input.shards, *input.pools], input.pairs, first=first) * min(attempt, 3)
 
     return mem_mb

@@ -98,7 +98,7 @@ rule mine_negatives:
     threads: 8
     resources:
         # A block of queries and one of documents, their nearest, and some numbers for each document and pair.
-        mem_mb=by_attempt(16_000),
+        mem_mb=by_documents(16_000),
         runtime=by_attempt(480),
     params:
         revision=4,

@@ -86,12 +86,12 @@ def test_what_mining_holds_is_noted_where_it_is_much(recipe, monkeypatch):
         values["stages"]["finetune"]["mining"] |= {"per_query": 2, "ranks": [0, 9], "reserve": 3, "dynamic": {}}
         values["stages"]["finetune"]["epochs"] = 2
 
-    assert not [note for note in recipe(change, gpus=8).notes if "mem_mb" in note]
+    assert not [note for note in recipe(change, gpus=8).notes if "of numbers" in note]
     monkeypatch.setattr(inputs.Inputs, "times", lambda *_: 1e6)
     found = recipe(change, gpus=8)
     counted = next(re.search(r"questions: (\d+) rows of", note) for note in found.notes if "questions" in note)
     pairs = int(counted[1])
-    mining, dynamic = (note for note in found.notes if "mem_mb" in note)
+    mining, dynamic = (note for note in found.notes if "of numbers" in note)
     documents = int(re.search(r"each of ([\d,]+) documents", mining)[1].replace(",", "")) // 10**6
     assert 1 <= documents <= pairs
     size = amount((64 * documents + 108 * pairs) * 1e6, "B")

@@ -1,6 +1,12 @@
+import json
+
 import pytest
 
-from ascent.recipes.memory import memory_mb
+from ascent.pairs.table import Pair, pair_frame, write_pairs
+from ascent.recipes.memory import memory_mb, mining_mb
+
+# Of each side a shard has embeddings and ids.
+ENDS = (".npy", ".ids.npy")
 
 
 def test_a_job_asks_for_as_much_as_its_models_need(tmp_path):
@@ -21,3 +27,22 @@ def test_a_model_that_is_not_made_yet_is_asked_for_later(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         memory_mb([str(tmp_path / "model")], first=1, copies=1)
     assert error.value.filename == str(tmp_path / "model")  # by which Snakemake knows that it is an input
+
+
+def test_mining_asks_for_its_documents_and_pairs(tmp_path):
+    """64 bytes for each of 240 million documents, of which 40 million are a pool's, and 108 for each of two pairs."""
+
+    def shard(name: str, **rows: int) -> str:
+        files = {f"{side}-00000-of-00001{end}": {"rows": count} for side, count in rows.items() for end in ENDS}
+        (tmp_path / name).write_text(json.dumps({"weights_digest": "a"} | files))
+        return str(tmp_path / name)
+
+    shards = [shard(f"{index}.json", queries=900_000_000, documents=100_000_000) for index in range(2)]
+    pool, small = shard("pool.json", documents=40_000_000), shard("small.json", queries=2, documents=2)
+    pairs = [tmp_path / f"{part}.parquet" for part in range(2)]
+    for part, path in enumerate(pairs):
+        write_pairs(path, pair_frame([Pair(f"query {part}", "an answer")], "x", "eng-Latn"))
+    assert mining_mb([*shards, pool], pairs, first=16_000) == 8_000 + 15_360
+    assert mining_mb([small], pairs, first=16_000) == 16_000
+    with pytest.raises(FileNotFoundError):
+        mining_mb([str(tmp_path / "none.json")], pairs, first=16_000)

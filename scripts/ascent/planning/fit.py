@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..model.costs import Memory
+from ..recipes.memory import PER_DOCUMENT, PER_PAIR, numbers_of_mining
 from ..settings.training import Training
 from ..training.schedule import smallest_batch
 from .gpus import Machine, amount
@@ -11,9 +12,8 @@ from .gpus import Machine, amount
 LARGE_CHECKPOINT = 10e9
 # What loading takes of a node's memory is, too; jobs of rules/training.smk ask for 64 GB.
 LARGE_LOAD = 50e9
-# Bytes that mining holds, at most, for each document and each pair: keys, rows and places, and copies while it sorts
-# them (negatives/documents.py, negatives/ranking.py); and dynamic negatives for each negative and row in each process.
-PER_DOCUMENT, PER_PAIR, PER_NEGATIVE, PER_ROW = 64, 108, 13, 16
+# Bytes that dynamic negatives hold for each negative and row in each process.
+PER_NEGATIVE, PER_ROW = 13, 16
 # What such numbers may take without a note.
 LARGE_NUMBERS = 4e9
 
@@ -119,13 +119,13 @@ def loading_note(name: str, stage: Training, machine: Machine, parameters: int) 
 
 def mining_note(name: str, dataset: str, documents: float, pairs: float) -> str | None:
     """Return a note on the memory in which mining for a stage keeps numbers of a data set, if it is much."""
-    size = PER_DOCUMENT * documents + PER_PAIR * pairs
+    size = numbers_of_mining(documents, pairs)
     if size < LARGE_NUMBERS:
         return None
     return (
         f"Mining for {name}, {dataset} keeps {amount(size, 'B')} of numbers in memory, {PER_DOCUMENT} bytes for each of"
-        f" {documents:,.0f} documents and {PER_PAIR} for each of {pairs:,.0f} pairs; give mine_negatives more"
-        " mem_mb than that in the profile's set-resources."
+        f" {documents:,.0f} documents and {PER_PAIR} for each of {pairs:,.0f} pairs; its job asks for that much and"
+        " more."
     )
 
 

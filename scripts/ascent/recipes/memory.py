@@ -1,10 +1,15 @@
-"""What a job asks for that loads models."""
+"""What a job asks for whose memory follows its inputs."""
 
+import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
-# MB that it needs for everything but weights.
+# MB that it needs for everything but weights, or numbers.
 BESIDE = 8_000
+# Bytes that mining holds, at most, for each document and each pair: keys, rows and places, and copies while it sorts
+# them (negatives/documents.py, negatives/ranking.py).
+PER_DOCUMENT, PER_PAIR = 64, 108
 
 
 def memory_mb(folders: Sequence[str], *, first: int, copies: float) -> int:
@@ -16,3 +21,22 @@ def memory_mb(folders: Sequence[str], *, first: int, copies: float) -> int:
     files = [file for folder in folders for file in os.scandir(folder)]
     weights = sum(file.stat().st_size for file in files if file.name.endswith(".safetensors"))
     return max(first, BESIDE + int(copies * weights / 1e6))
+
+
+def mining_mb(fingerprints: Sequence[str], pairs: Sequence[str], *, first: int) -> int:
+    """Return MB for mining negatives of these pairs among the documents of these shards; at least `first`.
+
+    fingerprints: of all shards (negatives/shards.py). Raises FileNotFoundError like memory_mb.
+    """
+    from ..pairs.table import count_pairs  # not while the Snakefile is parsed
+
+    contents = [content for path in fingerprints for content in json.loads(Path(path).read_text()).items()]
+    documents = sum(
+        content["rows"] for name, content in contents if name.startswith("documents-") and name.endswith(".ids.npy")
+    )
+    return max(first, BESIDE + int(numbers_of_mining(documents, count_pairs(pairs)) / 1e6))
+
+
+def numbers_of_mining(documents: float, pairs: float) -> float:
+    """Return the bytes of numbers that mining holds at most."""
+    return PER_DOCUMENT * documents + PER_PAIR * pairs
