@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-# Texts tokenised at a time: the library keeps more than a hundred bytes per token.
-_TOKENISED = 5_000
+# Texts, or pairs, tokenised at a time: the library keeps more than a hundred bytes per token, also of what it cuts off,
+# which for pairs is each piece of one text with each of the other. More at a time are no faster.
+TOKENISED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,8 @@ def tokenise(tokenizer, texts: Sequence[str], prompt: str, max_tokens: int) -> l
     something to embed.
     """
     rows = []
-    for start in range(0, len(texts), _TOKENISED):
-        some = [prompt + text for text in texts[start : start + _TOKENISED]]
+    for start in range(0, len(texts), TOKENISED):
+        some = [prompt + text for text in texts[start : start + TOKENISED]]
         encoded = tokenizer(some, truncation=True, max_length=max_tokens, return_attention_mask=False)
         rows += [np.asarray(ids or [tokenizer.pad_token_id or 0], dtype=np.int32) for ids in encoded["input_ids"]]
     return rows

@@ -11,14 +11,11 @@ from ..errors import AscentError
 from ..model.adoption.intact import check_files
 from ..model.adoption.loading import load_tokenizer, load_weights
 from ..model.backbone import longest_input
-from ..model.batching import by_length
+from ..model.batching import TOKENISED, by_length
 from ..model.device import find_device
 from ..model.encoder import tokens_at_once
 from ..model.precision import precision_dtype
 from ..progress import Progress
-
-# Pairs to tokenise at a time: the library keeps more than a hundred bytes per token.
-_TOKENISED = 5_000
 
 
 class CrossEncoder:
@@ -73,8 +70,8 @@ class CrossEncoder:
     def _rows(self, queries: Sequence[str], documents: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Return what the model takes of each pair, int32 (tokens,) by name, but for the mask, which padding makes."""
         rows = []
-        for start in range(0, len(queries), _TOKENISED):
-            texts = (list(side[start : start + _TOKENISED]) for side in (queries, documents))
+        for start in range(0, len(queries), TOKENISED):
+            texts = (list(side[start : start + TOKENISED]) for side in (queries, documents))
             encoded = self.tokenizer(
                 *texts, truncation=True, max_length=self.max_tokens, return_attention_mask=False
             )  # fmt: skip
