@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from support.small_recipe import ROOT, make_workspace
-from support.workflow_copy import Copy, data_path
+from support.workflow_copy import Copy
 
 # ---------------------------------------------------------------- the command line
 
@@ -58,12 +58,14 @@ def test_an_unknown_recipe_is_one_clear_line(workspace):
 @pytest.mark.slow
 def test_what_the_catalogue_says_is_planned_and_tasks_whose_rows_are_not_here_are_left_out(tmp_path):
     path = make_workspace(tmp_path)
-    arguments = ("--configfile", str(path), "--recipe", "small")
-    assert (
-        "say models.tiny.shape and corpora.library.size in the catalogue, a size like {rows:"
-        in run(tmp_path, *arguments).stderr
-    )
     config = yaml.safe_load(path.read_text())
+    for entry in (config["models"]["tiny"], config["corpora"]["library"]):
+        entry["source"] = {"type": "hub", "id": "someone/something"}
+    path.write_text(yaml.safe_dump(config))
+    arguments = ("--configfile", str(path), "--recipe", "small")
+    error = run(tmp_path, *arguments).stderr
+    assert error.startswith("error: resources/models/tiny, results/prepared/questions-") and error.count("\n") == 1
+    assert "say models.tiny.shape and corpora.library.size in the catalogue, a size like {rows:" in error
     shape = {"architecture": "bert", "layers": 2, "width": 32, "heads": 2, "inner": 64, "vocabulary": 2000}
     config["models"]["tiny"]["shape"] = shape
     config["corpora"]["library"]["size"] = {"rows": 4096, "query_tokens": 10, "positive_tokens": 20}
@@ -80,18 +82,23 @@ def test_what_the_catalogue_says_is_planned_and_tasks_whose_rows_are_not_here_ar
 
 
 @pytest.mark.workflow
-def test_what_is_missing_is_named_with_the_command_that_makes_it(warm_python, tmp_path):
+def test_files_of_this_machine_are_planned_before_any_job_and_as_they_are_planned_after(warm_python, tmp_path):
     copy = Copy(tmp_path / "ascent", make_workspace(tmp_path), warm_python)
     arguments = ("--configfile", str(copy.config), "--recipe", "small")
-    done = run(copy.folder, *arguments)
-    prepared = data_path("prepared", copy.config)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith(f"error: resources/models/tiny, {prepared}, and 3 more: not here yet, but the")
-    command = done.stderr.split("snakemake ")[1].replace("'", "").split()
+
+    def training(plan: str) -> list[str]:
+        return [line for line in plan.splitlines() if line.startswith(("Model tiny", "train_", "encode_shard"))]
+
+    before = run(copy.folder, *arguments)
+    assert before.returncode == 0, before.stderr
+    assert re.search(r"Data set questions: 200 rows of [^ ]+/train.jsonl, .*before any filter", before.stdout)
+    assert not (copy / "resources").exists() and "evaluate_task" not in before.stdout
+    command = before.stdout.split("snakemake ")[1].splitlines()[0].replace("'", "").split()
     assert command[:2] == ["--cores", "1"]
     made = copy.build(*command[2:], HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"))
     assert made.returncode == 0, made.stdout
-    done = run(copy.folder, *arguments)
-    assert done.returncode == 0, done.stderr
-    assert f"rows of {prepared}" in done.stdout
+    after = run(copy.folder, *arguments)
+    assert after.returncode == 0, after.stderr
+    assert "Data set questions: 200 rows of results/corpora/library/pairs-00000-of-00001.parquet." in after.stdout
+    assert training(before.stdout) == training(after.stdout) != [] and "evaluate_task" in after.stdout
     assert not (copy / "results/small").exists()  # no step on a GPU was needed

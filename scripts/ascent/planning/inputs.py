@@ -13,10 +13,13 @@ from ..pairs.parquet import named
 from ..pairs.repeating import repeated_share
 from ..pairs.select import with_positives
 from ..pairs.table import Pair, pair_batches, pair_frame
+from ..recipes.local_files import files_by_name
 from ..recipes.recipes import Recipes
-from ..settings.corpora import BackboneShape
+from ..settings.corpora import BackboneShape, Size
 from ..settings.evaluation import LocalTask
 from ..settings.model import Backbone
+from ..settings.sources import Files
+from .local_rows import LocalRows, can_be_read, read_local
 from .token_counts import CHARACTERS, SAMPLE, EstimatedCounter, TokenCounter
 
 # Rows of a data set that a plan reads; of more, every so many-th.
@@ -31,6 +34,8 @@ class Inputs:
         self.notes: list[str] = []
         self._rows = cache(self._read_rows)
         self.documents = cache(self._read_documents)
+        self.local_files = cache(self._find_local_files)
+        self.local = cache(self._read_local)
         self.shape = cache(self._read_shape)
         self.counter = cache(self._make_counter)
 
@@ -60,10 +65,13 @@ class Inputs:
         ]
         return [model for model in used if isinstance(model, Backbone)]
 
-    @staticmethod
-    def model_folder(model: str) -> Path:
-        """Return where a model is retrieved to."""
-        return Path(layout.RETRIEVED_MODEL.format(model=model))
+    def model_folder(self, model: str) -> Path:
+        """Return where a model is retrieved to; before it is, the folder of this machine that it comes from, if it
+        does."""
+        folder, settings = Path(layout.RETRIEVED_MODEL.format(model=model)), self.recipes.config.models[model]
+        if folder.is_dir() or settings.adapter_of or not isinstance(settings.source, Files):
+            return folder
+        return next((path for path in map(Path, settings.source.paths) if (path / "config.json").is_file()), folder)
 
     def model(self, name: str) -> Path | BackboneShape | None:
         """Return a model's folder; if it is not here what the catalogue says of its shape."""
@@ -103,7 +111,7 @@ class Inputs:
                 unknown[f"models.{model}.shape"] = [str(self.model_folder(model))]
         for dataset in self.recipes.training_data(self.name):
             tables, corpus = self._tables(dataset), self.recipe.data[dataset].corpus
-            if not (corpora[corpus].planned_size or any(map(_is_here, tables))):
+            if not (corpora[corpus].planned_size or any(map(_is_here, tables)) or self.local_files(corpus)):
                 waiting = len(self.recipes.steps(self.name, dataset).behind_models)
                 unknown.setdefault(f"corpora.{corpus}.size", []).extend(tables[waiting])
         left_out = {name: files for name, files in self._tested().items() if not _is_here(files)}
@@ -154,25 +162,34 @@ class Inputs:
             text = (" the" * known.planned_size.positive_tokens)[: CHARACTERS * known.planned_size.positive_tokens]
             self.notes.append(f"Corpus {corpus}: as many documents as the catalogue says rows, as long as positives.")
             return pl.Series([text]), float(known.planned_size.rows)
+        if self.local_files(corpus):
+            found = self.local(corpus, split)
+            documents = found.documents.filter(split=split)["text"]
+            return documents.head(SAMPLE), found.times * max(1.0, len(documents) / SAMPLE)
         self.notes.append(f"Corpus {corpus}: is not retrieved and has no size, so its documents are not counted.")
         return pl.Series([], dtype=pl.String), 0.0
 
     def _read_rows(self, dataset: str) -> tuple[pl.DataFrame, float, float]:
         settings, tables = self.recipe.data[dataset], self._tables(dataset)
         table = next(filter(_is_here, tables), None)
-        if table is None:
-            return self._sample(dataset)
+        known = self.recipes.config.corpora[settings.corpus].planned_size
+        if table is None and known:
+            return self._sample(dataset, known)
         first = table == tables[0]  # which has the rows that are trained on, with those that augmentations added
-        rows, total = _rows_of(table, settings.split, settings.task, None if first else settings.rows)
+        if table is None:
+            rows, total, where = self._local_rows(dataset)
+        else:
+            rows, total = _rows_of(table, settings.split, settings.task, None if first else settings.rows)
+            where = named(table)
         if not first:
             rows = with_positives(rows, settings)
         if rows.is_empty():
             raise AscentError(
-                f"{named(table)}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'."
+                f"{where}: has no {settings.task} rows in the split '{settings.split}' for data set '{dataset}'."
             )
         times = total / len(rows)
         counted = f", of which {len(rows):,} were counted" if times > 1 else ""
-        self.notes.append(f"Data set {dataset}: {total:,} rows of {named(table)}{counted}.")
+        self.notes.append(f"Data set {dataset}: {total:,} rows of {where}{counted}.")
         if first:
             return rows, times, 1.0
         share = repeated_share(rows, settings.repeat, times) if settings.repeat else 0.0
@@ -180,9 +197,36 @@ class Inputs:
             self.notes.append(f"Data set {dataset}: {round(share * total):,} rows more, which `repeat` adds to these.")
         return rows, times * settings.growth, 1 + share
 
-    def _sample(self, dataset: str) -> tuple[pl.DataFrame, float, float]:
+    def _find_local_files(self, corpus: str) -> dict[str, Path]:
+        """Return a corpus's files of this machine by the names that its reader knows them by, if the plan can read
+        them."""
+        settings = self.recipes.config.corpora[corpus]
+        if not isinstance(settings.source, Files):
+            return {}
+        files, tokenizer = files_by_name(self.recipes, "corpora", corpus), self._tokenizer_of_passages(corpus)
+        return files if can_be_read(settings.reader, files) and (not tokenizer or tokenizer.exists()) else {}
+
+    def _tokenizer_of_passages(self, corpus: str) -> Path | None:
+        passages = self.recipes.config.corpora[corpus].passages
+        if not passages:
+            return None
+        return self.model_folder(passages.model) if passages.model else passages.tokenizer and Path(passages.tokenizer)
+
+    def _read_local(self, corpus: str, split: str) -> LocalRows:
+        files, tokenizer = self.local_files(corpus), self._tokenizer_of_passages(corpus)
+        return read_local(corpus, self.recipes.config.corpora[corpus], split, files, tokenizer)
+
+    def _local_rows(self, dataset: str) -> tuple[pl.DataFrame, int, str]:
+        """Return a data set's rows, or the first of them, how many there are in all, and where they are from."""
         settings = self.recipe.data[dataset]
-        size = self.recipes.config.corpora[settings.corpus].planned_size
+        found, source = self.local(settings.corpus, settings.split), self.recipes.config.corpora[settings.corpus].source
+        rows = found.pairs.filter(split=settings.split, task=settings.task)
+        total = round(len(rows) * found.times)
+        total = total if settings.rows is None else min(total, settings.rows)
+        return rows.head(total), total, f"{', '.join(source.paths)}, before any filter"
+
+    def _sample(self, dataset: str, size: Size) -> tuple[pl.DataFrame, float, float]:
+        settings = self.recipe.data[dataset]
         total = min(settings.rows or size.rows, size.rows)
 
         def text(tokens: int, *numbers: int) -> str:  # each text is another one

@@ -29,7 +29,7 @@ def check_local_files(recipes: Recipes) -> None:
     """Raise AscentError for a local file that is missing, empty or of another form than its corpus says, for a split
     that a recipe uses and its corpus lacks, of pairs or of documents to search in, and for what a filter or an
     augmentation of a recipe needs and does not find."""
-    files = {source: _files(recipes, *source) for source in recipes.local_sources}
+    files = {source: files_by_name(recipes, *source) for source in recipes.local_sources}
     for name in sorted({corpus for corpus, *_ in (*_uses(recipes), *_searches(recipes))}):
         corpus = recipes.config.corpora[name]
         if corpus.source.type == "files":
@@ -92,8 +92,9 @@ def _searches(recipes: Recipes) -> Iterator[tuple[str, str, str]]:
                 yield corpus, task.split, f"{path}: 'evaluate.tasks.{key}.documents'"
 
 
-def _files(recipes: Recipes, kind: str, name: str) -> dict[str, Path]:
-    """Return a corpus's or a model's local files by the names that its reader knows them by."""
+def files_by_name(recipes: Recipes, kind: str, name: str) -> dict[str, Path]:
+    """Return a corpus's or a model's local files by the names that its reader knows them by. Raises AscentError for one
+    that is missing or empty."""
     where, files = f"'{kind}.{name}.source.paths'", {}
     for given in map(Path, getattr(recipes.config, kind)[name].source.paths):
         if not given.exists():
