@@ -1,10 +1,12 @@
-"""Rows per second and peak memory of each step from raw rows to training pairs, and of `datasets` on the same rows.
+"""Rows per second and peak memory of each step from raw rows to tokens, and of `datasets` on the same rows.
 
     python tests/benchmarks/data.py --rows 20000000 --parts 8 --folder FOLDER
+    prlimit --data=4294967296 python tests/benchmarks/data.py --rows 2000000 --parts 2 --folder FOLDER
 
 Synthetic rows are written first, as jsonl in as many files as there are parts: each tenth repeats an earlier one, and
 each thousandth's query is a test query. Every step is a process of its own, as in the workflow, part after part. Memory
-is the largest resident set of any part's process. Several numbers of rows show how memory grows."""
+is the largest resident set of any part's process. Several numbers of rows show how memory grows; tokens.py says what
+prlimit counts."""
 
 import argparse
 import json
@@ -17,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests/benchmarks")]
 TESTED = 10_000
 # The words of the texts, whose number makes equal texts by chance improbable.
 WORDS = [
@@ -44,24 +46,28 @@ def measure(rows: int, parts: int, folder: Path, peers: bool) -> None:
     """Print a line per step."""
     import yaml
 
+    from tokens import write_tokenizer
+
     folder.mkdir(parents=True, exist_ok=True)
     bounds = [rows * part // parts for part in range(parts + 1)]
     write_rows(folder / "raw", bounds)
     write_tested(folder / "tested.parquet")
+    write_tokenizer(folder / "model")
     corpus = {"reader": {"type": "table", "pairs": {"train": ["*.jsonl"]}}, "language": "eng-Latn"}
     passes = [
         {"select": {"corpus": "bench"}, "positive": "given", "filters": FIRST},
         {"positive": "given", "filters": SECOND},
     ]
-    for name, settings in {"corpus": corpus, "first": passes[0], "second": passes[1]}.items():
+    tokens = {"query_prompts": ["question: "], "document_prompts": [""], "max_tokens": 64}
+    for name, settings in {"corpus": corpus, "first": passes[0], "second": passes[1], "tokens": tokens}.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings))
 
     def files(kind: str) -> list[str]:
         return [str(folder / f"{kind}-{part}.parquet") for part in range(parts)]
 
-    def step(name: str, command) -> None:
+    def step(name: str, command, runs: int = parts) -> None:
         seconds, megabytes = 0.0, 0.0
-        for part in range(parts):
+        for part in range(runs):
             spent, peak = timed(command(part))
             seconds, megabytes = seconds + spent, max(megabytes, peak)
         print(f"{rows:>11,} rows  {name:<34} {rows / seconds:>9,.0f} rows/s  {megabytes:>7,.0f} MB", flush=True)
@@ -94,6 +100,14 @@ def measure(rows: int, parts: int, folder: Path, peers: bool) -> None:
         ),
     )  # fmt: skip
     check(folder, rows, parts)
+    step(
+        "tokens, of all parts",
+        lambda _: script(
+            "tokenise_pairs.py --settings", folder / "tokens.yaml", "--model", folder / "model", "--pairs", *second,
+            "--output", folder / "tokens",
+        ),
+        runs=1,
+    )  # fmt: skip
     if peers:
         seconds, megabytes = timed([sys.executable, __file__, "--peer", str(folder)])
         print(

@@ -2,11 +2,15 @@
 pass, beside an order of all rows in memory (numpy) and torch's RandomSampler.
 
     python tests/benchmarks/tokens.py --rows 50000000 --texts 20000 200000 2000000 --folder FOLDER
+    prlimit --data=4294967296 python tests/benchmarks/tokens.py --rows 100000000 --processes 2 --folder FOLDER
 
 Tokens of the given number of rows are generated, 20 a row, in texts that occur once; the folder is removed at the end.
-Each line is a process of its own. `own` is the most memory that it had of its own (RssAnon, without pages of mapped
-files, sampled 100 times a second), `before` what it had of it before it opened anything, `resident` its peak resident
-set. `order` is the rows per second of the order alone, `batches` those with their tokens."""
+Each line is a process of its own; with --processes so many read their shares of the same batches at once. prlimit holds
+each of them to 4 GiB of data: what it writes to or could, the heap and stacks included, used or not. It does not count
+mapped files that are only read, whose pages the system takes back when it needs them. `own` is the most memory that it
+had of its own (RssAnon, without pages of mapped files, sampled 100 times a second), `before` what it had of it before
+it opened anything, `resident` its peak resident set. `order` is the rows per second of the order alone, `batches` those
+with their tokens."""
 
 import argparse
 import json
@@ -16,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +43,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, help="rows of generated tokens to read; 180 bytes each")
     parser.add_argument("--texts", type=int, nargs="*", default=[], help="rows to tokenise")
+    parser.add_argument("--processes", type=int, default=1, help="processes that share the batches they read")
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        what, name = options.part
-        print(json.dumps((read if what == "read" else tokenise)(options.folder, name)))
+        what, *words = options.part
+        try:
+            found = (read if what == "read" else tokenise)(options.folder, *words)
+        except MemoryError:
+            found = {"out of memory": 1}
+        print(json.dumps(found))
         return
     options.folder.mkdir(parents=True)
     try:
@@ -56,15 +66,26 @@ def main() -> None:
             size = sum(file.stat().st_size for file in (options.folder / "tokens").iterdir())
             print(f"{options.rows:,} rows of tokens, {size / 1e9:.1f} GB, {time.perf_counter() - began:.0f} s to write")
             for name in SETTINGS:
-                show(f"read, {name}", part(options.folder, "read", name))
+                shares = [["read", name, str(rank), str(options.processes)] for rank in range(options.processes)]
+                for found in together(options.folder, *shares):
+                    show(f"read, {name}", found)
     finally:
         shutil.rmtree(options.folder)
 
 
 def part(folder: Path, *what: str, script: str = __file__) -> dict:
     """Run one measurement of a script in a process of its own; return what it found."""
-    command = [sys.executable, script, "--folder", str(folder), "--part", *what]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return together(folder, what, script=script)[0]
+
+
+def together(folder: Path, *parts: Sequence[str], script: str = __file__) -> list[dict]:
+    """Run measurements of a script at the same time, each in a process of its own; return what they found."""
+    commands = [[sys.executable, script, "--folder", str(folder), "--part", *what] for what in parts]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    said = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise SystemExit(1)
+    return [json.loads(words.splitlines()[-1]) for words in said]
 
 
 def show(what: str, found: dict) -> None:
@@ -137,8 +158,8 @@ def write_tokens(folder: Path, rows: int) -> None:
     write_json(folder / META, {"rows": rows, "files": files})
 
 
-def read(folder: Path, name: str) -> dict:
-    """Open tokens as a training process does, and read the batches of some steps."""
+def read(folder: Path, name: str, rank: str, world: str) -> dict:
+    """Open tokens as a training process does, and read its shares of the batches of some steps."""
     from ascent.settings.contrastive import Contrastive
     from ascent.settings.model import Contract
     from ascent.settings.stages import StageSettings
@@ -159,14 +180,14 @@ def read(folder: Path, name: str) -> dict:
             first = next(rows)
             waited, ordering = time.perf_counter() - began, 0.0
             began, seen = time.perf_counter(), len(first)
-            data.batch(first, rank=0, world=1)
+            data.batch(first, rank=int(rank), world=int(world))
             while True:
                 asked = time.perf_counter()
                 following = next(rows, None)
                 ordering += time.perf_counter() - asked
                 if following is None:
                     break
-                seen += data.batch(following, rank=0, world=1).rows
+                seen += data.batch(following, rank=int(rank), world=int(world)).global_rows
             seconds = time.perf_counter() - began
             found[where] = {
                 "first s": round(waited, 3), "order": round(seen / ordering), "batches": round(seen / seconds)
@@ -213,21 +234,13 @@ def torch_order(data):
 def write_pairs(folder: Path, rows: int) -> None:
     """Write short rows in four files, a third of whose queries and documents repeat others, and a tokenizer."""
     from data import WORDS
-    from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from ascent.files import write_json
-    from ascent.model.contract import tokenizer_digest
     from ascent.pairs.parquet import writing
     from ascent.pairs.table import SCHEMA, Pair, pair_frame
     from ascent.training.streams import uniform
 
     folder.mkdir()
-    vocabulary = {word: number for number, word in enumerate(["[UNK]", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    (folder / "model").mkdir()
-    tokenizer.save(str(folder / "model/tokenizer.json"))
-    write_json(folder / "model/ascent.json", {"tokenizer_digest": tokenizer_digest(tokenizer)})
+    write_tokenizer(folder / "model")
 
     def texts(numbers: np.ndarray, words: int) -> list[str]:
         """Return a text for each number, the same for the same."""
@@ -242,6 +255,22 @@ def write_pairs(folder: Path, rows: int) -> None:
                 shown = np.where(numbers % 3, numbers, numbers // 3)
                 columns = texts(2 * shown, 8), texts(2 * shown + 1, 16), texts(2 * shown + 3, 16)
                 add(pair_frame((Pair(q, p, (n,)) for q, p, n in zip(*columns, strict=True)), "x", "eng-Latn"))
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write what tokenising reads of a model's folder, with a tokenizer of the words."""
+    from data import WORDS
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from ascent.files import write_json
+    from ascent.model.contract import tokenizer_digest
+
+    vocabulary = {word: number for number, word in enumerate(["[UNK]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "ascent.json", {"tokenizer_digest": tokenizer_digest(tokenizer)})
 
 
 def tokenise(folder: Path, name: str) -> dict:
