@@ -134,7 +134,7 @@ rule describe_rows:
         mem_mb=by_attempt(4_000),
         runtime=by_attempt(240),
     params:
-        revision=2,
+        revision=3,
         name=described_name,
     shell:
         call_script(
@@ -161,7 +161,7 @@ rule render_statistics:
     conda:
         ENVIRONMENT
     params:
-        revision=1,
+        revision=2,
     shell:
         call_script(
             "render_statistics.py --statistics {input.statistics} --audits {input.audits} "

@@ -12,8 +12,9 @@ import pytest
 from ascent.pairs.database import Database
 from ascent.pairs.draws import digest, rank_in_sql
 from ascent.pairs.table import Document, Pair, document_frame, pair_frame, write_documents, write_pairs
-from ascent.report import statistics
-from ascent.report.statistics import SHARES, describe, histogram, quantiles
+from ascent.report import lengths, statistics
+from ascent.report.lengths import SHARES, histogram, quantiles
+from ascent.report.statistics import describe
 from ascent.report.statistics_page import joined_counts
 
 ENGLISH = "How long must a policy be kept before the insurer pays the whole sum to the family?"
@@ -168,15 +169,15 @@ def test_tokens_are_counted_where_rows_are_few_and_estimated_where_they_are_many
     counted = sides()
     for side, total in truth.items():
         assert counted[side]["units"]["is_exact"] and counted[side]["units"]["total"] == total
-    lengths = [len(row.query.split()) for row in own]
-    assert counted["query"]["units"]["quantiles"] == by_hand(lengths)
+    spaced = [len(row.query.split()) for row in own]
+    assert counted["query"]["units"]["quantiles"] == by_hand(spaced)
     monkeypatch.setattr(statistics, "DRAWN", 60)
     estimated = sides()
     for side, total in truth.items():
         assert not estimated[side]["units"]["is_exact"]
         assert estimated[side]["units"]["total"] == pytest.approx(total, rel=0.1)
     monkeypatch.setattr(statistics, "DRAWN", 2000)
-    monkeypatch.setattr(statistics, "_CHARACTERS", 40)  # long texts are cut, and count in proportion
+    monkeypatch.setattr(lengths, "CHARACTERS", 40)  # long texts are cut, and count in proportion
     cut = sides()
     assert not cut["positive"]["units"]["is_exact"]
     assert cut["positive"]["units"]["total"] == pytest.approx(truth["positive"], rel=0.1)

@@ -5,53 +5,24 @@ Numbers of rows, characters, repetitions and classes are of all rows. Tokens and
 their ids, or in all where there are few; then neither the order of rows nor their parts change them."""
 
 import math
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from ..errors import AscentError
 from ..pairs.database import Database, listed
 from ..pairs.draws import rank_in_sql
-from ..pairs.filters.language import language_told
-from ..pairs.tokenizer import count_tokens, load_tokenizer
-from ..pairs.words import words
 from ..settings.contrastive import LABELLED
+from .lengths import Drawn, Unit, columns_of, languages_of, side_of, unit_of
+from .sources import Sources
 
 # Rows of a group whose tokens and languages are counted. The share of tokens per character is then within a percent.
 DRAWN = 2000
-# The negatives of a drawn row, and the characters of a text, that are read; the rest counts in proportion.
-_NEGATIVES, _CHARACTERS = 4, 20_000
-SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-# Lengths at which bars of a histogram begin: steps of the square root of two.
-EDGES = sorted({math.ceil(2 ** (step / 2)) for step in range(80)})
 # How many of the most and of the least frequent classes are named; how many labels are counted one by one.
 NAMED, _LABELS = 10, 20
-# With fewer letters the language of a text cannot be told.
-_LETTERS = 20
 # What the group of a document table is called, where one of a pair table has its task type.
 DOCUMENTS = "documents"
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What texts are measured in besides characters: its name, and a function that counts it in texts."""
-
-    name: str
-    count: Callable[[list[str]], list[int]]
-
-
-def unit_of(model: Path | None) -> Unit:
-    """Return the tokens of a model's folder, or words where it has no tokenizer.json (see pairs/words.py)."""
-    try:
-        tokenizer = load_tokenizer(model, "statistics")
-    except AscentError:
-        return Unit("words", lambda texts: words(pl.Series(texts, dtype=pl.String)).list.len().to_list())
-    return Unit(f"tokens of {model.name}", lambda texts: count_tokens(tokenizer, texts))
 
 
 def describe(name: str, pairs: Sequence[Path], documents: Sequence[Path] = (), model: Path | None = None) -> dict:
@@ -61,7 +32,7 @@ def describe(name: str, pairs: Sequence[Path], documents: Sequence[Path] = (), m
 
     `groups` has an entry for each split and task of the pairs and each split of the documents: its rows, and by side of
     a pair (query, positive, negative) or for the document the texts' lengths; how often rows and texts are repeated;
-    the languages; and classes, labels and negatives where there are any."""
+    the languages; and classes, labels, negatives and sources where there are any."""
     unit, groups = unit_of(model), []
     with Database(pairs[0].parent) as database:
         _view(database, "pairs", pairs, "task")
@@ -74,26 +45,6 @@ def describe(name: str, pairs: Sequence[Path], documents: Sequence[Path] = (), m
         rows = "SELECT count(*) FROM read_parquet(?)"
         parts = [database.execute(rows, [str(path)]).fetchone()[0] for path in pairs]
     return {"kind": "statistics", "name": name, "unit": unit.name, "parts": parts, "groups": groups}
-
-
-def quantiles(counts: Iterable[tuple[float, int]]) -> dict[str, float]:
-    """Return the quantiles SHARES of values, given how often each occurs: the least value that this share of them does
-    not exceed (the inverse of the distribution function), by share as text."""
-    counts = sorted(counts)
-    total, found, so_far, wanted = sum(count for _, count in counts), {}, 0, list(SHARES)
-    for value, count in counts:
-        so_far += count
-        while wanted and so_far >= max(1, math.ceil(wanted[0] * total - 1e-9)):
-            found[str(wanted.pop(0))] = value
-    return found
-
-
-def histogram(counts: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Return [lower end, how many] of lengths between two of EDGES, from the least length to the greatest."""
-    bins: Counter[int] = Counter()
-    for length, count in counts:
-        bins[max(bisect_right(EDGES, length) - 1, 0)] += count
-    return [[EDGES[place], bins[place]] for place in range(min(bins), max(bins) + 1)] if bins else []
 
 
 def _view(database: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path], task: str) -> None:
@@ -112,6 +63,7 @@ class _Counted:
         self.is_pairs = view == "pairs"
         self._lengths = self._all_lengths()
         self._repeats = self._all_repeats()
+        self._sources = Sources(database, unit, view, sides)
 
     def groups(self) -> list[tuple[str, str]]:
         """Return the splits and tasks, in order of the splits' use."""
@@ -125,15 +77,15 @@ class _Counted:
         sides = {}
         for side in (*self.sides, "negative"):
             if lengths := self._lengths.get((split, task, side)):
-                sides[side] = self._of_side(lengths, drawn.texts(side), drawn.is_whole)
+                sides[side] = side_of(self.unit, lengths, drawn.texts(side), drawn.is_whole)
         rows = sum(number for _, number in self._lengths[split, task, next(iter(self.sides))])
         found = {"split": split, "task": task, "rows": rows}
         found |= {"drawn": len(drawn.rows), "sides": sides, "repeats": self._repeats[split, task]}
         asked = [side for side in self.sides if not (task in LABELLED and side == "positive")]
-        found["languages"] = {side: _languages(drawn.texts(side)) for side in asked}
+        found["languages"] = {side: languages_of(drawn.texts(side)) for side in asked}
         if self.is_pairs:
             found |= self._of_pairs(split, task, rows)
-        return found
+        return found | self._sources.of(split, task)
 
     def _all_lengths(self) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
         """Return how many texts of each number of characters there are, by split, task and side."""
@@ -166,34 +118,13 @@ class _Counted:
                 found.setdefault((split, task), {})[what] = {"distinct": distinct, "most": most}
         return found
 
-    def _drawn(self, split: str, task: str) -> "_Drawn":
-        columns = [f"left({side}, {_CHARACTERS}) AS {side}, length({side}) AS {side}_characters" for side in self.sides]
-        if self.is_pairs:
-            columns.append(f"negatives[1:{_NEGATIVES}] AS negatives")
+    def _drawn(self, split: str, task: str) -> Drawn:
         query = (
-            f"SELECT {', '.join(columns)} FROM {self.view} WHERE split = ? AND task = ?"
+            f"SELECT {columns_of(self.sides, self.is_pairs)} FROM {self.view} WHERE split = ? AND task = ?"
             f" ORDER BY {rank_in_sql(0, *self.sides.values())}, filename, file_row_number LIMIT {DRAWN + 1}"
         )
         rows = pl.from_arrow(self.database.sql(query, params=[split, task]).to_arrow_table())
-        return _Drawn(rows.head(DRAWN), is_whole=len(rows) <= DRAWN)
-
-    def _of_side(self, lengths: list[tuple[int, int]], drawn: list[tuple[str, int]], is_whole: bool) -> dict:
-        texts, characters = sum(n for _, n in lengths), sum(length * n for length, n in lengths)
-        counts = self.unit.count([text for text, _ in drawn])
-        # What was cut off counts as much as what was not.
-        scaled = [count * length / max(len(text), 1) for count, (text, length) in zip(counts, drawn, strict=True)]
-        is_exact = is_whole and len(drawn) == texts and all(len(text) == length for text, length in drawn)
-        seen = sum(length for _, length in drawn)
-        total = sum(counts) if is_exact else round(sum(scaled) / max(seen, 1) * characters)
-        return {
-            "texts": texts,
-            "characters": {"total": characters, "quantiles": quantiles(lengths), "histogram": histogram(lengths)},
-            "units": {
-                "total": total,
-                "is_exact": is_exact,
-                "quantiles": quantiles(Counter(round(value) for value in scaled).items()),
-            },
-        }
+        return Drawn(rows.head(DRAWN), is_whole=len(rows) <= DRAWN)
 
     def _of_pairs(self, split: str, task: str, rows: int) -> dict:
         """Return what pairs have besides texts."""
@@ -247,24 +178,3 @@ class _Counted:
             "frequent": [list(one) for one in frequent],
             "rare": [list(one) for one in reversed(rare)],
         }
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Rows drawn from a group, with their texts cut; whether they are all of its rows."""
-
-    rows: pl.DataFrame
-    is_whole: bool
-
-    def texts(self, side: str) -> list[tuple[str, int]]:
-        """Return the texts of a side, each with the characters that it has uncut."""
-        if side != "negative":
-            return list(self.rows.select(side, f"{side}_characters").iter_rows())
-        if "negatives" not in self.rows.columns:
-            return []
-        return [(text[:_CHARACTERS], len(text)) for texts in self.rows["negatives"] for text in texts]
-
-
-def _languages(texts: list[tuple[str, int]]) -> dict[str, int]:
-    """Return how many texts are in each language, and under '' how many are too short to tell."""
-    return dict(Counter(language_told(pl.Series([text for text, _ in texts], dtype=pl.String), _LETTERS)))

@@ -7,8 +7,8 @@ from ..errors import AscentError
 from ..files import read_json
 from .figures import PALETTE
 from .flow import WHOLE, draw, flows_of, share
+from .lengths import EDGES
 from .pages import read_audits, write_page
-from .statistics import EDGES
 
 # Pixels of the figure of lengths: its width, the height of a side, the room for the words left of it.
 WIDTH, HEIGHT, LEFT = 720, 64, 90
@@ -36,6 +36,7 @@ def render_statistics(statistics: list[Path], audits: list[Path], output: Path) 
         share=share,
         short=short_number,
         joined=joined_counts,
+        has_table=has_table,
     )
 
 
@@ -44,11 +45,22 @@ def _read(path: Path) -> dict:
     if not isinstance(found, dict) or found.get("kind") != "statistics":
         raise AscentError(f"{path}: is not what describe_rows writes (its 'kind' is not 'statistics'); pass that only.")
     for group in found["groups"]:  # keys of JSON are in alphabetical order
-        for key in ("sides", "languages"):
-            group[key] = {side: group[key][side] for side in SIDES if side in group[key]}
+        group["languages"] = _in_order(group["languages"])
+        for each in (group, *group.get("sources", {}).get("named", [])):
+            each["sides"] = _in_order(each["sides"])
         if "negatives" in group:
             group["negatives"] = dict(sorted(group["negatives"].items(), key=lambda item: int(item[0])))
     return found | {"of": path.parent.parent.name}
+
+
+def _in_order(sides: dict) -> dict:
+    return {side: sides[side] for side in SIDES if side in sides}
+
+
+def has_table(group: dict) -> bool:
+    """Return whether a group's sources are worth a table: several, of two rows or more on average."""
+    known = sum(one["rows"] for one in group["sources"]["named"] if one["kind"] != "unknown")
+    return known >= 2 * group["sources"]["number"] > 2
 
 
 def short_number(value: float) -> str:
