@@ -107,7 +107,9 @@ def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFra
     columns = {field.name: [getattr(pair, field.name) for pair in pairs] for field in fields(Pair)}
     columns |= {f"{side}_id": [text_id(text) for text in columns[side]] for side in ("query", "positive")}
     columns |= {"dataset": [dataset] * len(pairs), "language": [language] * len(pairs)}
-    return pl.DataFrame({name: columns[name] for name in SCHEMA.names}, schema=_polars(SCHEMA))
+    # Arrow makes a column of lists at once, polars a series of each list.
+    table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA})
+    return pl.from_arrow(table, schema=_polars(SCHEMA))
 
 
 def document_frame(documents: Iterable[Document]) -> pl.DataFrame:
