@@ -294,7 +294,7 @@ def test_an_encoder_predicts_no_texts(config, write, tmp_path):
     """As the catalogue says; or config.json, where the model is on this machine."""
     write(small=changed(data__questions__filters=[{"perplexity": {"model": "lm", "positive": [5, 500]}}]))
     shape = {"layers": 1, "width": 8, "heads": 1, "inner": 8, "vocabulary": 9}
-    message = r"'data\.questions\.filters' has texts predicted by the model 'lm', which is an encoder \(bert\); name a"
+    message = r"'data\.questions\.filters' needs a causal language model, but 'lm' is an encoder \(bert\); name another"
 
     def check(architecture, **written):
         (tmp_path / "lm").mkdir(exist_ok=True)
@@ -309,6 +309,15 @@ def test_an_encoder_predicts_no_texts(config, write, tmp_path):
         check("bert")
     check("bert", model_type="bert", is_decoder=True)
     with pytest.raises(AscentError, match=message):
+        check("llama", model_type="bert")
+    write(small=changed())
+    config["generators"] = {"local": {"type": "transformers", "model": "lm"}}
+    check("llama", model_type="bert")  # as no corpus is written by it
+    source = {"type": "synthesis", "documents": "library", "prompt": "queries", "generator": "local", "rows": 9}
+    config["corpora"]["modules"] |= {"source": source, "reader": {"type": "synthesised"}}
+    with pytest.raises(
+        AscentError, match=r"'generators\.local\.model' needs a causal language model, but 'lm' is an enc"
+    ):
         check("llama", model_type="bert")
 
 

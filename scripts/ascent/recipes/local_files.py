@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import AscentError, did_you_mean
 from ..files import read_json
-from ..layout import RESOURCE
 from ..settings.corpora import Corpus
 from ..settings.tables import COMPRESSED, FORMATS, Reads, format_of, root_of
 from .recipes import Recipes
@@ -45,6 +44,10 @@ def check_local_files(recipes: Recipes) -> None:
                 f" for: {', '.join(splits) or 'none'}; have it read documents of this split, too, or remove the corpus"
                 " here."
             )
+    _, writers = recipes.config.made_from({corpus for corpus, *_ in (*_uses(recipes), *_searches(recipes))})
+    for name, generator in recipes.config.generators.items():
+        if generator.is_local and generator.model in writers:
+            _check_language_model(recipes, generator.model, f"'generators.{name}.model'")
     for name, recipe in recipes.recipes.items():
         for key, dataset in recipe.data.items():
             where = f"{recipes.path(name)}: 'data.{key}"
@@ -56,15 +59,15 @@ def check_local_files(recipes: Recipes) -> None:
 
 
 def _check_language_model(recipes: Recipes, name: str, where: str) -> None:
-    """Reject a model that the catalogue, or its own config.json where it is on this machine, shows to be an encoder."""
+    """Reject a model that the catalogue, or its own config.json where its files are local, shows to be an encoder."""
     model = recipes.config.models[name]
-    folders = [RESOURCE.format(kind="models", name=name), *(model.source.paths if model.source.type == "files" else [])]
+    folders = model.source.paths if model.source.type == "files" else []
     found = [path for folder in folders if (path := Path(folder) / "config.json").is_file()]
     config = read_json(found[0]) if found else {"model_type": model.shape and model.shape.architecture}
     if config.get("model_type") in ENCODERS and not config.get("is_decoder"):
         raise AscentError(
-            f"{where} has texts predicted by the model '{name}', which is an encoder ({config['model_type']}); name a"
-            " causal language model."
+            f"{where} needs a causal language model, but '{name}' is an encoder ({config['model_type']}); name another"
+            " model."
         )
 
 
