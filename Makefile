@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
-# What `make run` and `make plan` take, as a trial if TRIAL is given: make run RECIPE=m3 TRIAL='{rows: 200, steps: 10}'.
+# What `make run`, `make data` and `make plan` take, as a trial if TRIAL is given:
+# make run RECIPE=m3 TRIAL='{rows: 200, steps: 10}'.
 RECIPE = demo
 TRIAL =
 REPORT = report$(if $(TRIAL),-trial).html
@@ -30,7 +31,7 @@ SPREAD = --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # One more than there are cores, since tests wait for processes, too.
 WORKERS = $(shell expr $(CORES) + 1)
 
-.PHONY: demo run plan test test-fast lint format tests unit workflow slurm-test nightly gradients gpu-test acceptance bench-train bench-data bench-tokens bench-teachers schemas lock clean
+.PHONY: demo run data plan test test-fast lint format tests unit workflow slurm-test nightly gradients gpu-test acceptance bench-train bench-data bench-tokens bench-teachers schemas lock clean
 
 demo: override RECIPE = demo
 demo: run  ## build the recipe `demo`, its card and its report
@@ -39,6 +40,9 @@ run: $(VENV)/.ready  ## build RECIPE, print its scores, and write its report
 	$(SNAKEMAKE) $(RECIPES)
 	$(VENV)/bin/snakemake $(RECIPES) --report $(REPORT) --quiet host progress reason rules
 	$(VENV)/bin/python scripts/print_scores.py results/$(RECIPE)$(if $(TRIAL),-trial) --report $(REPORT)
+
+data: $(VENV)/.ready  ## make only the training pairs of RECIPE, check them for test texts, and show them
+	$(SNAKEMAKE) $(RECIPES) -- data
 
 plan: $(VENV)/.ready  ## print what RECIPE costs on NODES nodes of GPUS GPUs: tokens, FLOPs, memory, GPU-hours
 	@$(VENV)/bin/python scripts/plan_recipe.py --recipe $(RECIPE) $(if $(TRIAL),--trial '$(TRIAL)') --gpu $(GPU) --gpus $(GPUS) --nodes $(NODES)

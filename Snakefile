@@ -34,6 +34,7 @@ include: "rules/terminal.smk"
 
 localrules:
     all,
+    data,
     write_settings,
 
 
@@ -42,3 +43,10 @@ rule all:
     input:
         expand(RELEASE_CARD, recipe=RECIPES),
         REPORT,
+
+
+# The training pairs alone, to be read before anything is trained.
+rule data:
+    input:
+        expand(LEAKAGE, recipe=RECIPES),
+        [page for name in RECIPES for page in recipes.data_pages(name)],

@@ -22,13 +22,23 @@ def where_results_are():
     ] + ["one page of all: snakemake --report report.html"]
 
 
+def where_data_are():
+    """For each recipe, where its training pairs are shown."""
+    return [
+        f"{{recipe}}: statistics, flow and samples in {dirname(OVERVIEW)}, leak check in {LEAKAGE}".format(
+            recipe=recipe
+        )
+        for recipe in RECIPES
+    ]
+
+
 # As a module of another workflow, the terminal is that workflow's.
 main = workflow.modifier.is_main_snakefile()
 if main and workflow.is_main_process and not workflow.output_settings.verbose:
     show_run(
         logger,
         heading=built_recipes(),
-        ending=where_results_are(),
+        endings={"all": where_results_are(), "data": where_data_are()},
         folded=("write_settings",),
         dry_run=workflow.output_settings.dryrun,
     )

@@ -77,11 +77,12 @@ def folders(tmp_path_factory, corpus_rows) -> dict:
     (found["idioms"] / "idiom.csv").write_text("\n".join(lines))
     for name, some in (("pos", chinese[:100]), ("neg", chinese[50:150])):  # a quarter stands in both
         (found["chinese-reviews"] / f"{name}.txt").write_text("".join(f"{''.join(each)}\n" for each in some))
-    for number in range(0, 40, 4):
-        title = f"Guide {number}"
-        parts = [f"{row['query']}?\n{'-' * 80}\n\n{row['positive']}\n" for row in corpus_rows[number : number + 4]]
+    guides = {f"Guide {number}": (corpus_rows[number : number + 4], "?") for number in range(0, 40, 4)}
+    guides["Settings"] = corpus_rows[50:200], ""  # more sections than the recipe takes of one document
+    for title, (rows, end) in guides.items():
+        parts = [f"{row['query']}{end}\n{'-' * 80}\n\n{row['positive']}\n" for row in rows]
         text = f"{'=' * 80}\n{title}\n{'=' * 80}\n\nWhat this guide is about.\n\n" + "\n".join(parts)
-        (found["django-docs"] / f"{number}.txt").write_text(text)
+        (found["django-docs"] / f"{title}.txt").write_text(text)
     return found
 
 
@@ -135,6 +136,10 @@ PLANTED = {
     "score": Pair(
         "how do I choose a good dentist?", "Roses are planted in autumn, before the first frost of the year."
     ),
+    "rank": Pair("what does a funeral cost?", "It depends on where you live, and others have answered it far better."),
+    "perplexity": Pair(
+        "what is written on the form?", "Form the of is on a and what it who below above never of and to."
+    ),
 }
 
 
@@ -158,15 +163,25 @@ def test_each_filter_drops_the_row_that_is_planted_for_it(recipe, read, tmp_path
     words.pre_tokenizer = Whitespace()
     words.save(str(model / "tokenizer.json"))
 
-    def scores(pairs: pl.DataFrame) -> pl.DataFrame:
-        related = pl.col("query") != PLANTED["score"].query
-        return pairs.select("query_id", "positive_id", score=related.cast(pl.Float64))
+    def measured(pairs: pl.DataFrame) -> pl.DataFrame:
+        """What models that know the planted rows would say: their own tests ask real ones."""
+        unrelated, unranked, unread = (
+            pl.col("query") == PLANTED[name].query for name in ("score", "rank", "perplexity")
+        )
+        return pairs.select(
+            "query_id",
+            "positive_id",
+            score=1 - unrelated.cast(pl.Float64),
+            rank=1 + 999 * unranked.cast(pl.Int64),
+            query_perplexity=pl.lit(40.0),
+            positive_perplexity=40 + 1e6 * unread.cast(pl.Float64),
+        )
 
     against = [tested, read["insuranceqa-zh"][0].filter(split="test")]
-    kept, audit = filtered("questions", dataset, [rows], against, scores, [model])
+    kept, audit = filtered("questions", dataset, [rows], against, measured, [model])
     steps = {step["filter"]: step for step in audit["filters"]}
     named = [each.settings.component() for each in dataset.filters]
-    assert list(steps) == ["select", *named] and len({*named} & components(Filter).keys()) >= 13
+    assert list(steps) == ["select", *named] and components(Filter).keys() - {*named} == {"cap"}
     dropped = Counter({name: sum(step["dropped"].values()) for name, step in steps.items()})
     for name in {*named} - {"clean"}:
         texts = {example["query"] for shown in steps[name]["examples"].values() for example in shown}
@@ -186,6 +201,8 @@ def test_the_other_data_sets_keep_what_is_good_and_count_the_rest(recipe, read, 
     chosen = pairs.filter(split="train", task=dataset.task)
     assert len(chosen) == len(kept) + sum(sum(step["dropped"].values()) for step in audit["filters"][1:])
     assert len(kept) >= 0.4 * len(chosen)
+    steps = {step["filter"]: step["dropped"] for step in audit["filters"]}
+    if name == "documentation":
+        assert kept["origin"].value_counts()["count"].max() == 100 and sum(steps["cap"].values()) >= 1
     if name == "reviews":  # those that stand in both files, and nothing else
-        steps = {step["filter"]: step["dropped"] for step in audit["filters"]}
         assert sum(steps["duplicate"].values()) + sum(steps["near_duplicate"].values()) >= 50

@@ -23,7 +23,7 @@ sys.path.insert(0, {scripts!r})
 from snakemake.logging import logger
 from ascent.report.terminal import show_run
 dry_run = workflow.output_settings.dryrun
-show_run(logger, ["builds a toy"], ["look into joined.txt"], folded=("settle",), dry_run=dry_run)
+show_run(logger, ["builds a toy"], {{"all": ["look into joined.txt"]}}, folded=("settle",), dry_run=dry_run)
 
 rule all:
     input: "joined.txt"
@@ -204,7 +204,7 @@ def test_a_terminal_shows_what_runs_and_keeps_a_line_a_rule(toy):
 def display():
     default = logging.StreamHandler(io.StringIO())
     default.setFormatter(logging.Formatter("as Snakemake: %(message)s"))
-    return RunDisplay(default, [], [])
+    return RunDisplay(default, [], {})
 
 
 def tell(display: RunDisplay, message: str | None, level: int = logging.INFO, **extra) -> str:

@@ -148,6 +148,17 @@ def test_the_rule_graph_shows_what_the_leak_check_is_before(finished):
     }
 
 
+def test_the_data_alone_need_no_training(finished):
+    (finished / "results/small/report/flow.svg").unlink()
+    done = finished.build("data")
+    assert done.returncode == 0 and "all done (2 jobs)" in done.stdout
+    where = "small: statistics, flow and samples in results/small/report, leak check in results/small/leakage.json"
+    assert where in done.stdout.splitlines()
+    rules = {job.split()[0] for job in finished.jobs("data", "--forceall")}
+    shown = {"check_leakage", "describe_rows", "draw_flow", "render_samples", "render_statistics"}
+    assert rules == {"write_settings", "retrieve_resource", "normalise_corpus", "filter_pairs", "score_pairs", *shown}
+
+
 # ---------------------------------------------------------------- what re-runs
 
 

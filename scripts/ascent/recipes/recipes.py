@@ -316,11 +316,14 @@ class Recipes:
         return sentences
 
     def pages(self, recipe: str) -> list[str]:
-        """Return the files of the recipe's report; curves only where something trains, and what shows data only where
-        there are some."""
+        """Return the files of the recipe's report; curves only where something trains."""
         pages = [layout.OVERVIEW, layout.RADAR, layout.SCORES_PAGE, layout.SIGNIFICANCE_PAGE, layout.AUDITS_PAGE]
         pages = [layout.CURVES, *pages] if self.trained(recipe) else pages
-        pages += [layout.STATISTICS_PAGE] if self.tables(recipe) else []
+        return [*(page.format(recipe=recipe) for page in pages), *self.data_pages(recipe)]
+
+    def data_pages(self, recipe: str) -> list[str]:
+        """Return the files of the report that show the recipe's data, which are there before anything is trained."""
+        pages = [layout.STATISTICS_PAGE] if self.tables(recipe) else []
         samples = [layout.SAMPLES_PAGE.format(recipe=recipe, dataset=name) for name in self.training_data(recipe)]
         pages += [layout.FLOW] if samples else []
         return [*(page.format(recipe=recipe) for page in pages), *samples]

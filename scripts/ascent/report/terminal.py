@@ -22,8 +22,6 @@ from .told import MISSING, clock, count_of_jobs, job_name, last_line, last_words
 # Jobs that the live display lists; a cluster runs a hundred at once.
 LISTED = 8
 WIDTH = 120
-# The rule that asks for everything and does nothing.
-TARGET = "all"
 # What Snakemake says of itself; it stands in its own log, too.
 NOISE = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Using shell:|Building DAG of jobs|Assuming unrestricted shared"
@@ -70,7 +68,8 @@ class RunDisplay(logging.Handler):
     job.
 
     default: Snakemake's handler; its stream, filters and formatter are used.
-    heading, ending: lines for the beginning and for the end of a run that built everything.
+    heading: lines for the beginning. endings: of each rule that only asks for files, lines for the end of a run that
+    made them.
     folded: rules with many short jobs; only the last job is shown, in a dry run those that were done before.
     """
 
@@ -78,13 +77,13 @@ class RunDisplay(logging.Handler):
         self,
         default: logging.StreamHandler,
         heading: list[str],
-        ending: list[str],
+        endings: dict[str, list[str]],
         folded: tuple[str, ...] = (),
         dry_run: bool = False,
     ):
         super().__init__()
         self.name = "RunDisplay"
-        self.default, self.heading, self.ending, self.folded, self.dry_run = default, heading, ending, folded, dry_run
+        self.default, self.heading, self.endings, self.folded, self.dry_run = default, heading, endings, folded, dry_run
         self.filters = list(default.filters)
         self.jobs: dict[int, Job] = {}
         self.running: dict[int, Job] = {}
@@ -143,8 +142,8 @@ class RunDisplay(logging.Handler):
         self.rules = {rule: Rule(count) for rule, count in counts.items()}
         self.total, self.begun = sum(counts.values()), record.created
         # The number stays beside its rule: a no-break space is not a place to break a line.
-        named = ", ".join(f"{count}\N{NO-BREAK SPACE}{rule}" for rule, count in counts.items() if rule != TARGET)
-        lines = textwrap.wrap(f"{count_of_jobs(self.total)}: {named}", self.width, subsequent_indent="  ")
+        named = [f"{count}\N{NO-BREAK SPACE}{rule}" for rule, count in counts.items() if rule not in self.endings]
+        lines = textwrap.wrap(f"{count_of_jobs(self.total)}: {', '.join(named)}", self.width, subsequent_indent="  ")
         if not self.dry_run:
             self._print(*self.heading, style="bold")
         self._print(*(line.replace("\N{NO-BREAK SPACE}", " ") for line in lines))
@@ -155,13 +154,13 @@ class RunDisplay(logging.Handler):
         name = job_name(record.rule_name, dict(record.wildcards or {}))
         # Of a first run, the settings files would be a third of the lines.
         first = record.rule_name in self.folded and record.reason.startswith(MISSING)
-        if self.dry_run and record.rule_name != TARGET and not first:
+        if self.dry_run and record.rule_name not in self.endings and not first:
             self._print(f"would run {name}: {short_reason(record.reason)}")
         if self.dry_run:
             return
         job = Job(record.rule_name, name, list(record.log or []), record.created)
         self.jobs[record.jobid] = self.running[record.jobid] = job
-        if not self.screen and job.rule not in (*self.folded, TARGET):
+        if not self.screen and job.rule not in (*self.folded, *self.endings):
             self._line(record, "start", name)
 
     def _job_finished(self, record: logging.LogRecord) -> None:
@@ -173,7 +172,7 @@ class RunDisplay(logging.Handler):
         seconds = record.created - job.begun
         rule.done, rule.seconds = rule.done + 1, rule.seconds + seconds
         self.done += 1
-        if job.rule == TARGET:
+        if job.rule in self.endings:
             return
         if not (self.screen or job.rule in self.folded):
             self._line(record, "done", f"{job.name}  {clock(seconds)}", count=True)
@@ -239,7 +238,7 @@ class RunDisplay(logging.Handler):
                     f"all done ({count_of_jobs(self.total)}), after {clock(record.created - self.begun)}",
                     style="bold green",
                 )
-                self._print(*(self.ending if TARGET in self.rules else []))
+                self._print(*(line for rule in self.rules for line in self.endings.get(rule, ())))
             self._stop()
             if self.cancelled:
                 self._print(f"stopped, {self.done} of {self.total} jobs are done; re-run to resume", style="bold")
@@ -305,10 +304,10 @@ class RunDisplay(logging.Handler):
 
 
 def show_run(
-    logger: logging.Logger, heading: list[str], ending: list[str], folded: tuple[str, ...], dry_run: bool
+    logger: logging.Logger, heading: list[str], endings: dict[str, list[str]], folded: tuple[str, ...], dry_run: bool
 ) -> None:
     """Put the display where Snakemake's handler of the terminal stands; where another logger stands, leave it."""
     for handler in list(logger.handlers):
         if handler.name == "DefaultStreamHandler":
             logger.removeHandler(handler)
-            logger.addHandler(RunDisplay(handler, heading, ending, folded, dry_run))
+            logger.addHandler(RunDisplay(handler, heading, endings, folded, dry_run))
