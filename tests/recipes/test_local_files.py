@@ -153,6 +153,17 @@ def test_a_table_without_a_header_is_told_and_its_texts_are_shortened(config, tm
         check_local_files(load_recipes(config))
 
 
+@pytest.mark.parametrize(("name", "mark"), [("similar.csv", ";"), ("similar.csv", "\t"), ("similar.tsv", ",")])
+def test_cells_that_are_divided_by_another_mark_are_told(config, tmp_path, name, mark):
+    """Excel saves so where a comma is the decimal point."""
+    (tmp_path / name).write_text(f"first{mark}second{mark}score\na{mark}b{mark}1\n")
+    similar = config["corpora"]["similar"]
+    similar["source"]["paths"], similar["reader"]["pairs"] = [str(tmp_path / name)], {"test": [name]}
+    words = rf"has no column 'first' .*; its cells are divided by {mark!r}: save it with commas as \.csv, or with tabs"
+    with pytest.raises(AscentError, match=words.replace("\\t", r"\\t")):
+        check_local_files(load_recipes(config))
+
+
 def test_a_format_that_is_unknown_and_an_empty_file_are_told(config, tmp_path):
     (tmp_path / "test.jsonl").write_text("")
     with pytest.raises(

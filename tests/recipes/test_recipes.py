@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ascent.errors import AscentError
 from ascent.recipes.loading import CONFIG_FILES, load_recipes, read_config
 from ascent.recipes.step_settings import settings_files
 from ascent.settings.contrastive import Contrastive
@@ -13,7 +14,7 @@ from ascent.settings.model import Contract
 from ascent.settings.pairs import Filtering
 from ascent.settings.stages import StageSettings
 from ascent.settings.validation import check, load
-from support.recipes import PRETRAINING, SMALL, changed, data, filters, keys
+from support.recipes import CORPUS, PRETRAINING, SMALL, changed, data, filters, keys
 
 
 def test_the_small_recipe_is_right(write):
@@ -40,12 +41,28 @@ def test_a_stage_that_replaces_negatives_has_an_audit_of_it_and_its_miner_only_t
     assert mined["reserve"] == 5 and "dynamic" not in mined
 
 
-@pytest.mark.parametrize(("use", "mines"), [({}, False), ({"mine": True}, True)])
+@pytest.mark.parametrize(("use", "mines"), [({"in_batch": True}, False), ({"mine": True}, True)])
 def test_labels_of_classes_are_mined_only_if_asked(write, use, mines):
     data = {"questions": SMALL["data"]["questions"], "topics": {"corpus": "modules", "task": "classification"}}
     recipe = changed(data=data, stages__finetune__data={"questions": {}, "topics": use})
     stage = load_recipes(write(small=recipe)).recipes["small"].stages["finetune"]
     assert {name: stage.mines_for(name) for name in stage.data} == {"questions": True, "topics": mines}
+
+
+def test_labels_need_negatives_that_something_gives(write):
+    """Other rows' labels are none: another row may have the same."""
+    data = {"questions": SMALL["data"]["questions"], "topics": {"corpus": "modules", "task": "classification"}}
+    config = write(small=changed(data=data, stages__contrastive__data=["questions", "topics"]))
+
+    def corpus(negatives: int) -> dict:
+        names = {"a": "one", "b": "another"}
+        return CORPUS | {"extract": [{"label_as_positive": {"names": names, "negatives": negatives}}]}
+
+    config["corpora"]["modules"] = corpus(1)
+    load_recipes(config)
+    config["corpora"]["modules"] = corpus(0)
+    with pytest.raises(AscentError, match=r"data\.topics' has nothing to learn by 'infonce', .* set in_batch: true\.$"):
+        load_recipes(config)
 
 
 def test_a_stage_mines_for_the_data_sets_that_have_a_use_for_negatives():

@@ -31,7 +31,11 @@ ITSELF = {"data__texts": {"corpus": "library", "positive": "query"}, "stages__co
             "'stages.finetune.adapter.targets' is 'q_proj', but it should be 'all-linear'",
         ),
         (
-            {"data__questions": {"corpus": "library", "task": "classification"}},
+            {
+                "data__questions": {"corpus": "library", "task": "classification"},
+                "stages__contrastive__data": {"questions": {"in_batch": True}},
+                "stages__finetune__data": {"questions": {"in_batch": True}},
+            },
             (
                 "'stages.finetune.mining' finds negatives among texts, but all positives are labels of classes; set"
                 " mine: true"
@@ -350,6 +354,14 @@ def test_a_wrong_recipe_is_one_sentence(write, changes, message):
         (
             {"evaluate__mteb_tasks": ["NFCorpu"]},
             "'evaluate.mteb_tasks' names the task 'NFCorpu', which does not exist; did you mean 'NFCorpus'?",
+        ),
+        (
+            {"stages__contrastive__objective": "triplet"},
+            "'stages.contrastive.data.questions' has nothing to learn by 'triplet', since the corpus 'library' has no",
+        ),
+        (
+            {"stages__contrastive__data": {"questions": {"in_batch": False}}},
+            "'stages.contrastive.data.questions' has nothing to learn by 'infonce', since the corpus 'library' has no",
         ),
         (
             {"evaluate__benchmarks": ["MTEB(eng", "v2)"]},

@@ -292,5 +292,5 @@ def test_the_command_reads_the_source_of_a_corpus_and_reports_in_one_line(tmp_pa
     (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(corpus))
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
-    expected = "error: b.jsonl: no such file or folder; check `paths` (relative to the repository's root).\n"
+    expected = "error: b.jsonl: no such file or folder; check `paths` (relative to the folder of the run).\n"
     assert run.stderr == expected

@@ -96,6 +96,8 @@ class Checks:
                 self._known(referred, names[what], f"the {what}", f"stages.{name}.{key}")
                 if what == "stage":
                     graph[name].add(referred)
+            for dataset in stage.datasets_read:
+                self._can_learn(name, stage.with_defaults(self.recipe.data), dataset)
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
@@ -211,6 +213,18 @@ class Checks:
                     f"{self.path}: 'stages.{name}.development.data' is '{stage.held_out.data}', which stage"
                     f" '{ancestor}' trains on; name another data set."
                 )
+
+    def _can_learn(self, name: str, stage: Stage, dataset: str) -> None:
+        """Reject a data set without negatives whose loss learns from nothing else."""
+        rows = self.recipe.data[dataset]
+        loss, only = stage.learns_from_own_negatives(dataset, rows.task)
+        if loss and not self.config.corpora[rows.corpus].gives_negatives(rows.split):
+            fix = "set in_batch: true" if only == "negatives" else "use another objective"
+            raise AscentError(
+                f"{self.path}: 'stages.{name}.data.{dataset}' has nothing to learn by '{loss}', since the corpus"
+                f" '{rows.corpus}' has no negatives, none are mined, and other rows' do not count ({rows.task}); mine"
+                f" some, have its reader or extractor give some, or {fix}."
+            )
 
     @property
     def _models(self) -> list[str]:

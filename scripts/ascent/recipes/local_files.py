@@ -139,6 +139,8 @@ def _check_file(path: Path, where: str, reads: Reads, reader: str) -> None:
             if kind in (".csv", ".tsv") and not words.startswith("did"):
                 fix = "fix this key" if key else "use another reader"
                 words = f"its first line must be a header with the columns' names: add one, or {fix}; {words}"
+                for other in (mark for mark in ";|\t," if column in ",".join(header).split(mark)):
+                    words = f"its cells are divided by {other!r}: save it with commas as .csv, or with tabs as .tsv."
             why = f"'{where}.{key}'" if key else f"'{where}.type' is {reader}"
             raise AscentError(f"{path}: its first row has no column '{column}' ({why}); {words}")
 

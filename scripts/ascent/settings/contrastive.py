@@ -165,6 +165,15 @@ class Contrastive(Training):
         mine = self.data[dataset].mine
         return self.objective_of(dataset).compares if mine is None else mine
 
+    def learns_from_own_negatives(self, dataset: str, task: str) -> tuple[str, str]:
+        if dataset not in self.data or self.mines_for(dataset):
+            return "", ""
+        wanted = (
+            ["own negatives"] if self.data[dataset].uses_in_batch_negatives(task) else ["own negatives", "negatives"]
+        )
+        losses = self.objective_of(dataset).chosen.items()
+        return next(((name, loss.needs) for name, loss in losses if loss.needs in wanted), ("", ""))
+
     def references(self) -> Iterator[tuple[str, str, str]]:
         yield from super().references()
         if self.development:

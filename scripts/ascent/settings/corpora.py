@@ -73,6 +73,11 @@ class Reading(Settings):
         ]
         return list(dict.fromkeys(made))
 
+    def gives_negatives(self, split: str) -> bool:
+        """Whether rows of a split may have negatives: the reader's, or those that extractors add."""
+        adding = [each for each in self.extract if split in each.settings.splits and each.settings.adds_negatives]
+        return bool(adding) or self.reader.gives_negatives()
+
     @model_validator(mode="after")
     def _passages_are_there(self):
         for each in self.extract:

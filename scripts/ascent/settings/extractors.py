@@ -23,6 +23,11 @@ class Extractor(Component):
     splits: list[Split] = Field(["train"], min_length=1)
     """The splits that it makes pairs of."""
 
+    @property
+    def adds_negatives(self) -> bool:
+        """Whether the pairs may have negatives that its rows had not."""
+        return bool(getattr(self, "negatives", 0))
+
 
 class DocumentExtractor(Extractor):
     """Makes pairs of documents."""

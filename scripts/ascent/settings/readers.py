@@ -44,6 +44,10 @@ class Text(Reader):
         """Return the splits with files of documents."""
         return list(self.documents)
 
+    def gives_negatives(self) -> bool:
+        """Return no: it has no pairs."""
+        return False
+
     def reads(self) -> Iterator[Reads]:
         """Yield the files of documents."""
         columns = {column: f"columns.{key}" for key, column in self.columns.model_dump().items() if column}

@@ -37,7 +37,7 @@ class Files(Source):
     type: Literal["files"]
     """The source."""
     paths: list[str]
-    """Paths, relative to the repository's root or absolute. A folder stands for all files in it."""
+    """Paths, relative to the folder of the run or absolute. A folder stands for all files in it."""
     sha256: dict[str, str] = {}
     """Pinned SHA-256 by file name. A file named here is rejected if its digest differs."""
 

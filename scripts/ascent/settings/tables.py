@@ -68,6 +68,10 @@ class Reader(Component):
         """Return whether its rows or documents may have an origin. Default: yes, or unknown."""
         return True
 
+    def gives_negatives(self) -> bool:
+        """Return whether its rows may have negatives. Default: yes, or unknown."""
+        return True
+
 
 class PairTables(Reader):
     """What readers have whose rows are pairs already."""
@@ -155,6 +159,10 @@ class Table(PairTables):
     def task_type(self) -> str:
         """Return `task`."""
         return self.task
+
+    def gives_negatives(self) -> bool:
+        """Return whether there are columns of them."""
+        return bool(self.columns.negatives)
 
     def prompted(self) -> list[str]:
         """Return the sides with a column of prompts."""

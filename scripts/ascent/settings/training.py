@@ -87,6 +87,11 @@ class Stage(Component):
         """Return whether it mines negatives for a data set."""
         return False
 
+    def learns_from_own_negatives(self, dataset: str, task: str) -> tuple[str, str]:
+        """Return a loss of a data set, of this task type, that learns nothing without its rows' own negatives, which
+        are not mined, and what it needs; empty texts if there is none."""
+        return "", ""
+
     def teacher_needs(self, dataset: str) -> dict[str, str]:
         """Return the losses of a data set that learn from the teacher, and what each needs from it."""
         return {}

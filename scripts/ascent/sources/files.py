@@ -18,7 +18,7 @@ def fetch(source: Files, folder: Path, kind: str, cache: Path) -> None:
         elif path.is_file():
             _copy(path, folder / path.name)
         else:
-            raise AscentError(f"{path}: no such file or folder; check `paths` (relative to the repository's root).")
+            raise AscentError(f"{path}: no such file or folder; check `paths` (relative to the folder of the run).")
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
     for name, pinned in source.sha256.items():
         if name not in names:
