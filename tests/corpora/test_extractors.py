@@ -244,7 +244,7 @@ def test_nli_labels_in_words(tmp_path):
     reader = {"pairs": {"train": ["nli.jsonl"]}, "columns": columns, "task": "pair-classification"}
     pairs, _, audit = normalised("nli", reading("nli_triples", reader=reader), tmp_path)
     assert pairs["positive"].to_list() == ["a person is asleep", "he rests"]
-    assert audit["set_aside"] == {"label is not a number": 1}
+    assert audit["set_aside"] == {"label is neither a number nor among `labels`": 1}
     assert audit["pairs"] == {"train sts": 2}
 
 

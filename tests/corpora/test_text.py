@@ -62,6 +62,39 @@ def test_every_table_gives_the_same_documents(tmp_path, name, write):
     assert read_documents(tmp_path / "documents.parquet").equals(pool)
 
 
+@pytest.mark.parametrize(
+    ("above", "title"),
+    [
+        ("---\ntitle: Renewing a key\ntags: [a, b]\n---\n", "Renewing a key"),
+        ("---\r\nname: keys\r\n...\r\n", ""),
+        ("---\ntitle: [a, b]\n--- \n", ""),
+        ("---\ntitle: 2026\ndate: 2026-99-99\n---\n", "2026"),
+        ("---\ntitle:\n---\n", ""),
+    ],
+)
+def test_front_matter_is_no_text_but_may_hold_the_title(tmp_path, above, title):
+    (tmp_path / "a.md").write_text(f"{above}Keys expire.\n\n## Renewing\n\nAsk for one.\n", newline="")
+    found = list(read(tmp_path, corpus("text", documents={"train": ["*"]}).reader))
+    assert [(each.title, each.text) for each in found] == [(title, "Keys expire.\n\n## Renewing\n\nAsk for one.\n")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nAn introduction.\n---\nA text.\n",
+        "---\nbroken: [yaml\n---\nA text.\n",
+        "A text.\n\n---\na: b\n---\nMore.\n",
+        "---\na: b\n",
+        f"---\na: {'[' * 5000}\n---\nA text.\n",
+        f"---\na: {'b' * 20000}\n---\nA text.\n",
+    ],
+)
+def test_what_is_no_front_matter_stays(tmp_path, text):
+    (tmp_path / "a.md").write_text(text)
+    (found,) = read(tmp_path, corpus("text", documents={"train": ["*"]}).reader)
+    assert (found.text, found.title) == (text, "")
+
+
 PLAIN = "One line\nof a text.\n\n  \nAnother.\nIts end."
 
 

@@ -111,7 +111,14 @@ def pairs_of(cells: dict, columns: Columns, task: str, split: str) -> list[Pair]
 
 
 def _label(value: Any, numbers: dict[str, float]) -> float:
-    return numbers[value] if isinstance(value, str) and value in numbers else usable_number(value, "label")
+    if isinstance(value, str) and value in numbers:
+        return numbers[value]
+    try:
+        return usable_number(value, "label")
+    except BadRow:
+        if not numbers or is_none(value):
+            raise
+        raise BadRow("label is neither a number nor among `labels`") from None
 
 
 def own_prompt(value: Any) -> str | None:

@@ -1,10 +1,13 @@
 """Documents without queries: rows of tables, or plain files. Their texts keep the lines, which extractors find headings
 by."""
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ...errors import AscentError
 from ...pairs.table import Document
@@ -15,6 +18,9 @@ from ..formats import rows_of
 from ..formats.opening import open_text
 from ..rows import Rows, rows_made
 from . import Rejected, matching_files, share_of_files
+
+# Lines between two of three hyphens, the first of a file; a longer passage is none.
+_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.{,20000}?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def read(folder: Path, settings: Text) -> Iterator[Document | Rejected]:
@@ -76,13 +82,29 @@ def _table(path: Path, name: str, columns: TextColumns) -> Rows:
         )
 
 
+def _without_front_matter(text: str) -> tuple[str, str | None]:
+    """Return a text without the YAML that may stand above it, as in Jekyll's pages and model cards, and the title
+    there. Else its keys would be text, and the last of them a heading."""
+    match = _FRONT_MATTER.match(text)
+    try:
+        # All values stay words: a date that no calendar has is none of ours.
+        values = yaml.load(match[1], Loader=yaml.BaseLoader) if match else None
+    except (yaml.YAMLError, RecursionError):
+        return text, None
+    if not isinstance(values, dict):
+        return text, None
+    title = values.get("title")
+    return text[match.end() :], title if isinstance(title, str) else None
+
+
 def _plain(path: Path, name: str, unit: str) -> Rows:
     """Yield (file:line, the document's cells) of a plain file: its documents are the file, its paragraphs or its
     lines."""
     with open_text(path) as file:
         if unit == "file":
-            if (text := file.read()).strip():
-                yield name, {"text": text}
+            text, title = _without_front_matter(file.read())
+            if text.strip():
+                yield name, {"text": text, "title": title}
             return
         lines, begin = [], 0
         for number, line in enumerate(chain(file, [""]), 1):
