@@ -118,6 +118,12 @@ def test_parts_the_order_of_rows_and_the_draw_change_little(rows, tmp_path, monk
             assert found["sides"]["query"]["units"]["total"] == pytest.approx(total, rel=0.25)
 
 
+def test_classes_may_have_labels_too(tmp_path):
+    rows = [Pair(f"q {place}", "joy", label=place / 4, task="classification", origin="a") for place in range(5)]
+    (source,) = described(tmp_path, rows)["train", "classification"]["sources"]["named"]
+    assert (source["classes"], source["label"]) == ({"number": 1, "most": 5, "frequent": "joy"}, 0.5)
+
+
 def test_passages_count_as_their_documents(tmp_path):
     origins = [f"{name}#char={place},{place + 9}" for name in ("a.md", "b.txt:7", "b.txt:8") for place in range(4)]
     documents = [Document(f"{ENGLISH} {place}", "train", origin=origin) for place, origin in enumerate(origins)]

@@ -38,7 +38,8 @@ class Sources:
         ((known,),) = database.execute(f"SELECT count(origin) FROM {view}").fetchall()
         if known:
             self._place()
-            self._lengths, self._rows, self._labels = self._all_lengths(), self._all_rows(), self._all_labels()
+            self._lengths, self._rows = self._all_lengths(), self._all_rows()
+            self._labels = [self._all_classes(), self._all_labels()] if self.is_pairs else []
 
     def of(self, split: str, task: str) -> dict:
         """Return the statistics of a group's sources: how many there are, and the largest with what is said of the
@@ -57,7 +58,8 @@ class Sources:
                 del side["characters"]["histogram"]
             found.append({"kind": kind, "name": names.get(place), **counted, "drawn": len(rows), "sides": sides})
             found[-1] |= {"languages": languages_of(texts.texts(next(iter(self.sides))))}
-            found[-1] |= self._labels.get((split, task), {}).get(place, {})
+            for labels in self._labels:
+                found[-1] |= labels.get((split, task), {}).get(place, {})
         return {"sources": {"number": number, "named": found}}
 
     def _place(self) -> None:
@@ -82,10 +84,10 @@ class Sources:
             f" ON own.split = largest.split AND own.task = largest.task AND {SOURCE} = largest.source"
         )
 
-    def _by_place(self, query: str, made: Callable[..., Any], *values: Any) -> ByPlace:
+    def _by_place(self, query: str, made: Callable[..., Any]) -> ByPlace:
         """Return what is made of the columns behind split, task and place."""
         found: ByPlace = {}
-        for split, task, place, *cells in self.database.execute(query, list(values)).fetchall():
+        for split, task, place, *cells in self.database.execute(query).fetchall():
             found.setdefault((split, task), {})[place] = made(*cells)
         return found
 
@@ -116,20 +118,21 @@ class Sources:
             lambda rows, distinct: {"rows": rows, "distinct": distinct},
         )
 
-    def _all_labels(self) -> ByPlace:
-        """Return of classes how many there are and which is the most frequent, of other labels the mean."""
-        if not self.is_pairs:
-            return {}
+    def _all_classes(self) -> ByPlace:
+        """Return how many classes there are, and which is the most frequent."""
         each = "split, task, place, positive_id"
         counted = f"SELECT {each}, min(positive) AS class, count(*) AS texts FROM placed_pairs"
         counted += f" WHERE task = 'classification' GROUP BY {each}"
-        found = self._by_place(
+        return self._by_place(
             "SELECT split, task, place, count(*), max(texts), min_by(class, (-texts, class))"
             f" FROM ({counted}) GROUP BY split, task, place",
             lambda number, most, name: {"classes": {"number": number, "most": most, "frequent": name}},
         )
+
+    def _all_labels(self) -> ByPlace:
+        """Return the mean of the labels."""
         labelled = "SELECT split, task, place, avg(label) FROM placed_pairs WHERE label IS NOT NULL GROUP BY ALL"
-        return found | self._by_place(labelled, lambda mean: {"label": mean})
+        return self._by_place(labelled, lambda mean: {"label": mean})
 
     def _drawn(self, split: str, task: str) -> pl.DataFrame:
         """Return the drawn rows of each source, with its place, in the order of the draw."""
