@@ -91,3 +91,25 @@ def test_what_heads_give_for_tokens_is_named_as_not_counted(recipe):
 def test_tasks_of_a_hub_are_named_as_not_counted(recipe):
     found = recipe(lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"]))
     assert "Not counted: 13 mteb tasks, because their data come from a hub." in found.notes
+
+
+def test_the_share_of_a_benchmark_that_the_model_is_zero_shot_on_is_told_before_training(recipe, workspace):
+    """It learns from a corpus that names a task of the benchmark, so from FEVER's other form, too, by mteb's rule."""
+    config = workspace / "config.yaml"
+    text = config.read_text()
+    try:
+        named = yaml.safe_load(text)
+        named["corpora"]["library"]["mteb_tasks"] = ["NQ"]
+        config.write_text(yaml.safe_dump(named))
+        notes = recipe(
+            lambda values: values["evaluate"].update(benchmarks=["NanoBEIR"], mteb_tasks=["NQ", "SciFact"])
+        ).notes
+    finally:
+        config.write_text(text)
+    assert (
+        "Zero-shot on 50 % of the tasks that are evaluated in addition to benchmarks, by mteb's rule: not on NQ."
+        in notes
+    )
+    (benchmark,) = (note for note in notes if note.startswith("Zero-shot on ") and " % of NanoBEIR, by mteb's" in note)
+    assert "NanoNQRetrieval" in benchmark
+    assert "mteb does not know what tiny learnt from, so the percentage may be too high." in notes
