@@ -49,13 +49,15 @@ rule normalise_corpus:
         mem_mb=by_attempt(4_000),
         runtime=by_attempt(480),
     params:
-        revision=5,
+        revision=6,
+        # No output: the rows must stay when there are too many.
+        set_aside=CORPUS_SET_ASIDE,
     shell:
         call_script(
             "normalise_corpus.py --name {wildcards.corpus} --settings {input.settings} "
             "--part {wildcards.part} --parts {wildcards.parts} --resource {input.resource} "
             "--tokenizer {input.tokenizer} --pairs {output.pairs} --documents {output.documents} "
-            "--audit {output.audit} > {log} 2>&1"
+            "--set-aside {params.set_aside} --audit {output.audit} > {log} 2>&1"
         )
 
 

@@ -23,11 +23,12 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--documents", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--set-aside", type=Path, required=True, help="parquet file to write, with some of those rows")
     parser.add_argument("--audit", required=True, help="JSON file to write")
     options = parser.parse_args()
 
     part = {"tokenizer": options.tokenizer, "part": options.part, "parts": options.parts}
-    files = (options.resource, options.pairs, options.documents)
+    files = (options.resource, options.pairs, options.documents, options.set_aside)
     audit = normalise(options.name, load(Reading, options.settings), *files, **part)
     write_json(options.audit, audit)
     for kind in ("pairs", "documents"):

@@ -20,6 +20,8 @@ RETRIEVED_MODEL = "resources/models/{model}"
 CORPUS_SETTINGS = "results/corpora/{corpus}/corpus.yaml"
 CORPUS_PAIRS = "results/corpora/{corpus}/pairs-{part}-of-{parts}.parquet"
 CORPUS_DOCUMENTS = "results/corpora/{corpus}/documents-{part}-of-{parts}.parquet"
+# Some of the rows that were set aside; also of a corpus that is refused for them.
+CORPUS_SET_ASIDE = "results/corpora/{corpus}/set_aside-{part}-of-{parts}.parquet"
 CORPUS_AUDIT = "results/corpora/{corpus}/audit-{part}-of-{parts}.json"
 # The texts of a task that mteb knows.
 EVALUATION_TEXTS = "results/tested/{task}/pairs.parquet"

@@ -78,7 +78,8 @@ def measure(rows: int, parts: int, folder: Path, peers: bool) -> None:
         lambda part: script(
             "normalise_corpus.py --name bench --settings", folder / "corpus.yaml", "--resource", folder / "raw",
             "--part", part, "--parts", parts, "--pairs", pairs[part],
-            "--documents", folder / f"documents-{part}.parquet", "--audit", folder / f"corpus-{part}.json",
+            "--documents", folder / f"documents-{part}.parquet",
+            "--set-aside", folder / f"set_aside-{part}.parquet", "--audit", folder / f"corpus-{part}.json",
         ),
     )  # fmt: skip
     step(

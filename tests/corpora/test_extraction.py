@@ -214,7 +214,7 @@ def test_parts_change_nothing(tmp_path, parts):
     corpus = reading(*ALL[:6], **settings, passages={"characters": 900, "overlap": 90})
     found, audits = [], []
     for place, count in [(0, 1), *((part, parts) for part in range(parts))]:
-        files = (tmp_path / "pairs.parquet", tmp_path / "documents.parquet")
+        files = [tmp_path / f"{kind}.parquet" for kind in ("pairs", "documents", "set_aside")]
         audits.append(normalise("python", corpus, tmp_path / "files", *files, part=place, parts=count))
         found.append((read_pairs(files[0]) if count_pairs(files[0]) else None, read_documents(files[1])))
     pairs, documents = (

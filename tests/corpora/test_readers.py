@@ -317,9 +317,9 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path, warm_python):
     (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(corpus(pairs={"train": ["train.jsonl"]}).model_dump()))
     command = [SCRIPT, "--name", "tiny", "--settings", "corpus.yaml", "--resource", "raw"]
     for run, python in (("one", sys.executable), ("two", warm_python)):
-        outputs = [f"--{kind}={run}/{kind}" for kind in ("pairs", "documents", "audit")]
+        outputs = [f"--{kind}={run}/{kind}" for kind in ("pairs", "documents", "set-aside", "audit")]
         subprocess.run([python, *command, *outputs], cwd=tmp_path, check=True)
-    for kind in ("pairs", "documents", "audit"):
+    for kind in ("pairs", "documents", "set-aside", "audit"):
         assert (tmp_path / "one" / kind).read_bytes() == (tmp_path / "two" / kind).read_bytes()
     assert texts(read_pairs(tmp_path / "one/pairs")) == [("q", "p")]
     assert texts(read_documents(tmp_path / "one/documents"), "text") == [("p",)]

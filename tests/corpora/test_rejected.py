@@ -2,11 +2,14 @@
 
 import json
 import subprocess
+from collections import Counter
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
+from ascent.corpora.normalise import normalise
 from ascent.errors import AscentError
 from ascent.settings.corpora import Reading
 from ascent.settings.validation import check
@@ -119,7 +122,7 @@ def test_words_and_texts_are_no_identifiers(tmp_path):
 def test_the_command_tells_what_it_read_and_what_it_did_not(folder, warm_python):
     write(folder / "train.jsonl", 20, 1)
     (folder / "corpus.yaml").write_text(yaml.safe_dump(reading(SPLITS).model_dump(mode="json")))
-    outputs = [f"--{kind}={folder / 'out' / kind}" for kind in ("pairs", "documents", "audit")]
+    outputs = [f"--{kind}={folder / 'out' / kind}" for kind in ("pairs", "documents", "set-aside", "audit")]
     command = [
         warm_python,
         SCRIPT,
@@ -138,6 +141,65 @@ def test_the_command_tells_what_it_read_and_what_it_did_not(folder, warm_python)
         done.stderr
         == "warning: corpus faq: 1 of 21 rows of train set aside, 4.8% (1 x no query, first at train.jsonl:21).\n"
     )
+
+
+# ---------------------------------------------------------------- kept to be read
+
+
+def kept_aside(folder: Path, corpus: Reading) -> tuple[list[dict[str, str]], str]:
+    """Return the rows set aside that are kept, and why the corpus is refused, if it is."""
+    files, refused = [folder / f"{kind}.parquet" for kind in ("pairs", "documents", "set_aside")], ""
+    for file in files:
+        file.unlink(missing_ok=True)
+    try:
+        normalise("faq", corpus, folder, *files)
+    except AscentError as error:
+        refused = str(error)
+    assert files[0].exists() == files[1].exists() == (not refused)
+    return pl.read_parquet(files[2]).to_dicts(), refused
+
+
+def test_rows_set_aside_are_kept_as_they_were_read_whether_the_corpus_is_refused_or_not(folder):
+    lines = ['{"query": "", "positive": "答案", "id": 7}', "{broken", r'{"query": "\udcff", "positive": "p"}']
+    (folder / "train.jsonl").write_text((folder / "dev.jsonl").read_text() + "\n".join(lines))
+    (folder / "pool.jsonl").write_text('{"text": "t"}\n{"text": null, "name": "n"}\n')
+    expected = [
+        ("no query", "train", "train.jsonl:21", lines[0]),
+        ("not a JSON object", "train", "train.jsonl:22", ""),
+        ("query is not valid UTF-8", "train", "train.jsonl:23", lines[2]),
+        ("no document", "validation documents", "pool.jsonl:2", '{"text": null, "name": "n"}'),
+    ]
+    rows, refused = kept_aside(folder, reading(SPLITS))
+    assert [tuple(row.values()) for row in rows] == expected and not refused
+    write(folder / "dev.jsonl", 20, 20)
+    rows, refused = kept_aside(folder, reading(SPLITS))
+    assert "(20 x no query, first at dev.jsonl:21), but max_rejected is 10.0%" in refused
+    assert [row["where"] for row in rows if row["part"] == "validation"] == [f"dev.jsonl:{n}" for n in range(21, 41)]
+
+
+def test_of_each_reason_a_thousand_rows_are_kept_and_of_a_row_its_beginning(folder):
+    write(folder / "train.jsonl", 20, 1005)
+    with (folder / "dev.jsonl").open("a") as file:
+        file.write(json.dumps({"query": " ", "positive": "p" * 10**6}) + "\n" + '{"query": "q"}\n')
+    rows, _ = kept_aside(folder, reading(SPLITS, max_rejected=1))
+    assert Counter(row["reason"] for row in rows) == {"no query": 1000, "no positive": 1}
+    (folder / "train.jsonl").write_text((folder / "pool.jsonl").read_text())
+    rows, _ = kept_aside(folder, reading(SPLITS, max_rejected=1))
+    assert [len(row["row"]) for row in rows] == [2000, len('{"query": "q"}')]
+
+
+def test_judgements_set_aside_name_their_query_and_document(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "text": "one"}\n{"_id": "d2", "text": " "}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "which"}\n')
+    qrels = "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t1\nq9\td1\t1\nq1\td1\t2\n"
+    (tmp_path / "test.tsv").write_text(qrels)
+    rows, _ = kept_aside(tmp_path, reading({"type": "beir", "qrels": {"test": ["test.tsv"]}}))
+    assert {(row["where"], row["row"]) for row in rows} == {
+        ("test.tsv:3", '{"query": "q1", "document": "d2"}'),
+        ("test.tsv:4", '{"query": "q9", "document": "d1"}'),
+        ("test.tsv:5", '{"query": "q1", "document": "d1", "grade": "2"}'),
+        ("corpus.jsonl:2", '{"_id": "d2", "text": " ", "id": "d2"}'),
+    }
 
 
 # ---------------------------------------------------------------- html

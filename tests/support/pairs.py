@@ -19,8 +19,8 @@ from ascent.settings.pairs import Dataset
 def normalised(name: str, corpus: Reading, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
     """Return a corpus's pairs, documents and audit."""
     with TemporaryDirectory() as written:
-        pairs, documents = (Path(written) / f"{kind}.parquet" for kind in ("pairs", "documents"))
-        audit = normalise(name, corpus, Path(folder), pairs, documents)
+        pairs, documents, aside = (Path(written) / f"{kind}.parquet" for kind in ("pairs", "documents", "aside"))
+        audit = normalise(name, corpus, Path(folder), pairs, documents, aside)
         found = read_pairs(pairs) if count_pairs(pairs) else pair_frame([], "", "")
         return found, read_documents(documents), audit
 

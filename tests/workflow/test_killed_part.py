@@ -59,6 +59,6 @@ def test_a_killed_part_is_made_again_alone(copy, tmp_path):
     # Each part is what it would have been undisturbed.
     corpus = check(Corpus, yaml.safe_load(copy.config.read_text())["corpora"]["library"], "config.yaml")
     for part, path in enumerate(targets):
-        files = [tmp_path / f"{part}-{kind}" for kind in ("pairs", "documents")]
+        files = [tmp_path / f"{part}-{kind}" for kind in ("pairs", "documents", "set_aside")]
         normalise("library", corpus, copy / "resources/corpora/library", *files, part=part, parts=3)
         assert files[0].read_bytes() == (copy / path).read_bytes()

@@ -15,7 +15,7 @@ from ..errors import AscentError
 from ..pairs.table import Document, Pair
 from ..settings.readers import Judged, JudgedFiles
 from .cells import BadRow, is_none, usable_id, usable_number, usable_text
-from .readers import Rejected
+from .readers import Rejected, as_read
 from .rows import Rows, bare_rows, rows_made
 from .texts_by_id import TextsById
 
@@ -106,7 +106,7 @@ def _pool(
                 raise BadRow(cells)
             id, text = usable_id(cells.get("id"), "document's id"), document_text(cells)
         except BadRow as reason:
-            yield from (Rejected(where, str(reason), f"{split} documents") for split in splits)
+            yield from (Rejected(where, str(reason), f"{split} documents", as_read(cells)) for split in splits)
             continue
         if named is None or id in named:
             texts.add(id, text)
@@ -130,7 +130,7 @@ def _grades(rows: Rows, split: str, aside: list[Rejected]) -> Grades:
                 raise BadRow("judged before")
             judged[document] = int(grade), where
         except BadRow as reason:
-            aside.append(Rejected(where, str(reason), split))
+            aside.append(Rejected(where, str(reason), split, as_read(cells)))
     return found
 
 
@@ -147,7 +147,7 @@ def _ranked(rows: Rows, grades: Grades, most: int, split: str, aside: list[Rejec
                 raise BadRow("rank is not a number")
             rank = int(cells["rank"])
         except BadRow as reason:
-            aside.append(Rejected(where, str(reason), split))
+            aside.append(Rejected(where, str(reason), split, as_read(cells)))
             continue
         if query in grades and document not in grades[query]:
             best = found.setdefault(query, [])
@@ -169,7 +169,7 @@ def _pairs(
     try:
         question = asked.text(query)
     except BadRow as reason:
-        yield from (Rejected(where, str(reason), split) for _, where in judged.values())
+        yield from (Rejected(where, str(reason), split, _named(query, id)) for id, (_, where) in judged.items())
         return
     found = {}
     for places in (judged.items(), ((document, (None, where)) for _, document, where in run)):
@@ -177,11 +177,11 @@ def _pairs(
             try:
                 found[document] = texts.text(document)
             except BadRow as reason:
-                yield Rejected(where, str(reason), split)
+                yield Rejected(where, str(reason), split, _named(query, document))
     positives = {id: grade for id, (grade, _) in judged.items() if grade >= settings.min_grade and id in found}
     if not positives:
         why = f"its query has no usable document of grade {settings.min_grade} or above"
-        yield from (Rejected(where, why, split) for document, (_, where) in judged.items() if document in found)
+        yield from (Rejected(where, why, split, _named(query, id)) for id, (_, where) in judged.items() if id in found)
         return
     answers = {found[document] for document in positives}
     others = dict.fromkeys(
@@ -197,6 +197,10 @@ def _pairs(
             split=split,
             origin=document,
         )
+
+
+def _named(query: str, document: str) -> str:
+    return as_read({"query": query, "document": document})
 
 
 def _triple(cells: dict[str, str], asked: TextsById, texts: TextsById, split: str) -> Pair:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from ..components import module_of
 from ..errors import AscentError
@@ -17,7 +18,7 @@ from .cells import BadRow
 from .extraction import Extraction, whole_extraction
 from .identifiers import Identifiers
 from .markup import without_html
-from .readers import Rejected
+from .readers import Rejected, as_read
 
 EXAMPLES = 5
 # Of many reasons, how many a sentence names.
@@ -26,6 +27,9 @@ _REASONS = 3
 _DIFFERENT, _LONGEST = 100, 300
 # As many bad rows stop nothing: a share of a handful of rows says little.
 _FEW = 10
+# Of the rows set aside as many are kept, for each reason, to be read.
+SET_ASIDE_ROWS = 1000
+SET_ASIDE_SCHEMA = pa.schema([(name, pa.string()) for name in ("reason", "part", "where", "row")])
 # Rows and characters of a batch.
 _ROWS, _CHARACTERS = 10_000, 64_000_000
 
@@ -36,13 +40,15 @@ def normalise(
     folder: Path,
     pairs: Path,
     documents: Path,
+    set_aside: Path,
     *,
     tokenizer: Path | None = None,
     part: int = 0,
     parts: int = 1,
 ) -> dict:
     """Read one part of a retrieved corpus. Write its pairs, of which a corpus of texts alone has none, and its
-    documents, each text once per split; return an audit of the rows set aside.
+    documents, each text once per split; also some of the rows set aside, which stay if there are too many. Return an
+    audit of these.
 
     tokenizer: that of the corpus's passages, if they are measured in tokens. The audit's `warnings` are sentences for
     the user. Raises AscentError if a split or its documents have no usable row, or more rows than `max_rejected` are
@@ -54,22 +60,22 @@ def normalise(
     scratch = documents.with_name(f".all-{documents.name}")
     try:
         with writing(pairs, SCHEMA) as add_pairs, writing(scratch, DOCUMENT_SCHEMA) as add_documents:
-            for rows in _batches(extraction.rows(_rows(corpus, folder))):
-                of_kind: dict[type, list] = {Pair: [], Document: [], Rejected: []}
-                for row in rows:
-                    of_kind[type(row)].append(row)
-                for row in of_kind[Rejected]:
-                    rejected.add(row)
-                identifiers.add(of_kind[Pair], of_kind[Document])
-                positives = [
-                    Document(pair.positive, pair.split, origin=pair.origin)
-                    for pair in of_kind[Pair]
-                    if pair.task in SEARCHED
-                ]
-                counts["pairs"].update(f"{pair.split} {pair.task}" for pair in of_kind[Pair])
-                add_pairs(pair_frame(of_kind[Pair], name, corpus.language))
-                add_documents(document_frame([*of_kind[Document], *positives]))
-                pooled = pooled or bool(of_kind[Document])
+            with writing(set_aside, SET_ASIDE_SCHEMA) as add_set_aside:
+                for rows in _batches(extraction.rows(_rows(corpus, folder))):
+                    of_kind: dict[type, list] = {Pair: [], Document: [], Rejected: []}
+                    for row in rows:
+                        of_kind[type(row)].append(row)
+                    add_set_aside(rejected.add(of_kind[Rejected]))
+                    identifiers.add(of_kind[Pair], of_kind[Document])
+                    positives = [
+                        Document(pair.positive, pair.split, origin=pair.origin)
+                        for pair in of_kind[Pair]
+                        if pair.task in SEARCHED
+                    ]
+                    counts["pairs"].update(f"{pair.split} {pair.task}" for pair in of_kind[Pair])
+                    add_pairs(pair_frame(of_kind[Pair], name, corpus.language))
+                    add_documents(document_frame([*of_kind[Document], *positives]))
+                    pooled = pooled or bool(of_kind[Document])
             # Before anything is written: what a corpus of no use leaves looks finished.
             warnings = rejected.told(f"corpus {name}", extraction.read, corpus.max_rejected)
             if not counts["pairs"] and not pooled:
@@ -157,18 +163,28 @@ class _Rejections:
     def __init__(self):
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.examples: dict[str, list[str]] = defaultdict(list)
+        self._of_reason: Counter[str] = Counter()
+        self._first: dict[tuple[str, str], str] = {}
 
-    def add(self, row: Rejected) -> None:
-        reason = row.reason if len(row.reason) <= _LONGEST else f"{row.reason[: _LONGEST - 1]}…"
-        if reason not in self.examples and len(self.examples) >= _DIFFERENT:
-            reason = "other reasons"
-        self.counts[row.part][reason] += 1
-        if len(self.examples[reason]) < EXAMPLES:
-            self.examples[reason].append(row.where)
+    def add(self, rows: list[Rejected]) -> pl.DataFrame:
+        """Count rows; return those that are kept to be read."""
+        kept = []
+        for row in rows:
+            short = row.reason if len(row.reason) <= _LONGEST else f"{row.reason[: _LONGEST - 1]}…"
+            new = short not in self._of_reason and len(self._of_reason) >= _DIFFERENT
+            reason = "other reasons" if new else short
+            self.counts[row.part][reason] += 1
+            self._first.setdefault((row.part, reason), row.where)
+            if len(self.examples[reason]) < EXAMPLES:
+                self.examples[reason].append(row.where)
+            if self._of_reason[reason] < SET_ASIDE_ROWS:
+                kept.append([_written(text) for text in (short, row.part, row.where, row.row)])
+            self._of_reason[reason] += 1
+        return pl.DataFrame(kept, dict.fromkeys(SET_ASIDE_SCHEMA.names, pl.String), orient="row")
 
     def reasons(self) -> Counter[str]:
         """Return how many rows were set aside for each reason."""
-        return sum(self.counts.values(), Counter())
+        return self._of_reason
 
     def told(self, where: str, usable: Counter[str], most: float) -> list[str]:
         """Return a sentence for each split with rows set aside. Raises AscentError for one with too many, see
@@ -177,7 +193,7 @@ class _Rejections:
         for part, reasons in self.counts.items():
             bad = reasons.total()
             named = [
-                f"{count} x {why}, first at {self.examples[why][0]}" for why, count in reasons.most_common(_REASONS)
+                f"{count} x {why}, first at {self._first[part, why]}" for why, count in reasons.most_common(_REASONS)
             ]
             if (more := len(reasons) - _REASONS) > 0:
                 named.append(f"{more} more reason{'s' if more > 1 else ''}")
@@ -196,6 +212,11 @@ class _Rejections:
         return told
 
 
+def _written(text: str) -> str:
+    """Return a text as UTF-8 holds it: bytes that are not UTF-8, of a row or a file's name, are lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _rows(corpus: Reading, folder: Path) -> Iterator[Pair | Document | Rejected]:
     """Yield the reader's rows, without HTML where the corpus is HTML."""
     for row in module_of(corpus.reader).read(folder, corpus.reader):
@@ -204,5 +225,5 @@ def _rows(corpus: Reading, folder: Path) -> Iterator[Pair | Document | Rejected]
             try:
                 row = without_html(row)
             except BadRow as reason:
-                row = Rejected(repr(text[:60]), str(reason), part)
+                row = Rejected(repr(text[:60]), str(reason), part, as_read({"text": text}))
         yield row

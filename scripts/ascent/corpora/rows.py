@@ -10,7 +10,7 @@ from ..pairs.table import Document, Pair
 from ..settings.tables import Columns, root_of
 from .cells import BadRow, cell_of, fields_of, is_none, usable_id, usable_number, usable_text
 from .formats import lines_of, rows_of
-from .readers import Rejected, matching_files
+from .readers import Rejected, as_read, matching_files
 
 # A place (file:row), and cells by column, or why there are none.
 Rows = Iterator[tuple[str, dict[str, Any] | str]]
@@ -68,7 +68,7 @@ def rows_made(
                 raise BadRow(cells)
             yield from make(cells)
         except BadRow as reason:
-            yield Rejected(where, str(reason), part)
+            yield Rejected(where, str(reason), part, as_read(cells))
 
 
 def pairs_of(cells: dict, columns: Columns, task: str, split: str) -> list[Pair]:

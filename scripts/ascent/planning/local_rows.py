@@ -55,9 +55,9 @@ def read_local(name: str, corpus: Corpus, split: str, files: Mapping[str, Path],
             used = sorted(path.relative_to(whole).as_posix() for path in found)
         total = sum(files[file].stat().st_size for file in used)
         read = sum(_beginning(files[file], min(1.0, MOST / total), cut / file) for file in used)
-        tables = Path(scratch, "pairs.parquet"), Path(scratch, "documents.parquet")
+        tables = [Path(scratch, f"{kind}.parquet") for kind in ("pairs", "documents", "set_aside")]
         normalise(name, corpus.model_copy(update={"reader": reader}), cut, *tables, tokenizer=tokenizer)
-        pairs, documents = map(pl.read_parquet, tables)
+        pairs, documents = map(pl.read_parquet, tables[:2])
     return LocalRows(pairs=pairs, documents=documents, times=total / read)
 
 

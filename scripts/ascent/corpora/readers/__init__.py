@@ -10,17 +10,20 @@ and, if the corpus may be read in parts, with the function
 it is counted. Raise AscentError for what makes the whole corpus useless: a missing file, a missing column."""
 
 import glob
+import json
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...errors import AscentError, did_you_mean
 from ...settings.tables import Reader
 
 R = TypeVar("R", bound=Reader)
+# Characters of a row set aside that are kept.
+_READ = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,20 @@ class Rejected:
     reason: str
     part: str
     """The split, or for a document `<split> documents`."""
+    row: str = ""
+    """What was read of it, as `as_read` writes it."""
+
+
+def as_read(cells: Any) -> str:
+    """Return a row's cells as JSON, shortened, to be read by people; nothing, if why there are none is all that is
+    known."""
+    if isinstance(cells, str):
+        return ""
+    try:
+        written = json.dumps(cells, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # such as keys that are lists, or a number of 5,000 digits
+        written = ascii(cells)[:_READ]
+    return written if len(written) <= _READ else f"{written[: _READ - 1]}…"
 
 
 def matching_files(folder: Path, pattern: str) -> list[Path]:

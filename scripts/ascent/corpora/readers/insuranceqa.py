@@ -16,7 +16,7 @@ from ...pairs.table import Document, Pair
 from ...settings.readers import Insuranceqa, Slice
 from ..cells import BadRow, usable_text
 from ..formats.opening import open_bytes
-from . import Rejected
+from . import Rejected, as_read
 
 # Negatives kept per question for reranking, of 200.
 NEGATIVES = 20
@@ -39,7 +39,7 @@ def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Reje
             try:
                 yield from _rows(questions[split][id], answers, split, settings.language)
             except BadRow as reason:
-                yield Rejected(f"{split}:{id}", str(reason), split)
+                yield Rejected(f"{split}:{id}", str(reason), split, as_read(questions[split][id]))
             except KeyError as error:
                 raise AscentError(
                     f"{folder}: question {id} of {split} lacks {error}; retrieve the corpus again."
@@ -49,7 +49,7 @@ def read(folder: Path, settings: Insuranceqa) -> Iterator[Pair | Document | Reje
             try:
                 yield Document(usable_text(answers[id][settings.language], "answer"), split)
             except BadRow as reason:
-                yield Rejected(f"answers:{id}", str(reason), f"{split} documents")
+                yield Rejected(f"answers:{id}", str(reason), f"{split} documents", as_read(answers[id]))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ...pairs.table import Pair
 from ...settings.readers import Similarity
 from ..cells import BadRow, usable_number, usable_text
 from ..formats.opening import open_bytes
-from . import Rejected
+from . import Rejected, as_read
 
 
 def read(folder: Path, settings: Similarity) -> Iterator[Pair | Rejected]:
@@ -22,7 +22,7 @@ def read(folder: Path, settings: Similarity) -> Iterator[Pair | Rejected]:
             texts = usable_text(first, "first text"), usable_text(second, "second text")
             yield Pair(*texts, label=usable_number(score, "score"), task="sts", split="test")
         except BadRow as reason:
-            yield Rejected(where, str(reason), "test")
+            yield Rejected(where, str(reason), "test", as_read([first, second, score]))
 
 
 def _list(folder: Path, settings: Similarity) -> Iterator[tuple]:

@@ -9,7 +9,7 @@ from ...pairs.table import SPLITS, TASKS, Document, Pair
 from ...settings.readers import Synthesised
 from ..cells import BadRow, usable_text
 from ..formats import rows_of
-from . import Rejected, matching_files
+from . import Rejected, as_read, matching_files
 
 
 def read(folder: Path, settings: Synthesised) -> Iterator[Pair | Document | Rejected]:
@@ -32,7 +32,7 @@ def _row(where: str, row: dict[str, Any] | str) -> Pair | Rejected:
     if row["split"] not in SPLITS:
         raise BadRow("split is unknown")
     if "reason" in row:
-        return Rejected(where, usable_text(row["reason"], "reason"), row["split"])
+        return Rejected(where, usable_text(row["reason"], "reason"), row["split"], as_read(row))
     if row["task"] not in TASKS:
         raise BadRow("task is unknown")
     for name in ("query", "positive"):
