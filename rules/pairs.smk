@@ -26,7 +26,7 @@ rule filter_pairs:
         mem_mb=by_attempt(8_000),
         runtime=by_attempt(480),
     params:
-        revision=5,
+        revision=6,
         name=dataset_of_pass,
         place=place_of_part,
     shell:
@@ -153,7 +153,7 @@ rule measure_perplexity:
         )
 
 
-# The signatures by which near duplicates are found. Each part is signed once, and compared with all parts before it.
+# The signatures by which near duplicates are found. Each part is signed once, and compared with all parts.
 rule sign_pairs:
     input:
         settings=SIGNING,
@@ -169,7 +169,7 @@ rule sign_pairs:
     resources:
         runtime=by_attempt(480),
     params:
-        revision=1,
+        revision=2,
     shell:
         call_script(
             "sign_pairs.py --settings {input.settings} --pairs {input.pairs} --output {output} > {log} 2>&1"

@@ -9,6 +9,7 @@ import pyarrow as pa
 import xxhash
 
 from ..settings.measures import Signing
+from .draws import number as draw_of
 from .minhash import signatures
 from .parquet import read_batches, writing
 from .table import pair_batches
@@ -20,6 +21,8 @@ SCHEMA = pa.schema(
         "signature": pa.binary(),
         # A hash of the row's own prompts: with others it is another row.
         "prompts": pa.uint64(),
+        # The row's place in the order in which rows are compared, drawn by its texts: the order of files says nothing.
+        "draw": pa.uint64(),
     }
 )
 
@@ -49,19 +52,23 @@ def _signed(settings: Signing, pairs: pl.DataFrame) -> pl.DataFrame:
         for row in pairs.select("query_prompt", "document_prompt").iter_rows()
     ]
     rows = [row.tobytes() if is_signed else None for row, is_signed in zip(numbers, signed, strict=True)]
-    return pl.DataFrame({"signature": rows, "prompts": prompts}, schema={"signature": pl.Binary, "prompts": pl.UInt64})
+    draws = [draw_of(0, *ids) for ids in pairs.select("query_id", "positive_id").iter_rows()]
+    schema = {"signature": pl.Binary, "prompts": pl.UInt64, "draw": pl.UInt64}
+    return pl.DataFrame({"signature": rows, "prompts": prompts, "draw": draws}, schema=schema)
 
 
-def signed_rows(tables: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def signed_rows(tables: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield the rows of these tables that have a signature, a batch at a time: their numbers through all tables, int64
-    (rows,), their signatures, uint16 (rows, permutations * sides), and the hashes of their prompts, uint64 (rows,)."""
+    (rows,), their signatures, uint16 (rows, permutations * sides), the hashes of their prompts, and their draws, both
+    uint64 (rows,)."""
     start = 0
     for table in tables:
         for batch in read_batches(table, SCHEMA, {"signature"}):
             signed = batch.with_columns(row=pl.int_range(start, start + pl.len(), dtype=pl.Int64)).drop_nulls()
             start += len(batch)
             if len(signed):
-                yield signed["row"].to_numpy(), matrix_of(signed["signature"]), signed["prompts"].to_numpy()
+                prompts, draws = signed["prompts"].to_numpy(), signed["draw"].to_numpy()
+                yield signed["row"].to_numpy(), matrix_of(signed["signature"]), prompts, draws
 
 
 def matrix_of(signatures: pl.Series) -> np.ndarray:

@@ -180,16 +180,17 @@ class Duplicate(Filter):
 
 
 class NearDuplicate(Filter):
-    """Drops rows whose texts are nearly those of a row before, by the Jaccard similarity of their runs of characters,
-    which MinHash estimates (Broder 1997). Rows with other prompts of their own are other rows."""
+    """Drops rows whose texts are nearly those of another row, by the Jaccard similarity of their runs of characters,
+    which MinHash estimates (Broder 1997). Which of two is dropped is drawn by their texts, so neither their order nor
+    their parts matter. Rows with other prompts of their own are other rows."""
 
-    needs = "earlier rows"
+    needs = "all rows"
     measured = "signatures"
 
     similarity: float = Field(0.8, ge=0.5, le=1)
     """Smallest similarity to drop."""
     side: Literal["query", "positive", "both"] = "both"
-    """Which text of a row is compared. `both`: each text must be similar to that of the same earlier row."""
+    """Which text of a row is compared. `both`: each text must be similar to that of the same other row."""
     shingle: int = Field(5, ge=2)
     """Characters of a run, letters and digits only; two fifths of it in scripts without spaces."""
     permutations: int = Field(128, ge=16, le=1024)
