@@ -53,7 +53,11 @@ class Sources:
             rows = drawn.filter(pl.col("place") == place)
             texts = Drawn(rows, is_whole=len(rows) == counted["rows"])
             lengths = self._lengths[split, task][place]
-            sides = {side: side_of(self.unit, lengths[side], texts.texts(side), texts.is_whole) for side in lengths}
+            sides = {
+                side: side_of(self.unit, lengths[side], texts.texts(side), texts.is_whole)
+                for side in (*self.sides, "negative")
+                if side in lengths
+            }
             for side in sides.values():
                 del side["characters"]["histogram"]
             found.append({"kind": kind, "name": names.get(place), **counted, "drawn": len(rows), "sides": sides})
@@ -93,21 +97,19 @@ class Sources:
 
     def _all_lengths(self) -> dict[tuple[str, str], dict[int, dict[str, list[tuple[int, int]]]]]:
         """Return by side how many texts of each number of characters there are."""
-        columns = [(side, side) for side in self.sides]
-        columns += [("negative", "unnest(negatives)")] if self.is_pairs else []
-        queries = (
-            f"SELECT split, task, place, '{side}' AS side, length(text) AS characters, count(*) AS texts"
-            f" FROM (SELECT split, task, place, {column} AS text FROM placed_{self.view}) GROUP BY ALL"
-            for side, column in columns
-        )
+        # In one pass, since each places all rows again.
+        lengths = ", ".join(f"{{'side': '{side}', 'characters': length({side})}}" for side in self.sides)
+        if self.is_pairs:
+            negatives = "list_transform(negatives, lambda text: {'side': 'negative', 'characters': length(text)})"
+            lengths = f"list_concat([{lengths}], {negatives})"
+        else:
+            lengths = f"[{lengths}]"
+        each = f"SELECT split, task, place, unnest({lengths}) AS text FROM placed_{self.view}"
+        query = f"SELECT split, task, place, text.side, text.characters, count(*) FROM ({each}) GROUP BY ALL"
         found: dict = {}
-        for split, task, place, side, *length in self.database.execute(" UNION ALL ".join(queries)).fetchall():
+        for split, task, place, side, *length in self.database.execute(query).fetchall():
             found.setdefault((split, task), {}).setdefault(place, {}).setdefault(side, []).append(tuple(length))
-        order = [side for side, _ in columns]
-        return {
-            group: {place: {side: sides[side] for side in order if side in sides} for place, sides in places.items()}
-            for group, places in found.items()
-        }
+        return found
 
     def _all_rows(self) -> ByPlace:
         """Return how many rows there are, and how many are distinct."""
