@@ -300,6 +300,23 @@ def test_documents_of_more_cells_and_lines_that_are_broken(tmp_path):
     }
 
 
+def test_files_whose_first_line_names_their_cells(tmp_path):
+    """As T2Ranking's do; its judgements have a dash for the second cell."""
+    header = {"collection": "pid\ttext\n", "queries": "qid\ttext\n", "qrels": "qid\t-\tpid\trel\n"}
+    for name, rest in {"collection": COLLECTION, "queries": ASKED, "qrels": "10\t0\t0\t3\n11\t0\t1\t2\n"}.items():
+        (tmp_path / f"{name}.tsv").write_text(header[name] + rest)
+    files = {"collection": ["collection.tsv"], "queries": ["queries.tsv"], "qrels": {"test": ["qrels.tsv"]}}
+    pairs, documents, audit = normalised("t2", corpus("trec", header=True, **files), tmp_path)
+    assert texts(pairs, "query", "positive", "label") == [
+        ("how high is Everest", "Everest is the highest.", 3),
+        ("where is K2", "K2 is in the Karakoram.", 2),
+    ]
+    assert len(documents) == 4 and not audit["set_aside"]
+    (tmp_path / "qrels.tsv").write_text(header["qrels"])
+    with pytest.raises(AscentError, match=r"no usable row of test \(1 x the file has no rows, first at qrels.tsv\)"):
+        normalised("t2", corpus("trec", header=True, **files), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,7 +1,7 @@
 """Rows of tables: read by column, and made into pairs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,19 @@ def table_rows(folder: Path, patterns: list[str], wanted: list[str], fix: str = 
             raise AscentError(f"{path}: column '{missing[0]}' is missing ({_named(first)}); {_remedy(path, fix)}.")
 
 
-def bare_rows(folder: Path, patterns: list[str], *names: Sequence[str], tabs: bool = False) -> Rows:
+def bare_rows(
+    folder: Path, patterns: list[str], *names: Sequence[str], tabs: bool = False, header: bool = False
+) -> Rows:
     """Yield (file:line, cells by these names or why there are none) of all files, which have no header.
 
     names: those of lines with as many cells. tabs: whether tabs separate the cells, which then may hold spaces.
+    header: whether each file has one nevertheless, which is left out.
     """
     known = {len(each): each for each in names}
     wanted = " or ".join(f"{len(each)} ({', '.join(each)})" for each in names)
     for path in (path for pattern in patterns for path in matching_files(folder, pattern)):
         empty = True
-        for number, line in lines_of(path):
+        for number, line in islice(lines_of(path), int(header), None):
             empty = False
             cells = line.split("\t") if tabs else line.split()
             named = dict(zip(known.get(len(cells), ()), cells, strict=False))

@@ -158,6 +158,8 @@ class Trec(JudgedFiles):
     cells: list[str] = ["id", "text"]
     """What the cells of a document's line are: `id`, `text` and `title` (comes before the text); others are left out.
     MS MARCO's documents are `[id, url, title, text]`."""
+    header: bool = False
+    """Whether the first line of each file names its cells, as in T2Ranking, and is left out. Run files have none."""
     queries: list[str] = []
     """Files of queries, of all splits: id and text, separated by a tab."""
     qrels: dict[Split, list[str]] = {}

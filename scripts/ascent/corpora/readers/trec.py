@@ -2,6 +2,7 @@
 (query, 0, document, grade), run files, and triples of a query, a positive and a negative."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ...errors import AscentError
@@ -17,15 +18,16 @@ TRIPLE = ("query", "positive", "negative")
 
 def read(folder: Path, settings: Trec) -> Iterator[Pair | Document | Rejected]:
     """Yield the documents of each split's pool, then the pairs split by split."""
-    triples = {split: bare_rows(folder, patterns, TRIPLE, tabs=True) for split, patterns in settings.triples.items()}
+    rows_of = partial(bare_rows, folder, header=settings.header)
+    triples = {split: rows_of(patterns, TRIPLE, tabs=True) for split, patterns in settings.triples.items()}
     if not settings.collection:
         for split, rows in triples.items():
             yield from rows_made(rows, lambda cells, split=split: [_triple(cells, split)], split)
         return
-    queries = bare_rows(folder, settings.queries, ("id", "text"), tabs=True)
-    documents = bare_rows(folder, settings.collection, settings.cells, tabs=True)
+    queries = rows_of(settings.queries, ("id", "text"), tabs=True)
+    documents = rows_of(settings.collection, settings.cells, tabs=True)
     names = ("query", "0", "document", "grade")
-    qrels = {split: bare_rows(folder, patterns, names) for split, patterns in settings.qrels.items()}
+    qrels = {split: rows_of(patterns, names) for split, patterns in settings.qrels.items()}
     yield from judged_rows(settings, queries, documents, qrels, run_rows(folder, settings), triples)
 
 
