@@ -5,7 +5,7 @@ A text's id is a hash of the text, so that the same text has the same id everywh
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
@@ -107,9 +107,12 @@ def pair_frame(pairs: Iterable[Pair], dataset: str, language: str) -> pl.DataFra
     columns = {field.name: [getattr(pair, field.name) for pair in pairs] for field in fields(Pair)}
     columns |= {f"{side}_id": [text_id(text) for text in columns[side]] for side in ("query", "positive")}
     columns |= {"dataset": [dataset] * len(pairs), "language": [language] * len(pairs)}
-    # Arrow makes a column of lists at once, polars a series of each list.
-    table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA})
-    return pl.from_arrow(table, schema=_polars(SCHEMA))
+    return pl.DataFrame({name: column_of(name, columns[name]) for name in SCHEMA.names})
+
+
+def column_of(name: str, values: Sequence) -> pl.Series:
+    """Return values as the column of SCHEMA with this name: by Arrow, as polars would make a series of each list."""
+    return pl.from_arrow(pa.array(values, SCHEMA.field(name).type))
 
 
 def document_frame(documents: Iterable[Document]) -> pl.DataFrame:

@@ -6,8 +6,8 @@ from tokenizers import Tokenizer
 
 from ..errors import AscentError
 
-# Texts at a time. The library keeps about a hundred bytes per token.
-_TEXTS = 1000
+# Texts at a time. The library keeps about a hundred bytes per token, and more at a time are slower.
+_TEXTS = 100
 
 
 def load_tokenizer(path: Path | None, where: str) -> Tokenizer:

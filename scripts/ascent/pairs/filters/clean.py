@@ -4,6 +4,7 @@ nothing."""
 import polars as pl
 
 from ...settings.filters import Clean
+from ..table import column_of
 from ..text import clean_text, normalise_text, text_id
 from . import Context
 
@@ -22,8 +23,8 @@ def judge(pairs: pl.DataFrame, settings: Clean, context: Context) -> pl.DataFram
     return pairs.with_columns(
         query=pl.Series(queries, dtype=pl.String),
         positive=pl.Series(positives, dtype=pl.String),
-        negatives=pl.Series(negatives, dtype=pl.List(pl.String)),
-        scores=pl.Series(scores, dtype=pl.List(pl.Float64)),
+        negatives=column_of("negatives", negatives),
+        scores=column_of("scores", scores),
         query_id=pl.Series(map(text_id, queries), dtype=pl.String),
         positive_id=pl.Series(map(text_id, positives), dtype=pl.String),
         reason=pl.lit(None, pl.String),
