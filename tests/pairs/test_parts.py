@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from ascent.pairs.filters.duplicate import KEYS
 from ascent.pairs.table import Pair, pair_frame
 from ascent.settings.base import components
 from ascent.settings.filters import Filter
@@ -79,7 +80,7 @@ def measured(pairs: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("parts", "limit"), [(3, None), (8, None), (8, 100)])
-def test_their_number_changes_nothing_with_any_filter(rows, words, parts, limit):
+def test_neither_their_number_nor_the_order_of_rows_changes_what_any_filter_keeps(rows, words, parts, limit):
     tested = pair_frame([Pair("Was this asked in the test?", "yes", split="test")], "tested", "eng-Latn")
     dataset = {"corpus": "insurance", "rows": limit, "filters": FILTERS}
     settings = check(Dataset, dataset, "recipe.yaml")
@@ -94,6 +95,9 @@ def test_their_number_changes_nothing_with_any_filter(rows, words, parts, limit)
     several, of_parts = run([other, *(rows[begin:end] for begin, end in pairwise(bounds))])
     assert several.equals(one) and len(one) > 20
     assert of_parts["filters"][0]["dropped"].pop("split is validation, not train") == len(other)
+    if limit is None:
+        turned, _ = run([rows[::-1]])
+        assert {*turned.select(KEYS).iter_rows()} == {*one.select(KEYS).iter_rows()} and len(turned) == len(one)
     dropped = {entry["filter"]: entry["dropped"] for entry in audit["filters"]}
     assert {entry["filter"]: entry["dropped"] for entry in of_parts["filters"]} == dropped
     if limit is None:
