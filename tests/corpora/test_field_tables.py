@@ -47,6 +47,8 @@ FLAG = [
     },
     {"query": "GPU drivers", "pos": ["kernel modules"], "neg": [], "prompt": "Topic", "type": "symmetric_clustering"},
     {"query": "is it so", "pos": ["yes"], "neg": ["no"], "pos_scores": None, "neg_scores": None, "type": "only_1neg"},
+    {"query": "was it so", "pos": ["yes"], "neg": ["no"], "pos_scores": [], "neg_scores": []},
+    {"query": "is it", "pos": ["yes"], "neg": [], "pos_scores": [2], "neg_scores": []},
 ]
 
 
@@ -68,6 +70,8 @@ def test_flag_embedding(tmp_path):
         ("refund please", "complaint", ["praise"], None, "Classify", None, "classification"),
         ("GPU drivers", "kernel modules", [], None, "Topic", "Topic", "clustering"),
         ("is it so", "yes", ["no"], None, None, None, "retrieval"),
+        ("was it so", "yes", ["no"], None, None, None, "retrieval"),
+        ("is it", "yes", [], [2], None, None, "retrieval"),
     ]
     assert audit["set_aside"] == {
         "no positive": 1,
@@ -76,7 +80,7 @@ def test_flag_embedding(tmp_path):
         "not one score per negative": 1,
         "not one score per positive": 1,
     }
-    assert len(FLAG) + len(bad) == 6 + sum(audit["set_aside"].values())  # one row has two positives
+    assert len(FLAG) + len(bad) == 8 + sum(audit["set_aside"].values())  # one row has two positives
 
 
 def test_another_form_is_no_flag_embedding(tmp_path):

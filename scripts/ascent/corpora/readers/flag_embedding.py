@@ -38,7 +38,8 @@ def _pairs(cells: dict, task: str, split: str) -> list[Pair]:
         if not isinstance(kind, str) or kind not in SYMMETRIC:
             raise BadRow(f"unknown type {str(kind)[:40]!r}")
         task = SYMMETRIC[kind]
-    scored = any(not is_none(cells.get(name)) for name in ("pos_scores", "neg_scores"))
+    # Empty lists beside texts are no scores either.
+    scored = any(not is_none(scores := cells.get(name)) and scores != [] for name in ("pos_scores", "neg_scores"))
     # Both texts of sts rows get the query's prompt anyway.
     return pairs_of(cells, _columns(scored, kind == "symmetric_clustering"), task, split)
 
