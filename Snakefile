@@ -15,6 +15,7 @@ configfile: found("config/config.yaml")
 
 
 include: "rules/environment.smk"
+include: "rules/reasons.smk"
 include: "rules/common.smk"
 include: "rules/inputs.smk"
 include: "rules/pools.smk"

@@ -183,6 +183,8 @@ def test_a_contract_is_read_as_it_was_written(tiny_resource, tmp_path):
 
 
 def test_more_tokens_than_the_backbone_has_positions_are_refused(tiny_resource):
-    with pytest.raises(AscentError, match="takes at most 64 tokens, but max_tokens is 65; lower it in the recipe"):
+    with pytest.raises(
+        AscentError, match="takes at most 64 tokens, but max_tokens is 65; write at most max_tokens: 64"
+    ):
         load_backbone(tiny_resource, Contract(max_tokens=65))
     load_backbone(tiny_resource, Contract(max_tokens=64))

@@ -147,7 +147,7 @@ def test_a_bi_encoder_that_would_be_another_model_is_refused(tiny_resource, pair
             r"judge: has no weights for classifier\.bias and 1 more of transformers' BertForSequenceClassification",
         ),
         (2, 48, r"judge: gives 2 logits, but a score is one; use another teacher"),
-        (1, 65, r"judge: takes at most 64 tokens, but max_tokens is 65; lower it"),
+        (1, 65, r"judge: takes at most 64 tokens, but max_tokens is 65; write at most max_tokens: 64 "),
     ],
 )
 def test_what_is_no_cross_encoder_is_refused(labels, max_tokens, message, tmp_path):

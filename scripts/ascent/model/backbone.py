@@ -66,8 +66,8 @@ def load_backbone(
     longest = longest_input(backbone)
     if longest is not None and contract.max_tokens.longest > longest:
         raise AscentError(
-            f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; lower it in the"
-            " recipe."
+            f"{folder}: takes at most {longest} tokens, but max_tokens is {contract.max_tokens}; write at most"
+            f" max_tokens: {longest} where the recipe names this model, whose default may be more."
         )
     tokenizer = load_tokenizer(folder, backbone.get_input_embeddings().num_embeddings)
     if contract.append_eos:

@@ -245,14 +245,15 @@ def check_rows_are_left(audit: dict) -> None:
     entry = next((step for step in audit["filters"] if not step["kept"]), None)
     if entry is None:
         return
+    why = "; ".join(f"{count:,} x {reason}" for reason, count in entry["dropped"].items())
     if entry["filter"] == "select":  # no list of filters names it
         raise AscentError(
-            f"data set {audit['dataset']}: its corpus has no pair of its split and task type ({entry['dropped']}); take"
-            " others in `data`, or fix the corpus."
+            f"data set {audit['dataset']}: its corpus has no pair of its split and task type ({why}); take others in"
+            " `data`, or fix the corpus."
         )
     raise AscentError(
-        f"data set {audit['dataset']}: no pair is left after filter '{entry['filter']}' ({entry['dropped']}); loosen"
-        " the data set's filters or fix the corpus."
+        f"data set {audit['dataset']}: no pair is left after filter '{entry['filter']}' ({why}); loosen the data set's"
+        " filters or fix the corpus."
     )
 
 

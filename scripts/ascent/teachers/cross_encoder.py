@@ -39,7 +39,8 @@ class CrossEncoder:
         longest = longest_input(model)
         if longest is not None and max_tokens > longest:
             raise AscentError(
-                f"{folder}: takes at most {longest} tokens, but max_tokens is {max_tokens}; lower it in the recipe."
+                f"{folder}: takes at most {longest} tokens, but max_tokens is {max_tokens}; write at most max_tokens:"
+                f" {longest} where the recipe names this model, whose default may be more."
             )
         if model.config.pad_token_id is None:  # a decoder finds each row's last token by it
             model.config.pad_token_id = self.tokenizer.pad_token_id
