@@ -44,5 +44,7 @@ def test_mining_asks_for_its_documents_and_pairs(tmp_path):
         write_pairs(path, pair_frame([Pair(f"query {part}", "an answer")], "x", "eng-Latn"))
     assert mining_mb([*shards, pool], pairs, first=16_000) == 8_000 + 15_360
     assert mining_mb([small], pairs, first=16_000) == 16_000
-    with pytest.raises(FileNotFoundError):
-        mining_mb([str(tmp_path / "none.json")], pairs, first=16_000)
+    for missing in ([str(tmp_path / "none")], pairs), ([small], [*pairs, str(tmp_path / "none")]):
+        with pytest.raises(FileNotFoundError) as error:
+            mining_mb(*missing, first=16_000)
+        assert error.value.filename == str(tmp_path / "none")

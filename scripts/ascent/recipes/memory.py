@@ -30,6 +30,8 @@ def mining_mb(fingerprints: Sequence[str], pairs: Sequence[str], *, first: int) 
     """
     from ..pairs.table import count_pairs  # not while the Snakefile is parsed
 
+    for path in pairs:
+        Path(path).stat()  # pyarrow's own error does not name the file
     contents = [content for path in fingerprints for content in json.loads(Path(path).read_text()).items()]
     documents = sum(
         content["rows"] for name, content in contents if name.startswith("documents-") and name.endswith(".ids.npy")
