@@ -255,3 +255,20 @@ def test_a_tar_of_tables_is_read_as_its_members(tmp_path, name, mode):
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:100])
     with pytest.raises(AscentError, match="cannot be read to its end"):
         normalised("tar", corpus(pairs={"train": ["train.*"]}), tmp_path)
+
+
+# ---------------------------------------------------------------- lists
+
+
+def test_columns_lead_to_places_in_lists(tmp_path):
+    """Pairs that are lists of two, and a list of scores of the positive and the negatives."""
+    row = {"texts": ["q", "p", "n", "m"], "score": [9, 2.5, 1]}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + '\n{"texts": ["q"], "score": [1]}\n')
+    columns = {"query": "texts[0]", "positive": "texts[1]", "negatives": ["texts[2]", "texts[3]"]}
+    columns |= {"positive_scores": "score[0]", "negative_scores": ["score[1]", "score[2]"]}
+    reader = {"pairs": {"train": ["train.jsonl"]}}
+    pairs, _, audit = normalised("lists", corpus(columns=columns, **reader), tmp_path)
+    assert texts(pairs, "query", "positive", "negatives", "scores") == [("q", "p", ["n", "m"], [9, 2.5, 1])]
+    assert sum(audit["set_aside"].values()) == 1
+    with pytest.raises(AscentError, match=r"column 'pair\[0\]' is missing \(there are: score, texts\)"):
+        normalised("lists", corpus(columns={"query": "pair[0]"}, **reader), tmp_path)

@@ -281,10 +281,16 @@ def test_objects_without_a_path_name_their_fields(tmp_path):
         ("g.h", None),
         ("a.b.c", None),
         ("x.y", "named"),
+        ("f[1][0]", 5),
+        ("f[][0]", [None, None]),
+        ("i[].j[1]", [7, None]),
+        ("f[2]", None),
+        ("a[0]", None),
     ],
 )
 def test_a_path_is_what_it_leads_to(column, expected):
     row = {"a": {"b": 1}, "c": [{"d": 2}, {"d": 3}], "f": [[4], [5]], "g": None, "x.y": "named"}
+    row["i"] = [{"j": [6, 7]}, {"j": [8]}]
     assert cell_of(row, column) == expected
 
 

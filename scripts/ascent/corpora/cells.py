@@ -65,15 +65,20 @@ def usable_number(value: Any, what: str) -> float:
 
 
 def cell_of(row: dict[str, Any], column: str) -> Any:
-    """Return the cell of a column, or what a path such as `passages[].text` leads to: with `[]` a list, flattened."""
+    """Return the cell of a column, or what a path such as `passages[].text` leads to: with `[]` a list, flattened, and
+    with `[0]` the first of a list."""
     if column in row:
         return row[column]
     found: Any = row
+    many = False
     for step in column.split("."):
-        name = step.rstrip("[]")
+        name, *places = re.split(r"\[(\d*)\]", step)
         found = [_field(each, name) for each in found] if isinstance(found, list) else _field(found, name)
-        for _ in range(step.count("[]")):
-            found = _flat(found)
+        for place in places[::2]:
+            if not place:
+                found, many = _flat(found), True
+            else:
+                found = [_item(each, int(place)) for each in found] if many else _item(found, int(place))
     return found
 
 
@@ -84,6 +89,10 @@ def fields_of(row: dict[str, Any]) -> list[str]:
 
 def _field(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
+
+
+def _item(value: Any, place: int) -> Any:
+    return value[place] if isinstance(value, list) and place < len(value) else None
 
 
 def _flat(values: Any) -> list:

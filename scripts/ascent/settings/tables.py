@@ -24,7 +24,7 @@ def format_of(path: PurePath) -> str:
 
 def root_of(column: str) -> str:
     """Return the column that a path begins at: `passages` for `passages[].text`."""
-    return re.split(r"\[\]|\.", column)[0]
+    return re.split(r"\[\d*\]|\.", column)[0]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class PairTables(Reader):
 
 
 class Columns(Settings):
-    """Which column holds what. A column is a name, or a path into objects, with `[]` for a list: `passages[].text`."""
+    """Which column holds what. A column is a name, or a path into objects, with `[]` for a list and `[0]` for
+    the first of one: `passages[].text`, `texts[0]`."""
 
     query: str = "query"
     """The query; in classification rows the text."""
