@@ -28,6 +28,8 @@ NOISE = re.compile(
     r" filesystem|"
     r"Conda environments: ignored|Singularity containers: ignored|Shutting down, this might take|Elapsed time:|SLURM"
     r" run ID:|"
+    # The error of the job says that it failed; what it left is never of use.
+    r"Removing output files of failed job|"
     # In a dry run the reason stands beside each job.
     r"Reasons:\n"
 )
