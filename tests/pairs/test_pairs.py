@@ -1,6 +1,7 @@
 import hashlib
 import math
 import unicodedata
+import weakref
 from dataclasses import replace
 
 import polars as pl
@@ -9,12 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from ascent.errors import AscentError
+from ascent.pairs import table
 from ascent.pairs.table import (
     OPTIONAL,
     SCHEMA,
     Document,
     Pair,
     document_frame,
+    pair_batches,
     pair_frame,
     read_documents,
     read_pairs,
@@ -62,6 +65,27 @@ def test_a_written_table_is_read_back(tmp_path, frame):
     assert pq.read_schema(tmp_path / "pairs.parquet").equals(SCHEMA)
     assert read_pairs(tmp_path / "pairs.parquet").equals(taught)
     assert taught["scores"].to_list() == [None, None, [9.5, -1, 2.25]]
+
+
+def test_rows_that_are_not_asked_for_are_held_a_batch_at_a_time(tmp_path, monkeypatch):
+    """Of a corpus of any size a task reads its test split."""
+    rows = [Pair(f"q{row}", "p", split="train" if row % 10 else "test") for row in range(100)]
+    monkeypatch.setattr("ascent.pairs.parquet.BATCH", 10)
+    write_pairs(tmp_path / "pairs.parquet", pair_frame(rows, "corpus", "eng-Latn"))
+    held, most = [], []
+
+    def batches(path):
+        for start, batch in pair_batches(path):
+            held.append(weakref.ref(batch))
+            most.append(sum(each() is not None for each in held))
+            yield start, batch
+            del batch
+
+    monkeypatch.setattr(table, "pair_batches", batches)
+    found = read_pairs(tmp_path / "pairs.parquet", pl.col("split") == "test")
+    assert found["query"].to_list() == [f"q{row}" for row in range(0, 100, 10)]
+    assert len(most) == 10 and max(most) <= 3
+    assert len(read_pairs(tmp_path / "pairs.parquet")) == 100 and max(most) == 10
 
 
 def test_the_same_rows_are_the_same_bytes(tmp_path, frame):

@@ -60,13 +60,6 @@ def read_columns(path: str | Path, schema: pa.Schema, may_be_missing: Collection
     return _in_form(path, table, schema, may_be_missing)
 
 
-def read_frame(
-    path: str | Path, schema: pa.Schema, may_be_null: Collection[str] = (), may_be_missing: Collection[str] = ()
-) -> pl.DataFrame:
-    """Read a file as read_columns does, and refuse empty cells in columns that may not be null."""
-    return _filled(path, read_columns(path, schema, may_be_missing), may_be_null)
-
-
 def read_batches(
     path: str | Path,
     schema: pa.Schema,
@@ -74,7 +67,10 @@ def read_batches(
     may_be_missing: Collection[str] = (),
     rows: int | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Yield a file's rows, at most `rows` at a time (default: BATCH), checked as by read_frame."""
+    """Yield a file's rows, at most `rows` at a time (default: BATCH).
+
+    Raises AscentError as read_columns does, and for an empty cell in a column that may not be null.
+    """
     with _errors_of_reading(path):
         file = pq.ParquetFile(path)
         there = [name for name in schema.names if name in file.schema_arrow.names]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ..errors import AscentError
 from ..settings.evaluation import TaskType
-from .parquet import Table, files_of, named, read_batches, read_columns, read_frame, writing
+from .parquet import Table, files_of, named, read_batches, read_columns, writing
 from .text import text_id
 
 TASKS = get_args(TaskType)
@@ -134,16 +134,18 @@ def write_documents(path: str | Path, documents: pl.DataFrame) -> None:
         add(documents)
 
 
-def read_pairs(table: Table) -> pl.DataFrame:
-    """Read a pair table.
+def read_pairs(table: Table, *conditions: pl.Expr) -> pl.DataFrame:
+    """Read a pair table, or the rows of it for which some conditions hold; of the others a batch at a time is held.
 
     Raises AscentError if a file is missing or there are no rows, a column is missing or of another type, a text is
     empty, a label is NaN, scores are not one finite number per document, or a task or split is unknown."""
-    parts = [_checked(path, read_frame(path, SCHEMA, *_MAY_BE), 0) for path in files_of(table)]
-    pairs = pl.concat(parts)
-    if pairs.is_empty():
+    parts, rows = [pl.from_arrow(SCHEMA.empty_table())], 0
+    for batch in all_batches(table):
+        rows += len(batch)
+        parts.append(batch.filter(*conditions) if conditions else batch)
+    if not rows:
         raise AscentError(f"{named(table)}: has no rows; check the step that made it, by the audit-*.json beside it.")
-    return pairs
+    return pl.concat(parts)
 
 
 def pair_batches(path: str | Path) -> Iterator[tuple[int, pl.DataFrame]]:

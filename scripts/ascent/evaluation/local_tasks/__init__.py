@@ -47,7 +47,7 @@ def rows_of(task: LocalTask, pairs: Table, *conditions: pl.Expr, split: str | No
 
     Raises AscentError when there are none.
     """
-    rows = read_pairs(pairs).filter(pl.col("task") == task.rows, pl.col("split") == (split or task.split), *conditions)
+    rows = read_pairs(pairs, pl.col("task") == task.rows, pl.col("split") == (split or task.split), *conditions)
     if task.queries is not None and split is None:
         rows = rows.filter(pl.col("query_id").rank("dense") <= task.queries)
     if rows.is_empty():
