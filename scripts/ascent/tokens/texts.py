@@ -20,9 +20,11 @@ from ..settings.model import Tokenising
 from ..settings.prompts import Side
 from .rows import PLACES, Rows
 
-# Texts tokenised at a time: at most this many, of this many bytes. The library keeps about a hundred bytes per token.
+# Texts that are read, hashed and written together: at most this many, of this many bytes.
 CHUNK_TEXTS = 10_000
 CHUNK_BYTES = 8_000_000
+# Of these, texts tokenised at a time. The library keeps about a hundred bytes per token, and more at a time are slower.
+_TOKENISED = 100
 _HASHES = pa.schema({"hash": pa.int64()})
 
 
@@ -122,11 +124,13 @@ def _chunks(texts: pl.Series) -> Iterator[slice]:
 def _tokenise(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the texts' tokens in one row (int32), each text's number of tokens (int64), and how many texts were
     truncated."""
-    encoded = tokenizer.encode_batch_fast(texts)
-    lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
-    longest = tokenizer.truncation["max_length"]
-    truncated = sum(1 for one, length in zip(encoded, lengths, strict=True) if length == longest and one.overflowing)
-    return np.concatenate([np.array(one.ids, dtype=np.int32) for one in encoded]), lengths, truncated
+    longest, tokens, lengths, truncated = tokenizer.truncation["max_length"], [], [], 0
+    for begin in range(0, len(texts), _TOKENISED):
+        for one in tokenizer.encode_batch_fast(texts[begin : begin + _TOKENISED]):
+            tokens.append(np.array(one.ids, dtype=np.int32))
+            lengths.append(len(tokens[-1]))
+            truncated += lengths[-1] == longest and bool(one.overflowing)
+    return np.concatenate(tokens), np.array(lengths, dtype=np.int64), truncated
 
 
 def _number(text: str) -> int:
