@@ -179,6 +179,17 @@ def test_parts_without_rows_are_of_the_table_beside_them(write, tmp_path):
         named_tables([empty, empty])
 
 
+def test_a_data_set_of_which_no_part_has_a_row_is_named(write, tmp_path):
+    web = write("web", Pair("a", "b"))
+    parts = [tmp_path / "dump-1" / f"pairs-0000{part}-of-00002.parquet" for part in range(2)]
+    for path in parts:
+        write_pairs(path, pair_frame([], "dump", "eng-Latn"))
+    with pytest.raises(AscentError, match=r"dump-1: no part has a row; its audit-\*\.json say which filter dropped"):
+        trained_on([web, *parts])
+    write_pairs(parts[1], pair_frame([Pair("c", "d")], "dump", "eng-Latn"))
+    assert [(training.name, len(training.files)) for training in trained_on([web, *parts])] == [("web", 2), ("dump", 1)]
+
+
 def test_the_command_writes_a_ledger_and_counts_or_fails(tmp_path, write, warm_python):
     write("tested", *TESTED)
     write("web", Pair("a", "b"))

@@ -6,6 +6,7 @@ the tasks' hashes do not fit. Of what matched, row numbers are kept."""
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,7 +141,14 @@ def named_tables(files: Sequence[Path]) -> list[tuple[str, list[Path]]]:
 
 
 def trained_on(pairs: Sequence[Path]) -> list[Training]:
-    """Return the data sets of pair tables, see named_tables."""
+    """Return the data sets of pair tables, see named_tables. Raises AscentError if one of several parts, which have a
+    folder of their own, has no rows in any."""
+    for folder, files in groupby(pairs, lambda file: file.parent):
+        if not any(map(count_pairs, files)):
+            raise AscentError(
+                f"{folder}: no part has a row; its audit-*.json say which filter dropped them: loosen it, or fix the"
+                " corpus."
+            )
     return [Training(name, files) for name, files in named_tables(pairs)]
 
 
