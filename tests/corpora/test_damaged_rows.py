@@ -241,8 +241,9 @@ def test_no_row_of_damaged_cells_is_lost(tmp_path, reader, examples):
         ({"split": "\udc80train"}, "split is unknown"),
         ({"task": "retrievel"}, "task is unknown"),
         ({"negatives": ["n", "\ud800"]}, "negative is not valid UTF-8"),
+        *(({"negatives": odd}, "negatives are not a list") for odd in (None, False, 0, {}, {"n": 1}, "n")),
     ],
-    ids=["split", "task", "negatives"],
+    ids=repr,
 )
 def test_what_synthesis_does_not_write_is_refused(tmp_path, change, reason):
     """Of its own files nothing is set aside: a damaged one is made again."""

@@ -39,6 +39,8 @@ def _row(where: str, row: dict[str, Any] | str) -> Pair | Rejected:
         usable_text(row[name], name)
     if row.get("origin") is not None:
         usable_text(row["origin"], "origin")
-    for text in row.get("negatives") or ():
+    if not isinstance(row.get("negatives", []), list):
+        raise BadRow("negatives are not a list")
+    for text in row.get("negatives", []):
         usable_text(text, "negative")
     return Pair(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
