@@ -28,14 +28,14 @@ def mining_mb(fingerprints: Sequence[str], pairs: Sequence[str], *, first: int) 
 
     fingerprints: of all shards (negatives/shards.py). Raises FileNotFoundError like memory_mb.
     """
-    from ..pairs.table import count_pairs  # not while the Snakefile is parsed
-
     for path in pairs:
         Path(path).stat()  # pyarrow's own error does not name the file
     contents = [content for path in fingerprints for content in json.loads(Path(path).read_text()).items()]
     documents = sum(
         content["rows"] for name, content in contents if name.startswith("documents-") and name.endswith(".ids.npy")
     )
+    from ..pairs.table import count_pairs  # polars takes a second, and not before all of this is there
+
     return max(first, BESIDE + int(numbers_of_mining(documents, count_pairs(pairs)) / 1e6))
 
 
