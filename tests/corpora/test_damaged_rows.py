@@ -241,9 +241,13 @@ def test_no_row_of_damaged_cells_is_lost(tmp_path, reader, examples):
         ({"split": "\udc80train"}, "split is unknown"),
         ({"task": "retrievel"}, "task is unknown"),
         ({"negatives": ["n", "\ud800"]}, "negative is not valid UTF-8"),
+        ({"label": "x"}, "label is not a number"),
+        ({"label": 10**400}, "label is not a finite number"),
+        ({"scores": 5}, "scores are not a list"),
+        ({"scores": ["x", "y"]}, "score is not a number"),
         *(({"negatives": odd}, "negatives are not a list") for odd in (None, False, 0, {}, {"n": 1}, "n")),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:40],
 )
 def test_what_synthesis_does_not_write_is_refused(tmp_path, change, reason):
     """Of its own files nothing is set aside: a damaged one is made again."""

@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import AscentError
 from ...pairs.table import SPLITS, TASKS, Document, Pair
 from ...settings.readers import Synthesised
-from ..cells import BadRow, usable_text
+from ..cells import BadRow, usable_number, usable_text
 from ..formats import rows_of
 from . import Rejected, as_read, matching_files
 
@@ -39,8 +39,15 @@ def _row(where: str, row: dict[str, Any] | str) -> Pair | Rejected:
         usable_text(row[name], name)
     if row.get("origin") is not None:
         usable_text(row["origin"], "origin")
-    if not isinstance(row.get("negatives", []), list):
+    negatives, scores = row.get("negatives", []), row.get("scores")
+    if not isinstance(negatives, list):
         raise BadRow("negatives are not a list")
-    for text in row.get("negatives", []):
+    if scores is not None and not isinstance(scores, list):
+        raise BadRow("scores are not a list")
+    if row.get("label") is not None:
+        usable_number(row["label"], "label")
+    for score in scores or ():
+        usable_number(score, "score")
+    for text in negatives:
         usable_text(text, "negative")
     return Pair(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
