@@ -246,6 +246,7 @@ def test_no_row_of_damaged_cells_is_lost(tmp_path, reader, examples):
         ({"scores": 5}, "scores are not a list"),
         ({"scores": ["x", "y"]}, "score is not a number"),
         *(({"negatives": odd}, "negatives are not a list") for odd in (None, False, 0, {}, {"n": 1}, "n")),
+        ({"query_prompt": 5}, "query_prompt is not text"),
     ],
     ids=lambda value: repr(value)[:40],
 )

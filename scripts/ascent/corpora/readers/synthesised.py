@@ -37,8 +37,9 @@ def _row(where: str, row: dict[str, Any] | str) -> Pair | Rejected:
         raise BadRow("task is unknown")
     for name in ("query", "positive"):
         usable_text(row[name], name)
-    if row.get("origin") is not None:
-        usable_text(row["origin"], "origin")
+    for name in ("origin", "query_prompt", "document_prompt"):
+        if row.get(name) is not None:
+            usable_text(row[name], name)
     negatives, scores = row.get("negatives", []), row.get("scores")
     if not isinstance(negatives, list):
         raise BadRow("negatives are not a list")
