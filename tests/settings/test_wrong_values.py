@@ -236,11 +236,6 @@ PYPI = {"type": "pypi", "name": "x", "version": "1", "sha256": "0", "members": [
         ),
         (
             Dataset,
-            {"corpus": "a", "filters": [{"rank": {"teacher": {"model": "a"}, "top": 9, "pool": 8}}]},
-            "'filters.0.rank': top 9 of a pool of 8 drops nothing; lower top.",
-        ),
-        (
-            Dataset,
             {"corpus": "a", "filters": ["clean", "lenght"]},
             "unknown key 'filters.1.lenght'; did you mean 'length'?",
         ),
