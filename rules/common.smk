@@ -15,11 +15,11 @@ from ascent.recipes.source_digests import update_digests
 from ascent.recipes.step_settings import settings_files
 
 try:
-    # Files given on the command line are laid over the others, though they are read first. A job need not read them
-    # again.
+    # Files given on the command line are laid over the others, though they are read first.
     files = sorted(workflow.configfiles, key=lambda path: path in workflow.overwrite_configfiles)
+    files = {path: held(path) for path in files} if workflow.is_main_process else {}
     given = {"--config": dict(workflow.config_settings.config)}
-    recipes = load_recipes(config, files if workflow.is_main_process else (), given)
+    recipes = load_recipes(config, files, given)
     SETTINGS = settings_files(recipes)
     if workflow.is_main_process:
         check_local_files(recipes)

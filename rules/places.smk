@@ -9,6 +9,9 @@ sys.path.insert(0, f"{WORKFLOW}/scripts")
 from ascent.errors import AscentError
 from ascent.files import read_yaml
 
+# What was read, each file once.
+HELD = {}
+
 
 def call_script(command, before=""):
     """A shell command that calls a script of this workflow. (A name in its braces would be looked up in the main workflow, not in
@@ -17,13 +20,21 @@ def call_script(command, before=""):
 
 
 def found(path):
-    """A configuration file of the working folder or, if it is not there, of this workflow. What Snakemake would refuse without
-    naming file and line is refused here."""
+    """A configuration file of the working folder or, if it is not there, of this workflow."""
     path = path if exists(path) else f"{WORKFLOW}/{path}"
-    try:
-        values = read_yaml(path) if workflow.is_main_process else {}
-    except AscentError as error:
-        sys.exit(f"error: {error}")
-    if not isinstance(values, dict):
-        sys.exit(f"error: {path}: holds no keys at its top level; write a key such as `recipes: [demo]`.")
+    if workflow.is_main_process:  # a job need not read it again
+        held(path)
     return path
+
+
+def held(path):
+    """What a configuration file holds. Refused is what Snakemake would refuse without naming file and line, and what it, which
+    reads YAML 1.1, takes for something else than it looks like."""
+    if path not in HELD:
+        try:
+            HELD[path] = read_yaml(path)
+        except AscentError as error:
+            sys.exit(f"error: {error}")
+        if not isinstance(HELD[path], dict):
+            sys.exit(f"error: {path}: holds no keys at its top level; write a key such as `recipes: [demo]`.")
+    return HELD[path]

@@ -9,7 +9,7 @@ from ascent.errors import reports_errors
 from ascent.planning.gpus import GPUS, Machine, amount
 from ascent.planning.plan import Plan, make_plan
 from ascent.planning.token_counts import SAMPLE
-from ascent.recipes.loading import config_files, load_recipes, read_config
+from ascent.recipes.loading import load_recipes, merged, read_files
 
 
 @reports_errors
@@ -28,10 +28,11 @@ def main() -> None:
     )
     options = parser.parse_args()
     machine = Machine(name=options.gpu, gpus=options.gpus, nodes=options.nodes, utilisation=options.utilisation)
-    config = read_config(*options.configfile) | {"recipes": [options.recipe]}
+    files = read_files(*options.configfile)
+    config = merged(files) | {"recipes": [options.recipe]}
     config |= {"trial": options.trial} if options.trial else {}
     given = {"--recipe": {"recipes": [options.recipe]}, "--trial": {"trial": options.trial} if options.trial else {}}
-    recipes = load_recipes(config, config_files(*options.configfile), given)
+    recipes = load_recipes(config, files, given)
     (name,) = recipes.recipes
     sys.stdout.write(text_of(make_plan(recipes, name, machine), name, machine))
 

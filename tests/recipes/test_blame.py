@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from ascent.errors import AscentError
+from ascent.files import read_yaml
 from ascent.recipes.loading import load_recipes
 from support.recipes import CORPUS, SMALL, changed
 
@@ -28,7 +29,7 @@ def test_an_error_names_the_file_that_the_wrong_value_is_from(write, tmp_path):
         library = config["corpora"]["library"] | {key: value}
         wrong = config | {"corpora": config["corpora"] | {"library": library}}
         with pytest.raises(AscentError, match=rf"^{path}: .*'corpora\.library\.{key}'"):
-            load_recipes(wrong, [below, above])
+            load_recipes(wrong, {path: read_yaml(path) for path in (below, above)})
 
 
 def test_a_value_of_the_command_line_is_blamed_on_its_option(write, tmp_path):
@@ -37,15 +38,16 @@ def test_a_value_of_the_command_line_is_blamed_on_its_option(write, tmp_path):
     files[0].write_text(yaml.safe_dump({"corpora": config["corpora"]}))
     files[1].write_text("recipes: [small]\n")
     given = {"--config": {"recipes": ["smal"], "trial": config["trial"]}}
+    held = {path: read_yaml(path) for path in files}
     with pytest.raises(AscentError, match=r"^--config: unknown key 'trial\.modle'; did you mean 'model'\?$"):
-        load_recipes(config, files, given)
+        load_recipes(config, held, given)
     config["trial"].pop("modle")
     with pytest.raises(AscentError, match=r"^--config: there is no recipe 'smal' .*; did you mean 'small'\?$"):
-        load_recipes(config, files, given)
+        load_recipes(config, held, given)
     # What stands in no file and no option is missing in a file.
     config["corpora"]["library"] = {key: value for key, value in CORPUS.items() if key != "licence"}
     with pytest.raises(AscentError, match=rf"^{files[0]}: 'corpora\.library\.licence' is missing; add it\.$"):
-        load_recipes(config, files, given)
+        load_recipes(config, held, given)
 
 
 @pytest.mark.parametrize(

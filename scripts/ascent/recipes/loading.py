@@ -1,7 +1,7 @@
 """Recipes loaded, and checked across their keys."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,25 @@ from .trial import SUFFIX, check_trial, shrink, with_little_synthesis
 CONFIG_FILES = ("config/corpora.yaml", "config/models.yaml", "config/config.yaml")
 
 
-def config_files(*more: str | Path) -> list[Path]:
-    """Return the files of the configuration as Snakemake reads them: the catalogue, config.yaml and further files.
+def read_files(*more: str | Path) -> dict[Path, Any]:
+    """Return what the files of the configuration hold, as Snakemake reads them: the catalogue, config.yaml and further
+    files.
 
     As by Snakemake, files that are not in the working folder are those of the workflow.
     """
-    return [
-        *map(of_workflow, CONFIG_FILES),
-        *map(Path, more),
-    ]
+    return {path: read_yaml(path) for path in (*map(of_workflow, CONFIG_FILES), *map(Path, more))}
 
 
 def read_config(*more: str | Path) -> dict:
     """Return the configuration: its files merged key by key."""
+    return merged(read_files(*more))
+
+
+def merged(files: Mapping[Path, Any]) -> dict:
+    """Return the configuration of what its files hold, the one laid over all others last."""
     config: dict = {}
-    for path in config_files(*more):
-        config = _merged(config, read_yaml(path))
+    for values in files.values():
+        config = _merged(config, values)
     return config
 
 
@@ -47,13 +50,14 @@ def _merged(below: Any, above: Any) -> Any:
     return below | {key: _merged(below.get(key), value) for key, value in above.items()}
 
 
-def load_recipes(config: dict, files: Sequence[str | Path] = (), options: dict[str, dict] | None = None) -> Recipes:
+def load_recipes(
+    config: dict, files: Mapping[str | Path, Any] | None = None, options: dict[str, dict] | None = None
+) -> Recipes:
     """Load and check the configuration and every recipe that it names.
 
-    files: those that the configuration was merged from, the one laid over all others last. Errors name the file of a
-    wrong value; and a value is refused that Snakemake, which reads YAML 1.1, takes for something else than it looks
-    like. options: by option of the command line, what it lays over the files."""
-    parts = [(path, read_yaml(path)) for path in files]
+    files: what those hold that the configuration was merged from, as read_yaml reads them, the one laid over all others
+    last: errors name the file of a wrong value. options: by option of the command line, what it lays over the files."""
+    parts = (files or {}).items()
 
     def where(keys: Sequence[str] = ()) -> str | Path:
         # What stands nowhere is missing in a file.
